@@ -1,0 +1,42 @@
+"""Answer the samples of evaluate cells that share their weights, and score the answers.
+
+Run by a Slurm job, or by hand inside an allocation: python jobs/evaluate.py CELL_FOLDER [CELL_FOLDER ...]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from paceline import distributed, prepared, scoring, tracking, worker
+from paceline.evaluate import answer
+from paceline.models import load_family
+from paceline.store import CellFolder, write_jsonl
+
+
+def main(folders: Sequence[Path], launch: worker.Launch) -> None:
+    """Bring every cell to DONE; the weights are loaded once, by the first that needs them."""
+    family = None
+    for folder in map(CellFolder, folders):
+        cell = folder.read()
+        needed = [CellFolder(folder.path.parent / n) for n in cell.needs]
+        if folder.done() or not all(n.done() for n in needed):
+            continue
+        with worker.attempt(folder, launch) as run, worker.joined(run), tracking.tracked(run) as tracker:
+            config, root = run.config, run.root
+            prepared.require(root, config.task, cell.data)
+            if family is None:
+                tuned = needed[0].weights if needed else None
+                family = load_family(config.model.family).load(config.model, tuned, device=distributed.device())
+            samples = scoring.evaluated_samples(config, root)
+            predictions = answer(run, family, samples)
+            if folder.superseded(run.attempt):
+                continue
+            write_jsonl(folder.predictions, predictions)
+            metrics = scoring.score_cell(folder, root)
+            folder.publish(run.attempt, [folder.predictions], {"samples": len(predictions)})
+            tracker.results(run, metrics, samples)
+
+
+if __name__ == "__main__":
+    worker.by_hand(main)

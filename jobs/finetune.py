@@ -1,0 +1,45 @@
+"""Tune the weights of a finetune cell and publish them.
+
+Run by a Slurm job on every rank, or by hand inside an allocation: python jobs/finetune.py CELL_FOLDER
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from paceline import distributed, finetune, prepared, tracking, worker
+from paceline.conversations import Lessons
+from paceline.models import load_family
+from paceline.store import CellFolder, write_json
+
+
+def main(folders: Sequence[Path], launch: worker.Launch) -> None:
+    """Bring every cell to DONE: trained from the newest whole checkpoint of any attempt, or from the start."""
+    for folder in map(CellFolder, folders):
+        if folder.done():
+            continue
+        with worker.attempt(folder, launch) as run, worker.joined(run), tracking.tracked(run) as tracker:
+            cell, config, root = run.cell, run.config, run.root
+            prepared.require(root, config.task, cell.data)
+            train = prepared.read_samples(root, config.task, [config.task.train], config.limit)
+            validation = prepared.read_samples(root, config.task, [config.task.validation], config.limit)
+            family = load_family(config.model.family).load(config.model, training=True, device=distributed.device())
+            output = run.attempt.path / "weights"
+            result = finetune.train(
+                run,
+                family,
+                Lessons(train, config.prompt, config.task),
+                Lessons(validation, config.prompt, config.task),
+                output=output,
+                curve=tracker,
+            )
+            if launch.rank == 0 and not folder.superseded(run.attempt):
+                write_json(output / "training.json", {"schema": 1, **result})
+                folder.publish_folder(output, folder.weights)
+                files = [p for p in folder.weights.rglob("*") if p.is_file()]
+                folder.publish(run.attempt, files, {"samples": result["samples"], "steps": result["steps"]})
+
+
+if __name__ == "__main__":
+    worker.by_hand(main)

@@ -1,0 +1,201 @@
+"""Which training states can be trusted: a marker is written last, and only what matches its marker counts.
+
+The trainer writes ``checkpoint-N`` folders in place, so one that a kill cut short looks like any other. Once
+every rank has written its part, rank 0 writes ``COMPLETE.json`` with the size and sha256 of every file. A folder
+without it was cut short; one that differs from it is damaged; both are passed over for the checkpoint before.
+``best-N`` folders hold the weights of the best validation under the same rule.
+
+    <cell>/attempts/<n>/checkpoints/checkpoint-<step>/COMPLETE.json
+                                    best-<step>/COMPLETE.json
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from paceline.errors import UserError
+from paceline.store import SCHEMA, CellFolder, file_digest, read_json, write_json
+
+MARKER = "COMPLETE.json"
+STATE = "checkpoint"
+BEST = "best"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder whose marker is there.
+
+    Attributes:
+        step: optimiser steps done.
+        world: ranks that wrote it.
+        micro_batch: samples per rank and forward.
+        engine: ``torch``, or ``zero<stage>`` where DeepSpeed split the state over the ranks.
+        seconds: how long the save took, for the signal's lead time.
+        best: step of the best validation so far, whose weights resuming needs; None without.
+    """
+
+    path: Path
+    step: int
+    world: int
+    micro_batch: int
+    engine: str
+    seconds: float
+    best: int | None
+    files: dict[str, dict[str, int | str]]
+
+    def damage(self) -> str | None:
+        """What differs from the marker, or None. Reads every byte; sizes are compared first."""
+        for name, entry in self.files.items():
+            try:
+                size = (self.path / name).stat().st_size
+            except OSError:
+                return f"{name} is missing"
+            if size != entry["bytes"]:
+                return f"{name} has {size} bytes, not {entry['bytes']}"
+        found = _digests([self.path / name for name in self.files])
+        for (name, entry), value in zip(self.files.items(), found, strict=True):
+            if value != entry["sha256"]:
+                return f"{name} has other bytes than were saved"
+        return None
+
+
+def complete(
+    path: Path,
+    *,
+    step: int,
+    world: int,
+    micro_batch: int,
+    engine: str,
+    seconds: float,
+    best: int | None = None,
+) -> Checkpoint:
+    """Attest a checkpoint that is whole on every rank. Call it on one rank, after a barrier.
+
+    Raises:
+        Unavailable: the marker can't be written.
+    """
+    paths = sorted(p for p in path.rglob("*") if p.is_file() and p.name != MARKER)
+    entries: dict[str, dict[str, int | str]] = {
+        p.relative_to(path).as_posix(): {"bytes": p.stat().st_size, "sha256": value}
+        for p, value in zip(paths, _digests(paths), strict=True)
+    }
+    record = {
+        "schema": SCHEMA,
+        "step": step,
+        "world": world,
+        "micro_batch": micro_batch,
+        "engine": engine,
+        "seconds": round(seconds, 3),
+        "best": best,
+        "files": entries,
+    }
+    write_json(path / MARKER, record)
+    return Checkpoint(path, step, world, micro_batch, engine, seconds, best, entries)
+
+
+def read(path: Path) -> Checkpoint | None:
+    """The checkpoint in a folder, or None where its marker is missing or unreadable."""
+    try:
+        raw = read_json(path / MARKER)
+        return Checkpoint(
+            path=path,
+            step=int(raw["step"]),
+            world=int(raw["world"]),
+            micro_batch=int(raw["micro_batch"]),
+            engine=str(raw["engine"]),
+            seconds=float(raw["seconds"]),
+            best=raw["best"],
+            files=dict(raw["files"]),
+        )
+    except (UserError, KeyError, TypeError, ValueError):
+        return None
+
+
+def latest(folder: CellFolder, note: Callable[[str], None] = lambda text: None) -> Checkpoint | None:
+    """The newest checkpoint of any attempt that can be resumed from, its bytes verified.
+
+    Args:
+        folder: the cell.
+        note: told of each one that is passed over, and why.
+    """
+    for path in _newest_first(folder, STATE):
+        found = read(path)
+        if found is None:
+            note(f"checkpoint passed over: {_short(path)} was not finished")
+        elif why := found.damage():
+            note(f"checkpoint passed over: {_short(path)} is damaged: {why}")
+        elif found.best is not None and best(folder, found.best) is None:
+            note(f"checkpoint passed over: {_short(path)} needs the best weights, of step {found.best}")
+        else:
+            return found
+    return None
+
+
+def best(folder: CellFolder, step: int) -> Checkpoint | None:
+    """The verified weights of the best validation, which was at that step."""
+    for path in _newest_first(folder, BEST):
+        if _step(path) == step and (found := read(path)) and found.damage() is None:
+            return found
+    return None
+
+
+def keep(folder: CellFolder, count: int) -> None:
+    """Delete all but the newest ``count`` checkpoints over all attempts, and best weights that none of them needs.
+
+    Unfinished folders are deleted only below the newest whole step: above it one may be in the making.
+    """
+    whole = [found for path in _newest_first(folder, STATE) if (found := read(path))]
+    if not whole:
+        return
+    kept = whole[: max(count, 1)]
+    newest = kept[0].step
+    needed = {c.best for c in kept}
+    paths = {c.path for c in kept}
+    for path in _newest_first(folder, STATE):
+        if path not in paths and (read(path) or _step(path) < newest):
+            _delete(path)
+    for path in _newest_first(folder, BEST):
+        if _step(path) <= newest and _step(path) not in needed:
+            _delete(path)
+
+
+def clear(folder: CellFolder) -> None:
+    """Delete every checkpoint of a cell whose weights are published."""
+    for kind in (STATE, BEST):
+        for path in _newest_first(folder, kind):
+            _delete(path)
+
+
+def _step(path: Path) -> int:
+    return int(path.name.rsplit("-", 1)[1])
+
+
+def _short(path: Path) -> str:
+    return "/".join(path.parts[-4:])
+
+
+def _newest_first(folder: CellFolder, kind: str) -> Iterator[Path]:
+    found = [
+        (_step(path), attempt.n, path)
+        for attempt in folder.attempts()
+        for path in attempt.checkpoints.glob(f"{kind}-*")
+        if path.name.rsplit("-", 1)[1].isdigit()
+    ]
+    return iter(path for _, _, path in sorted(found, reverse=True))
+
+
+def _digests(paths: list[Path]) -> list[str]:
+    # Hashing lets go of the interpreter lock, and a large state is split over many files.
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        return list(pool.map(file_digest, paths))
+
+
+def _delete(path: Path) -> None:
+    """Marker first, so that a deletion that is cut short leaves what reads as unfinished."""
+    (path / MARKER).unlink(missing_ok=True)
+    shutil.rmtree(path, ignore_errors=True)

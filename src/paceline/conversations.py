@@ -1,0 +1,44 @@
+"""From a task's sample and a prompt to the conversation that a model is asked, or trained on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from paceline import prompts, tasks
+from paceline.models.base import Conversation
+from paceline.prepared import load_image
+from paceline.spec import PromptSpec, TaskSpec
+
+
+def question(sample: Mapping[str, Any], prompt: PromptSpec, task: TaskSpec) -> Conversation:
+    """A sample as it is asked. The prompt sees only the fields that its task shows, so no answer leaks into it."""
+    kind = tasks.load(task.kind)
+    fields = kind.fields(sample)
+    shown = {name: fields[name] for name in kind.SHOWN}
+    return Conversation(
+        prompt=prompts.render(prompt.text, shown),
+        images=[load_image(sample["image"])] if sample.get("image") else [],
+        system=prompts.render(prompt.system, shown),
+    )
+
+
+def lesson(sample: Mapping[str, Any], prompt: PromptSpec, task: TaskSpec) -> Conversation:
+    """A sample as it is trained on: the question, and the task's target as its answer."""
+    answer = prompts.render(task.target, tasks.load(task.kind).fields(sample))
+    return dataclasses.replace(question(sample, prompt, task), answer=answer)
+
+
+class Lessons(Sequence[Conversation]):
+    """The lessons of a split, made when asked for, because making one decodes an image."""
+
+    def __init__(self, samples: Sequence[Mapping[str, Any]], prompt: PromptSpec, task: TaskSpec) -> None:
+        self.samples, self.prompt, self.task = samples, prompt, task
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: Any) -> Any:
+        """The lesson at an index."""
+        return lesson(self.samples[index], self.prompt, self.task)

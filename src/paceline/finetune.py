@@ -1,0 +1,669 @@
+"""Tune a model's weights, so that a kill at any moment costs minutes and changes no number.
+
+The loop is ``transformers.Trainer``'s. What stands around it here: the effective batch is identity and the
+micro-batch is not, so accumulation is derived; samples come as one seeded stream that is the same whatever the ranks;
+checkpoints are made on a cadence and on request, agreed on by all ranks at the end of an optimiser step, and marked
+when whole; a resumed run goes on bit for bit (tested on the CPU in float32). ``Trainer``'s own answer to signals
+(``enable_jit_checkpoint``) is not used: under DeepSpeed it saves weights one step ahead of the step it records.
+
+The curve is ours: ``attempts/<n>/history.jsonl``, one record per optimiser step, written every few steps.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import resource
+import shutil
+import time
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from paceline import checkpoints, distributed
+from paceline.errors import DataError, Interrupted, NonFiniteLoss, UserError, nearest
+from paceline.models.base import IGNORED, Conversation, Family
+from paceline.spec import Config, LoraSpec, MethodSpec
+from paceline.store import CAUSES, SCHEMA, Attempt, Cell, CellFolder, append_jsonl
+
+# isort: split
+# After the families, which define the operators that these imports may want.
+import peft
+import safetensors.torch
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+
+LOG_STEPS = 10
+LOG_SECONDS = 15.0
+# Phi-3.5 with the target list of another model adapted 8 % of its language model, and nobody saw it; queries, keys
+# and values alone, which is a choice, are above 10 % in every family here.
+LEAST_ADAPTED = 0.1
+_WEIGHTS = "trained.safetensors"
+
+
+class Run(Protocol):
+    """What tuning needs to know of an attempt; :class:`paceline.worker.Run` is one."""
+
+    @property
+    def cell(self) -> Cell: ...
+    @property
+    def config(self) -> Config: ...
+    @property
+    def folder(self) -> CellFolder: ...
+    @property
+    def attempt(self) -> Attempt: ...
+    @property
+    def rank(self) -> int: ...
+    @property
+    def local_rank(self) -> int: ...
+    @property
+    def world(self) -> int: ...
+    @property
+    def peaks(self) -> dict[str, float]: ...
+    def stop(self) -> str | None: ...
+    def progress(self, done: int, total: int, unit: str, note: str = "") -> None: ...
+    def note(self, text: str) -> None: ...
+
+
+class Curve(Protocol):
+    """Where points of the curve go beside the history; :class:`paceline.tracking.Tracker` is one."""
+
+    def log(self, step: int, values: Mapping[str, float]) -> None: ...
+
+
+class Conversations(Protocol):
+    """Samples to train on, made on demand, because making one decodes an image."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> Conversation: ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The arithmetic of a run: ``batch = world × micro_batch × accumulation``, ``steps`` times.
+
+    Attributes:
+        validate: steps after which it validates.
+    """
+
+    batch: int
+    world: int
+    micro_batch: int
+    accumulation: int
+    steps: int
+    validate: frozenset[int]
+
+
+def plan(config: Config, world: int, samples: int) -> Plan:
+    """Derive accumulation and steps from the config.
+
+    Raises:
+        UserError: the effective batch can't be shared out, or settings contradict each other.
+        DataError: there is nothing to train on.
+    """
+    train, placement = config.train, config.placement
+    if config.method.trains == "nothing":
+        raise UserError(
+            f"method '{config.method.name}' trains nothing, so there is nothing to tune; choose full or lora"
+        )
+    if samples == 0:
+        raise DataError(f"task '{config.task.name}' has no samples in its split '{config.task.train}'")
+    if train.batch < 1 or train.batch % world:
+        raise UserError(
+            f"train.batch={train.batch} can't be shared by {world} ranks; "
+            f"choose ranks that divide it, or train.batch={math.ceil(max(train.batch, 1) / world) * world}"
+        )
+    micro = placement.micro_batch or train.batch // world
+    if micro < 1 or train.batch % (world * micro):
+        valid = [m for m in range(1, train.batch // world + 1) if train.batch // world % m == 0]
+        raise UserError(
+            f"placement.micro_batch={micro} on {world} ranks does not divide train.batch={train.batch}; "
+            f"choose one of {', '.join(map(str, valid))}"
+        )
+    steps = train.max_steps or math.ceil(train.epochs * samples / train.batch)
+    if steps < 1:
+        raise UserError(f"train.epochs={train.epochs} makes no step; raise it or set train.max_steps")
+    if train.validations > steps:
+        raise UserError(f"train.validations={train.validations} is more than the {steps} optimiser steps of the run")
+    if train.keep == "best" and not train.validations:
+        raise UserError("train.keep=best needs validations to choose by; set train.validations")
+    validate = frozenset(math.ceil(steps * i / train.validations) for i in range(1, train.validations + 1))
+    return Plan(train.batch, world, micro, train.batch // (world * micro), steps, validate)
+
+
+def order(samples: int, length: int, seed: int) -> np.ndarray:
+    """Indices of the samples in the order in which they are trained on; shape (length,), int64.
+
+    Shuffled epochs end to end, cut at ``length``: every optimiser step has a whole batch, and step k takes places
+    ``k × batch`` to ``(k + 1) × batch`` whatever the number of ranks. ``RandomState`` is the generator whose output
+    numpy never changes (NEP 19).
+    """
+    epochs = math.ceil(length / samples)
+    shuffled = [np.random.RandomState([seed, epoch]).permutation(samples) for epoch in range(epochs)]
+    return np.concatenate(shuffled)[:length].astype(np.int64)
+
+
+class _Stream(torch.utils.data.Dataset):
+    """Conversations in a given order."""
+
+    def __init__(self, samples: Conversations, indices: np.ndarray) -> None:
+        self.samples = samples
+        self.indices = indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, position: int) -> Conversation:
+        return self.samples[int(self.indices[position])]
+
+
+def lora_targets(family: Family, lora: LoraSpec) -> list[str]:
+    """Full names of the linear layers that the adapter is put on.
+
+    Raises:
+        UserError: a name matches no layer of the components, or too little of the language model is matched: a
+            list made for another model would silently tune next to nothing.
+    """
+    unknown = [c for c in lora.components if c not in family.components]
+    if unknown or not lora.components:
+        raise UserError(f"method.lora.components: no component {unknown}: {nearest(str(unknown), family.components)}")
+    layers = family.linear_layers(lora.components)
+    matched = [n for n in layers if not lora.targets or any(_matches(n, t) for t in lora.targets)]
+    missing = [t for t in lora.targets if not any(_matches(n, t) for n in layers)]
+    if missing or not matched:
+        counts = Counter(name.rsplit(".", 1)[-1] for name in layers)
+        valid = ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()))
+        raise UserError(
+            f"method.lora.targets: {', '.join(missing) or 'nothing'} matches no linear layer of "
+            f"{', '.join(lora.components)} in {family.spec.name}; there are: {valid}"
+        )
+    if "language" in lora.components:
+        modules = dict(family.bare_model().named_modules())
+        language = family.linear_layers(["language"])
+        inside = set(matched)
+        share = sum(modules[n].weight.numel() for n in language if n in inside) / max(
+            1, sum(modules[n].weight.numel() for n in language)
+        )
+        if share < LEAST_ADAPTED:
+            raise UserError(
+                f"method.lora.targets adapts {share:.1%} of the language model of {family.spec.name}, under "
+                f"{LEAST_ADAPTED:.0%}: the list looks made for another model; leave targets empty to take all layers"
+            )
+    return matched
+
+
+def _matches(name: str, target: str) -> bool:
+    return name == target or name.endswith(f".{target}")
+
+
+def adapt(family: Family, method: MethodSpec, seed: int) -> dict[str, int]:
+    """Make trainable what the method trains, in place, and nothing else.
+
+    Returns:
+        Counts: ``parameters``, ``trainable``, and ``trainable_<component>`` for each component that has any.
+
+    Raises:
+        UserError: a component or target that the model does not have, or nothing is left to train.
+    """
+    if method.trains == "adapter":
+        lora = method.lora
+        set_seed(seed)
+        settings = peft.LoraConfig(
+            r=lora.r,
+            lora_alpha=lora.alpha,  # type: ignore[arg-type]  # only ever divided by r
+            lora_dropout=lora.dropout,
+            target_modules=lora_targets(family, lora),
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # PEFT asks Transformers by names about to go
+            family.model = peft.get_peft_model(family.model, settings)
+    else:
+        if unknown := [c for c in method.frozen if c not in family.components]:
+            raise UserError(f"method.frozen: no component '{unknown[0]}': {nearest(unknown[0], family.components)}")
+        for name, parameter in family.model.named_parameters():
+            parameter.requires_grad_(family.component_of(name) not in method.frozen)
+    counts: Counter[str] = Counter()
+    for name, parameter in family.bare_model().named_parameters():
+        counts["parameters"] += parameter.numel()
+        if parameter.requires_grad:
+            counts["trainable"] += parameter.numel()
+            counts[f"trainable_{family.component_of(name) or 'other'}"] += parameter.numel()
+    if not counts["trainable"]:
+        raise UserError(f"method '{method.name}' leaves nothing to train; freeze less")
+    return dict(counts)
+
+
+def train(
+    run: Run,
+    family: Family,
+    samples: Conversations,
+    validation: Conversations,
+    *,
+    output: Path,
+    curve: Curve | None = None,
+) -> dict[str, Any]:
+    """Tune ``family`` and write the weights to ``output``. Every rank calls it, after ``distributed.set_up``.
+
+    Args:
+        run: the attempt.
+        family: loaded for training, the same on every rank; its model is changed in place.
+        samples: the train split; ``validation`` the validation split, which may be empty.
+        output: folder to write the published weights into, inside the attempt.
+        curve: gets every point of the history, on rank 0.
+
+    Returns:
+        What was done: ``{steps, samples, epochs, micro_batch, accumulation, resumed, loss, validation_loss,
+        best_step, seconds, parameters, trainable, trainable_<component>}``.
+
+    Raises:
+        UserError: the config can't be run as it stands.
+        NonFiniteLoss: the loss became NaN or infinite; no checkpoint holds the broken weights.
+        Interrupted: asked to stop; the state is saved. Raised on every rank, with one cause.
+    """
+    config = run.config
+    planned = plan(config, run.world, len(samples))
+    if planned.validate and len(validation) == 0:
+        raise DataError(f"task '{config.task.name}' has no samples in its split '{config.task.validation}'")
+    engine = _engine(config)
+    resume = _resume_point(run, planned, engine)
+    # DeepSpeed keeps float32 masters of bfloat16 weights by itself. Without it they have to be the weights: updates
+    # of 1e-5 vanish in bfloat16's 8 bits. The memory is the same 16 bytes per parameter either way.
+    if config.model.dtype != "float32" and engine == "torch":
+        for parameter in _to_train(family, config.method):
+            parameter.data = parameter.data.float()
+    counts = adapt(family, config.method, config.seed)
+    if run.rank == 0:
+        parts = ", ".join(f"{k[10:]} {v:,}" for k, v in counts.items() if k.startswith("trainable_"))
+        run.note(f"training {counts['trainable']:,} of {counts['parameters']:,} parameters: {parts}")
+        run.note(
+            f"{planned.steps} steps of {planned.batch} samples = {run.world} ranks × {planned.micro_batch} "
+            f"× {planned.accumulation} accumulated" + (f"; going on after step {resume.step}" if resume else "")
+        )
+    stream = _Stream(samples, order(len(samples), planned.steps * planned.batch, config.seed))
+    loop = _Loop(run, planned, engine, curve)
+    trainer = _Trainer(family, _arguments(run, planned), stream, validation, loop)
+    began = time.monotonic()
+    trainer.train(resume_from_checkpoint=str(resume.path) if resume else None)
+    if loop.cause:
+        raise Interrupted(loop.cause)
+    _publish(run, trainer, output)
+    loop.measure()
+    state = trainer.state
+    return {
+        "steps": state.global_step,
+        "samples": state.global_step * planned.batch,
+        "epochs": state.global_step * planned.batch / len(samples),
+        "micro_batch": planned.micro_batch,
+        "accumulation": planned.accumulation,
+        "resumed": resume.step if resume else 0,
+        "loss": loop.loss,
+        "validation_loss": loop.validation_loss if state.best_metric is None else state.best_metric,
+        "best_step": state.best_global_step,
+        "seconds": time.monotonic() - began,
+        **counts,
+    }
+
+
+def _to_train(family: Family, method: MethodSpec) -> Iterator[torch.nn.Parameter]:
+    if method.trains == "all":  # adapters are made in float32 by PEFT, over a base that never changes
+        for name, parameter in family.model.named_parameters():
+            if family.component_of(name) not in method.frozen:
+                yield parameter
+
+
+def _engine(config: Config) -> str:
+    settings = config.deepspeed.config
+    return f"zero{settings.get('zero_optimization', {}).get('stage', 0)}" if settings else "torch"
+
+
+def _resume_point(run: Run, planned: Plan, engine: str) -> checkpoints.Checkpoint | None:
+    """Rank 0's choice, on every rank: a digest is read once, and all go on from the same."""
+    found = checkpoints.latest(run.folder, run.note) if run.rank == 0 else None
+    found = distributed.from_first(found)
+    if found is None:
+        return None
+    if found.engine != engine or (engine != "torch" and found.world != run.world):
+        raise UserError(
+            f"the checkpoint of step {found.step} was saved by {found.world} ranks under {found.engine}, and this "
+            f"placement has {run.world} under {engine}: a split state can't be shared out anew; submit with the "
+            f"placement it had, or delete {found.path.parent} to begin again"
+        )
+    if found.world != run.world or found.micro_batch != planned.micro_batch:
+        run.note("other ranks or micro-batch than at the checkpoint: same samples per step, sums in another order")
+    return found
+
+
+def _arguments(run: Run, planned: Plan) -> TrainingArguments:
+    config = run.config
+    settings, placement = config.train, config.placement
+    cpu = not torch.cuda.is_available()
+    return TrainingArguments(
+        output_dir=str(run.attempt.checkpoints),
+        max_steps=planned.steps,
+        per_device_train_batch_size=planned.micro_batch,
+        gradient_accumulation_steps=planned.accumulation,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.schedule if settings.schedule != "constant" else "constant_with_warmup",
+        warmup_steps=math.ceil(settings.warmup * planned.steps),
+        weight_decay=settings.weight_decay,
+        adam_beta2=settings.beta2,
+        max_grad_norm=settings.max_grad_norm,
+        optim="adamw_torch_fused" if not config.deepspeed.config else "adamw_torch",
+        bf16=config.model.dtype == "bfloat16",
+        fp16=config.model.dtype == "float16",
+        activation_checkpointing=placement.activation_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False} if placement.activation_checkpointing else None,
+        train_sampling_strategy="sequential",
+        ignore_data_skip=False,
+        seed=config.seed,
+        data_seed=config.seed,
+        dataloader_num_workers=placement.workers,
+        dataloader_pin_memory=not cpu,
+        remove_unused_columns=False,
+        use_cpu=cpu,
+        ddp_backend=distributed.backend(),
+        deepspeed=copy.deepcopy(config.deepspeed.config) or None,
+        # Saving, validating and logging are decided in _Loop; these would do it a second time.
+        save_strategy="no",
+        eval_strategy="no",
+        logging_strategy="no",
+        logging_nan_inf_filter=False,
+        report_to=[],
+        disable_tqdm=True,
+        log_level="error",
+        log_level_replica="error",
+    )
+
+
+class _Trainer(Trainer):
+    """The library's loop, with every step's loss kept and validation that does not depend on the ranks."""
+
+    def __init__(
+        self, family: Family, args: TrainingArguments, stream: _Stream, validation: Conversations, loop: _Loop
+    ) -> None:
+        super().__init__(
+            model=family.model,
+            args=args,
+            data_collator=family.training_batch,
+            train_dataset=stream,
+            callbacks=[loop],
+        )
+        self.remove_callback(PrinterCallback)
+        self.family = family
+        self.validation = validation
+        self.loop = loop
+        self.step_loss: torch.Tensor | None = None
+        self.step_norm: Any = None
+        loop.trainer = self
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Not counted: it walks over every parameter at every forward, and nobody reads the number."""
+        return 0
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
+        """One forward and backward; its share of the step's loss stays on the device, without waiting for it."""
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        self.step_loss = loss.clone() if self.step_loss is None else self.step_loss + loss
+        return loss
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        self.step_norm = super()._get_grad_norm(model, grad_norm)
+        return self.step_norm
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Mean loss per answer token over the validation split, the same whatever the ranks."""
+        size, world, rank = self.args.per_device_train_batch_size, self.loop.run.world, self.loop.run.rank
+        count = len(self.validation)
+        rounds = math.ceil(count / (size * world))
+        # Every rank runs the same number of forwards, or ZeRO-3 would wait for ever; surplus weighs nothing.
+        firsts = [(r * world + rank) * size for r in range(rounds)]
+        indices = [[i for i in range(f, f + size) if i < count] or [0] for f in firsts]
+        loader = torch.utils.data.DataLoader(
+            _Stream(self.validation, np.arange(count)),
+            batch_sampler=indices,
+            collate_fn=self.data_collator,
+            num_workers=self.args.dataloader_num_workers,
+            generator=torch.Generator(),  # its own, or validating would shift the training's dropout
+        )
+        sums = torch.zeros(2, dtype=torch.float64)
+        model: Any = self.model
+        model.eval()
+        with torch.no_grad():
+            for first, batch in zip(firsts, loader, strict=True):
+                inputs = self._prepare_inputs(batch)
+                loss = model(**inputs)["loss"].detach().double().cpu()
+                tokens = inputs["labels"].ne(IGNORED).sum().cpu() * (first < count)
+                sums += torch.stack([loss * tokens, tokens.double()]) if first < count else 0
+        model.train()
+        weighted, tokens = distributed.total(sums).tolist()
+        metrics = {"eval_loss": weighted / max(tokens, 1.0)}
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _changing(self) -> dict[str, torch.Tensor]:
+        """What training changes, by the names in memory: trainable parameters, and buffers that are saved."""
+        model: Any = self.model
+        buffers = dict(model.named_buffers())
+        found = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+        return found | {name: b for name, b in model.state_dict().items() if name in buffers}
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """A checkpoint's weights. Under DeepSpeed its own state holds them, so there is nothing to gather.
+
+        Not by ``save_pretrained``: for some families it renames weights on the way to the disk, and the library's
+        resume, which reads the file as it is and not strictly, would pass over every one of them without a word.
+        """
+        if self.args.should_save and not self.is_deepspeed_enabled:
+            folder = Path(str(output_dir))
+            folder.mkdir(parents=True, exist_ok=True)
+            state = {name: tensor.contiguous() for name, tensor in self._changing().items()}
+            safetensors.torch.save_file(state, folder / _WEIGHTS)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        saved = safetensors.torch.load_file(Path(resume_from_checkpoint) / _WEIGHTS)
+        here = self._changing()
+        if odd := saved.keys() ^ here.keys():
+            raise UserError(
+                f"{resume_from_checkpoint} holds other weights than are trained now, such as {min(odd)}; "
+                "delete it to begin again"
+            )
+        with torch.no_grad():
+            for name, tensor in saved.items():
+                here[name].copy_(tensor)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        began = time.monotonic()
+        super()._save_checkpoint(model, trial)
+        distributed.barrier()
+        self.loop.saved(Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}", began)
+
+    def save_weights(self, folder: Path) -> None:
+        """Write the weights as they would be published, in the model's number format. Every rank calls it."""
+        dtype = getattr(torch, self.family.spec.dtype)
+        model = self.accelerator.unwrap_model(self.model_wrapped)
+        gathered = self.accelerator.get_state_dict(self.model_wrapped) if self.is_deepspeed_enabled else None
+        if self.args.should_save:
+            state = gathered if gathered is not None else model.state_dict()
+            if self.loop.run.config.method.trains == "all":
+                # A copy of a tied weight is no longer seen to be tied, and would be written twice.
+                tied = {n for n, _ in model.named_parameters(remove_duplicate=False)}
+                tied -= {n for n, _ in model.named_parameters()}
+                state = {
+                    name: tensor.to(dtype) if tensor.is_floating_point() else tensor
+                    for name, tensor in state.items()
+                    if name not in tied
+                }
+            folder.mkdir(parents=True, exist_ok=True)
+            self.family.save(model, folder, state)
+        distributed.barrier()
+
+
+class _Loop(TrainerCallback):
+    """What happens at the end of every optimiser step: agree with the other ranks, write, save, stop."""
+
+    def __init__(self, run: Run, planned: Plan, engine: str, curve: Curve | None) -> None:
+        self.run = run
+        self.plan = planned
+        self.engine = engine
+        self.curve = curve
+        self.trainer: Any = None
+        self.cause: str | None = None
+        self.loss: float | None = None
+        self.validation_loss: float | None = None
+        self._rate = 0.0
+        self._points: list[tuple[int, torch.Tensor, float, Any]] = []
+        self._saved_at = self._written_at = time.monotonic()
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """The clocks start when the first step does, not while weights are moved."""
+        self._saved_at = self._written_at = time.monotonic()
+        self.run.progress(state.global_step, self.plan.steps, "steps")
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, optimizer: Any = None, **kwargs: Any) -> None:
+        """The rate that this step is made with; afterwards the scheduler has moved on."""
+        self._rate = float(optimizer.param_groups[0]["lr"])
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Decide, as one, whether to write, to validate, to save and to stop."""
+        step = state.global_step
+        self._points.append((step, self.trainer.step_loss, self._rate, self.trainer.step_norm))
+        self.trainer.step_loss = None
+        cause, save, write = distributed.agree(self._wishes(step))
+        last = step >= self.plan.steps
+        if cause and not last:  # at the last step, what is left is to publish
+            self.cause = CAUSES[cause - 1]
+            control.should_training_stop = True
+        control.should_evaluate = step in self.plan.validate
+        control.should_save = not last and bool(save or self.cause)
+        if write or last or control.should_save or control.should_evaluate:
+            # Before a save, because the loss is looked at here: no checkpoint holds weights that became NaN.
+            self._write()
+        note = "" if self.loss is None else f"loss {self.loss:.4f}"
+        self.run.progress(step, self.plan.steps, "steps", note)
+
+    def _wishes(self, step: int) -> tuple[int, int, int]:
+        """This rank's cause to stop (by its place in CAUSES, from 1), and whether to save and to write."""
+        asked = self.run.stop()
+        cause = CAUSES.index(asked) + 1 if asked else 0
+        if self.run.rank != 0:  # one clock decides
+            return cause, 0, 0
+        now = time.monotonic()
+        placement = self.run.config.placement
+        by_time = now - self._saved_at >= placement.checkpoint_minutes * 60
+        by_step = placement.checkpoint_steps > 0 and step % placement.checkpoint_steps == 0
+        due = len(self._points) >= LOG_STEPS or now - self._written_at >= LOG_SECONDS
+        return cause, int(by_time or by_step), int(due)
+
+    def _write(self) -> None:
+        """Add the steps since the last time to the curve. The one place that waits for the device."""
+        points, self._points = self._points, []
+        seconds = time.monotonic() - self._written_at
+        self._written_at = time.monotonic()
+        if not points:
+            return
+        losses = distributed.total(torch.stack([p[1].detach().reshape(()) for p in points])) / self.run.world
+        speed = round(len(points) * self.plan.batch / max(seconds, 1e-9), 3)
+        records, broken = [], None
+        for (step, _, rate, norm), loss in zip(points, losses.tolist(), strict=True):
+            if not math.isfinite(loss):
+                broken = (step, loss)
+                break
+            values = {
+                "loss": loss,
+                "learning_rate": rate,
+                "grad_norm": float(norm),
+                "samples_per_second": speed,
+            }
+            records.append({"step": step, **{k: v for k, v in values.items() if math.isfinite(v)}})
+        self._record(records)
+        self.measure()
+        if broken:
+            raise NonFiniteLoss(
+                f"the loss of step {broken[0]} is {broken[1]}; lower train.learning_rate, raise train.warmup, or "
+                "look at the samples of that step"
+            )
+        self.loss = records[-1]["loss"]
+
+    def _record(self, records: list[dict[str, Any]]) -> None:
+        if self.run.rank != 0 or not records:
+            return
+        append_jsonl(self.run.attempt.path / "history.jsonl", ({"schema": SCHEMA, **r} for r in records))
+        if self.curve is not None:
+            for record in records:
+                self.curve.log(record["step"], {k: v for k, v in record.items() if k != "step"})
+
+    def measure(self) -> None:
+        """Keep the peaks up to date, so that an attempt that dies has them too."""
+        # Kibibytes on Linux.
+        self.run.peaks["host_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        if torch.cuda.is_available():
+            self.run.peaks["cuda_gib"] = torch.cuda.max_memory_allocated() / 2**30
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
+        """Write the validation's point, and its weights where they are the best so far."""
+        loss = self.validation_loss = float(metrics["eval_loss"])
+        step = state.global_step
+        if math.isfinite(loss):
+            self._record([{"step": step, "validation_loss": loss}])
+        if self.run.config.train.keep == "best" and loss < (state.best_metric or math.inf):
+            state.best_metric, state.best_global_step = loss, step
+            began = time.monotonic()
+            folder = self.run.attempt.checkpoints / f"{checkpoints.BEST}-{step}"
+            self.trainer.save_weights(folder)
+            self._attest(folder, began)
+        self._written_at = time.monotonic()  # the next steps' speed is theirs alone
+
+    def saved(self, folder: Path, began: float) -> None:
+        """Mark a checkpoint that every rank has written, and delete those that it replaces."""
+        self._attest(folder, began)
+        if self.run.rank == 0:
+            checkpoints.keep(self.run.folder, self.run.config.placement.keep_checkpoints)
+            self.run.note(f"checkpoint of step {self.trainer.state.global_step} in {time.monotonic() - began:.1f} s")
+        distributed.barrier()  # nobody leaves before the marker is there
+        self._saved_at = self._written_at = time.monotonic()
+
+    def _attest(self, folder: Path, began: float) -> None:
+        if self.run.rank == 0:
+            state = self.trainer.state
+            checkpoints.complete(
+                folder,
+                step=state.global_step,
+                world=self.run.world,
+                micro_batch=self.plan.micro_batch,
+                engine=self.engine,
+                seconds=time.monotonic() - began,
+                best=state.best_global_step,
+            )
+
+
+def _publish(run: Run, trainer: _Trainer, output: Path) -> None:
+    """Write the weights that the cell stands for: the last, or those of the best validation."""
+    if run.config.train.keep == "last":
+        trainer.save_weights(output)
+        return
+    step = trainer.state.best_global_step
+    if step is None:
+        raise NonFiniteLoss("no validation loss was finite, so there is no best to keep; lower train.learning_rate")
+    if run.rank == 0:
+        found = checkpoints.best(run.folder, step)
+        if found is None:
+            raise DataError(f"the weights of step {step}, the best, are damaged; submit again to train from the start")
+        output.mkdir(parents=True, exist_ok=True)
+        for name in found.files:
+            (output / name).parent.mkdir(parents=True, exist_ok=True)
+            # Files of a checkpoint are never written again, so sharing them is safe and instant.
+            _link(found.path / name, output / name)
+    distributed.barrier()
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without hard links
+        shutil.copy2(source, target)

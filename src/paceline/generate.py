@@ -1,0 +1,100 @@
+"""Answers of a model to a batch of conversations, with every setting stated and nothing left to the weights'
+own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from paceline.errors import UserError
+from paceline.models.base import Conversation, Family
+from paceline.spec import GenerationSpec
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model said to one conversation.
+
+    Attributes:
+        text: the answer, without special tokens.
+        prompt_tokens: tokens read, image tokens counted, padding not.
+        new_tokens: tokens generated, the end token counted.
+        finish: ``stop`` where the model ended its answer, ``length`` where the limit did.
+    """
+
+    text: str
+    prompt_tokens: int
+    new_tokens: int
+    finish: Literal["stop", "length"]
+
+
+class GumbelNoise:
+    """Sampling as an argmax, with a random stream of its own for every sample.
+
+    The index of the largest of ``logit + Gumbel noise`` is a draw from the softmax of the logits (Gumbel-max;
+    Gumbel 1954, Maddison et al. 2014, arXiv:1411.0030). The library draws a whole batch from one stream, so
+    that a sample's answer depends on its neighbours; here it depends on its seed alone, and a resumed cell
+    repeats it.
+    """
+
+    def __init__(self, seeds: Sequence[int], device: torch.device) -> None:
+        self.streams = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Scores (samples, vocabulary) with the noise of the next step added."""
+        noise = torch.empty(scores.shape, dtype=torch.float32, device=scores.device)
+        for row, stream in zip(noise, self.streams, strict=True):
+            row.exponential_(generator=stream)
+        return scores.float() - noise.log()
+
+
+@torch.inference_mode()
+def generate(
+    family: Family, conversations: Sequence[Conversation], spec: GenerationSpec, seeds: Sequence[int]
+) -> list[Answer]:
+    """Answer conversations together, in their order.
+
+    Args:
+        family: the loaded model.
+        conversations: one batch; splitting into batches is the caller's.
+        spec: the settings.
+        seeds: one per conversation; used where the temperature is above 0.
+
+    Raises:
+        UserError: settings that exclude each other.
+    """
+    from transformers import GenerationConfig, LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
+
+    if spec.temperature > 0 and spec.beams > 1:
+        raise UserError("generation: beams search for the likeliest answer; set temperature=0 or beams=1")
+    model = family.model.eval()
+    batch = family.to_model(family.batch(conversations))
+    processors = LogitsProcessorList()
+    if spec.temperature > 0:
+        processors.append(TemperatureLogitsWarper(spec.temperature))
+        if spec.top_p < 1:
+            processors.append(TopPLogitsWarper(spec.top_p))
+        processors.append(GumbelNoise(seeds, model.device))
+    settings = GenerationConfig(
+        max_new_tokens=spec.new_tokens,
+        do_sample=False,  # the noise above is the sampling
+        num_beams=spec.beams,
+        repetition_penalty=spec.repetition_penalty,
+        eos_token_id=family.end_tokens,
+        pad_token_id=family.tokenizer.pad_token_id,
+    )
+    output = model.generate(**batch, generation_config=settings, logits_processor=processors)
+    prompt_width = batch["input_ids"].shape[1]
+    prompts = batch["attention_mask"].sum(dim=1).tolist()
+    rows = output[:, prompt_width:].tolist()
+    return [_answer(family, row, prompt) for row, prompt in zip(rows, prompts, strict=True)]
+
+
+def _answer(family: Family, ids: list[int], prompt_tokens: int) -> Answer:
+    # Behind its end a row is filled up to the longest of the batch.
+    end = next((i for i, token in enumerate(ids) if token in family.end_tokens), None)
+    new_tokens = len(ids) if end is None else end + 1
+    return Answer(family.decode(ids[:end]), prompt_tokens, new_tokens, "length" if end is None else "stop")

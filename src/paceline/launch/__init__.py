@@ -1,0 +1,1 @@
+"""From needed cells to running processes: elements, arrays, submissions."""

@@ -1,0 +1,82 @@
+"""Which cells one process runs, and which elements share resources and so form an array."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from paceline.spec import identity_of, placement_of
+from paceline.store import canonical, digest
+from paceline.sweep import PlannedCell
+
+
+@dataclass
+class Element:
+    """The cells that one process (or set of ranks) runs in order."""
+
+    kind: str
+    placement: dict[str, Any]
+    cells: list[str] = field(default_factory=list)
+    needs: list[str] = field(default_factory=list)
+
+    @property
+    def ranks(self) -> int:
+        """Processes of the element."""
+        return int(self.placement["placement"]["nodes"] * self.placement["placement"]["ranks"])
+
+    @property
+    def resources(self) -> dict[str, Any]:
+        """What the element asks of the cluster. Elements of equal resources form one array."""
+        placement, cluster = self.placement["placement"], self.placement["cluster"]
+        return {
+            "cluster": cluster["name"],
+            "nodes": placement["nodes"],
+            "ranks": placement["ranks"],
+            "threads": placement["threads"],
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """An entry of ``elements.json``."""
+        return {
+            "kind": self.kind,
+            "cells": self.cells,
+            "needs": self.needs,
+            "ranks": self.ranks,
+            "placement": self.placement,
+        }
+
+
+def group(cells: Sequence[PlannedCell]) -> list[Element]:
+    """Group needed cells: each finetune cell alone, evaluate cells together that load the same weights.
+
+    The order is kept, so that a finetune element stands before those that need it.
+    """
+    elements: list[Element] = []
+    open_elements: dict[str, Element] = {}
+    for planned in cells:
+        cell, placement = planned.cell, placement_of(planned.config)
+        if cell.kind == "finetune":
+            elements.append(Element("finetune", placement, [cell.id]))
+            continue
+        key = digest([identity_of(planned.config.model, "evaluate"), cell.needs, cell.data, placement])
+        element = open_elements.get(key)
+        if element is None or len(element.cells) >= planned.config.cluster.cells_per_element:
+            element = Element("evaluate", placement, needs=list(cell.needs))
+            open_elements[key] = element
+            elements.append(element)
+        element.cells.append(cell.id)
+    return elements
+
+
+def arrays(elements: Sequence[Element]) -> list[dict[str, Any]]:
+    """Elements of equal kind and resources, counted: what becomes one ``sbatch`` call each."""
+    found: dict[str, dict[str, Any]] = {}
+    for index, element in enumerate(elements):
+        key = canonical([element.kind, element.resources])
+        entry = found.setdefault(
+            key, {"kind": element.kind, "resources": element.resources, "elements": [], "cells": 0}
+        )
+        entry["elements"].append(index)
+        entry["cells"] += len(element.cells)
+    return list(found.values())

@@ -1,0 +1,28 @@
+"""Run a submission by the executor that its elements name."""
+
+from __future__ import annotations
+
+from paceline.launch import local, submit
+from paceline.launch.local import View
+from paceline.launch.submit import Submission
+from paceline.store import Store
+from paceline.worker import Launch, run_cells
+
+
+def run(decided: Submission, store: Store, view: View) -> None:
+    """Run the elements and close the submission, whatever happens on the way."""
+    assert decided.path is not None
+    clusters = {e.placement["cluster"]["executor"] for e in decided.elements}
+    jobs: dict[str, str] = {}
+    try:
+        if clusters == {"debug"}:
+            for index, element in enumerate(decided.elements):
+                view.started(element)
+                launch = Launch(element.placement, decided.path.parents[1].name, str(decided.path), index, job="debug")
+                run_cells(element.kind, [store.cell(c).path for c in element.cells], launch)
+        else:
+            wanted = max(int(e.placement["cluster"]["slots"]) for e in decided.elements)
+            scheduler = local.Scheduler(store, decided.path, decided.elements, decided.code, local.slots(wanted), view)
+            jobs = scheduler.run()
+    finally:
+        submit.close(decided.path, jobs)

@@ -1,0 +1,39 @@
+"""Model families: how a kind of vision-language model is loaded, fed, trained and saved. They know no task.
+
+The folder is the registry: ``family: qwen2_vl`` in a model's YAML names ``paceline/models/qwen2_vl.py``. To
+add a family, write that one module with a class named ``FAMILY`` that derives from
+:class:`paceline.models.base.Family` and says only what differs: which module names make up the vision tower,
+the connector and the language model, how its tiny twin is configured, and, where the processor wants it,
+another form of prompt or batch. Then write ``conf/model/tiny_<family>.yaml``: the tests of ``tests/models``
+run on every twin that they find there.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from paceline.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from paceline.models.base import Family
+
+# Modules of this folder that are shared by the families.
+_SHARED = {"__init__", "base", "twin"}
+
+
+def families() -> list[str]:
+    """Names of the families that there are; importing nothing, so that the login side may ask."""
+    return sorted(p.stem for p in Path(__file__).parent.glob("*.py") if p.stem not in _SHARED)
+
+
+def load_family(name: str) -> type[Family]:
+    """The class that drives a family.
+
+    Raises:
+        UserError: there is no such module, with the nearest names.
+    """
+    if name not in families():
+        raise UserError(f"model.family: no family '{name}': {nearest(name, families())}")
+    return importlib.import_module(f"paceline.models.{name}").FAMILY

@@ -1,0 +1,427 @@
+"""What the families have in common: loading, batches for generation, batches for training, saving.
+
+Written against the two conventions that most families of Transformers share: ``AutoProcessor`` turns text
+with image placeholders and the images into tensors, and ``AutoModelForImageTextToText`` answers. A family
+says what differs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+from paceline.errors import UserError
+from paceline.spec import ModelSpec
+
+
+def _define_missing_operators() -> None:
+    """Let the image processors import where torchvision's C library can't be loaded beside a CPU build of
+    torch.
+
+    There is no CPU build of torchvision. Its Python side, which resizes and crops, works without the library
+    but for one thing: on import it registers shapes for two detection operators, which must exist. Nothing
+    here calls them.
+    """
+    with contextlib.suppress(ImportError):  # loading the library, where it can be, defines the operators
+        import importlib.util
+
+        spec = importlib.util.find_spec("torchvision")
+        for library in Path(spec.origin).parent.glob("_C*.so") if spec and spec.origin else ():
+            with contextlib.suppress(OSError):
+                torch.ops.load_library(str(library))
+    for name in ("nms", "qnms"):
+        if not hasattr(torch.ops.torchvision, name):
+            torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
+
+_define_missing_operators()
+
+import transformers  # noqa: E402  (after the operators: some versions import torchvision on the way)
+from transformers import GenerationConfig, PreTrainedModel  # noqa: E402
+
+# A bar that redraws itself is noise in a log file.
+transformers.utils.logging.disable_progress_bar()
+
+IGNORED = -100
+"""Label of a token that the loss passes over."""
+
+# The PIL and torchvision processors resize a little differently, and "auto" takes what is installed: the same
+# cell would then answer differently on two machines. torchvision's is the default of the families' own
+# authors today.
+BACKEND = "torchvision"
+
+
+@contextlib.contextmanager
+def _whole_weights() -> Iterator[None]:
+    """Make models whole for a moment, where a ZeRO-3 run would partition the parts that a model class makes.
+
+    Partitioned parts can't be drawn from one seed nor saved: a twin is made whole, and partitioned when it is read.
+    """
+    from transformers.integrations import deepspeed
+
+    active = deepspeed._hf_deepspeed_config_weak_ref
+    deepspeed.unset_hf_deepspeed_config()
+    try:
+        yield
+    finally:
+        deepspeed._hf_deepspeed_config_weak_ref = active
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """What a model is asked once, and, to train on it, what it should answer.
+
+    Attributes:
+        prompt: the user's turn, without image placeholders.
+        images: the images of the turn; they stand before the text.
+        system: the system's turn; left out where empty.
+        answer: the target; None where the model is to answer.
+        shots: earlier turns, each with its answer, shown before the question.
+    """
+
+    prompt: str
+    images: list[Any] = dataclasses.field(default_factory=list)
+    system: str = ""
+    answer: str | None = None
+    shots: list[Conversation] = dataclasses.field(default_factory=list)
+
+    @property
+    def all_images(self) -> list[Any]:
+        """Images in the order in which their placeholders stand."""
+        return [image for turn in (*self.shots, self) for image in turn.images]
+
+
+class Family:
+    """A loaded model with its processor. Made by :meth:`load`.
+
+    Attributes:
+        spec: what was loaded.
+        model: the network, or a ``PeftModel`` around it; on the device that was asked for, in evaluation mode
+            unless it was loaded for training.
+        processor: text and images to tensors.
+        end_tokens: ids that end an answer; the first is the one trained on.
+    """
+
+    auto_class: ClassVar[str] = "AutoModelForImageTextToText"
+    # Component -> prefixes of module names, as `model.named_modules()` of the bare model spells them.
+    components: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
+    def __init__(self, spec: ModelSpec, model: Any, processor: Any) -> None:
+        self.spec = spec
+        self.model = model
+        self.processor = processor
+        stored = getattr(model, "generation_config", None)
+        ends = getattr(stored, "eos_token_id", None)
+        ends = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
+        self.end_tokens: list[int] = list(dict.fromkeys([self.tokenizer.eos_token_id, *ends]))
+
+    # -- loading
+
+    @classmethod
+    def load(cls, spec: ModelSpec, tuned: Path | None = None, *, training: bool = False, device: str = "cpu") -> Family:
+        """Load a model as its spec says, twins included.
+
+        Every model is made by ``from_pretrained``, twins from a folder written a moment before: that is the
+        one way in which ZeRO-3 partitions weights while they are read (after its ``TrainingArguments``
+        exist).
+
+        Args:
+            spec: the model. Empty ``weights`` build the family's twin from ``config``.
+            tuned: weights that were tuned: a folder of a whole model, or of a PEFT adapter, which is loaded
+                on top.
+            training: leave the model in training mode, an adapter's weights trainable.
+            device: where the weights go.
+
+        Raises:
+            UserError: no such folder, a hub id without a revision, or weights that can't be reached.
+        """
+        adapter = tuned is not None and (tuned / "adapter_config.json").exists()
+        if tuned is not None and not adapter and not (tuned / "config.json").exists():
+            raise UserError(f"{tuned} holds neither a model (config.json) nor an adapter (adapter_config.json)")
+        with tempfile.TemporaryDirectory(prefix="twin-") as scratch:
+            if spec.weights:
+                source, revision = cls._located(spec)
+                processor = cls._read(spec, lambda: cls.make_processor(spec, source, revision))
+            else:
+                source, revision = scratch, None
+                processor = cls.make_twin(spec, Path(scratch))
+            if tuned is not None and not adapter:
+                source, revision = str(tuned), None
+            model = cls._read(spec, lambda: cls.make_model(spec, source, revision, device))
+        # PEFT copies this name into the adapter; a temporary folder's would be noise that differs from run to
+        # run.
+        model.name_or_path = model.config._name_or_path = spec.weights or spec.name
+        family = cls(spec, model, processor)
+        # Sampling settings shipped with the weights (Qwen2-VL: top_k 1) would silently override the sweep's.
+        model.generation_config = GenerationConfig(
+            eos_token_id=family.end_tokens,
+            pad_token_id=family.tokenizer.pad_token_id,
+            bos_token_id=family.tokenizer.bos_token_id,
+        )
+        if tuned is not None and adapter:
+            family.model = family._with_adapter(tuned, training)
+        family.model.train(training)
+        return family
+
+    @classmethod
+    def make_model(cls, spec: ModelSpec, source: str, revision: str | None, device: str) -> PreTrainedModel:
+        """The network, from a folder or a hub id."""
+        # Without a map the weights stay where they are read, as DeepSpeed needs; with one they skip host memory.
+        placed = {} if device == "cpu" else {"device_map": {"": device}}
+        return getattr(transformers, cls.auto_class).from_pretrained(
+            source,
+            revision=revision,
+            dtype=getattr(torch, spec.dtype),
+            attn_implementation=spec.attention,
+            trust_remote_code=spec.remote_code,
+            **placed,
+        )
+
+    @classmethod
+    def make_processor(cls, spec: ModelSpec, source: str, revision: str | None) -> Any:
+        """The processor, from a folder or a hub id, with the spec's settings of the image processor."""
+        options = {"revision": revision, "trust_remote_code": spec.remote_code}
+        processor = transformers.AutoProcessor.from_pretrained(source, **options)
+        processor.image_processor = transformers.AutoImageProcessor.from_pretrained(
+            source, backend=BACKEND, **options, **spec.processor
+        )
+        if processor.tokenizer.pad_token is None:
+            processor.tokenizer.pad_token = processor.tokenizer.eos_token
+        return processor
+
+    @classmethod
+    def make_twin(cls, spec: ModelSpec, folder: Path) -> Any:
+        """Write the twin's weights to ``folder`` and return its processor; the same bytes for the same spec.
+
+        ``spec.config`` holds ``seed`` and the arguments of the family's config class.
+        """
+        config = dict(spec.config)
+        seed = int(config.pop("seed", 0))
+        processor = cls.twin_processor(spec)
+        with torch.random.fork_rng(devices=[]), _whole_weights():
+            torch.manual_seed(seed)
+            model = cls.twin_model(config, processor)
+            # Each rank writes a folder of its own; once ranks are joined, the library would let rank 0 alone write.
+        model.should_save_on_this_rank = lambda is_main_process: is_main_process  # type: ignore[method-assign]
+        model.save_pretrained(folder)
+        return processor
+
+    @classmethod
+    def twin_processor(cls, spec: ModelSpec) -> Any:
+        """The family's real processor class around a small tokenizer."""
+        raise UserError(f"model.weights: {cls.__module__} has no twin; give weights")
+
+    @classmethod
+    def twin_model(cls, config: dict[str, Any], processor: Any) -> PreTrainedModel:
+        """The family's real model class, with random weights from torch's global generator."""
+        raise UserError(f"model.weights: {cls.__module__} has no twin; give weights")
+
+    @staticmethod
+    def _located(spec: ModelSpec) -> tuple[str, str | None]:
+        """Where the weights are: a folder, or a hub id and its revision."""
+        name = f"conf/model/{spec.name}.yaml"
+        folder = Path(spec.weights).expanduser()
+        if folder.is_dir():
+            return str(folder), None
+        if spec.weights.startswith(("/", ".", "~")) or spec.weights.count("/") != 1:
+            raise UserError(f"{name}: weights: {spec.weights} is neither a folder nor a hub id (owner/name)")
+        if not spec.revision:
+            raise UserError(
+                f"{name}: {spec.weights} has no revision, so tomorrow's weights could answer under today's cell id; "
+                "copy the commit hash from the model's page (Files, History) into `revision:`"
+            )
+        return spec.weights, spec.revision
+
+    @staticmethod
+    def _read(spec: ModelSpec, make: Callable[[], Any]) -> Any:
+        """Call ``make``, with the library's many ways to say "not there" turned into one."""
+        try:
+            return make()
+        except OSError as error:
+            what = f"{spec.weights}@{spec.revision}" if spec.revision else spec.weights
+            reason = str(error).splitlines()[0]
+            fetch = f"hf download {spec.weights}" + (f" --revision {spec.revision}" if spec.revision else "")
+            raise UserError(
+                f"model {spec.name}: can't read {what}: {reason}; fetch it where there is a network ({fetch}) "
+                "or set weights: to a folder that holds it"
+            ) from error
+
+    def _with_adapter(self, folder: Path, training: bool) -> Any:
+        from peft import PeftModel
+
+        return PeftModel.from_pretrained(self.model, str(folder), is_trainable=training)
+
+    # -- text
+
+    @property
+    def tokenizer(self) -> Any:
+        """The processor's tokenizer."""
+        return self.processor.tokenizer
+
+    def render(self, conversation: Conversation) -> str:
+        """The text up to where the answer begins, with one placeholder per image.
+
+        Uses the processor's chat template; a base model without one gets plain text to complete: images,
+        prompt, a line break.
+        """
+        if getattr(self.processor, "chat_template", None):
+            return self.processor.apply_chat_template(
+                self._messages(conversation), tokenize=False, add_generation_prompt=True
+            )
+        end = self.tokenizer.convert_ids_to_tokens(self.end_tokens[0])
+        turns = [f"{self._plain(shot)}{self._defused(shot.answer or '')}{end}" for shot in conversation.shots]
+        system = f"{self._defused(conversation.system)}\n" if conversation.system else ""
+        return system + "".join(turns) + self._plain(conversation)
+
+    def _plain(self, turn: Conversation) -> str:
+        return f"{self.processor.image_token * len(turn.images)}{self._defused(turn.prompt)}\n"
+
+    def _messages(self, conversation: Conversation) -> list[dict[str, Any]]:
+        messages = []
+        if conversation.system:
+            messages.append(self._message("system", conversation.system))
+        for shot in conversation.shots:
+            messages.append(self._message("user", shot.prompt, len(shot.images)))
+            messages.append(self._message("assistant", shot.answer or ""))
+        messages.append(self._message("user", conversation.prompt, len(conversation.images)))
+        return messages
+
+    def _message(self, role: str, text: str, images: int = 0) -> dict[str, Any]:
+        content = [{"type": "image"}] * images + [{"type": "text", "text": self._defused(text)}]
+        return {"role": role, "content": content}
+
+    def _defused(self, text: str) -> str:
+        """Text in which no special token can be read: data that holds ``<s>`` or ``[IMG]`` is text, not
+        structure."""
+        for token in self.tokenizer.added_tokens_encoder:
+            if len(token) > 1 and token in text:
+                text = text.replace(token, f"{token[0]} {token[1:]}")
+        return text
+
+    def decode(self, ids: Any) -> str:
+        """Text of the ids of one answer, without special tokens."""
+        return self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+    # -- tensors
+
+    def batch(self, conversations: Sequence[Conversation]) -> dict[str, torch.Tensor]:
+        """Tensors for ``generate``, padded on the left so that every answer begins in the same column.
+
+        ``input_ids`` and ``attention_mask`` are (samples, tokens); the image tensors are the family's own.
+        """
+        texts = [self.render(c) for c in conversations]
+        bos = self.tokenizer.bos_token
+        options: dict[str, Any] = {"padding": True, "padding_side": "left", "return_tensors": "pt"}
+        if bos and texts[0].startswith(bos):
+            options["add_special_tokens"] = False  # the chat template wrote the beginning token already
+        images = [c.all_images for c in conversations]
+        if any(images):
+            options["images"] = images
+        return dict(self.processor(text=texts, **options))
+
+    def training_batch(self, conversations: Sequence[Conversation]) -> dict[str, torch.Tensor]:
+        """Tensors for the loss, padded on the right: labels are the answer's tokens and the token that ends
+        it.
+
+        The answer is tokenised by itself and appended to the ids of the prompt, which are thus the same ids
+        that the model will see when it is asked; nothing is searched for in a text.
+        """
+        answers = [self._answer_ids(c) for c in conversations]
+        width = max(len(ids) for ids in answers)
+        ids = torch.full((len(answers), width), self.tokenizer.pad_token_id)
+        mask = torch.zeros((len(answers), width), dtype=torch.long)
+        for row, answer in enumerate(answers):
+            ids[row, : len(answer)] = torch.tensor(answer)
+            mask[row, : len(answer)] = 1
+        batch = self.batch(conversations)
+        labels = torch.full_like(batch["input_ids"], IGNORED)
+        batch = self.append_answers(batch, ids, mask)
+        batch["labels"] = torch.cat([labels, ids.masked_fill(mask == 0, IGNORED)], dim=1)
+        return self._right_padded(batch)
+
+    def _answer_ids(self, conversation: Conversation) -> list[int]:
+        if conversation.answer is None:
+            raise UserError("a conversation to train on has no answer; set task.target")
+        text = self._defused(conversation.answer)
+        return [*self.tokenizer(text, add_special_tokens=False)["input_ids"], self.end_tokens[0]]
+
+    def append_answers(
+        self, batch: dict[str, torch.Tensor], ids: torch.Tensor, mask: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """The batch with ``ids`` after the prompts, in every tensor that has a column per token."""
+        zeros = torch.zeros_like(ids)  # type 0 is text in every family that marks types
+        blocks = {"input_ids": ids, "attention_mask": mask, "mm_token_type_ids": zeros, "token_type_ids": zeros}
+        return {
+            name: torch.cat([tensor, blocks[name].to(tensor.dtype)], dim=1) if name in blocks else tensor
+            for name, tensor in batch.items()
+        }
+
+    @staticmethod
+    def _right_padded(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Move every row's tokens to its left end, in all tensors with a column per token."""
+        mask = batch["attention_mask"]
+        order = torch.argsort(mask, dim=1, descending=True, stable=True)[:, : int(mask.sum(1).max())]
+        rows = torch.arange(len(mask)).unsqueeze(1)
+        return {
+            name: tensor[rows, order] if tensor.shape[:2] == mask.shape else tensor for name, tensor in batch.items()
+        }
+
+    def to_model(self, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The batch on the model's device, its images in the model's number format."""
+        model = self.model
+        return {
+            name: tensor.to(model.device, model.dtype if tensor.is_floating_point() else None)
+            for name, tensor in batch.items()
+        }
+
+    # -- parts
+
+    def bare_model(self) -> PreTrainedModel:
+        """The network without an adapter around it."""
+        model = self.model
+        return model.get_base_model() if hasattr(model, "peft_config") else model
+
+    def component_of(self, name: str) -> str | None:
+        """The component that a module or parameter of the bare model belongs to; None outside of all."""
+        for component, prefixes in self.components.items():
+            if any(name == p or name.startswith(f"{p}.") for p in prefixes):
+                return component
+        return None
+
+    def linear_layers(self, components: Sequence[str]) -> list[str]:
+        """Full module names of the linear layers in some components: what an adapter may be put on.
+
+        The output layer is left out: it is as large as the vocabulary, and often shares its weights with the
+        input embeddings.
+        """
+        head = self.bare_model().get_output_embeddings()
+        return [
+            name
+            for name, module in self.bare_model().named_modules()
+            if isinstance(module, torch.nn.Linear) and module is not head and self.component_of(name) in components
+        ]
+
+    # -- saving
+
+    def save(self, model: Any, folder: Path, state_dict: Mapping[str, torch.Tensor] | None = None) -> None:
+        """Write weights (or an adapter) and the processor in the layout that Transformers and PEFT read.
+
+        Args:
+            model: the network or ``PeftModel``, unwrapped from DeepSpeed or DDP.
+            folder: made where it is missing.
+            state_dict: gathered weights, where the model's own are partitioned.
+        """
+        options: dict[str, Any] = {} if state_dict is None else {"state_dict": state_dict}
+        if hasattr(model, "peft_config"):
+            # "auto" asks the hub whether the vocabulary grew, from a compute node that may not reach it. It
+            # never grows here.
+            options["save_embedding_layers"] = False
+        model.save_pretrained(folder, **options)
+        self.processor.save_pretrained(folder)

@@ -1,0 +1,116 @@
+"""Readers: from somebody's data to prepared samples.
+
+A reader is one module in this folder, named by ``reader:`` in ``conf/task/NAME.yaml``. It gives
+
+``Options``
+    a frozen dataclass; every field has a default. ``options:`` in the YAML is checked against it.
+``made(options) -> dict[str, str]``
+    where the data comes from: ``source`` (package or dataset, with its version or revision) and
+    ``licence``, with the credit that it asks for.
+``read(options, images, progress) -> Iterator[Sample | Skipped]``
+    the samples in prepared order, the same every time. ``images`` is an empty folder for the images that
+    the reader makes; images that lie in a folder of the user's are referred to where they are.
+    ``progress(stage, done, total)`` may be called at any rate; a total of 0 means unknown.
+
+A bad record is yielded as :class:`Skipped` and never raises; a wrong option, a missing folder or an
+unreachable source raises. Reasons are few fixed phrases, because they are counted. ``prepared.prepare``
+decodes every image once and skips the broken ones, so that a reader need not.
+
+Adding a reader is adding one file; nothing registers it. ``sidecar.py`` is a good one to copy from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from paceline.errors import DataError, UserError, nearest
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One item of a dataset."""
+
+    id: str
+    split: str
+    image: Path
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A record that can't be used: what it is called, a countable reason, and what else is known."""
+
+    record: str
+    reason: str
+    detail: str = ""
+
+
+def names() -> list[str]:
+    """The readers there are: the modules of this folder."""
+    return sorted(p.stem for p in Path(__file__).parent.glob("*.py") if p.stem != "__init__")
+
+
+def load(reader: str) -> ModuleType:
+    """The module of a reader.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    if reader not in names():
+        raise UserError(f"task.reader: no reader '{reader}': {nearest(reader, names())}")
+    return importlib.import_module(f"{__name__}.{reader}")
+
+
+def fraction(seed: int, text: str) -> float:
+    """A number in [0, 1) that looks random and is the same for the same seed and text on every machine."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{text}".encode()).digest()[:8], "big") / 2**64
+
+
+def split_of(seed: int, place: str, shares: dict[str, float]) -> str:
+    """The split of a place. It depends on the place alone: growing a dataset moves no sample between splits."""
+    at, upto = fraction(seed, place), 0.0
+    for name, share in shares.items():
+        upto += share
+        if at < upto:
+            return name
+    return next(reversed(shares))
+
+
+def check_shares(shares: dict[str, Any]) -> dict[str, float]:
+    """Shares of the splits as numbers.
+
+    Raises:
+        UserError: not numbers, negative, or not 1 together.
+    """
+    try:
+        numbers = {name: float(share) for name, share in shares.items() if float(share) > 0}
+    except (TypeError, ValueError):
+        raise UserError(f"task.options.shares: expected numbers, got {shares}") from None
+    if abs(sum(numbers.values()) - 1) > 1e-6 or any(float(share) < 0 for share in shares.values()):
+        raise UserError(f"task.options.shares: must not be negative and must add up to 1, got {shares}")
+    return numbers
+
+
+def source_folder(path: str, what: str) -> Path:
+    """The user's folder that an option names, with ``~`` and ``$VARIABLES`` expanded, made absolute.
+
+    Raises:
+        UserError: no folder was named.
+        DataError: there is no such folder.
+    """
+    if not path:
+        raise UserError(f"task.options.path is not set; give the folder of {what}: task.options.path=FOLDER")
+    folder = Path(os.path.expandvars(path)).expanduser().absolute()
+    if not folder.is_dir():
+        shown = f"'{path}'" if str(folder) == path else f"'{path}' ({folder})"
+        raise DataError(f"task.options.path: no folder {shown}; give the folder of {what}: task.options.path=FOLDER")
+    return folder

@@ -1,0 +1,9 @@
+"""Reports: what a sweep found, read from its files alone.
+
+``results.collect`` reads the files; ``terminal``, ``page`` and ``table`` show what it found. Nothing here runs a model,
+reaches the network or changes a cell.
+"""
+
+from paceline.report.results import Report, collect
+
+__all__ = ["Report", "collect"]

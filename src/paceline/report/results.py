@@ -1,0 +1,437 @@
+"""What a sweep found: one row per evaluate cell, and by name every cell that gave none."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from paceline import prepared, status, tasks
+from paceline.errors import DataError, UserError
+from paceline.scoring import load_scorer
+from paceline.spec import TaskSpec
+from paceline.status import CellState
+from paceline.store import SCHEMA, Cell, CellFolder, Store, SweepFolder, canonical, read_json
+
+if TYPE_CHECKING:
+    from paceline.report.answers import Answers
+    from paceline.report.compare import Difference
+
+@dataclass(frozen=True)
+class Metric:
+    """An aggregate over ``n`` samples with its 95 % interval, in ``unit``; None where it has no value."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    unit: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One evaluate cell of the sweep."""
+
+    id: str
+    state: str
+    """One of :data:`paceline.status.STATES`, or ``unscored``: answered, and no metrics yet."""
+    model: str
+    task: str
+    prompt: str
+    method: str
+    variant: str
+    """What tells this cell from others of the same model, task, prompt and method, such as ``lora.r=8``."""
+    trained_on: str
+    """Name of the prompt that the weights were trained on; empty for an untuned model."""
+    tuned: str
+    """Id of the finetune cell whose weights answer; empty for an untuned model."""
+    splits: tuple[str, ...]
+    samples: int
+    parsed: int
+    metrics: Mapping[str, Metric]
+    """By the name in ``metrics.json``: with several splits it begins with ``<split>/``."""
+    pairing: str
+    """Equal for cells that answer the same samples in the same way with other weights."""
+
+    @property
+    def label(self) -> str:
+        """Method with its variant."""
+        return f"{self.method} ({self.variant})" if self.variant else self.method
+
+    @property
+    def other_prompt(self) -> bool:
+        """Whether the weights were trained on another prompt than the one asked."""
+        return self.trained_on not in ("", self.prompt)
+
+    def of(self, split: str) -> dict[str, Metric]:
+        """The metrics of one split, by their plain name."""
+        if len(self.splits) == 1:
+            return dict(self.metrics)
+        start = f"{split}/"
+        return {name[len(start) :]: m for name, m in self.metrics.items() if name.startswith(start)}
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, the metrics by their full name."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "pairing"}
+        metrics = {name: dataclasses.asdict(metric) for name, metric in self.metrics.items()}
+        return {**fields, "splits": list(self.splits), "metrics": metrics}
+
+
+@dataclass(frozen=True)
+class Absent:
+    """A cell of the sweep, of either kind, without a result."""
+
+    id: str
+    kind: str
+    state: str
+    cause: str
+    """One of :data:`paceline.store.CAUSES`; empty before an attempt has ended."""
+    message: str
+    attempts: int
+
+
+@dataclass(frozen=True)
+class Judge:
+    """What a report must know of a scorer: which metrics lead, and which way is better."""
+
+    headline: tuple[str, ...]
+    lower_is_better: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The rows that can be compared with each other: one split of one task."""
+
+    task: str
+    split: str
+    rows: tuple[Row, ...]
+    """Only those with a result."""
+    headline: tuple[str, ...]
+    lower_is_better: frozenset[str]
+
+    @property
+    def title(self) -> str:
+        """Task and split, for people."""
+        return f"{self.task} · {self.split}"
+
+    def metric(self, row: Row, name: str) -> Metric | None:
+        """One metric of one row; None where the row lacks it or it has no value."""
+        found = row.of(self.split).get(name)
+        return found if found is not None and found.value is not None else None
+
+    def unit(self, name: str) -> str:
+        """The unit of a metric."""
+        return next((m.unit for row in self.rows if (m := self.metric(row, name))), "")
+
+    def rank(self, name: str) -> list[Row]:
+        """Rows that have this metric, the best first; equal ones stay in sweep order."""
+        sign = 1 if name in self.lower_is_better else -1
+        valued = [(sign * m.value, row) for row in self.rows if (m := self.metric(row, name)) and m.value is not None]
+        return [row for _, row in sorted(valued, key=lambda pair: pair[0])]
+
+
+@dataclass(frozen=True)
+class Report:
+    """A sweep's results, rows in sweep order."""
+
+    sweep: str
+    experiment: str
+    code: str
+    cells: int
+    rows: tuple[Row, ...]
+    missing: tuple[Absent, ...]
+    dropped: tuple[Mapping[str, Any], ...]
+    tasks: Mapping[str, TaskSpec]
+    judges: Mapping[str, Judge]
+    limits: Mapping[str, int]
+    data: Mapping[str, str]
+    """Task -> digest of the data that its cells answered."""
+    store: Store = dataclasses.field(repr=False, compare=False)
+
+    @property
+    def done(self) -> list[Row]:
+        """Rows with a result."""
+        return [row for row in self.rows if row.state == "done"]
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """Task by task and split by split, in sweep order; only those with a result."""
+        found: dict[tuple[str, str], list[Row]] = defaultdict(list)
+        for row in self.done:
+            for split in row.splits:
+                found[row.task, split].append(row)
+        return tuple(
+            Group(task, split, tuple(rows), self._headline(task, rows), self.judges[task].lower_is_better)
+            for (task, split), rows in found.items()
+        )
+
+    def _headline(self, task: str, rows: list[Row]) -> tuple[str, ...]:
+        there = {name for row in rows for split in row.splits for name in row.of(split)}
+        return tuple(name for name in self.judges[task].headline if name in there)
+
+    @cached_property
+    def samples(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """Task -> sample id -> prepared record with its image and split; empty for a task whose data is gone."""
+        found: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in self.tasks}
+        for name, manifest in self.manifests.items():
+            task = self.tasks[name]
+            if manifest:
+                records = prepared.read_samples(self.store.root, task, task.evaluate, self.limits[name])
+                found[name] = {record["id"]: record for record in records}
+        return found
+
+    @cached_property
+    def manifests(self) -> dict[str, dict[str, Any]]:
+        """Task -> manifest of the prepared data that its cells answered; empty where that is gone or changed."""
+        found: dict[str, dict[str, Any]] = {}
+        for name, task in self.tasks.items():
+            try:
+                manifest = prepared.read_manifest(self.store.root, task)
+            except UserError:
+                manifest = {}
+            found[name] = manifest if manifest.get("digest") == self.data[name] else {}
+        return found
+
+    @cached_property
+    def _answers(self) -> dict[str, Answers]:
+        return {}
+
+    def answers(self, row: Row) -> Answers:
+        """The scored answers of a row with a result; read once."""
+        from paceline.report.answers import read_answers
+
+        if row.id not in self._answers:
+            self._answers[row.id] = read_answers(self.store.cell(row.id).scores)
+        return self._answers[row.id]
+
+    def chosen(self, row: Row, split: str) -> Answers:
+        """The answers of a row to one split, in the order of the file.
+
+        With several splits, which sample is of which is told by the prepared data; where that is gone no answer is
+        chosen, so that splits are never mixed.
+        """
+        answers = self.answers(row)
+        if len(row.splits) == 1:
+            return answers
+        records = self.samples[row.task]
+        return answers.take([i for i, s in enumerate(answers.samples) if records.get(s, {}).get("split") == split])
+
+    @cached_property
+    def differences(self) -> tuple[Difference, ...]:
+        """Every tuned cell against its untuned model, by split and headline metric."""
+        from paceline.report.compare import differences
+
+        return differences(self)
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know before trusting the tables."""
+        return tuple(_notes(self))
+
+    def as_json(self) -> dict[str, Any]:
+        """The whole report as plain values."""
+        return {
+            "schema": SCHEMA,
+            "sweep": self.sweep,
+            "experiment": self.experiment,
+            "code": self.code,
+            "cells": self.cells,
+            "rows": [row.as_json() for row in self.rows],
+            "differences": [dataclasses.asdict(d) for d in self.differences],
+            "missing": [dataclasses.asdict(m) for m in self.missing],
+            "dropped": [dict(d) for d in self.dropped],
+            "notes": list(self.notes),
+        }
+
+
+def collect(store: Store, sweep: SweepFolder) -> Report:
+    """Read a sweep's results.
+
+    Raises:
+        UserError: the sweep is not recorded, or a file of it is damaged.
+    """
+    record = sweep.read()
+    cells: dict[str, Cell] = {}
+    absent: dict[str, Absent] = {}
+    for cell_id in record["cells"]:
+        folder = store.cell(cell_id)
+        if not folder.cell_json.exists():
+            absent[cell_id] = Absent(cell_id, "", "missing", "", "its cell.json is gone; submit again", 0)
+            continue
+        cells[cell_id] = folder.read()
+    for cell_id, state in status.states(store, cells.values()).items():
+        if found := _absent(store.cell(cell_id), cells[cell_id], state):
+            absent[cell_id] = found
+    evaluated = [cell for cell in cells.values() if cell.kind == "evaluate"]
+    tunings = {cell.id: _tuning(store, cells, cell) for cell in evaluated}
+    variants = _variants(evaluated, tunings)
+    rows = []
+    specs: dict[str, TaskSpec] = {}
+    data: dict[str, str] = {}
+    limits: dict[str, int] = {}
+    for cell in evaluated:
+        config = cell.config
+        specs.setdefault(config.task.name, config.task)
+        data.setdefault(config.task.name, cell.data)
+        limits[config.task.name] = _wider(limits.get(config.task.name), config.limit)
+        lacking = absent.get(cell.id)
+        shown = lacking.state if lacking else "done"
+        rows.append(_row(store.cell(cell.id), cell, tunings[cell.id], variants[cell.id], shown))
+    return Report(
+        sweep=record["name"],
+        experiment=record.get("experiment", ""),
+        code=record.get("code", ""),
+        cells=len(record["cells"]),
+        rows=tuple(rows),
+        missing=tuple(absent[i] for i in record["cells"] if i in absent),
+        dropped=tuple(record.get("dropped", [])),
+        tasks=specs,
+        judges={name: _judge(task, [r for r in rows if r.task == name]) for name, task in specs.items()},
+        limits=limits,
+        data=data,
+        store=store,
+    )
+
+
+def _wider(before: int | None, limit: int) -> int:
+    """The limit that covers both; 0 takes all samples."""
+    return limit if before is None else 0 if 0 in (before, limit) else max(before, limit)
+
+
+def _absent(folder: CellFolder, cell: Cell, found: CellState) -> Absent | None:
+    """Why a cell has no result; None where it has one."""
+    if found.state != "done":
+        return Absent(cell.id, cell.kind, found.state, found.cause, found.detail, found.attempts)
+    if cell.kind == "finetune" or folder.metrics.exists():
+        return None
+    return Absent(cell.id, cell.kind, "unscored", "", "answered; score it with paceline score", found.attempts)
+
+
+def _tuning(store: Store, cells: Mapping[str, Cell], cell: Cell) -> Cell | None:
+    """The finetune cell whose weights an evaluate cell uses; it may belong to another sweep."""
+    tuned = cell.identity.get("tuned")
+    if not tuned:
+        return None
+    if tuned in cells:
+        return cells[tuned]
+    folder = store.cell(tuned)
+    return folder.read() if folder.cell_json.exists() else None
+
+
+def _row(folder: CellFolder, cell: Cell, tuning: Cell | None, variant: str, state: str) -> Row:
+    config = cell.config
+    record: dict[str, Any] = {"samples": 0, "parsed": 0, "metrics": {}}
+    if state == "done":
+        record = read_json(folder.metrics)
+    same = ("model", "task", "prompt", "generation", "limit", "data")
+    return Row(
+        id=cell.id,
+        state=state,
+        model=config.model.name,
+        task=config.task.name,
+        prompt=config.prompt.name,
+        method=config.method.name,
+        variant=variant,
+        trained_on=tuning.config.prompt.name if tuning else "",
+        tuned=str(cell.identity.get("tuned", "")),
+        splits=tuple(config.task.evaluate),
+        samples=record["samples"],
+        parsed=record["parsed"],
+        metrics={name: Metric(**metric) for name, metric in record["metrics"].items()},
+        pairing=canonical({key: cell.identity.get(key) for key in same}),
+    )
+
+
+def _variants(cells: Iterable[Cell], tunings: Mapping[str, Cell | None]) -> dict[str, str]:
+    """Cell id -> the settings that differ among cells of the same model, task, prompt and method."""
+    alike: dict[tuple[str, ...], list[Cell]] = defaultdict(list)
+    for cell in cells:
+        config = cell.config
+        alike[config.model.name, config.task.name, config.prompt.name, config.method.name].append(cell)
+    found: dict[str, str] = {}
+    for members in alike.values():
+        settings = {}
+        for cell in members:
+            tuning = tunings[cell.id]
+            own = {k: v for k, v in cell.identity.items() if k != "tuned"}
+            settings[cell.id] = dict(_flat(tuning.identity if tuning else {})) | dict(_flat(own))
+            if tuning:
+                settings[cell.id]["trained on"] = tuning.config.prompt.name
+        keys = sorted({key for values in settings.values() for key in values})
+        differing = [k for k in keys if len({canonical(v.get(k)) for v in settings.values()}) > 1]
+        # A preset's name stands for the settings that come with it.
+        named = {k.rsplit(".", 1)[0] for k in differing if k.endswith(".name")}
+        shown = [k for k in differing if k.endswith(".name") or k.rsplit(".", 1)[0] not in named]
+        for cell in members:
+            values = settings[cell.id]
+            found[cell.id] = ", ".join(f"{_short(k)}={values.get(k, 'default')}" for k in shown)
+    return found
+
+
+def _short(key: str) -> str:
+    return key.removeprefix("method.").removesuffix(".name")
+
+
+def _flat(value: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, Any]]:
+    for key, inner in value.items():
+        if isinstance(inner, Mapping):
+            yield from _flat(inner, f"{start}{key}.")
+        else:
+            yield f"{start}{key}", inner
+
+
+def _judge(task: TaskSpec, rows: Iterable[Row]) -> Judge:
+    """The headline of a task's scorer; of a task kind that this checkout lacks, its first metrics."""
+    try:
+        scorer = load_scorer(tasks.load(task.kind).SCORER)
+    except UserError:
+        names = dict.fromkeys(name for row in rows for split in row.splits for name in row.of(split))
+        return Judge(tuple(names)[:4], frozenset())
+    return Judge(tuple(scorer.HEADLINE), frozenset(scorer.LOWER_IS_BETTER))
+
+
+def _notes(report: Report) -> Iterator[str]:
+    others = [row for row in report.done if row.other_prompt]
+    if others:
+        pairs = sorted({(row.trained_on, row.prompt) for row in others})
+        shown = "; ".join(f"trained on {a}, asked {b}" for a, b in pairs[:8])
+        more = f"; and {len(pairs) - 8} more pairs" if len(pairs) > 8 else ""
+        yield f"Train and test prompts differ in {len(others)} of {len(report.done)} cells ({shown}{more})."
+    for task, records in report.samples.items():
+        if not records and any(row.task == task for row in report.done):
+            yield (
+                f"The prepared data of {task} is not under this root any more, so pictures are left out, and with "
+                f"several splits comparisons too. It comes back with: paceline prepare task={task}"
+            )
+    for task, manifest in report.manifests.items():
+        yield from _held_out(task, report.tasks[task], manifest)
+    yield from _same_predictions(report)
+
+
+def _held_out(task: str, spec: TaskSpec, manifest: Mapping[str, Any]) -> Iterator[str]:
+    """How far each test split is from what was trained on, as measured when the data was prepared."""
+    for split in spec.evaluate:
+        if copies := manifest.get("leaks", {}).get(split):
+            yield f"{task}: {copies} images of {split} are also in {spec.train}, byte for byte; its figures flatter."
+    distances = manifest.get("separation_km", {})
+    told = [f"{split} {distances[split]:,.0f} km" for split in spec.evaluate if split in distances]
+    if told:
+        yield (
+            f"{task}: smallest distance of a test image to a training image: {', '.join(told)}. The nearer a split "
+            "is, the more of its figures is memory of places seen; a split held out as whole blocks asks for new ones."
+        )
+
+
+def _same_predictions(report: Report) -> Iterator[str]:
+    """Two models with one predictions file: seen in a public benchmark, so it is looked for."""
+    seen: dict[str, Row] = {}
+    for row in report.done:
+        artefacts = (report.store.cell(row.id).done() or {}).get("artefacts", {})
+        content = artefacts.get("predictions.jsonl", {}).get("sha256")
+        if content and content in seen and seen[content].model != row.model:
+            yield f"Suspicious: {seen[content].id} and {row.id} hold the same answers, byte for byte."
+        if content:
+            seen.setdefault(content, row)

@@ -1,0 +1,108 @@
+"""The report as tables for other programs: CSV in long form, and Markdown."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+from paceline.report import compare, wording
+from paceline.report.results import Report
+from paceline.store import write_bytes
+
+COLUMNS = (
+    "sweep",
+    "cell",
+    "model",
+    "task",
+    "split",
+    "prompt",
+    "method",
+    "variant",
+    "trained_on",
+    "state",
+    "metric",
+    "value",
+    "low",
+    "high",
+    "n",
+    "unit",
+)
+
+
+def _records(report: Report) -> Iterator[list[object]]:
+    for row in report.rows:
+        for split in row.splits:
+            # csv writes a float as repr does, so that it reads back as the same float, and None as nothing.
+            start = [report.sweep, row.id, row.model, row.task, split, row.prompt, row.method, row.variant]
+            start += [row.trained_on, row.state]
+            metrics = row.of(split)
+            if not metrics:
+                yield [*start, None, None, None, None, None, None]
+            for name, m in metrics.items():
+                yield [*start, name, m.value, m.low, m.high, m.n, m.unit]
+
+
+def csv_text(report: Report) -> str:
+    """One line per cell, split and metric; a cell without a result has one line a split, with its state."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(_records(report))
+    return stream.getvalue()
+
+
+def write_csv(report: Report, path: Path) -> None:
+    """Write :func:`csv_text` whole or not at all."""
+    write_bytes(path, csv_text(report).encode())
+
+
+def markdown_text(report: Report) -> str:
+    """A table per task and split: the headline metrics with their intervals, for a README or an issue."""
+    parts = [f"# {_escape(report.sweep)}"]
+    for group in report.groups:
+        headings = [f"{wording.title(m)} {wording.unit_name(group.unit(m))}".rstrip() for m in group.headline]
+        lines = [
+            f"## {_escape(group.title)}",
+            "",
+            _line(["model", "prompt", "method", "read", *headings]),
+            _line(["---", "---", "---", "---:", *["---:"] * len(headings)]),
+        ]
+        standings = {m: compare.standing(report, group, m) for m in group.headline}
+        for row in group.rows:
+            outcomes = report.chosen(row, group.split).outcomes
+            cells = [row.model, row.prompt, row.label, wording.share(outcomes.count("parsed"), len(outcomes))]
+            for metric in group.headline:
+                shown = wording.with_interval(group.metric(row, metric))
+                cells.append(f"{shown} {standings[metric].mark(row, 'best')}".rstrip())
+            lines.append(_line(cells))
+        lines += ["", f"Brackets: 95 % interval; ≈ can't be told apart from the best. {_escape(wording.denominators(report, group))}"]
+        parts.append("\n".join(lines))
+    if report.missing:
+        lines = [f"## No result: {len(report.missing)} of {report.cells} cells", ""]
+        parts.append("\n".join(lines + [f"- `{m.id}` {_escape(wording.absent(m))}" for m in report.missing]))
+    if report.dropped:
+        lines = ["## Dropped: combinations that can't be", ""]
+        for d in report.dropped:
+            lines.append(f"- {_escape(' · '.join(map(str, d['point'].values())))}: {_escape(d['reason'])}")
+        parts.append("\n".join(lines))
+    if report.notes:
+        parts.append("\n".join(["## Notes", "", *[f"- {_escape(note)}" for note in report.notes]]))
+    return "\n\n".join(parts) + "\n"
+
+
+def write_markdown(report: Report, path: Path) -> None:
+    """Write :func:`markdown_text` whole or not at all."""
+    write_bytes(path, markdown_text(report).encode())
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(_escape(cell) for cell in cells) + " |"
+
+
+def _escape(text: str) -> str:
+    """Keep a name from becoming markup."""
+    for character in "|<>[]":
+        text = text.replace(character, f"\\{character}")
+    return text.replace("\n", " ")

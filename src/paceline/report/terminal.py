@@ -1,0 +1,177 @@
+"""The report as tables for a terminal. Says the same without colour, and fits 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from paceline.report import compare, results, wording
+from paceline.report.compare import Difference, Standing
+from paceline.report.results import Absent, Report, Row
+
+BEST = "*"
+TIED = "≈"
+OTHER_PROMPT = " †"
+MOST_ABSENT = 12
+# Fewer metrics than this on one line, and their intervals go below them instead.
+FEW = 3
+# The tested metric and one more; the page has all.
+MOST_COMPARED = 2
+
+
+def show(report: Report, console: Console) -> None:
+    """Print the report, fitted to the console's width."""
+    console.print(Text(_summary(report), style="bold"))
+    for group in report.groups:
+        console.print()
+        console.print(_leaderboard(report, group, console))
+        differences = [d for d in report.differences if (d.task, d.split) == (group.task, group.split)]
+        if differences:
+            console.print()
+            console.print(_differences(group, differences))
+    for part in _absent(report):
+        console.print()
+        console.print(part)
+    for note in report.notes:
+        console.print()
+        console.print(Text(f"Note: {note}"))
+
+
+def _summary(report: Report) -> str:
+    missing = f", {len(report.missing)} without a result" if report.missing else ""
+    return f"Sweep {report.sweep}: {report.cells} cells{missing}"
+
+
+def _leaderboard(report: Report, group: results.Group, console: Console) -> RenderableType:
+    """One row a cell: the share read and the headline metrics, as many as fit, the interval beside or below."""
+    standings = {metric: compare.standing(report, group, metric) for metric in group.headline}
+    wide = console.options.update(max_width=10_000)
+    order = _leading(group)
+    for stacked in (False, True):
+        for n in range(len(order), 0, -1):
+            shown = [m for m in group.headline if m in order[:n]]
+            table = _fill_leaderboard(report, group, shown, standings, stacked)
+            fits = Measurement.get(console, wide, table).maximum <= console.width
+            if (fits and n >= min(FEW, len(order))) or (stacked and (fits or n == 1)):
+                return Group(table, _caption(report, group, [m for m in order if m not in shown]))
+    return _caption(report, group, ())
+
+
+def _leading(group: results.Group) -> list[str]:
+    """The headline metrics in the order in which a narrow terminal gives them room."""
+    first = [m for m in group.headline if m.startswith("median") or m == compare.tested_metric(group)]
+    # The share read has its own column.
+    return first + [m for m in group.headline if m not in first and m != "parsed_share"]
+
+
+def _fill_leaderboard(
+    report: Report,
+    group: results.Group,
+    metrics: Sequence[str],
+    standings: Mapping[str, Standing],
+    stacked: bool,
+) -> Table:
+    table = _table(group.title, "model · prompt", "method")
+    table.add_column("read", justify="right", no_wrap=True)
+    for metric in metrics:
+        unit = wording.unit_name(group.unit(metric))
+        # The mark's column is part of the number's, so the heading keeps off it too.
+        table.add_column(f"{wording.title(metric)}  \n{unit}  ", justify="right", no_wrap=True)
+    for model, rows in groupby(group.rows, key=lambda row: row.model):
+        table.add_row(Text(model, style="bold"))
+        for row in rows:
+            answers = report.chosen(row, group.split)
+            read = wording.share(answers.outcomes.count("parsed"), len(answers.outcomes))
+            cells = [_value(group, row, metric, standings[metric].mark(row), stacked) for metric in metrics]
+            table.add_row(f"  {row.prompt}{OTHER_PROMPT if row.other_prompt else ''}", row.label, read, *cells)
+    return table
+
+
+def _value(group: results.Group, row: Row, metric: str, mark: str, stacked: bool) -> Text:
+    found = group.metric(row, metric)
+    if found is None:
+        return Text("–  ")
+    style = "bold" if mark == BEST else ""
+    number = Text(wording.number(found.value, found.unit), style=style)
+    interval = Text(wording.interval(found.low, found.high, found.unit), style="dim")
+    end = Text(f" {mark or ' '}", style=style)
+    return number + end + "\n" + interval + "  " if stacked else number + " " + interval + end
+
+
+def _caption(report: Report, group: results.Group, left_out: Sequence[str]) -> RenderableType:
+    told = f"[ ] 95 % interval. {BEST} best, {TIED} can't be told apart from the best. "
+    told += wording.denominators(report, group)
+    others = sorted({row.trained_on for row in group.rows if row.other_prompt})
+    if others:
+        told += f"{OTHER_PROMPT} trained on another prompt ({', '.join(others)})."
+    if left_out:
+        told += f" A wider terminal, the page and the CSV file also show: {', '.join(map(wording.title, left_out))}."
+    return Padding(Text(told, style="dim"), (0, 1))
+
+
+def _differences(group: results.Group, differences: Sequence[Difference]) -> RenderableType:
+    """Untuned -> tuned, a table for each of the leading metrics."""
+    tested = [d.metric for d in differences if d.p is not None]
+    shown = list(dict.fromkeys([*tested, *(m for m in _leading(group) if m in {d.metric for d in differences})]))[:MOST_COMPARED]
+    tables = [_fill_differences(group, metric, [d for d in differences if d.metric == metric]) for metric in shown]
+    return Group(*tables, Padding(Text(wording.PAIRED, style="dim"), (0, 1)))
+
+
+def _fill_differences(group: results.Group, metric: str, differences: Sequence[Difference]) -> Table:
+    unit = differences[0].unit
+    heading = f"{group.title} · what tuning changed: {wording.title(metric)}"
+    table = _table(heading, "model · prompt", "method")
+    table.add_column(f"untuned → tuned\n{wording.unit_name(unit)}", justify="right", no_wrap=True)
+    table.add_column(f"difference\n{wording.points(unit)}", justify="right", no_wrap=True)
+    table.add_column("in words")
+    for model, found in groupby(differences, key=lambda d: d.model):
+        table.add_row(Text(model, style="bold"))
+        for d in found:
+            number = wording.number(d.difference, unit, signed=True)
+            table.add_row(
+                f"  {d.prompt}",
+                d.method,
+                f"{wording.number(d.value_before, unit)} → {wording.number(d.value_after, unit)}",
+                f"{number} {wording.interval(d.low, d.high, unit, signed=True)}",
+                Text(wording.verdict(d), style="dim" if d.low <= 0 <= d.high else ""),
+            )
+    return table
+
+
+def _table(title: str, *names: str) -> Table:
+    table = Table(
+        box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", padding=(0, 1, 0, 0), pad_edge=True
+    )
+    for name in names:
+        table.add_column(name, no_wrap=name != "why", overflow="ellipsis")
+    return table
+
+
+def _absent(report: Report) -> Iterator[RenderableType]:
+    """Cells without a result and combinations that were dropped, by name."""
+    if report.missing:
+        table = _table(f"No result: {len(report.missing)} of {report.cells} cells", "cell", "why")
+        for cell in report.missing[:MOST_ABSENT]:
+            table.add_row(cell.id, _why(cell))
+        if len(report.missing) > MOST_ABSENT:
+            table.add_row(f"and {len(report.missing) - MOST_ABSENT} more", f"see paceline status {report.sweep}")
+        yield table
+    if report.dropped:
+        table = _table(f"Dropped: {len(report.dropped)} combinations that can't be", "combination", "why")
+        for dropped in report.dropped[:MOST_ABSENT]:
+            table.add_row(" · ".join(map(str, dropped["point"].values())), dropped["reason"])
+        if len(report.dropped) > MOST_ABSENT:
+            table.add_row(f"and {len(report.dropped) - MOST_ABSENT} more", "")
+        yield table
+
+
+def _why(cell: Absent) -> str:
+    tries = f", {cell.attempts} attempts" if cell.attempts > 1 else ""
+    return wording.absent(cell) + tries

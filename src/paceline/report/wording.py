@@ -1,0 +1,115 @@
+"""Numbers and names as people read them; one place, so that the terminal and the page say the same."""
+
+from __future__ import annotations
+
+from paceline.report.compare import Difference
+from paceline.report.results import Absent, Group, Metric, Report
+
+OUTCOME_NAMES = {
+    "parsed": "read",
+    "refused": "refused",
+    "malformed": "malformed",
+    "out_of_range": "out of range",
+    "echoed": "echoed",
+}
+PAIRED = (
+    "Both cells answered the same samples: paired bootstrap, 95 %; a distance is compared over samples that both read. "
+    "p: McNemar's exact test on hits, Holm-corrected over the sweep."
+)
+STATE_NAMES = {"unscored": "not scored", "missing": "not begun"}
+
+
+def title(metric: str) -> str:
+    """A metric's name as a heading: ``within_750_km`` -> ``within 750 km``, ``median_km`` -> ``median``."""
+    name = metric.replace("_", " ")
+    return name if name.startswith("within") else name.removesuffix(" km")
+
+
+def unit_name(unit: str) -> str:
+    """The unit as a heading shows it."""
+    return "%" if unit == "share" else unit
+
+
+def number(value: float | None, unit: str, signed: bool = False) -> str:
+    """A value in its unit, without the unit: shares as per cent, distances whole from 10 km on."""
+    if value is None:
+        return "–"
+    shown = 100 * value if unit == "share" else value
+    size = abs(shown)
+    if unit == "share":
+        decimals = 1
+    elif unit in ("count", "samples"):
+        decimals = 0
+    else:
+        decimals = 0 if size >= 10 or size == 0 else 1 if size >= 1 else 2
+    text = f"{shown:+,.{decimals}f}" if signed else f"{shown:,.{decimals}f}"
+    if signed and float(text.replace(",", "")) == 0:
+        text = text.lstrip("+-")
+    return text.replace("-", "−")
+
+
+def interval(low: float | None, high: float | None, unit: str, signed: bool = False) -> str:
+    """A 95 % interval in brackets; empty where there is none."""
+    if low is None or high is None:
+        return ""
+    # A dash between signed numbers reads as a minus.
+    return f"[{number(low, unit, signed)}{' to ' if signed else '–'}{number(high, unit, signed)}]"
+
+
+def with_interval(metric: Metric | None) -> str:
+    """``1,232 [1,100–1,400]``."""
+    if metric is None:
+        return "–"
+    return f"{number(metric.value, metric.unit)} {interval(metric.low, metric.high, metric.unit)}".rstrip()
+
+
+def points(unit: str) -> str:
+    """The unit of a difference: shares differ by points."""
+    return "points" if unit == "share" else unit
+
+
+def p_value(p: float | None) -> str:
+    """A p value; tiny ones as a bound."""
+    if p is None:
+        return ""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+
+
+def verdict(difference: Difference) -> str:
+    """The verdict with its p."""
+    shown = p_value(difference.p)
+    return f"{difference.verdict} ({shown})" if shown else difference.verdict
+
+
+def share(part: int, whole: int) -> str:
+    """A share of a count as whole per cent, never 100 or 0 unless it is exactly that."""
+    if not whole:
+        return "–"
+    percent = 100 * part / whole
+    if 0 < part < whole:
+        percent = min(99.0, max(1.0, percent))
+    return f"{percent:.0f} %"
+
+
+def denominators(report: Report, group: Group) -> str:
+    """What every figure of a group is a share or a median of."""
+    counts = sorted({m.n for row in group.rows for m in row.of(group.split).values()})
+    sizes = sorted({len(report.chosen(row, group.split).samples) for row in group.rows} - {0})
+    n = "–".join(f"{v:,}" for v in sorted({*sizes[:1], *sizes[-1:]})) or f"up to {counts[-1]:,}"
+    told = f"n = {n} per cell. An unread answer is a miss in every share, not a dropped row."
+    if any(m.unit == "km" for row in group.rows for m in row.of(group.split).values()):
+        told += (
+            " Distances are great-circle km (radius 6371.0088 km) over read answers only; "
+            "within N km means distance <= N."
+        )
+    return told
+
+
+def absent(cell: Absent) -> str:
+    """Why a cell has no result, in one line."""
+    told = STATE_NAMES.get(cell.state, cell.state)
+    if cell.cause:
+        told += f": {cell.cause}"
+    if cell.message:
+        told += f" ({cell.message.splitlines()[0][:160]})"
+    return told

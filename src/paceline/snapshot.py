@@ -1,0 +1,96 @@
+"""The code that a sweep runs: where it lies, what state it is in, and a frozen copy of it.
+
+A queued job must not change because its author goes on editing. So a submission copies ``src``, ``conf`` and ``jobs``
+(tracked and new files, not ignored ones) under the storage root, named by their content, and jobs import from there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from paceline.errors import Unavailable
+from paceline.store import SCHEMA, Store, write_json
+
+PARTS = ("src", "conf", "jobs")
+STAMP = "SNAPSHOT.json"
+
+
+def shipped(name: str) -> Path:
+    """The folder ``conf`` or ``jobs``: beside ``src`` in a clone or snapshot, inside the package in a wheel."""
+    package = Path(__file__).resolve().parent
+    beside = package.parents[1] / name
+    return beside if beside.is_dir() else package / "shipped" / name
+
+
+def source_tree() -> Path:
+    """The folder that holds ``src``, ``conf`` and ``jobs`` of the running code."""
+    return shipped("jobs").parent
+
+
+def code_state(source: Path) -> dict[str, Any]:
+    """``{commit, changed: [files]}`` of a clone; empty where there is no git."""
+    try:
+        commit = _git(source, "rev-parse", "HEAD").strip()
+        changed = _git(source, "status", "--porcelain", "--", *PARTS).splitlines()
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return {"commit": commit, "changed": changed}
+
+
+def _git(source: Path, *words: str) -> str:
+    done = subprocess.run(["git", "-C", str(source), *words], capture_output=True, text=True, timeout=20, check=True)
+    return done.stdout
+
+
+def code_files(source: Path) -> list[Path]:
+    """The files that a snapshot holds, relative to ``source``."""
+    try:
+        listed = _git(source, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *PARTS)
+        found = [Path(name) for name in listed.split("\0") if name]
+    except (OSError, subprocess.SubprocessError):
+        found = [p.relative_to(source) for part in PARTS for p in (source / part).rglob("*")]
+    return sorted(p for p in found if (source / p).is_file() and "__pycache__" not in p.parts)
+
+
+def freeze(store: Store) -> str:
+    """Copy the running code under the root, once per content, and return its digest."""
+    source = source_tree()
+    if (source / STAMP).exists():  # already running from a snapshot
+        return source.name
+    files = code_files(source)
+    total = hashlib.sha256()
+    for path in files:
+        content = (source / path).read_bytes()
+        total.update(f"{path}\0{len(content)}\0".encode() + content)
+    code = total.hexdigest()[:16]
+    target = store.code(code)
+    if target.exists():
+        return code
+    draft = target.with_name(f".{code}.{secrets.token_hex(4)}.tmp")
+    try:
+        for path in files:
+            (draft / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source / path, draft / path)
+            (draft / path).chmod(0o444)
+        write_json(draft / STAMP, {"schema": SCHEMA, "digest": code, "time": time.time(), **code_state(source)})
+        draft.rename(target)
+    except OSError as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        if target.exists():  # another submission froze the same code in the meantime
+            return code
+        raise Unavailable(f"can't write {target}: {error.strerror}; free space or choose another root=") from error
+    return code
+
+
+def environment(store: Store, code: str) -> dict[str, str]:
+    """Variables with which a process imports the snapshot instead of the clone."""
+    before = os.environ.get("PYTHONPATH")
+    path = str(store.code(code) / "src")
+    return {"PYTHONPATH": f"{path}:{before}" if before else path, "PYTHONDONTWRITEBYTECODE": "1"}

@@ -1,0 +1,350 @@
+"""The schema: what a cell can say. Every field is declared identity (what is computed) or placement (how it is run).
+
+YAML states only what differs from the defaults below. Identity leaves out defaults, so a default here never changes
+once a cell was published with it: a new meaning gets a new field (see ``docs/decisions/0002-identity.md``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, Union
+
+from paceline.errors import UserError, nearest
+
+Kind = Literal["finetune", "evaluate"]
+T = TypeVar("T")
+
+
+def _declare(part: str, default: Any, doc: str, only: Kind | None) -> Any:
+    metadata = {"part": part, "doc": doc, "only": only}
+    if isinstance(default, type):
+        return dataclasses.field(default_factory=default, metadata=metadata)
+    if isinstance(default, list | dict):
+        return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def identity_field(default: Any, doc: str, only: Kind | None = None) -> Any:
+    """A field that may change a result. ``only`` names the one kind of cell that it matters to."""
+    return _declare("identity", default, doc, only)
+
+
+def placement_field(default: Any, doc: str) -> Any:
+    """A field that says how a cell is run; it is recorded per attempt and never changes a cell's id."""
+    return _declare("placement", default, doc, None)
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model: a family module, and where its weights come from."""
+
+    name: str = identity_field("", "the file's name in conf/model/")
+    family: str = identity_field("", "module in paceline/models/ that loads and drives it")
+    weights: str = identity_field("", "hub id or folder of the weights; empty builds a twin from `config`")
+    revision: str = identity_field("", "commit of the hub repository; a hub model without one is refused")
+    inputs: list[str] = identity_field(["image", "text"], "what the model can read")
+    dtype: Literal["float32", "bfloat16", "float16"] = identity_field("bfloat16", "number format of the weights")
+    attention: Literal["sdpa", "eager", "flash_attention_2"] = identity_field("sdpa", "attention implementation")
+    remote_code: bool = identity_field(False, "run code shipped with the weights; needs a pinned revision")
+    config: dict[str, Any] = identity_field({}, "twins: arguments of the family's real config classes")
+    processor: dict[str, Any] = identity_field({}, "arguments of the image processor, such as max_pixels")
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """A task: a dataset, what is asked of it, and the kind that scores it."""
+
+    name: str = identity_field("", "the file's name in conf/task/")
+    kind: str = identity_field("", "module in paceline/tasks/: the fields of a sample and the scorer")
+    needs: list[str] = identity_field(["image", "text"], "what a model must be able to read")
+    reader: str = identity_field("", "module in paceline/readers/ that makes the prepared data")
+    options: dict[str, Any] = identity_field({}, "options of the reader")
+    target: str = identity_field("", "the answer trained on, with {fields} of the sample", only="finetune")
+    prompt: str = identity_field("", "the prompt trained on where train.prompt is not set", only="finetune")
+    train: str = identity_field("train", "split to train on", only="finetune")
+    validation: str = identity_field("validation", "split to validate on", only="finetune")
+    evaluate: list[str] = identity_field(["test"], "splits to answer and score", only="evaluate")
+
+
+@dataclass(frozen=True)
+class PromptSpec:
+    """A prompt: a versioned template. ``{field}`` is replaced by the sample's field of that name."""
+
+    name: str = identity_field("", "the file's name in conf/prompt/")
+    version: int = identity_field(1, "raised when the text changes")
+    text: str = identity_field("", "the user's turn")
+    system: str = identity_field("", "the system's turn, for models that have one")
+    example: str = identity_field("", "the answer of the worked example inside the text: echoing it is a miss")
+
+
+@dataclass(frozen=True)
+class LoraSpec:
+    """Low-rank adaptation (Hu et al. 2021, arXiv:2106.09685)."""
+
+    r: int = identity_field(16, "rank")
+    alpha: float = identity_field(32.0, "scale; the update is multiplied by alpha / r")
+    dropout: float = identity_field(0.0, "dropout before the low-rank matrices")
+    targets: list[str] = identity_field([], "names of the linear layers; empty takes all of the components")
+    components: list[str] = identity_field(["language"], "parts of the model to adapt: vision, connector, language")
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """A method: what is learned."""
+
+    name: str = identity_field("", "the file's name in conf/method/")
+    trains: Literal["nothing", "all", "adapter"] = identity_field("nothing", "which weights change")
+    frozen: list[str] = identity_field([], "components that stay as they are: vision, connector, language", "finetune")
+    lora: LoraSpec = identity_field(LoraSpec, "the adapter, where trains=adapter", only="finetune")
+
+
+@dataclass(frozen=True)
+class TrainSpec:
+    """How a method is trained."""
+
+    name: str = identity_field("", "the file's name in conf/train/")
+    prompt: str = identity_field("", "prompt trained on: a name, or `same` for the evaluated one; empty: the task's")
+    epochs: float = identity_field(1.0, "passes over the train split")
+    max_steps: int = identity_field(0, "optimiser steps; 0 leaves it to epochs")
+    learning_rate: float = identity_field(2e-5, "peak learning rate")
+    schedule: Literal["cosine", "linear", "constant"] = identity_field("cosine", "decay after the warm-up")
+    warmup: float = identity_field(0.03, "share of the steps that warm up")
+    batch: int = identity_field(32, "effective batch: samples per optimiser step, over all ranks and accumulation")
+    weight_decay: float = identity_field(0.0, "AdamW weight decay")
+    beta2: float = identity_field(0.999, "AdamW second-moment decay")
+    max_grad_norm: float = identity_field(1.0, "gradient clipping; 0 switches it off")
+    validations: int = identity_field(0, "validations over the run, evenly spaced; 0 skips validation")
+    keep: Literal["last", "best"] = identity_field("last", "weights published: the last, or the best validated")
+
+
+@dataclass(frozen=True)
+class GenerationSpec:
+    """How answers are generated. At temperature 0 (greedy or beams) top_p and the seed change nothing."""
+
+    name: str = identity_field("", "the file's name in conf/generation/")
+    new_tokens: int = identity_field(128, "most tokens of an answer")
+    temperature: float = identity_field(0.0, "0 takes the likeliest token; above it tokens are sampled")
+    top_p: float = identity_field(1.0, "nucleus sampling: smallest set of tokens with this mass")
+    beams: int = identity_field(1, "beam search width")
+    repetition_penalty: float = identity_field(1.0, "1 is none")
+    batch: int = identity_field(16, "answers generated together")
+    engine: Literal["transformers"] = identity_field("transformers", "library that generates")
+
+
+@dataclass(frozen=True)
+class PlacementSpec:
+    """How one cell is run on the hardware."""
+
+    name: str = placement_field("", "the file's name in conf/placement/")
+    nodes: int = placement_field(1, "nodes of a cell")
+    ranks: int = placement_field(1, "processes per node, one per GPU")
+    threads: int = placement_field(0, "CPU threads per rank; 0 takes the cores divided by what runs beside it")
+    micro_batch: int = placement_field(0, "samples per rank and forward; 0 takes batch / ranks")
+    activation_checkpointing: bool = placement_field(False, "trade compute for activation memory")
+    workers: int = placement_field(0, "data-loader processes per rank")
+    checkpoint_minutes: float = placement_field(10.0, "most minutes of training between checkpoints")
+    checkpoint_steps: int = placement_field(0, "also checkpoint every N optimiser steps; 0: by time alone")
+    keep_checkpoints: int = placement_field(2, "checkpoints kept per cell while it trains")
+
+
+@dataclass(frozen=True)
+class DeepSpeedSpec:
+    """How memory is split over ranks."""
+
+    name: str = placement_field("", "the file's name in conf/deepspeed/")
+    config: dict[str, Any] = placement_field({}, "passed to DeepSpeed as it is; empty runs without it")
+
+
+@dataclass(frozen=True)
+class ClusterSpec:
+    """Where cells run."""
+
+    name: str = placement_field("", "the file's name in conf/cluster/")
+    executor: Literal["local", "debug"] = placement_field("local", "how an element becomes a process")
+    root: str = placement_field("", "storage root; root= and PACELINE_ROOT come first")
+    slots: int = placement_field(0, "ranks that run at the same time on this machine; 0 takes the cores")
+    cells_per_element: int = placement_field(16, "most evaluate cells answered by one loading of the weights")
+    attempts: int = placement_field(5, "attempts of a cell, per cause, before it is left to the user")
+
+
+@dataclass(frozen=True)
+class TrackingSpec:
+    """Where curves and tables go."""
+
+    name: str = placement_field("", "the file's name in conf/tracking/")
+    backend: Literal["wandb", "none"] = placement_field("none", "tracking library")
+    mode: Literal["offline", "online"] = placement_field(
+        "offline", "offline keeps runs in the cell until they are synced"
+    )
+    project: str = placement_field("paceline", "W&B project")
+    entity: str = placement_field("", "W&B team or user; empty takes the account's own")
+    samples: int = placement_field(16, "predictions shown with their images")
+
+
+@dataclass(frozen=True)
+class Config:
+    """One point of a sweep: a choice from every group, and what crosses them."""
+
+    model: ModelSpec = identity_field(ModelSpec, "conf/model/")
+    task: TaskSpec = identity_field(TaskSpec, "conf/task/")
+    prompt: PromptSpec = identity_field(PromptSpec, "conf/prompt/")
+    method: MethodSpec = identity_field(MethodSpec, "conf/method/")
+    train: TrainSpec = identity_field(TrainSpec, "conf/train/", only="finetune")
+    generation: GenerationSpec = identity_field(GenerationSpec, "conf/generation/", only="evaluate")
+    seed: int = identity_field(0, "seed of the weights drawn, the data order and the sampling")
+    limit: int = identity_field(0, "samples used of each split, the first in the prepared order; 0 takes all")
+    placement: PlacementSpec = placement_field(PlacementSpec, "conf/placement/")
+    deepspeed: DeepSpeedSpec = placement_field(DeepSpeedSpec, "conf/deepspeed/")
+    cluster: ClusterSpec = placement_field(ClusterSpec, "conf/cluster/")
+    tracking: TrackingSpec = placement_field(TrackingSpec, "conf/tracking/")
+
+
+GROUPS: dict[str, type] = {
+    "model": ModelSpec,
+    "task": TaskSpec,
+    "prompt": PromptSpec,
+    "method": MethodSpec,
+    "train": TrainSpec,
+    "generation": GenerationSpec,
+    "placement": PlacementSpec,
+    "deepspeed": DeepSpeedSpec,
+    "cluster": ClusterSpec,
+    "tracking": TrackingSpec,
+}
+PLACEMENT_GROUPS = ("placement", "deepspeed", "cluster", "tracking")
+SCALARS = ("seed", "limit")
+
+
+def field_types(cls: type) -> dict[str, Any]:
+    """Name -> resolved type of every field of a spec class."""
+    hints = typing.get_type_hints(cls)
+    return {f.name: hints[f.name] for f in dataclasses.fields(cls)}
+
+
+def build(cls: type[T], data: Mapping[str, Any], where: str) -> T:
+    """Make a spec from plain values, converting numbers and refusing what does not fit.
+
+    Args:
+        cls: a spec class of this module, or the options class of a reader.
+        data: values as YAML or JSON hold them.
+        where: what the user calls this place, such as ``model`` or ``conf/model/x.yaml``; opens every message.
+
+    Raises:
+        UserError: unknown key (with the nearest valid one) or a value of the wrong type.
+    """
+    hints = field_types(cls)
+    unknown = [key for key in data if key not in hints]
+    if unknown:
+        key = str(unknown[0])
+        raise UserError(f"{where}: unknown key '{key}': {nearest(key, [h for h in hints if h != 'name'])}")
+    values = {key: _convert(hints[key], value, f"{where}.{key}") for key, value in data.items()}
+    return cls(**values)
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin = typing.get_origin(hint)
+    if hint is Any:
+        return value
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, Mapping):
+            raise UserError(f"{where}: expected a mapping, got {value!r}")
+        return build(typing.cast(type, hint), value, where)
+    if origin in (Union, types.UnionType):
+        if value is None:
+            return None
+        return _convert(next(a for a in typing.get_args(hint) if a is not type(None)), value, where)
+    if origin is Literal:
+        choices = typing.get_args(hint)
+        if value not in choices:
+            raise UserError(f"{where}: {value!r} is not one of {', '.join(map(str, choices))}")
+        return value
+    if origin in (list, tuple):
+        if not isinstance(value, list | tuple):
+            raise UserError(f"{where}: expected a list, got {value!r}; write [{value}]")
+        return [_convert(typing.get_args(hint)[0], v, f"{where}[{i}]") for i, v in enumerate(value)]
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise UserError(f"{where}: expected a mapping, got {value!r}")
+        return {str(k): v for k, v in value.items()}
+    return _convert_plain(hint, value, where)
+
+
+def _convert_plain(hint: type, value: Any, where: str) -> Any:
+    if hint is bool and isinstance(value, bool):
+        return value
+    if hint is int and isinstance(value, int | float) and not isinstance(value, bool) and value == int(value):
+        return int(value)
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    if hint is str and isinstance(value, str | int | float) and not isinstance(value, bool):
+        # `revision: 123` is a number to YAML and a name to its author.
+        return str(value)
+    raise UserError(f"{where}: expected {hint.__name__}, got {value!r}")
+
+
+def defaults(cls: type) -> dict[str, Any]:
+    """Name -> default of every field, as values (a nested spec stays a spec)."""
+    return {
+        f.name: f.default if f.default is not dataclasses.MISSING else f.default_factory()  # type: ignore[misc]
+        for f in dataclasses.fields(cls)
+    }
+
+
+def plain(spec: Any) -> Any:
+    """A spec as JSON values, defaults included."""
+    return dataclasses.asdict(spec)
+
+
+def identity_of(spec: Any, kind: Kind) -> dict[str, Any]:
+    """The identity of a spec for one kind of cell: declared identity, of that kind, and not the default."""
+    found: dict[str, Any] = {}
+    base = defaults(type(spec))
+    for f in dataclasses.fields(spec):
+        if f.metadata["part"] != "identity" or f.metadata["only"] not in (None, kind):
+            continue
+        value = getattr(spec, f.name)
+        if dataclasses.is_dataclass(value):
+            if inner := identity_of(value, kind):
+                found[f.name] = inner
+        elif value != base[f.name]:
+            found[f.name] = value
+    return found
+
+
+def clear_inactive(config: Config, kind: Kind) -> Config:
+    """Put the settings of inactive branches back to their defaults, so that they fold away in a sweep."""
+    method, generation, seed = config.method, config.generation, config.seed
+    if method.trains != "adapter":
+        method = dataclasses.replace(method, lora=LoraSpec())
+    if method.trains != "all":
+        method = dataclasses.replace(method, frozen=[])
+    if kind == "evaluate":
+        # The name tells what was learned; how is told by the finetune cell that the identity points at.
+        method = dataclasses.replace(MethodSpec(), name=method.name, trains=method.trains)
+    if generation.temperature == 0:
+        generation = dataclasses.replace(generation, top_p=GenerationSpec.top_p)
+        if kind == "evaluate":
+            seed = Config.seed
+    return dataclasses.replace(config, method=method, generation=generation, seed=seed)
+
+
+def read_config(identity_values: Mapping[str, Any], where: str) -> Config:
+    """The config that an identity in a cell file stands for, with the defaults filled in again."""
+    names = {f.name for f in dataclasses.fields(Config)}
+    return build(Config, {k: v for k, v in identity_values.items() if k in names}, where)
+
+
+def placement_of(config: Config) -> dict[str, Any]:
+    """The placement groups of a config as JSON values: what a submission records of each cell."""
+    return {group: plain(getattr(config, group)) for group in PLACEMENT_GROUPS}
+
+
+def with_placement(config: Config, recorded: Mapping[str, Any]) -> Config:
+    """A config with placement groups as :func:`placement_of` recorded them."""
+    groups = {g: build(GROUPS[g], recorded[g], g) for g in PLACEMENT_GROUPS if g in recorded}
+    return dataclasses.replace(config, **groups)

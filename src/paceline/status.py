@@ -1,0 +1,160 @@
+"""The state of cells, derived from their files each time and never stored."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paceline.errors import UserError
+from paceline.store import NOT_RETRIED, Attempt, Cell, CellFolder, Store, read_json
+from paceline.worker import HEARTBEAT_SECONDS, process_started
+
+# On another host only the heartbeat tells; a node that is merely slow must not be taken for dead.
+STALE_SECONDS = 12 * HEARTBEAT_SECONDS
+STATES = ("done", "running", "queued", "waiting", "interrupted", "failed", "missing")
+
+
+@dataclass(frozen=True)
+class CellState:
+    """What is known of a cell now.
+
+    Attributes:
+        state: one of ``STATES``. ``waiting``: for a finetune cell that is not done; ``interrupted``: to be taken up
+            by the next resume; ``failed``: not taken up again by itself; ``missing``: never begun.
+        cause: how the last attempt ended, where it did not end well.
+        detail: one line for people.
+        attempts: attempts so far.
+        progress: the last heartbeat of a running or interrupted attempt.
+    """
+
+    id: str
+    state: str
+    cause: str = ""
+    detail: str = ""
+    attempts: int = 0
+    progress: dict[str, Any] | None = None
+
+    @property
+    def needed(self) -> bool:
+        """Whether a submit would run the cell."""
+        return self.state in ("missing", "interrupted", "waiting")
+
+
+def alive(owner: dict[str, Any], renewed: float | None) -> bool:
+    """Whether a process lives: exactly on this host, by its heartbeat on another.
+
+    Args:
+        owner: ``{host, pid, pid_started}`` as ``start.json`` or ``intent.json`` holds it.
+        renewed: age in seconds of the last sign of life; None where there was none yet.
+    """
+    if owner.get("host") == socket.gethostname():
+        return process_started(int(owner["pid"])) == owner.get("pid_started")
+    return renewed is not None and renewed < STALE_SECONDS
+
+
+def attempt_alive(attempt: Attempt) -> bool:
+    """Whether an attempt without an end still runs."""
+    age = None
+    for path in (attempt.heartbeat, attempt.start_json, attempt.path):
+        try:
+            age = time.time() - path.stat().st_mtime
+            break
+        except OSError:
+            continue
+    start = attempt.start()
+    if start is None:  # claimed a moment ago, or killed between mkdir and its first file
+        return age is not None and age < STALE_SECONDS
+    return alive(start, age)
+
+
+def attempt_end(attempt: Attempt) -> tuple[str, str]:
+    """Cause and message of an attempt that is over."""
+    end = attempt.end()
+    if end is None:
+        return "unknown", "ended without a word: killed, or its node went down"
+    return end["cause"], end["message"]
+
+
+def open_submissions(store: Store) -> dict[str, str]:
+    """Cell -> submission that will still run it, over all sweeps: its launcher lives and has not finished."""
+    queued: dict[str, str] = {}
+    for path in store.root.glob("sweeps/*/submissions/*/elements.json"):
+        if (path.parent / "closed.json").exists():
+            continue
+        try:
+            owner = read_json(path.parent / "intent.json")
+            cells = [c for e in read_json(path)["elements"] for c in e["cells"]]
+        except UserError:
+            continue
+        if alive(owner, None):
+            queued.update(dict.fromkeys(cells, str(path.parent)))
+    return queued
+
+
+def cell_state(folder: CellFolder, cell: Cell, queued: dict[str, str], needs_done: bool, cap: int) -> CellState:
+    """Derive one cell's state.
+
+    Args:
+        folder: the cell's folder, there or not.
+        cell: the cell.
+        queued: the answer of :func:`open_submissions`.
+        needs_done: whether all cells that it needs are done.
+        cap: attempts that end with one and the same cause before the cell is left to the user.
+    """
+    attempts = folder.attempts()
+    count = len(attempts)
+    if folder.done():
+        return CellState(cell.id, "done", attempts=count)
+    last = attempts[-1] if attempts else None
+    if last is not None and last.end() is None and attempt_alive(last):
+        return CellState(cell.id, "running", attempts=count, progress=last.progress())
+    if cell.id in queued and not (last and (last.start() or {}).get("submission") == queued[cell.id]):
+        return CellState(cell.id, "queued", attempts=count)
+    if last is None:
+        if not needs_done:
+            return CellState(cell.id, "waiting", detail=f"needs {', '.join(cell.needs)}")
+        return CellState(cell.id, "missing")
+    cause, message = attempt_end(last)
+    if cause == "done":
+        cause, message = (
+            "unknown",
+            "its results are gone since" if folder.done_json.exists() else "not published",
+        )
+        return CellState(cell.id, "interrupted", cause, message, count)
+    same = sum(1 for a in attempts if attempt_end(a)[0] == cause)
+    if cause in NOT_RETRIED or same >= cap:
+        capped = "" if cause in NOT_RETRIED else f" ({same} attempts ended so)"
+        return CellState(cell.id, "failed", cause, message + capped, count)
+    return CellState(cell.id, "interrupted", cause, message, count, last.progress())
+
+
+def states(store: Store, cells: Iterable[Cell], cap: int = 5) -> dict[str, CellState]:
+    """The states of a sweep's cells, in its order."""
+    queued = open_submissions(store)
+    found: dict[str, CellState] = {}
+    for cell in cells:
+        needs = all(found[n].state == "done" if n in found else store.cell(n).done() is not None for n in cell.needs)
+        found[cell.id] = cell_state(store.cell(cell.id), cell, queued, needs, cap)
+    return found
+
+
+def counts(found: Iterable[CellState]) -> dict[str, int]:
+    """State -> number of cells, in the order of ``STATES``, without zeros."""
+    counter = Counter(s.state for s in found)
+    return {state: counter[state] for state in STATES if counter[state]}
+
+
+def owner() -> dict[str, Any]:
+    """This process, as :func:`alive` will look for it."""
+    return {"host": socket.gethostname(), "pid": os.getpid(), "pid_started": process_started(os.getpid())}
+
+
+def log_path(folder: CellFolder) -> Path | None:
+    """The log of a cell's latest attempt that has one."""
+    return next((a.log for a in reversed(folder.attempts()) if a.log.exists()), None)

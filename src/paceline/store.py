@@ -1,0 +1,469 @@
+"""Where state lives: cell folders, attempts, sweeps, and the only functions that write them.
+
+Everything is a file under one root. A file is written to a temporary name, flushed to the disk and renamed, so a crash
+at any instant leaves the old version or the new one. Folders are claimed by ``mkdir``, which is atomic on shared file
+systems too, where locks are not.
+
+    <root>/cells/<id>/cell.json                      the cell, frozen
+                      attempts/<n>/start.json        placement and provenance
+                                   heartbeat         progress, renewed while the attempt lives
+                                   end.json          the cause it ended with
+                                   log               what it printed
+                                   predictions.jsonl or checkpoints/
+                      predictions.jsonl scores.jsonl metrics.json
+                      weights/ tracking.json
+                      DONE.json                      written last; attests the artefacts
+    <root>/sweeps/<name>/sweep.json
+                         submissions/<n>/{intent,elements,jobs}.json
+    <root>/data/<reader>-<digest>/manifest.json
+    <root>/code/<digest>/
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paceline.errors import Unavailable, UserError, nearest
+from paceline.spec import Config, Kind, read_config
+
+SCHEMA = 1
+MUTEX_WAIT_SECONDS = 20.0
+MUTEX_STALE_SECONDS = 120.0
+
+CAUSES = (
+    "done",
+    "timeout",
+    "preempted",
+    "node failure",
+    "out of host memory",
+    "CUDA out of memory",
+    "code bug",
+    "bad data",
+    "NaN loss",
+    "cancelled",
+    "disk full",
+    "unknown",
+)
+# A second try with the same input ends the same way, so these wait for `--retry-failed`.
+NOT_RETRIED = ("code bug", "bad data", "NaN loss")
+
+
+def canonical(value: Any) -> str:
+    """The one JSON text of a value: sorted keys, no spaces, UTF-8, NaN refused."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest(value: Any, length: int = 64) -> str:
+    """Hex sha256 over the canonical JSON of a value."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()[:length]
+
+
+def file_digest(path: Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _explain(error: OSError, path: Path) -> Unavailable:
+    return Unavailable(f"can't write {path}: {error.strerror or error}; free space or choose another root=")
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace a file whole or not at all.
+
+    Raises:
+        Unavailable: disk full, quota reached, or a read-only file system; the old file stays and no half one is left.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise _explain(error, path) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut: the folder's entry is data of its own."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON for people: indented, keys in the given order, whole or not at all."""
+    write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def write_jsonl(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Write one JSON object a line, whole or not at all."""
+    write_bytes(path, "".join(canonical(r) + "\n" for r in records).encode())
+
+
+def append_jsonl(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Append records in one write and flush them to the disk; only the file's single writer may call it."""
+    content = "".join(canonical(r) + "\n" for r in records).encode()
+    try:
+        with path.open("ab") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise _explain(error, path) from error
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file that some version of paceline wrote.
+
+    Raises:
+        UserError: the file is missing, damaged, or of a schema that this version does not know.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is damaged ({error}); move it away and submit again") from None
+    schema = value.get("schema", SCHEMA) if isinstance(value, dict) else SCHEMA
+    if schema != SCHEMA:
+        raise UserError(f"{path} has schema {schema}, this version reads {SCHEMA}; use the paceline that wrote it")
+    return value
+
+
+def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
+    """Read the whole records of a file that may have been cut anywhere: a torn line is passed over."""
+    try:
+        stream = path.open("rb")
+    except FileNotFoundError:
+        return
+    with stream:
+        for line in stream:
+            if not line.endswith(b"\n"):
+                return
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(record, dict):
+                yield record
+
+
+def claim(parent: Path) -> Path:
+    """Make the next numbered folder under ``parent``; two processes never get the same one."""
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        n = max((int(p.name) for p in parent.iterdir() if p.name.isdigit()), default=0)
+        while True:
+            n += 1
+            try:
+                (parent / str(n)).mkdir()
+            except FileExistsError:
+                continue
+            return parent / str(n)
+    except OSError as error:
+        raise _explain(error, parent) from error
+
+
+def numbered(parent: Path) -> list[Path]:
+    """The numbered folders under ``parent``, in order."""
+    try:
+        return sorted((p for p in parent.iterdir() if p.name.isdigit()), key=lambda p: int(p.name))
+    except FileNotFoundError:
+        return []
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of a sweep, frozen: the content of ``cell.json``."""
+
+    id: str
+    kind: Kind
+    identity: dict[str, Any]
+    needs: tuple[str, ...] = ()
+
+    @property
+    def config(self) -> Config:
+        """The identity as a config, defaults filled in; its placement groups are the defaults, not this cell's."""
+        return read_config(self.identity, f"cell {self.id}")
+
+    @property
+    def data(self) -> str:
+        """Digest of the prepared data that the cell reads."""
+        return str(self.identity["data"])
+
+    def as_json(self) -> dict[str, Any]:
+        """The content of ``cell.json``."""
+        return {
+            "schema": SCHEMA,
+            "id": self.id,
+            "kind": self.kind,
+            "identity": self.identity,
+            "needs": list(self.needs),
+        }
+
+
+class Attempt:
+    """One execution of a cell. Its folder has a single writer: the process that claimed it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.n = int(path.name)
+        self.start_json = path / "start.json"
+        self.heartbeat = path / "heartbeat"
+        self.end_json = path / "end.json"
+        self.log = path / "log"
+        self.predictions = path / "predictions.jsonl"
+        self.checkpoints = path / "checkpoints"
+
+    def start(self) -> dict[str, Any] | None:
+        """Placement and provenance; None while the attempt has only just claimed its folder."""
+        return read_json(self.start_json) if self.start_json.exists() else None
+
+    def end(self) -> dict[str, Any] | None:
+        """How it ended: ``{cause, message, seconds, peaks, …}``; None while it runs and for ever after SIGKILL."""
+        return read_json(self.end_json) if self.end_json.exists() else None
+
+    def progress(self) -> dict[str, Any] | None:
+        """The last heartbeat: ``{done, total, unit, note, time}``."""
+        try:
+            return read_json(self.heartbeat)
+        except UserError:
+            return None
+
+
+class CellFolder:
+    """The files of one cell."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.id = path.name
+        self.cell_json = path / "cell.json"
+        self.predictions = path / "predictions.jsonl"
+        self.scores = path / "scores.jsonl"
+        self.metrics = path / "metrics.json"
+        self.weights = path / "weights"
+        self.tracking = path / "tracking.json"
+        self.done_json = path / "DONE.json"
+
+    def read(self) -> Cell:
+        """The cell, as it was frozen."""
+        raw = read_json(self.cell_json)
+        try:
+            cell = Cell(raw["id"], raw["kind"], raw["identity"], tuple(raw["needs"]))
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{self.cell_json} is no cell file: {error} is missing") from None
+        if cell.id != self.id:
+            raise UserError(f"{self.cell_json} says it is {cell.id}; a cell folder can't be renamed")
+        return cell
+
+    def freeze(self, cell: Cell) -> None:
+        """Write ``cell.json`` once; a cell that is there already is left as it is."""
+        if not self.cell_json.exists():
+            write_json(self.cell_json, cell.as_json())
+
+    def attempts(self) -> list[Attempt]:
+        """Every attempt, oldest first."""
+        return [Attempt(p) for p in numbered(self.path / "attempts")]
+
+    def new_attempt(self) -> Attempt:
+        """Claim the next attempt."""
+        return Attempt(claim(self.path / "attempts"))
+
+    def done(self) -> dict[str, Any] | None:
+        """The content of ``DONE.json``, or None where it is missing or an artefact that it attests is."""
+        try:
+            record = read_json(self.done_json)
+            sizes = {name: entry["bytes"] for name, entry in record["artefacts"].items()}
+        except (UserError, KeyError, TypeError, AttributeError):
+            return None
+        for name, size in sizes.items():
+            try:
+                if (self.path / name).stat().st_size != size:
+                    return None
+            except OSError:
+                return None
+        return record
+
+    def verify(self) -> list[str]:
+        """Names of attested artefacts whose bytes are not those attested. Reads every file."""
+        record = read_json(self.done_json)
+        return [
+            name
+            for name, entry in record["artefacts"].items()
+            if not (self.path / name).exists() or file_digest(self.path / name) != entry["sha256"]
+        ]
+
+    def publish(self, attempt: Attempt, artefacts: Iterable[Path], counts: Mapping[str, int]) -> bool:
+        """Attest the artefacts, unless a later attempt has begun: only the highest publishes."""
+        if self.superseded(attempt):
+            return False
+        entries = {
+            str(p.relative_to(self.path)): {"bytes": p.stat().st_size, "sha256": file_digest(p)}
+            for p in sorted(artefacts)
+        }
+        record = {"schema": SCHEMA, "attempt": attempt.n, "counts": dict(counts), "artefacts": entries}
+        write_json(self.done_json, record)
+        return True
+
+    def superseded(self, attempt: Attempt) -> bool:
+        """Whether a later attempt has begun, so that this one must not write beside ``cell.json`` any more."""
+        return self.attempts()[-1].n != attempt.n
+
+    def publish_folder(self, source: Path, target: Path) -> None:
+        """Put a finished folder in place: the old one steps aside first, so a crash leaves one whole or none."""
+        aside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.old")
+        try:
+            if target.exists():
+                target.rename(aside)
+            source.rename(target)
+        except OSError as error:
+            raise _explain(error, target) from error
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+class SweepFolder:
+    """The files of one sweep."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.name
+        self.sweep_json = path / "sweep.json"
+
+    def read(self) -> dict[str, Any]:
+        """The recorded sweep: ``{name, overrides, cells, dropped, code}``."""
+        return read_json(self.sweep_json)
+
+    def submissions(self) -> list[Path]:
+        """Every submission's folder, oldest first."""
+        return numbered(self.path / "submissions")
+
+    def new_submission(self) -> Path:
+        """Claim the next submission."""
+        return claim(self.path / "submissions")
+
+
+class Store:
+    """The root folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def cell(self, cell_id: str) -> CellFolder:
+        """The folder of a cell, there or not."""
+        return CellFolder(self.root / "cells" / cell_id)
+
+    def sweep(self, name: str) -> SweepFolder:
+        """The folder of a sweep, there or not."""
+        return SweepFolder(self.root / "sweeps" / name)
+
+    def code(self, code_digest: str) -> Path:
+        """The snapshot of code with this digest."""
+        return self.root / "code" / code_digest
+
+    @contextlib.contextmanager
+    def mutex(self) -> Iterator[None]:
+        """Only one process at a time decides what to submit under this root. Held for a moment, never while cells run.
+
+        A folder made by ``mkdir``, because shared file systems break locks. One that is older than any decision
+        takes was left by a process that died, and is moved away.
+
+        Raises:
+            UserError: another submit holds it for longer than we wait.
+        """
+        held = self.root / "submitting"
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _explain(error, self.root) from error
+        deadline = time.monotonic() + MUTEX_WAIT_SECONDS
+        while True:
+            try:
+                held.mkdir()
+                break
+            except FileExistsError:
+                with contextlib.suppress(OSError):
+                    if time.time() - held.stat().st_mtime > MUTEX_STALE_SECONDS:
+                        aside = held.with_name(f".submitting.{secrets.token_hex(4)}")
+                        held.rename(aside)
+                        aside.rmdir()
+                        continue
+            except OSError as error:
+                raise _explain(error, held) from error
+            if time.monotonic() > deadline:
+                raise UserError(
+                    f"another submit is deciding under {self.root}; try again in a minute"
+                    f" (or remove {held} if none runs)"
+                )
+            time.sleep(0.1)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                held.rmdir()
+
+    def sweeps(self) -> list[str]:
+        """Names of the recorded sweeps, the latest submitted last."""
+        found = [p for p in (self.root / "sweeps").glob("*/sweep.json")]
+        return [p.parent.name for p in sorted(found, key=lambda p: p.stat().st_mtime)]
+
+    def find_sweep(self, name: str | None) -> SweepFolder:
+        """The sweep of that name, or the latest where none is given.
+
+        Raises:
+            UserError: there is none, with the names that there are.
+        """
+        names = self.sweeps()
+        if not names:
+            raise UserError(f"no sweep was submitted under {self.root}; begin with: paceline submit experiment=demo")
+        if name is None:
+            return self.sweep(names[-1])
+        if name not in names:
+            raise UserError(f"no sweep '{name}' under {self.root}: {nearest(name, names)}")
+        return self.sweep(name)
+
+    def find_cell(self, text: str) -> CellFolder:
+        """The one cell whose id, id's beginning, or hash is ``text``; a path to its folder serves too.
+
+        Raises:
+            UserError: none or several match.
+        """
+        if "/" in text and (Path(text) / "cell.json").exists():
+            return CellFolder(Path(text).resolve())
+        folder = self.root / "cells"
+        ids = sorted(p.name for p in folder.iterdir()) if folder.exists() else []
+        if text in ids:
+            return self.cell(text)
+        found = [i for i in ids if i.startswith(text) or i.rsplit("-", 1)[-1].startswith(text)]
+        if len(found) == 1:
+            return self.cell(found[0])
+        if found:
+            raise UserError(f"'{text}' matches {len(found)} cells: {', '.join(found[:4])}; give more of the id")
+        raise UserError(f"no cell '{text}' under {self.root}: {nearest(text, ids)}")
+
+
+def resolve_root(override: str | None, configured: str) -> Path:
+    """The storage root: ``root=`` over ``PACELINE_ROOT`` over the cluster's YAML, ``~`` and ``$VARIABLES`` expanded."""
+    chosen = override or os.environ.get("PACELINE_ROOT") or configured or "runs"
+    path = Path(os.path.expandvars(chosen)).expanduser()
+    if left := re.search(r"\$\w+|\$\{\w+\}", str(path)):
+        raise UserError(f"root '{chosen}' names {left.group()}, which is not set; set it or give root=FOLDER")
+    return path.absolute()

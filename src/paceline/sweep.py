@@ -1,0 +1,231 @@
+"""From points to cells: identities, ids, what needs what, and the recorded sweep."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from paceline.compose import Composition, Point
+from paceline.errors import UserError
+from paceline.spec import (
+    Config,
+    Kind,
+    TaskSpec,
+    TrainSpec,
+    clear_inactive,
+    identity_of,
+    placement_of,
+    with_placement,
+)
+from paceline.store import SCHEMA, Cell, Store, SweepFolder, digest, write_json
+
+HASH_LENGTH = 12
+UNPREPARED = "unprepared"
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell, and the config of its point with the placement that holds for it."""
+
+    cell: Cell
+    config: Config
+
+    @property
+    def id(self) -> str:
+        """The cell's id."""
+        return self.cell.id
+
+
+@dataclass
+class Sweep:
+    """An ordered list of cells: every finetune cell stands before the first evaluate cell that needs it."""
+
+    name: str
+    overrides: tuple[str, ...]
+    experiment: str | None
+    cells: list[PlannedCell]
+    dropped: list[dict[str, Any]] = field(default_factory=list)
+    folded: int = 0
+
+    def as_json(self, code: str) -> dict[str, Any]:
+        """The content of ``sweep.json``: the cells, and how each is to be run until a resume says otherwise."""
+        placements: list[dict[str, Any]] = []
+        placed = {}
+        for planned in self.cells:
+            placement = placement_of(planned.config)
+            if placement not in placements:
+                placements.append(placement)
+            placed[planned.id] = placements.index(placement)
+        return {
+            "schema": SCHEMA,
+            "name": self.name,
+            "experiment": self.experiment,
+            "overrides": list(self.overrides),
+            "cells": [c.id for c in self.cells],
+            "placements": placements,
+            "placed": placed,
+            "dropped": self.dropped,
+            "code": code,
+        }
+
+
+def cell_id(kind: Kind, identity: dict[str, Any]) -> str:
+    """A readable slug and 12 hex digits of sha256 over the canonical JSON of the identity."""
+    names = [identity[g].get("name", "") for g in ("model", "task", "prompt", "method")]
+    slug = "-".join(re.sub(r"[^a-zA-Z0-9_.]+", "_", n) for n in names if n)
+    return f"{kind}-{slug}-{digest({'kind': kind, **identity}, HASH_LENGTH)}"
+
+
+def finetune_cell(point: Point, config: Config, composition: Composition, data: str) -> Cell:
+    """The cell that makes the weights of a tuned point. Its prompt is the one trained on."""
+    name = config.train.prompt or config.task.prompt
+    if not name:
+        raise UserError(f"task '{config.task.name}' names no training prompt: give train.prompt=NAME or same")
+    prompt = config.prompt if name == "same" else composition.prompt(name)
+    tuned = dataclasses.replace(config, prompt=prompt, train=dataclasses.replace(config.train, prompt=TrainSpec.prompt))
+    identity = {**identity_of(clear_inactive(tuned, "finetune"), "finetune"), "data": data}
+    return Cell(cell_id("finetune", identity), "finetune", identity)
+
+
+def evaluate_cell(config: Config, data: str, tuned: Cell | None) -> Cell:
+    """The cell that answers a task's samples, with the weights as they came or as a finetune cell made them."""
+    identity = {**identity_of(clear_inactive(config, "evaluate"), "evaluate"), "data": data}
+    if tuned is not None:
+        identity["tuned"] = tuned.id
+    return Cell(cell_id("evaluate", identity), "evaluate", identity, (tuned.id,) if tuned else ())
+
+
+def impossible(config: Config) -> str | None:
+    """Why a combination can't be, or None."""
+    if missing := sorted(set(config.task.needs) - set(config.model.inputs)):
+        return f"{config.task.name} shows {' and '.join(missing)}, which {config.model.name} can't read"
+    return None
+
+
+def expand(composition: Composition, data_digest: Callable[[TaskSpec], str]) -> Sweep:
+    """The cells of a composition, equal ones folded into one, in the order of the product.
+
+    Args:
+        composition: what the user asked for.
+        data_digest: digest of a task's prepared data; asked once per task.
+
+    Raises:
+        UserError: no point is left, or the only one is impossible.
+    """
+    cells: dict[str, PlannedCell] = {}
+    dropped: list[dict[str, Any]] = []
+    digests: dict[str, str] = {}
+    points = 0
+    evaluations = 0
+    for point in composition.points():
+        points += 1
+        config = point.config
+        if reason := impossible(config):
+            dropped.append({"point": point.label(), "reason": reason})
+            continue
+        key = repr((config.task.reader, config.task.options))
+        if key not in digests:
+            digests[key] = data_digest(config.task)
+        tuned = None
+        if config.method.trains != "nothing":
+            tuned = finetune_cell(point, config, composition, digests[key])
+            if tuned.id not in cells:
+                cells[tuned.id] = PlannedCell(tuned, composition.placed(config, "finetune"))
+        cell = evaluate_cell(config, digests[key], tuned)
+        evaluations += 1
+        if cell.id not in cells:
+            cells[cell.id] = PlannedCell(cell, composition.placed(config, "evaluate"))
+    if not cells:
+        if dropped:
+            raise UserError("; ".join(dict.fromkeys(d["reason"] for d in dropped)))
+        raise UserError("no point is left: `only` and `exclude` leave out the whole product")
+    kept = sum(1 for c in cells.values() if c.cell.kind == "evaluate")
+    return Sweep(
+        name=sweep_name(composition, cells),
+        overrides=composition.overrides,
+        experiment=composition.experiment,
+        cells=list(cells.values()),
+        dropped=dropped,
+        folded=evaluations - kept,
+    )
+
+
+def sweep_name(composition: Composition, cells: Iterable[str]) -> str:
+    """The name given, else the experiment's, else one that stands for just these cells."""
+    name = composition.name or composition.experiment or f"sweep-{digest(sorted(cells), 8)}"
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", str(name)):
+        raise UserError(f"name '{name}': use letters, digits, '_', '.' and '-', beginning with a letter or digit")
+    return str(name)
+
+
+def record(sweep: Sweep, store: Store, code: str, extend: bool) -> SweepFolder:
+    """Freeze the cells and the sweep. The same name with other cells is refused, unless it is to be extended.
+
+    Raises:
+        UserError: the name is taken by other cells; the message tells the difference and the remedy.
+    """
+    folder = store.sweep(sweep.name)
+    content = sweep.as_json(code)
+    if folder.sweep_json.exists():
+        before = folder.read()
+        old, new = set(before["cells"]), set(content["cells"])
+        if old != new and not extend:
+            raise UserError(difference(sweep.name, old, new))
+        content = _extended(before, content)
+    for planned in sweep.cells:
+        store.cell(planned.id).freeze(planned.cell)
+    if not folder.sweep_json.exists() or _said(folder.read()) != _said(content):
+        write_json(folder.sweep_json, content)
+    return folder
+
+
+def _said(content: dict[str, Any]) -> dict[str, Any]:
+    """What a recorded sweep says, free of how its list of placements grew."""
+    placed = {c: content["placements"][i] for c, i in content["placed"].items()}
+    return {**content, "placements": None, "placed": placed}
+
+
+def _extended(before: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
+    """A recorded sweep with the cells and the placement of a new request; its code stays."""
+    shift = len(before["placements"])
+    return {
+        **content,
+        "overrides": content["overrides"] if set(content["cells"]) >= set(before["cells"]) else before["overrides"],
+        "cells": before["cells"] + [c for c in content["cells"] if c not in before["placed"]],
+        "placements": before["placements"] + content["placements"],
+        "placed": {**before["placed"], **{c: i + shift for c, i in content["placed"].items()}},
+        "dropped": before["dropped"] + [d for d in content["dropped"] if d not in before["dropped"]],
+        "code": before["code"],
+    }
+
+
+def recorded(folder: SweepFolder, store: Store) -> Sweep:
+    """A sweep as it was recorded: frozen cells, and the placement of the last submit."""
+    content = folder.read()
+    cells = []
+    for cell_id in content["cells"]:
+        cell = store.cell(cell_id).read()
+        placement = content["placements"][content["placed"][cell_id]]
+        cells.append(PlannedCell(cell, with_placement(cell.config, placement)))
+    return Sweep(folder.name, tuple(content["overrides"]), content["experiment"], cells, content["dropped"])
+
+
+def difference(name: str, old: set[str], new: set[str]) -> str:
+    """What a sweep has and what is asked for, in one line that ends with the remedy."""
+
+    def some(ids: set[str]) -> str:
+        shown = sorted(ids)
+        return f"{len(shown)} ({', '.join(shown[:3])}{', …' if len(shown) > 3 else ''})"
+
+    parts = []
+    if new - old:
+        parts.append(f"{some(new - old)} not in it")
+    if old - new:
+        parts.append(f"without {some(old - new)} of its own")
+    return (
+        f"sweep '{name}' is taken by other cells: asked for {len(new)} cells, {' and '.join(parts)}; "
+        f"give name=OTHER for a new sweep or --extend to add to this one"
+    )

@@ -1,0 +1,30 @@
+"""Take up a recorded sweep where it stands: `submit`, without having to repeat what it was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from paceline.arguments import find_sweep, json_option, name_argument
+
+
+@click.command(short_help="take up a recorded sweep where it stands")
+@name_argument("[SWEEP] [PLACEMENT]...")
+@json_option
+@click.option("--retry-failed", is_flag=True, help="also run cells that ended with a bug, bad data or a NaN loss")
+@click.option("--code", type=click.Choice(["recorded", "current"]), default="recorded", help="which code runs")
+def command(words: Sequence[str], conf: str | None, as_json: bool, retry_failed: bool, code: str) -> None:
+    """Take up a recorded sweep where it stands (the latest, where none is named).
+
+    What is computed stays as recorded; how may change: paceline resume demo placement.micro_batch=4
+    """
+    import dataclasses
+
+    from paceline.sweep import recorded
+    from paceline.verbs.submit import make_true
+
+    folder, store, composition = find_sweep(words, conf)
+    sweep = recorded(folder, store)
+    sweep.cells = [dataclasses.replace(c, config=composition.replaced(c.config)) for c in sweep.cells]
+    make_true(sweep, store, as_json, extend=False, retry_failed=retry_failed, current_code=code == "current")

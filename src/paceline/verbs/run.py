@@ -1,0 +1,42 @@
+"""Run one cell here, in the foreground: a recorded one, or the one that overrides describe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from paceline.arguments import compose_words, one_name, overrides_argument, split, store_of
+
+
+@click.command(short_help="run one cell here")
+@overrides_argument
+@click.option("--retry-failed", is_flag=True, help="also where it ended with a bug, bad data or a NaN loss")
+def command(words: Sequence[str], conf: str | None, retry_failed: bool) -> None:
+    """Run one cell here, in the foreground: a recorded one by its id, or the one that overrides describe.
+
+    What the cell needs is run before it.
+
+    \b
+    paceline run model=tiny_qwen2_vl task=geolocation_earth prompt=geo_bare limit=20
+    """
+    from paceline import prepared
+    from paceline.errors import UserError
+    from paceline.sweep import PlannedCell, Sweep, expand
+    from paceline.verbs.submit import make_true
+
+    if split(words)[0]:
+        name, store, composition = one_name(words, conf)
+        cell = store.find_cell(str(name)).read()
+        needed = [store.cell(n).read() for n in cell.needs]
+        cells = [PlannedCell(c, composition.replaced(c.config)) for c in (*needed, cell)]
+        sweep = Sweep(f"run-{cell.id.rpartition('-')[2]}", (), None, cells)
+    else:
+        composition = compose_words(words, conf)
+        store = store_of(composition)
+        sweep = expand(composition, lambda task: prepared.data_digest(store.root, task))
+        points = sum(1 for c in sweep.cells if c.cell.kind == "evaluate")
+        if points > 1:
+            raise UserError(f"these overrides describe {points} cells; `paceline submit` runs a sweep")
+        sweep.name = f"run-{sweep.cells[-1].id.rpartition('-')[2]}"
+    make_true(sweep, store, False, extend=False, retry_failed=retry_failed, current_code=True)

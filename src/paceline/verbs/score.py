@@ -1,0 +1,28 @@
+"""Score kept predictions again, with the scorer as it is now; generates nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from paceline.arguments import find_sweep, name_argument
+
+
+@click.command(short_help="score kept predictions again")
+@name_argument("[SWEEP]")
+def command(words: Sequence[str], conf: str | None) -> None:
+    """Score the kept predictions of a sweep again, with the scorer as it is now. Generates nothing."""
+    from paceline import scoring
+    from paceline.store import read_json
+    from paceline.sweep import recorded
+
+    folder, store, _ = find_sweep(words, conf)
+    cells = [c for c in recorded(folder, store).cells if c.cell.kind == "evaluate" and store.cell(c.id).done()]
+    changed = 0
+    for planned in cells:
+        own = store.cell(planned.id)
+        before = read_json(own.metrics) if own.metrics.exists() else None
+        after = scoring.score_cell(own, store.root)
+        changed += before is None or before["metrics"] != after["metrics"]
+    click.echo(f"{folder.name}: scored {len(cells)} cells again, {changed} with other metrics")

@@ -1,0 +1,55 @@
+"""Print a resolved cell: everything that it computes, and how it was run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from paceline.arguments import compose_words, json_option, one_name, overrides_argument, say_json, split, store_of
+
+
+@click.command(short_help="print a resolved cell")
+@overrides_argument
+@json_option
+def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
+    """Print a resolved cell as YAML, defaults filled in: a recorded one, or those that overrides describe."""
+    from omegaconf import OmegaConf
+
+    from paceline import prepared
+    from paceline.errors import DataError
+    from paceline.spec import placement_of, plain
+    from paceline.sweep import UNPREPARED, expand
+
+    cells: list[tuple[Any, dict[str, Any]]] = []
+    if split(words)[0]:
+        name, store, _ = one_name(words, conf)
+        folder = store.find_cell(str(name))
+        cell = folder.read()
+        starts = [s for a in folder.attempts() if (s := a.start())]
+        cells.append((cell, starts[-1]["placement"] if starts else {}))
+    else:
+        composition = compose_words(words, conf)
+        store = store_of(composition)
+
+        def data_digest(task: Any) -> str:
+            try:
+                return prepared.data_digest(store.root, task)
+            except DataError:
+                return UNPREPARED
+
+        cells += [(c.cell, placement_of(c.config)) for c in expand(composition, data_digest).cells]
+    for cell, placement in cells:
+        resolved = plain(cell.config)
+        unused = ("generation",) if cell.kind == "finetune" else ("train",)
+        for group in (*unused, "placement", "deepspeed", "cluster", "tracking"):
+            resolved.pop(group)
+        extra = {k: cell.identity[k] for k in ("data", "tuned") if k in cell.identity}
+        content = {"id": cell.id, "kind": cell.kind, **resolved, **extra, **placement}
+        if as_json:
+            say_json(content)
+        else:
+            click.echo(OmegaConf.to_yaml(OmegaConf.create(content)).rstrip())
+            if len(cells) > 1:
+                click.echo("---")

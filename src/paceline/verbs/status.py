@@ -1,0 +1,87 @@
+"""Tell where the cells of a sweep stand, why, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from paceline.arguments import find_sweep, json_option, name_argument, say_json
+
+
+@click.command(short_help="where the cells of a sweep stand")
+@name_argument("[SWEEP]")
+@json_option
+@click.option("--all", "show_all", is_flag=True, help="list done cells too")
+def command(words: Sequence[str], conf: str | None, as_json: bool, show_all: bool) -> None:
+    """Tell where the cells of a sweep stand (the latest, where none is named), why, and what to do next."""
+    from paceline import status
+    from paceline.sweep import recorded
+
+    folder, store, _ = find_sweep(words, conf)
+    sweep = recorded(folder, store)
+    cap = min(c.config.cluster.attempts for c in sweep.cells)
+    found = status.states(store, [c.cell for c in sweep.cells], cap)
+    counts = status.counts(found.values())
+    cells = [describe(c, found[c.id]) for c in sweep.cells]
+    following = next_step(sweep.name, counts)
+    if as_json:
+        say_json({"sweep": sweep.name, "counts": counts, "cells": cells, "next": following})
+        return
+    show(sweep.name, counts, cells, show_all)
+    click.echo(following)
+
+
+def describe(planned: Any, state: Any) -> dict[str, Any]:
+    """One cell's line."""
+    config, cell = planned.config, planned.cell
+    return {
+        "id": cell.id,
+        "kind": cell.kind,
+        "model": config.model.name,
+        "task": config.task.name,
+        "prompt": config.prompt.name,
+        "method": config.method.name,
+        "state": state.state,
+        "cause": state.cause,
+        "detail": state.detail,
+        "attempts": state.attempts,
+        "progress": state.progress,
+    }
+
+
+def next_step(name: str, counts: dict[str, int]) -> str:
+    """The command that takes the sweep further."""
+    if set(counts) == {"done"}:
+        return f"all done; next: paceline report {name}"
+    if "running" in counts or "queued" in counts:
+        return "cells are running; look again later, or follow one: paceline logs CELL -f"
+    if set(counts) <= {"done", "failed", "waiting"} and "failed" in counts:
+        return f"next: paceline logs CELL, mend the cause, then: paceline resume {name} --retry-failed"
+    return f"next: paceline resume {name}"
+
+
+def show(name: str, counts: dict[str, int], cells: Sequence[dict[str, Any]], show_all: bool) -> None:
+    """Print a table of the cells that are not done, or of all."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    words = ", ".join(f"{n} {state}" for state, n in counts.items())
+    console.print(f"[bold]{name}[/bold]: {len(cells)} cells, {words}\n")
+    shown = [c for c in cells if show_all or c["state"] != "done"]
+    if not shown:
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("state", "kind", "model", "prompt", "method", "id", "progress", "why"):
+        table.add_column(column, no_wrap=column != "why")
+    for c in shown:
+        beat = c["progress"] or {}
+        far = f"{beat['done']}/{beat['total']} {beat['unit']}" if beat.get("total") else ""
+        why = ": ".join(w for w in (c["cause"], c["detail"]) if w)
+        table.add_row(
+            c["state"], c["kind"], c["model"], c["prompt"], c["method"], c["id"].rpartition("-")[2][:6], far, why[:120]
+        )
+    console.print(table)
+    console.print()

@@ -1,0 +1,91 @@
+"""Make the cells of a sweep true: run what is missing, skip what is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from paceline.arguments import compose_words, json_option, overrides_argument, say_json, short, store_of
+
+if TYPE_CHECKING:
+    from paceline.store import Store
+    from paceline.sweep import Sweep
+
+
+@click.command(short_help="run what is missing, skip what is done")
+@overrides_argument
+@json_option
+@click.option("--extend", is_flag=True, help="add cells to a recorded sweep of the same name")
+@click.option("--retry-failed", is_flag=True, help="also run cells that ended with a bug, bad data or a NaN loss")
+@click.option("--code", type=click.Choice(["recorded", "current"]), default="recorded", help="code of a recorded sweep")
+def command(words: Sequence[str], conf: str | None, as_json: bool, extend: bool, retry_failed: bool, code: str) -> None:
+    """Make the cells of a sweep true: run what is missing or was interrupted, skip what is done or runs already.
+
+    \b
+    paceline submit experiment=demo
+    paceline submit model=tiny_qwen2_vl task=geolocation_earth prompt=geo_bare,geo_training name=mine
+    """
+    from paceline import prepared
+    from paceline.sweep import expand
+
+    composition = compose_words(words, conf)
+    store = store_of(composition)
+    sweep = expand(composition, lambda task: prepared.data_digest(store.root, task))
+    for drop in sweep.dropped:
+        click.echo(f"left out: {' · '.join(drop['point'].values())}: {drop['reason']}", err=True)
+    make_true(sweep, store, as_json, extend=extend, retry_failed=retry_failed, current_code=code == "current")
+
+
+def make_true(
+    sweep: Sweep, store: Store, as_json: bool, *, extend: bool, retry_failed: bool, current_code: bool
+) -> None:
+    """Decide, run, and tell how it ended; shared with ``resume``.
+
+    Raises:
+        CellsFailed: some cells are not done and nothing else runs them.
+    """
+    from paceline import status
+    from paceline.errors import CellsFailed
+    from paceline.launch import run as launch_run
+    from paceline.launch import submit
+    from paceline.progress import Watch
+
+    decided = submit.decide(sweep, store, extend=extend, retry_failed=retry_failed, current_code=current_code)
+    for note in decided.notes:
+        click.echo(f"note: {note}", err=True)
+    before = status.counts(decided.found.values())
+    if decided.path is None:
+        click.echo(f"{sweep.name}: nothing to start ({_words(before)})", err=True)
+    else:
+        cells = sum(len(e.cells) for e in decided.elements)
+        click.echo(
+            f"{sweep.name}: {cells} of {len(sweep.cells)} cells to run in {len(decided.elements)} elements "
+            f"({short(store.root)}/sweeps/{sweep.name})",
+            err=True,
+        )
+        with Watch(len(sweep.cells), before.get("done", 0)).showing() as view:
+            launch_run.run(decided, store, view)
+    found = status.states(store, [c.cell for c in sweep.cells])
+    after = status.counts(found.values())
+    if as_json:
+        say_json({"sweep": sweep.name, "started": [c for e in decided.elements for c in e.cells], "states": after})
+    if decided.path is not None:
+        click.echo(f"{sweep.name}: {_words(after)}", err=True)
+    unfinished = [s for s in found.values() if s.state in ("failed", "interrupted", "waiting", "missing")]
+    if unfinished:
+        failed = [s for s in unfinished if s.state == "failed"]
+        remedy = f"paceline resume {sweep.name}" + (" --retry-failed" if failed else "")
+        first = (failed or unfinished)[0]
+        raise CellsFailed(
+            f"{len(unfinished)} cells are not done; first: {first.id} ({first.cause or first.state}"
+            f"{': ' + first.detail if first.detail else ''}); see: paceline logs {first.id.rpartition('-')[2]}; "
+            f"then: {remedy}"
+        )
+    if decided.path is not None:
+        click.echo(f"see the results: paceline report {sweep.name}", err=True)
+
+
+def _words(counts: dict[str, int]) -> str:
+    return ", ".join(f"{n} {state}" for state, n in counts.items())

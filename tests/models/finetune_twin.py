@@ -1,0 +1,243 @@
+"""A finetune cell of a tiny model for the tests of tuning: real classes, eight coloured squares, seconds to train."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from paceline import distributed, finetune
+from paceline.errors import Interrupted
+from paceline.models import load_family
+from paceline.models.base import Conversation, Family
+from paceline.spec import (
+    Config,
+    DeepSpeedSpec,
+    LoraSpec,
+    MethodSpec,
+    ModelSpec,
+    PlacementSpec,
+    TrackingSpec,
+    TrainSpec,
+    build,
+)
+from paceline.store import Attempt, Cell, CellFolder, read_jsonl
+
+MODEL: dict[str, Any] = {
+    "name": "tiny",
+    "family": "qwen2_vl",
+    "dtype": "float32",
+    "processor": {"min_pixels": 1024, "max_pixels": 1024},
+    "config": {
+        "seed": 0,
+        "tie_word_embeddings": True,
+        "text_config": {
+            "hidden_size": 64,
+            "intermediate_size": 96,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "max_position_embeddings": 512,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 6, 6]},
+        },
+        "vision_config": {
+            "depth": 1,
+            "embed_dim": 32,
+            "hidden_size": 64,
+            "num_heads": 2,
+            "mlp_ratio": 2,
+            "patch_size": 8,
+            "spatial_merge_size": 2,
+            "temporal_patch_size": 2,
+        },
+    },
+}
+COLOURS = ["red", "green", "blue", "white", "black", "yellow", "cyan", "magenta", "orange", "purple", "brown"]
+ZERO2 = {
+    "train_micro_batch_size_per_gpu": "auto",
+    "gradient_accumulation_steps": "auto",
+    "gradient_clipping": "auto",
+    "bf16": {"enabled": "auto"},
+    "zero_optimization": {"stage": 2},
+}
+
+
+class Squares:
+    """Coloured squares and their names; made on demand, as real samples are."""
+
+    def __init__(self, count: int, first: int = 0) -> None:
+        self.count, self.first = count, first
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Conversation:
+        colour = COLOURS[(index + self.first) % len(COLOURS)]
+        image = Image.new("RGB", (32, 32), colour)
+        return Conversation(f"Which color is square {index}?", [image], answer=f"The square is {colour}.")
+
+
+@dataclasses.dataclass
+class ToyRun:
+    """An attempt, as the worker would make it."""
+
+    folder: CellFolder
+    attempt: Attempt
+    cell: Cell
+    config: Config
+    rank: int = 0
+    local_rank: int = 0
+    world: int = 1
+    sweep: str = "toy"
+    stop_after: int = 0
+    peaks: dict[str, float] = dataclasses.field(default_factory=dict)
+    notes: list[str] = dataclasses.field(default_factory=list)
+    done: int = 0
+
+    def stop(self) -> str | None:
+        """Asked to stop once that many steps are done. (The step that ends now is not in `done` yet.)"""
+        return "timeout" if self.stop_after and self.done + 1 >= self.stop_after else None
+
+    def progress(self, done: int, total: int, unit: str, note: str = "") -> None:
+        self.done = done
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+LORA = MethodSpec(name="lora", trains="adapter", lora=LoraSpec(r=4, alpha=8, dropout=0.1))
+FULL = MethodSpec(name="full", trains="all")
+
+
+def config(method: MethodSpec = FULL, *, deepspeed: dict[str, Any] | None = None, **changes: Any) -> Config:
+    """A config of the toy cell; ``changes`` are fields of train, placement or tracking, told apart by their names."""
+
+    def pick(cls: type, **values: Any) -> Any:
+        names = {f.name for f in dataclasses.fields(cls)}
+        return cls(**{**values, **{k: v for k, v in changes.items() if k in names}})
+
+    return Config(
+        model=build(ModelSpec, MODEL, "toy"),
+        method=method,
+        train=pick(TrainSpec, batch=4, max_steps=6, learning_rate=1e-3),
+        placement=pick(PlacementSpec, checkpoint_minutes=1000.0),
+        deepspeed=DeepSpeedSpec(name="toy", config=deepspeed or {}),
+        tracking=pick(TrackingSpec),
+        seed=3,
+    )
+
+
+def attempt(folder: Path, made: Config, **fields: Any) -> ToyRun:
+    """The next attempt of the cell in ``folder``."""
+    cell_folder = CellFolder(folder)
+    return ToyRun(cell_folder, cell_folder.new_attempt(), Cell(folder.name, "finetune", {"seed": 3}), made, **fields)
+
+
+def load(made: Config) -> Family:
+    """The twin, the same weights every time."""
+    return load_family(made.model.family).load(made.model, training=True)
+
+
+def tune(run: ToyRun, **options: Any) -> dict[str, Any]:
+    """Train the toy cell as a job would."""
+    torch.set_num_threads(1)
+    output = run.attempt.path / "weights"
+    return finetune.train(run, load(run.config), Squares(10), Squares(5, first=3), output=output, **options)
+
+
+def curve(folder: Path) -> dict[int, dict[str, float]]:
+    """Step -> point, over all attempts, without what depends on the clock."""
+    points: dict[int, dict[str, float]] = {}
+    for one in CellFolder(folder).attempts():
+        for record in read_jsonl(one.path / "history.jsonl"):
+            points.setdefault(record["step"], {}).update(record)
+    for point in points.values():
+        point.pop("samples_per_second", None)
+    return points
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    """The published tensors of the cell's last attempt."""
+    from safetensors.torch import load_file
+
+    path = CellFolder(folder).attempts()[-1].path / "weights"
+    return load_file(next(iter(path.glob("*model.safetensors"))))
+
+
+def group(world: int, deepspeed: dict[str, Any], jobs: list[dict[str, Any]], log: Path) -> None:
+    """Run jobs one after the other on ``world`` ranks, each a process, and check that all end well.
+
+    Args:
+        jobs: each ``{cell: folder, stop_after: steps or 0, lora: bool, changes: fields of the config}``.
+        log: folder for what the ranks print.
+    """
+    for job in jobs:
+        job["attempt"] = str(CellFolder(Path(job["cell"])).new_attempt().path)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    asked = json.dumps({"world": world, "port": port, "deepspeed": deepspeed, "jobs": jobs})
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    logs = [(log / f"rank{rank}.log").open("w+") for rank in range(world)]
+    ranks = [
+        subprocess.Popen([sys.executable, __file__, str(rank), asked], env=environment, stdout=out, stderr=out)
+        for rank, out in enumerate(logs)
+    ]
+    try:
+        codes = [rank.wait(timeout=240) for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
+    for out in logs:
+        out.seek(0)
+    assert codes == [0] * world, "\n".join(out.read()[-3000:] for out in logs)
+
+
+def main() -> None:
+    """One rank of a group."""
+    rank, asked = int(sys.argv[1]), json.loads(sys.argv[2])
+    world, deepspeed = asked["world"], asked["deepspeed"]
+    distributed.set_up(
+        rank=rank,
+        local_rank=rank,
+        world=world,
+        local_world=world,
+        port=asked["port"],
+        threads=1,
+        deepspeed=bool(deepspeed),
+    )
+    for job in asked["jobs"]:
+        made = config(LORA if job.get("lora") else FULL, deepspeed=deepspeed, **job["changes"])
+        folder = CellFolder(Path(job["cell"]))
+        run = ToyRun(
+            folder=folder,
+            attempt=Attempt(Path(job["attempt"])),
+            cell=Cell(folder.id, "finetune", {"seed": 3}),
+            config=made,
+            rank=rank,
+            local_rank=rank,
+            world=world,
+            # A signal may reach one rank alone: here the last.
+            stop_after=job.get("stop_after", 0) if rank == world - 1 else 0,
+        )
+        began = time.monotonic()
+        try:
+            print(tune(run))
+            assert not job.get("stop_after")
+        except Interrupted as error:
+            assert job.get("stop_after") and error.cause == "timeout"
+        print(f"{folder.id}: {time.monotonic() - began:.2f} s", flush=True)
+    distributed.tear_down()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,252 @@
+"""Tuning: a kill changes no number, ranks and micro-batches are placement, and what goes wrong says so."""
+
+from __future__ import annotations
+
+import math
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from finetune_twin import (
+    FULL,
+    LORA,
+    ZERO2,
+    Squares,
+    ToyRun,
+    attempt,
+    config,
+    curve,
+    group,
+    load,
+    tune,
+    weights,
+)
+
+from paceline import checkpoints, finetune
+from paceline.errors import DataError, Interrupted, NonFiniteLoss, UserError
+from paceline.models import load_family
+from paceline.spec import LoraSpec, MethodSpec
+from paceline.store import CellFolder
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def interrupt(run: ToyRun) -> None:
+    with pytest.raises(Interrupted) as caught:
+        tune(run)
+    assert caught.value.cause == "timeout"
+    assert not (run.attempt.path / "weights").exists()
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing of the library's gets to act on it."""
+
+
+def kill(run: ToyRun, after: int) -> None:
+    before = run.progress
+
+    def progress(done: int, total: int, unit: str, note: str = "") -> None:
+        before(done, total, unit, note)
+        if done >= after:
+            raise Killed
+
+    run.progress = progress  # type: ignore[method-assign]
+    with pytest.raises(Killed):
+        tune(run)
+
+
+@pytest.mark.parametrize("method", [FULL, LORA], ids=["full", "lora"])
+def test_a_run_interrupted_anywhere_ends_with_the_bits_of_an_undisturbed_one(
+    method: MethodSpec, tmp_path: Path
+) -> None:
+    made = config(method, validations=2, micro_batch=2)
+    whole = tune(attempt(tmp_path / "whole", made))
+    assert whole["accumulation"] == 2
+    at = random.SystemRandom().randint(1, 5)
+    interrupt(attempt(tmp_path / "cut", made, stop_after=at))
+    resumed = tune(attempt(tmp_path / "cut", made))
+    assert resumed["resumed"] == at
+    assert curve(tmp_path / "cut") == curve(tmp_path / "whole"), f"interrupted after step {at}"
+    assert same(weights(tmp_path / "cut"), weights(tmp_path / "whole")), f"interrupted after step {at}"
+    assert sorted(curve(tmp_path / "whole")) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_stop_asked_for_in_the_last_step_publishes_instead(tmp_path: Path) -> None:
+    run = attempt(tmp_path / "cell", config(), stop_after=6)
+    assert tune(run)["steps"] == 6
+    assert (run.attempt.path / "weights" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("harm", ["unfinished", "damaged", "cut"])
+def test_a_killed_run_goes_on_from_the_newest_checkpoint_that_is_whole(harm: str, tmp_path: Path) -> None:
+    made = config(checkpoint_steps=2)
+    tune(attempt(tmp_path / "whole", made))
+    first = attempt(tmp_path / "killed", made)
+    kill(first, after=5)
+    newest = first.attempt.checkpoints / "checkpoint-4"
+    if harm == "unfinished":
+        (newest / checkpoints.MARKER).unlink()
+    else:
+        content = bytearray((newest / "optimizer.pt").read_bytes())
+        content[len(content) // 2] ^= 1
+        (newest / "optimizer.pt").write_bytes(content if harm == "damaged" else content[:-100])
+    second = attempt(tmp_path / "killed", made)
+    assert tune(second)["resumed"] == 2
+    assert any("checkpoint-4" in note for note in second.notes)
+    assert curve(tmp_path / "killed") == curve(tmp_path / "whole")
+    assert same(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
+
+
+def test_checkpoints_are_kept_by_count_while_training(tmp_path: Path) -> None:
+    run = attempt(tmp_path / "cell", config(checkpoint_steps=1, keep_checkpoints=2))
+    tune(run)
+    assert sorted(p.name for p in run.attempt.checkpoints.iterdir()) == ["checkpoint-4", "checkpoint-5"]
+
+
+def test_the_best_validated_weights_are_published_also_after_an_interruption(tmp_path: Path) -> None:
+    # A rate that overshoots at once: the first validation, in the warm-up's first step, stays the best.
+    made = config(validations=6, keep="best", learning_rate=0.5, max_grad_norm=0.0)
+    whole = tune(attempt(tmp_path / "whole", made))
+    assert whole["best_step"] < 6
+    interrupt(attempt(tmp_path / "cut", made, stop_after=whole["best_step"] + 1))
+    resumed = tune(attempt(tmp_path / "cut", made))
+    assert resumed["best_step"] == whole["best_step"]
+    assert same(weights(tmp_path / "cut"), weights(tmp_path / "whole"))
+    losses = {step: p["validation_loss"] for step, p in curve(tmp_path / "whole").items()}
+    assert whole["validation_loss"] == min(losses.values()) == losses[whole["best_step"]]
+
+
+@pytest.mark.parametrize("method", [FULL, LORA], ids=["full", "lora"])
+def test_published_weights_load_as_the_model_that_was_validated(method: MethodSpec, tmp_path: Path) -> None:
+    made = config(method, validations=1, learning_rate=1e-2)
+    run = attempt(tmp_path / "cell", made)
+    result = tune(run)
+    family = load_family("qwen2_vl").load(made.model, run.attempt.path / "weights")
+    batch = family.training_batch([Squares(5, first=3)[i] for i in range(5)])
+    with torch.no_grad():
+        assert family.model(**batch)["loss"].item() == pytest.approx(result["validation_loss"], abs=1e-5)
+
+
+def test_the_micro_batch_changes_how_the_loss_is_summed_and_nothing_else(tmp_path: Path) -> None:
+    for micro in (1, 2, 4):
+        tune(attempt(tmp_path / str(micro), config(micro_batch=micro, validations=1)))
+    for step, point in curve(tmp_path / "4").items():
+        for micro in ("1", "2"):
+            assert curve(tmp_path / micro)[step] == pytest.approx(point, abs=1e-5)
+
+
+def test_frozen_components_keep_their_bits(tmp_path: Path) -> None:
+    made = config(MethodSpec(name="full", trains="all", frozen=["vision"]))
+    family = load(made)
+    before = {n: p.detach().clone() for n, p in family.model.named_parameters()}
+    finetune.train(attempt(tmp_path / "cell", made), family, Squares(10), Squares(0), output=tmp_path / "weights")
+    changed = {family.component_of(n) for n, p in family.model.named_parameters() if not torch.equal(p, before[n])}
+    assert changed == {"connector", "language"}
+
+
+def test_a_bfloat16_model_is_tuned_in_float32_and_published_in_bfloat16(tmp_path: Path) -> None:
+    import dataclasses
+
+    made = config()
+    made = dataclasses.replace(made, model=dataclasses.replace(made.model, dtype="bfloat16"))
+    interrupt(attempt(tmp_path / "cell", made, stop_after=3))
+    tune(attempt(tmp_path / "cell", made))
+    tune(attempt(tmp_path / "whole", made))
+    assert {t.dtype for t in weights(tmp_path / "cell").values()} == {torch.bfloat16}
+    assert same(weights(tmp_path / "cell"), weights(tmp_path / "whole"))
+
+
+def test_a_loss_that_is_no_number_ends_the_cell_and_reaches_no_checkpoint(tmp_path: Path) -> None:
+    run = attempt(tmp_path / "cell", config(learning_rate=1e30, max_grad_norm=0.0, checkpoint_steps=1))
+    with pytest.raises(NonFiniteLoss, match=r"loss of step \d"):
+        tune(run)
+    assert all(math.isfinite(p["loss"]) for p in curve(tmp_path / "cell").values())
+    saved = checkpoints.latest(CellFolder(tmp_path / "cell"))
+    assert saved is not None and saved.step in curve(tmp_path / "cell")
+
+
+def test_two_ranks_under_zero2_train_like_one_and_survive_a_signal_to_one_of_them(tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"validations": 2}
+    tune(attempt(tmp_path / "one", config(**changes)))
+    group(
+        2,
+        ZERO2,
+        [
+            {"cell": str(tmp_path / "two"), "changes": changes},
+            {"cell": str(tmp_path / "cut"), "changes": changes, "stop_after": 3},
+            {"cell": str(tmp_path / "cut"), "changes": changes},
+            {"cell": str(tmp_path / "lora"), "changes": changes, "lora": True},
+        ],
+        log=tmp_path,
+    )
+    # Sums over ranks are made in another order; measured 1e-6 in the loss and 5e-6 in the gradient's norm.
+    for step, point in curve(tmp_path / "one").items():
+        assert curve(tmp_path / "two")[step] == pytest.approx(point, abs=2e-5)
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert one.keys() == two.keys()
+    assert max((one[name] - two[name]).abs().max().item() for name in one) < 1e-5
+    assert curve(tmp_path / "cut") == curve(tmp_path / "two")
+    assert same(weights(tmp_path / "cut"), two)
+    last = CellFolder(tmp_path / "lora").attempts()[-1].path / "weights"
+    assert load_family("qwen2_vl").load(config().model, last)
+
+
+@pytest.mark.parametrize(
+    ("changes", "world", "says"),
+    [
+        ({"batch": 6}, 4, "train.batch=6 can't be shared by 4 ranks"),
+        ({"batch": 8, "micro_batch": 3}, 2, "choose one of 1, 2, 4"),
+        ({"batch": 4, "micro_batch": 8}, 1, "choose one of 1, 2, 4"),
+        ({"validations": 9, "max_steps": 6}, 1, "more than the 6 optimiser steps"),
+        ({"keep": "best"}, 1, "needs validations"),
+    ],
+)
+def test_batches_that_do_not_divide_are_refused_with_what_would(changes: dict[str, Any], world: int, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        finetune.plan(config(**changes), world, samples=100)
+
+
+def test_nothing_to_train_is_refused() -> None:
+    with pytest.raises(UserError, match="trains nothing"):
+        finetune.plan(config(MethodSpec(name="untuned")), 1, samples=100)
+    with pytest.raises(DataError, match="no samples"):
+        finetune.plan(config(), 1, samples=0)
+
+
+def test_the_effective_batch_is_kept_by_accumulation() -> None:
+    planned = finetune.plan(config(batch=32, micro_batch=2, max_steps=0, epochs=2.0), 4, samples=100)
+    assert (planned.accumulation, planned.steps) == (4, 7)
+    assert finetune.plan(config(batch=32, validations=3, max_steps=10), 1, 9).validate == {4, 7, 10}
+
+
+def test_every_epoch_shows_every_sample_once_and_the_seed_alone_orders_them() -> None:
+    stream = finetune.order(10, 25, seed=1).tolist()
+    assert sorted(stream[:10]) == sorted(stream[10:20]) == list(range(10))
+    assert stream[:10] != stream[10:20]
+    assert stream == finetune.order(10, 30, seed=1).tolist()[:25]
+    assert stream != finetune.order(10, 25, seed=2).tolist()
+
+
+@pytest.mark.parametrize(
+    ("lora", "says"),
+    [
+        (LoraSpec(targets=["q_proj", "Wqkv"]), r"Wqkv matches no linear layer .* q_proj \(2\)"),
+        (LoraSpec(targets=["k_proj"]), "of the language model of tiny"),
+        (LoraSpec(components=["speech"]), "no component"),
+    ],
+)
+def test_adapter_targets_made_for_another_model_are_refused(lora: LoraSpec, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        finetune.lora_targets(load(config()), lora)
+
+
+def test_a_checkpoint_of_another_placement_that_cannot_be_shared_out_is_refused(tmp_path: Path) -> None:
+    interrupt(attempt(tmp_path / "cell", config(), stop_after=2))
+    with pytest.raises(UserError, match="submit with the placement it had"):
+        tune(attempt(tmp_path / "cell", config(deepspeed=ZERO2)))
+    resumed = tune(attempt(tmp_path / "cell", config(micro_batch=1)))
+    assert resumed["resumed"] == 2

@@ -1,0 +1,348 @@
+"""Promises about prepared data: whole or not there, the same everywhere, honest about what was left out."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import subprocess
+import sys
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from paceline import prepared, readers, store
+from paceline.errors import DataError, Unavailable, UserError
+from paceline.readers import Sample, Skipped
+from paceline.spec import TaskSpec
+
+PLACES = [(47.37, 8.54), (-33.87, 151.21), (40.71, -74.01), (35.68, 139.69), (-1.29, 36.82), (64.15, -21.94)]
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """A progress that tells nobody."""
+
+
+def photo(path: Path, colour: int = 0, size: tuple[int, int] = (8, 8)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (colour, 100, 200)).save(path)
+    return path
+
+
+def sidecars(folder: Path, places: list[tuple[float, float]] = PLACES) -> Path:
+    for n, (lat, lon) in enumerate(places):
+        photo(folder / f"location_{n:06d}.png", n)
+        record = {"coordinates": [lat, lon], "regions": [["Here_There_HT", f"POINT({lon} {lat})"]]}
+        (folder / f"location_{n:06d}.json").write_text(json.dumps(record))
+    return folder
+
+
+def street(folder: Path, **options: object) -> TaskSpec:
+    return TaskSpec(
+        name="geolocation_street", kind="geolocation", reader="sidecar", options={"path": str(folder), **options}
+    )
+
+
+def bomb(path: Path, side: int = 60_000) -> Path:
+    """A PNG of a few bytes that says it is huge."""
+    import struct
+    import zlib
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+    )
+    return path
+
+
+def test_unprepared_data_names_the_task_the_root_and_the_command(tmp_path: Path) -> None:
+    task = street(tmp_path)
+    with pytest.raises(DataError) as caught:
+        prepared.data_digest(tmp_path, task)
+    assert "'geolocation_street'" in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
+    assert "paceline prepare task=geolocation_street" in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_an_unknown_option_leads_to_the_nearest_name(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="'shares'"):
+        prepared.dataset_folder(tmp_path, street(tmp_path, share={}))
+
+
+def test_an_unknown_reader_lists_the_readers_there_are(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="earth, exif, hf_datasets, sidecar"):
+        prepared.dataset_folder(tmp_path, TaskSpec(reader="zzz"))
+
+
+def test_tasks_of_one_reader_and_options_share_the_data_and_written_out_defaults_change_nothing(tmp_path: Path) -> None:
+    task = street(tmp_path)
+    same = TaskSpec(name="other", kind="k", reader="sidecar", options={"path": str(tmp_path), "sample": 0, "seed": 0})
+    assert prepared.dataset_folder(tmp_path, task) == prepared.dataset_folder(tmp_path, same)
+    other = street(tmp_path, seed=1)
+    assert prepared.dataset_folder(tmp_path, task) != prepared.dataset_folder(tmp_path, other)
+
+
+def test_preparing_twice_makes_the_data_once(tmp_path: Path) -> None:
+    task = street(sidecars(tmp_path / "photos"))
+    first = prepared.prepare(tmp_path / "root", task, silent)
+    stamp = (prepared.dataset_folder(tmp_path / "root", task) / "samples.jsonl").stat().st_mtime_ns
+    calls: list[str] = []
+    assert prepared.prepare(tmp_path / "root", task, lambda s, d, t: calls.append(s)) == first
+    assert calls == []
+    assert (prepared.dataset_folder(tmp_path / "root", task) / "samples.jsonl").stat().st_mtime_ns == stamp
+
+
+def test_the_digest_is_the_same_on_another_machine_and_changes_with_the_pixels(tmp_path: Path) -> None:
+    digests = []
+    for name in ("here", "elsewhere"):
+        task = street(sidecars(tmp_path / name / "photos"))
+        prepared.prepare(tmp_path / name, task, silent)
+        digests.append(prepared.data_digest(tmp_path / name, task))
+    photo(tmp_path / "third" / "photos" / "location_000002.png", 99)
+    folder = sidecars(tmp_path / "third" / "photos")
+    photo(folder / "location_000002.png", 99)
+    prepared.prepare(tmp_path / "third", street(folder), silent)
+    assert digests[0] == digests[1] != prepared.data_digest(tmp_path / "third", street(folder))
+
+
+def test_samples_come_in_prepared_order_the_first_of_each_split_and_with_absolute_images(tmp_path: Path) -> None:
+    shares = {"train": 0.5, "test": 0.5}
+    task = street(sidecars(tmp_path / "photos", [(n, n) for n in range(40)]), shares=shares)
+    manifest = prepared.prepare(tmp_path, task, silent)
+    assert sum(manifest["splits"].values()) == 40
+    every = prepared.read_samples(tmp_path, task, ["train"], 0)
+    assert prepared.read_samples(tmp_path, task, ["train"], 3) == every[:3]
+    both = prepared.read_samples(tmp_path, task, ["test", "train"], 2)
+    assert [s["split"] for s in both] == ["test", "test", "train", "train"]
+    assert all(Path(s["image"]).is_absolute() and Path(s["image"]).exists() for s in both)
+
+
+def test_an_unknown_split_lists_the_splits_there_are(tmp_path: Path) -> None:
+    task = street(sidecars(tmp_path / "photos"), shares={"train": 0.5, "test_near": 0.5})
+    prepared.prepare(tmp_path, task, silent)
+    with pytest.raises(UserError, match="test_near"):
+        prepared.read_samples(tmp_path, task, ["test"], 0)
+
+
+@pytest.mark.parametrize("damage", ['{"schema": 1}', "not json", '{"schema": 1, "digest": 3, "splits": {}}', "[1]"])
+def test_a_damaged_manifest_is_told_with_the_way_to_mend_it(tmp_path: Path, damage: str) -> None:
+    task = street(sidecars(tmp_path / "photos"))
+    prepared.prepare(tmp_path, task, silent)
+    (prepared.dataset_folder(tmp_path, task) / "manifest.json").write_text(damage)
+    with pytest.raises(DataError, match="paceline prepare task=geolocation_street"):
+        prepared.read_manifest(tmp_path, task)
+
+
+def test_a_manifest_of_a_later_version_is_refused(tmp_path: Path) -> None:
+    task = street(sidecars(tmp_path / "photos"))
+    prepared.prepare(tmp_path, task, silent)
+    path = prepared.dataset_folder(tmp_path, task) / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 2}))
+    with pytest.raises(DataError, match="schema 2"):
+        prepared.data_digest(tmp_path, task)
+
+
+def test_samples_that_were_cut_off_are_not_passed_off_as_the_dataset(tmp_path: Path) -> None:
+    task = street(sidecars(tmp_path / "photos"), shares={"test": 1})
+    prepared.prepare(tmp_path, task, silent)
+    path = prepared.dataset_folder(tmp_path, task) / "samples.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(DataError, match="does not hold what its manifest says"):
+        prepared.read_samples(tmp_path, task, ["test"], 1)
+
+
+@dataclass(frozen=True)
+class _Options:
+    seed: int = 0
+
+
+def fake_reader(
+    monkeypatch: pytest.MonkeyPatch, read: Callable[[_Options, Path, readers.Progress], Iterator[Sample | Skipped]]
+) -> TaskSpec:
+    module = types.SimpleNamespace(Options=_Options, made=lambda options: {"source": "test"}, read=read)
+    monkeypatch.setattr(readers, "load", lambda name: module)
+    return TaskSpec(name="fake", reader="fake")
+
+
+def leftovers(root: Path) -> list[str]:
+    return [p.name for p in (root / "data").iterdir()] if (root / "data").exists() else []
+
+
+def test_a_crash_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(options: _Options, images: Path, progress: readers.Progress) -> Iterator[Sample]:
+        yield Sample("a", "test", photo(images / "a.png"))
+        raise KeyboardInterrupt
+
+    task = fake_reader(monkeypatch, read)
+    with pytest.raises(KeyboardInterrupt):
+        prepared.prepare(tmp_path, task, silent)
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
+def test_a_full_or_read_only_disk_is_told_as_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def read(options: _Options, images: Path, progress: readers.Progress) -> Iterator[Sample]:
+        yield Sample("a", "test", photo(images / "a.png"))
+        raise OSError(number, "no room", str(images / "b.png"))
+
+    task = fake_reader(monkeypatch, read)
+    with pytest.raises(Unavailable, match="choose another root=") as caught:
+        prepared.prepare(tmp_path, task, silent)
+    assert caught.value.exit_code == 3
+    assert leftovers(tmp_path) == []
+
+
+def test_a_root_that_can_not_be_written_is_told_as_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(Unavailable, match="choose another root="):
+        prepared.prepare(tmp_path / "file", street(sidecars(tmp_path / "photos")), silent)
+
+
+def test_two_prepares_that_overlap_both_end_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inner: list[dict[str, object]] = []
+
+    def read(options: _Options, images: Path, progress: readers.Progress) -> Iterator[Sample]:
+        yield Sample("a", "test", photo(images / "a.png"))
+        if not inner:
+            inner.append({})
+            inner[0] = prepared.prepare(tmp_path, task, silent)
+
+    task = fake_reader(monkeypatch, read)
+    assert prepared.prepare(tmp_path, task, silent) == inner[0]
+    assert leftovers(tmp_path) == [prepared.dataset_folder(tmp_path, task).name]
+
+
+def test_two_processes_at_once_both_end_well(tmp_path: Path) -> None:
+    sidecars(tmp_path / "photos")
+    code = (
+        "import sys; from pathlib import Path; from paceline import prepared; from paceline.spec import TaskSpec\n"
+        "task = TaskSpec(name='t', reader='sidecar', options={'path': sys.argv[1]})\n"
+        "print(prepared.prepare(Path(sys.argv[2]), task, lambda *a: None)['digest'])"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "photos"), str(tmp_path / "root")]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [process.communicate(timeout=60)[0].strip() for process in running]
+    assert [process.returncode for process in running] == [0, 0]
+    assert told[0] == told[1] != ""
+    assert len(leftovers(tmp_path / "root")) == 1
+
+
+def test_a_removed_manifest_makes_the_data_again(tmp_path: Path) -> None:
+    task = street(sidecars(tmp_path / "photos"))
+    first = prepared.prepare(tmp_path, task, silent)
+    (prepared.dataset_folder(tmp_path, task) / "manifest.json").unlink()
+    assert prepared.prepare(tmp_path, task, silent) == first
+    assert len(leftovers(tmp_path)) == 1
+
+
+def test_an_empty_result_is_refused_with_the_reasons(tmp_path: Path) -> None:
+    folder = sidecars(tmp_path / "photos")
+    for path in folder.glob("*.json"):
+        path.write_text('{"coordinates": null}')
+    with pytest.raises(DataError, match="6 × no coordinates"):
+        prepared.prepare(tmp_path, street(folder), silent)
+    assert leftovers(tmp_path) == []
+
+
+def test_images_on_both_sides_of_a_split_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(options: _Options, images: Path, progress: readers.Progress) -> Iterator[Sample]:
+        for n, (split, colour) in enumerate([("train", 1), ("test", 1), ("test", 2), ("validation", 3)]):
+            yield Sample(f"{n}", split, photo(images / f"{n}.png", colour))
+
+    assert prepared.prepare(tmp_path, fake_reader(monkeypatch, read), silent)["leaks"] == {"test": 1, "validation": 0}
+
+
+def test_the_distance_between_train_and_test_is_told_across_the_date_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(options: _Options, images: Path, progress: readers.Progress) -> Iterator[Sample]:
+        for n, (split, lon) in enumerate([("train", 179.5), ("train", 0.0), ("test", -179.5), ("test", 90.0)]):
+            yield Sample(f"{n}", split, photo(images / f"{n}.png", n), {"latitude": 0.0, "longitude": lon})
+
+    manifest = prepared.prepare(tmp_path, fake_reader(monkeypatch, read), silent)
+    assert manifest["separation_km"]["test"] == pytest.approx(math.radians(1) * 6371.0088, abs=0.01)
+
+
+def test_bad_samples_are_skipped_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(options: _Options, images: Path, progress: readers.Progress) -> Iterator[Sample | Skipped]:
+        yield Sample("good", "test", photo(images / "a.png"))
+        yield Sample("good", "test", photo(images / "b.png"))
+        yield Sample("nan", "test", photo(images / "c.png"), {"height": math.nan})
+        yield Sample("object", "test", photo(images / "d.png"), {"height": object()})
+        yield Sample("gone", "test", images / "gone.png")
+        yield Sample("bomb", "test", bomb(images / "bomb.png"))
+        (images / "torn.png").write_bytes((images / "a.png").read_bytes()[:40])
+        yield Sample("torn", "test", images / "torn.png")
+        yield Skipped("row", "no place")
+
+    task = fake_reader(monkeypatch, read)
+    manifest = prepared.prepare(tmp_path, task, silent)
+    assert manifest["splits"] == {"test": 1}
+    assert manifest["skipped"] == {
+        "a field is no finite JSON value": 2,
+        "id seen before": 1,
+        "image is missing": 1,
+        "image has too many pixels": 1,
+        "broken image": 1,
+        "no place": 1,
+    }
+    skipped = list(store.read_jsonl(prepared.dataset_folder(tmp_path, task) / "skipped.jsonl"))
+    assert {"record": "bomb", "reason": "image has too many pixels", "detail": "bomb.png"} in skipped
+
+
+def test_an_image_is_turned_as_its_exif_says(tmp_path: Path) -> None:
+    image = Image.new("RGB", (20, 10), "red")
+    exif = image.getexif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "turned.jpg", exif=exif)
+    assert prepared.load_image(tmp_path / "turned.jpg").size == (10, 20)
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "LA", "CMYK", "RGB"])
+def test_an_image_of_any_mode_comes_as_rgb(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / ("image.jpg" if mode == "CMYK" else "image.png")
+    Image.new(mode, (5, 4)).save(path)
+    loaded = prepared.load_image(path)
+    assert (loaded.mode, loaded.size) == ("RGB", (5, 4))
+
+
+def test_transparent_parts_of_an_image_are_white_not_black(tmp_path: Path) -> None:
+    Image.new("RGBA", (4, 4), (0, 0, 0, 0)).save(tmp_path / "clear.png")
+    assert prepared.load_image(tmp_path / "clear.png").getpixel((0, 0)) == (255, 255, 255)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("side", [10_000, 60_000], ids=["pillow_warns", "pillow_raises"])
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path, side: int) -> None:
+    path = bomb(tmp_path / "bomb.png", side)
+    assert prepared.check_image(path) == "image has too many pixels"
+    with pytest.raises(DataError, match=r"bomb\.png: image has too many pixels"):
+        prepared.load_image(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0" + b"\0" * 50])
+def test_a_broken_image_names_its_file(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "broken.png").write_bytes(content)
+    with pytest.raises(DataError, match=r"broken\.png: broken image"):
+        prepared.load_image(tmp_path / "broken.png")
+    with pytest.raises(DataError, match="image is missing"):
+        prepared.load_image(tmp_path / "none.png")
+
+
+def test_the_login_side_of_prepared_data_loads_no_heavy_library() -> None:
+    code = (
+        "import sys, paceline.prepared, paceline.prompts; from paceline import readers, tasks\n"
+        "[readers.load(n) for n in readers.names()]; [tasks.load(n) for n in tasks.names()]\n"
+        "print([m for m in ('torch', 'transformers', 'datasets', 'PIL', 'numpy', 'scipy') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -31,6 +31,7 @@ class CellState:
         detail: one line for people.
         attempts: attempts so far.
         progress: the last heartbeat of a running or interrupted attempt.
+        pid: process of a running attempt, on its own host.
     """
 
     id: str
@@ -39,6 +40,7 @@ class CellState:
     detail: str = ""
     attempts: int = 0
     progress: dict[str, Any] | None = None
+    pid: int | None = None
 
     @property
     def needed(self) -> bool:
@@ -113,7 +115,8 @@ def cell_state(folder: CellFolder, cell: Cell, queued: dict[str, str], needs_don
         return CellState(cell.id, "done", attempts=count)
     last = attempts[-1] if attempts else None
     if last is not None and last.end() is None and attempt_alive(last):
-        return CellState(cell.id, "running", attempts=count, progress=last.progress())
+        start = last.start() or {}
+        return CellState(cell.id, "running", attempts=count, progress=last.progress(), pid=start.get("pid"))
     if cell.id in queued and not (last and (last.start() or {}).get("submission") == queued[cell.id]):
         return CellState(cell.id, "queued", attempts=count)
     if last is None:

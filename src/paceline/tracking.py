@@ -103,13 +103,15 @@ class WandbTracker(Tracker):
         def show(wandb_run: Any) -> None:
             import wandb
 
-            columns = ("image", "truth", "answer", "outcome")
-            table = wandb.Table(columns=list(columns), allow_mixed_types=True)
-            for row in shown:
-                path = row.get("image")
-                image = wandb.Image(str(path)) if path and Path(path).exists() else None
-                table.add_data(image, *(str(row.get(c, "")) for c in columns[1:]))
-            wandb_run.log({"samples": table})
+            columns = ("truth", "answer", "outcome")
+            table = wandb.Table(columns=list(columns), data=[[str(row[c]) for c in columns] for row in shown])
+            # Beside the table, not in it: offline, a table's images wait outside of the run's folder to be uploaded.
+            images = [
+                wandb.Image(str(row["image"]), caption=f"{row['answer']}\ntruth: {row['truth']} ({row['outcome']})")
+                for row in shown
+                if row.get("image") and Path(row["image"]).exists()
+            ]
+            wandb_run.log({"samples": table, **({"images": images} if images else {})})
 
         if shown:
             self._put(show)
@@ -216,8 +218,9 @@ def _logged_before(run: Run) -> int:
 def _begin(run: Run) -> Any:
     settings = run.config.tracking
     kept = record(run.folder, settings.project)
-    # Before the import, which reads them: no banner, no question.
-    os.environ["WANDB_SILENT"] = "true"
+    os.environ["WANDB_SILENT"] = "true"  # read at import
+    for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR"):  # else a home folder fills up behind a quota
+        os.environ[name] = str(run.attempt.path / "wandb")
     import wandb
 
     mode = settings.mode

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from PIL import Image
 
 from paceline import distributed, finetune
@@ -62,13 +63,9 @@ MODEL: dict[str, Any] = {
     },
 }
 COLOURS = ["red", "green", "blue", "white", "black", "yellow", "cyan", "magenta", "orange", "purple", "brown"]
-ZERO2 = {
-    "train_micro_batch_size_per_gpu": "auto",
-    "gradient_accumulation_steps": "auto",
-    "gradient_clipping": "auto",
-    "bf16": {"enabled": "auto"},
-    "zero_optimization": {"stage": 2},
-}
+ZERO2: dict[str, Any] = yaml.safe_load((Path(__file__).parents[2] / "conf" / "deepspeed" / "zero2.yaml").read_text())[
+    "config"
+]
 
 
 class Squares:
@@ -231,11 +228,11 @@ def main() -> None:
         )
         began = time.monotonic()
         try:
-            print(tune(run))
+            tune(run)
             assert not job.get("stop_after")
         except Interrupted as error:
             assert job.get("stop_after") and error.cause == "timeout"
-        print(f"{folder.id}: {time.monotonic() - began:.2f} s", flush=True)
+        sys.stdout.write(f"{folder.id}: {time.monotonic() - began:.2f} s\n")
     distributed.tear_down()
 
 

@@ -84,6 +84,21 @@ def test_a_question_without_an_image_is_answered(twin: Family) -> None:
     assert torch.isfinite(last_logits(twin, [Conversation("What is a map?"), Conversation("Why?")])).all()
 
 
+def test_a_batch_may_mix_questions_with_none_one_and_two_images(
+    twin: Family, photo: Callable[..., Image.Image]
+) -> None:
+    one, two = photo(64, 64, 1), photo(90, 40, 2)
+    mixed = [Conversation("Why?"), Conversation("Where?", [one]), Conversation("Which is north?", [two, one])]
+    together = last_logits(twin, mixed)
+    for row, conversation in enumerate(mixed):
+        assert torch.allclose(together[row], last_logits(twin, [conversation])[0], atol=1e-4)
+
+
+def test_images_of_any_mode_are_read(twin: Family, photo: Callable[..., Image.Image]) -> None:
+    for mode in ("L", "RGBA", "P", "CMYK", "1"):
+        assert torch.isfinite(last_logits(twin, [Conversation("Where?", [photo(64, 64).convert(mode)])])).all()
+
+
 def test_shots_stand_before_the_question_with_their_images(twin: Family, photo: Callable[..., Image.Image]) -> None:
     shot = Conversation("Where?", [photo(64, 64, 1)], answer="(1.5, 2.5)")
     text = twin.render(Conversation("And this?", [photo(64, 64, 2)], shots=[shot]))

@@ -346,3 +346,14 @@ def test_the_login_side_of_prepared_data_loads_no_heavy_library() -> None:
         "print([m for m in ('torch', 'transformers', 'datasets', 'PIL', 'numpy', 'scipy') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_data_prepared_anew_from_changed_photos_is_not_taken_for_the_cells_own(tmp_path: Path) -> None:
+    task = street(sidecars(tmp_path / "photos"))
+    digest = prepared.prepare(tmp_path, task, silent)["digest"]
+    prepared.require(tmp_path, task, digest)
+    photo(tmp_path / "photos" / "location_000001.png", 200)
+    (prepared.dataset_folder(tmp_path, task) / "manifest.json").unlink()
+    prepared.prepare(tmp_path, task, silent)
+    with pytest.raises(DataError):
+        prepared.require(tmp_path, task, digest)

@@ -67,7 +67,7 @@ def make_samples(root: Path, per_split: int) -> list[dict]:
             country, region, city, lat, lon = rng.choice(CITIES)
             name = f"location_{len(samples):06d}"
             colour = tuple(rng.randrange(40, 220) for _ in range(3))
-            Image.effect_mandelbrot((64, 64), (-2 + i / 60, -1, 1, 1), 40).convert("RGB").point(
+            Image.effect_mandelbrot((64, 64), (-2 + i % 20 / 40, -1.2, 0.6, 1.2), 40).convert("RGB").point(
                 [min(255, v * colour[c] // 128) for c in range(3) for v in range(256)]
             ).save(folder / "images" / f"{name}.jpg")
             samples.append(

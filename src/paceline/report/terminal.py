@@ -145,26 +145,26 @@ def _fill_differences(group: results.Group, metric: str, differences: Sequence[D
     return table
 
 
-def _table(title: str, *names: str) -> Table:
+def _table(title: str, *names: str, whole: bool = True) -> Table:
     table = Table(
         box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", padding=(0, 1, 0, 0), pad_edge=True
     )
     for name in names:
-        table.add_column(name, no_wrap=name != "why", overflow="ellipsis")
+        table.add_column(name, no_wrap=whole, overflow="ellipsis" if whole else "fold")
     return table
 
 
 def _absent(report: Report) -> Iterator[RenderableType]:
     """Cells without a result and combinations that were dropped, by name."""
     if report.missing:
-        table = _table(f"No result: {len(report.missing)} of {report.cells} cells", "cell", "why")
+        table = _table(f"No result: {len(report.missing)} of {report.cells} cells", "cell", "why", whole=False)
         for cell in report.missing[:MOST_ABSENT]:
             table.add_row(cell.id, _why(cell))
         if len(report.missing) > MOST_ABSENT:
             table.add_row(f"and {len(report.missing) - MOST_ABSENT} more", f"see paceline status {report.sweep}")
         yield table
     if report.dropped:
-        table = _table(f"Dropped: {len(report.dropped)} combinations that can't be", "combination", "why")
+        table = _table(f"Dropped: {len(report.dropped)} combinations that can't be", "combination", "why", whole=False)
         for dropped in report.dropped[:MOST_ABSENT]:
             table.add_row(" · ".join(map(str, dropped["point"].values())), dropped["reason"])
         if len(report.dropped) > MOST_ABSENT:

@@ -81,6 +81,11 @@ def verdict(difference: Difference) -> str:
     return f"{difference.verdict} ({shown})" if shown else difference.verdict
 
 
+def tone(difference: Difference) -> str:
+    """``better``, ``worse`` or ``same``, as the style sheet names them."""
+    return "same" if difference.low <= 0 <= difference.high else difference.verdict.split(" ")[0]
+
+
 def share(part: int, whole: int) -> str:
     """A share of a count as whole per cent, never 100 or 0 unless it is exactly that."""
     if not whole:

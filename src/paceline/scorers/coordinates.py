@@ -79,7 +79,8 @@ _SINGLE = {
 _SPECIAL = re.compile(
     r"""
       (?P<url>(?:https?://|www\.|maps\.|geo:(?=[-+]?[0-9]))[^\s<>"'\)\]\}|\\]+)
-    | (?P<degree>\^\s?\{?\s?\\(?:circ|degree)\b\s?\}?|\^\{\s?o\s?\}|\^o(?![a-z])|\\(?:circ|degrees?|deg|textdegree)\b(?:\{\})?
+    | (?P<degree>\^\s?\{?\s?\\(?:circ|degree)\b\s?\}?|\^\{\s?o\s?\}|\^o(?![a-z])
+        |\\(?:circ|degrees?|deg|textdegree)\b(?:\{\})?
         |\\u00b0|&deg;|&\#176;|&\#x[bB]0;|<sup>\s?[o°]\s?</sup>)
     | (?P<second>\^?\{?\\prime\s?\\prime\}?|\\u2033|&Prime;|(?<=[0-9])(?:''|′′|’’|‘‘))
     | (?P<minute>\^?\{?\\prime\b\}?|\\u2032|&prime;|&\#0?39;|&apos;)
@@ -531,6 +532,10 @@ class _Scanner:
                 before = self.tokens[left - 1]
                 if before.kind == _WORD and len(whole) <= 3 and not fraction and before.lower not in _HEMISPHERE:
                     value.bad = True  # "I-95"
+        elif previous is not None and previous.text == "—" and self._glued(i):
+            before = self._at(left - 1)
+            if before is None or before.text in "([{,;:=":
+                negative, value.signed, left = True, True, left - 1
         if self._lower(left) == "±":
             value.listed = True  # a tolerance belongs to the number before it
             value.last = i
@@ -990,13 +995,20 @@ class _Scanner:
         k = 0
         while k + 1 < len(known):
             a, b = values[known[k]], values[known[k + 1]]
-            if a.axis != b.axis and self._close_enough(values, known[k], known[k + 1]):
+            if a.axis != b.axis and not self._is_road(a, b) and self._close_enough(values, known[k], known[k + 1]):
                 lat, lon = (a, b) if a.axis == "lat" else (b, a)
                 found.append(self._make(lat, lon, ordered=True, latitude=lat.degrees, longitude=lon.degrees))
                 used.update((known[k], known[k + 1]))
                 k += 2
             else:
                 k += 1
+
+    @staticmethod
+    def _is_road(a: _Value, b: _Value) -> bool:
+        """ "E40, N7": whole numbers behind bare letters, east or west first, are roads."""
+        return a.axis == "lon" and all(
+            v.decimals == 0 and v.first == v.last and v.hemisphere and not v.marked and not v.labelled for v in (a, b)
+        )
 
     def _close_enough(self, values: list[_Value], m: int, n: int) -> bool:
         a, b = values[m], values[n]
@@ -1073,7 +1085,8 @@ class _Scanner:
                     continue
             if chain:
                 flush()
-            inherit = tainted or bool(n and values[n - 1].breaks)
+            alike = bool(n) and (values[n - 1].decimals > 0) == (value.decimals > 0)
+            inherit = alike and (tainted or values[n - 1].breaks)
             listed = kind in ("comma", "semi", "and", "space", "slash") or (
                 bool(n) and self._bracket_list(values[n - 1], value)
             )
@@ -1197,7 +1210,8 @@ class _Scanner:
         if largest > 180 and (largest > 360 if whole else largest > 1000):
             return False
         if a.marked and b.marked:
-            return kind in ("comma", "semi", "space", "and", "bar", "slash", "newline")
+            # "turned by 45° and 30°" has degrees, too.
+            return kind != "colon" and (not whole or cue or bracketed or self._alone(a, last))
         if kind == "and":
             return (cue and (not whole or order is not None)) or min(a.decimals, b.decimals) >= 4
         if kind in ("slash", "colon"):
@@ -1253,6 +1267,10 @@ class _Scanner:
         end = self.line_last[self.tokens[last.last].line]
         if any(self.tokens[k].kind != _SIGN for k in range(last.last + 1, min(end, last.last + 6) + 1)):
             return False
+        for k in range(left, max(first_of_line, left - 16), -1):
+            if self.tokens[k].text in (".", "!", "?") and self.tokens[k + 1].spaced:
+                first_of_line = k + 1  # a sentence of its own is as good as a line
+                break
         if left - first_of_line > 16:
             return False
         for k in range(first_of_line, left + 1):
@@ -1421,7 +1439,7 @@ _BACKWARD = re.compile(r"\b(?:is|as|be|are) (?:my |the |our )?$", re.IGNORECASE)
 _HARD_CUE = re.compile(
     r"\b(?:unlike|instead of|rather than|as opposed to|not to be confused with|e ?\. ?g ?\.?|for example|for instance|"
     r"excluding|except|if (?:it|this|that|the (?:photo|image|picture)) were)\b[ .,:;(]{0,3}"
-    r"(?P<gap>[^.;:!?\n]{0,70})$",
+    r"(?P<gap>[^.;:!?\n]{0,70}:? ?)$",
     re.IGNORECASE,
 )
 _SOFT_CUE = re.compile(
@@ -1429,7 +1447,7 @@ _SOFT_CUE = re.compile(
     r"reminds (?:me )?of|in contrast (?:to|with)|contrary to|versus|vs|such as|different from|differs from|"
     r"far from|away from|more like|than|compare|distance (?:to|from)|cf|looks? like|feels? like|analogous to|akin to|"
     r"confused with|mistaken for|opposite of|antipode of|not far from|like those in|like in)\b[ .,:;(]{0,3}"
-    r"(?P<gap>[^.;:!?\n]{0,60})$",
+    r"(?P<gap>[^.;:!?\n]{0,60}:? ?)$",
     re.IGNORECASE,
 )
 _SOFT_SENTENCE = re.compile(
@@ -1455,7 +1473,8 @@ _REJECTED = re.compile(
     re.IGNORECASE,
 )
 _CLAUSE_BREAK = re.compile(
-    r"\b(?:but|however|it is|it's|it was|this is|i think|i believe|so|therefore|because|since|then)\b", re.IGNORECASE
+    r"\b(?:but|however|it is|it's|it was|this is|i think|i believe|so|therefore|because|since|then)\b",
+    re.IGNORECASE,
 )
 _REFUSAL = re.compile(
     r"\b(?:can ?not|can't|could not|couldn't|unable to|not able to|impossible to|not possible to|not feasible to|"
@@ -1467,7 +1486,7 @@ _REFUSAL = re.compile(
     r"|\binsufficient (?:information|detail|context|data|evidence)|\bas an ai\b|\bunknown\b|\bn/a\b|\bnot available\b"
     r"|\bun(?:determined|identifiable|determinable|recogni[sz]able)\b|\bnot determinable\b|\bcannot\b(?= be )|\bi apologi[sz]e\b"
     r"|\bnot (?:sure|certain)\b|\bno (?:\w{1,14} ){0,2}(?:coordinates|location|landmarks?|clues|identifying)\b"
-    r"|无法|抱歉|不知道|\bno puedo\b|\bje ne peux pas\b|\bkann (?:ich )?nicht\b",
+    r"|^\W{0,9}(?:none|null)\W{0,9}$|无法|抱歉|不知道|\bno puedo\b|\bje ne peux pas\b|\bkann (?:ich )?nicht\b",
     re.IGNORECASE,
 )
 _HEDGE = re.compile(
@@ -1481,7 +1500,8 @@ _ASSERTED = re.compile(
 )
 _CHOICE = re.compile(
     r"\b(?:i(?:'d|'ll| would| will)? (?:choose|pick|select|go with|settle on|opt for|conclude)|"
-    r"final answer|(?:my|the) (?:answer|choice|pick|guess) is|it (?:is|must be) (?:most likely|probably|likely|definitely))\b",
+    r"final answer|(?:my|the) (?:answer|choice|pick|guess) is|(?:best|better|closest) (?:match|fit|candidate) is|"
+    r"most likely (?:location|place|city|option|candidate) is|it (?:is|must be) (?:most likely|probably|likely|definitely))\b",
     re.IGNORECASE,
 )
 _NAME = re.compile(r"\b[A-ZÀ-Þ][\w'-]{2,30}")
@@ -1691,9 +1711,9 @@ def read_coordinates(text: str, example: tuple[float, float] | None = None) -> R
     miss. Only the first 20,000 characters are read.
     """
     kept = text[:MAX_CHARACTERS]
-    if len(text) > MAX_CHARACTERS and text[MAX_CHARACTERS] in "0123456789.,":
+    if len(text) > MAX_CHARACTERS and text[MAX_CHARACTERS] in "0123456789.":
         # A number that the cut goes through is not a number.
-        kept = kept.rstrip("0123456789.,")
+        kept = kept.rstrip("0123456789.")
     plain = _Plain(kept)
     pairs = _Scanner(plain).pairs()
     judge = _Judge(plain.text, pairs, example)

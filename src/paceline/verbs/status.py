@@ -48,6 +48,7 @@ def describe(planned: Any, state: Any) -> dict[str, Any]:
         "detail": state.detail,
         "attempts": state.attempts,
         "progress": state.progress,
+        "pid": state.pid,
     }
 
 

@@ -1,0 +1,49 @@
+# `make help` prints the lines below that begin with a target and hold two hashes.
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TORCH := $(shell sed -n 's/^ *"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
+DEEPSPEED := $(shell sed -n 's/^ *"\(deepspeed==[^"]*\)".*/\1/p' pyproject.toml)
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help setup demo test test-unit test-models lint docs benchmarks clean
+
+help:  ## print this
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+setup: $(STAMP)  ## make .venv/ with the paceline command (Python 3.11 or 3.12; CPU torch where pip offers it)
+
+# torch first: DeepSpeed's build asks for it, and would fetch another one into a build environment of its own.
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' || \
+		{ echo "paceline needs Python 3.11 or 3.12; $(PYTHON) is $$($(PYTHON) --version). Give PYTHON=..."; exit 2; }
+	@echo "installing into $(VENV)/ (about 2 GB; minutes)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q $(TORCH) setuptools wheel ninja
+	$(BIN)/python -m pip install -q --no-build-isolation $(TORCH) $(DEEPSPEED)
+	$(BIN)/python -m pip install -q -e '.[dev]'
+	@touch $@
+
+demo: setup  ## a sweep of tiny models on satellite tiles: prepared, run, killed, resumed, reported (10 minutes)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" bash docs/demo.sh
+
+test: setup lint test-unit test-models  ## lint, the unit and the model lane (no root, no GPU; under 15 minutes)
+
+test-unit: setup  ## what needs no torch (seconds)
+	$(BIN)/python -m pytest tests/unit
+
+test-models: setup  ## tiny models on the CPU: families, tuning, ZeRO on two ranks, kill and resume
+	$(BIN)/python -m pytest tests/models
+
+lint: setup  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+benchmarks: setup  ## run the measurements and print their ratios
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean:  ## remove .venv/ and caches; runs/ stays
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

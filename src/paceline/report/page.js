@@ -1,0 +1,104 @@
+"use strict";
+// Tables sort by the heading clicked; a second click turns the order round.
+for (const heading of document.querySelectorAll("th[data-sort]")) {
+  const table = heading.closest("table"), body = table.tBodies[0];
+  const sort = () => {
+    const column = heading.cellIndex, numeric = heading.dataset.sort === "number";
+    const first = heading.dataset.first || "ascending";
+    const other = first === "ascending" ? "descending" : "ascending";
+    const order = heading.getAttribute("aria-sort") === first ? other : first;
+    for (const h of table.querySelectorAll("th[aria-sort]")) h.removeAttribute("aria-sort");
+    heading.setAttribute("aria-sort", order);
+    const sign = order === "ascending" ? 1 : -1;
+    const key = row => {
+      const cell = row.cells[column], text = cell.dataset.v ?? cell.textContent.trim();
+      return numeric ? (text === "" ? null : Number(text)) : text;
+    };
+    // Cells without a value come last both ways.
+    body.append(...[...body.rows].sort((a, b) => {
+      const x = key(a), y = key(b);
+      if (x === null || y === null) return (x === null) - (y === null);
+      return sign * (numeric ? x - y : x.localeCompare(y));
+    }));
+  };
+  heading.tabIndex = 0;
+  heading.addEventListener("click", sort);
+  heading.addEventListener("keydown", event => { if (event.key === "Enter") sort(); });
+}
+// One chart of a group at a time.
+for (const choice of document.querySelectorAll(".choice[data-figures]")) {
+  const figures = [...document.getElementById(choice.dataset.figures).children];
+  const buttons = [...choice.querySelectorAll("button")];
+  buttons.forEach((button, i) => button.addEventListener("click", () => {
+    figures.forEach((figure, k) => { figure.hidden = k !== i; });
+    buttons.forEach((b, k) => b.setAttribute("aria-pressed", String(k === i)));
+  }));
+}
+// The map: from the truth to the answer along the great circle.
+const holder = document.getElementById("views");
+if (holder) {
+  const views = JSON.parse(holder.textContent);
+  const groupChoice = document.getElementById("map-group"), cellChoice = document.getElementById("map-cell");
+  const layer = document.getElementById("map-lines"), told = document.getElementById("map-told");
+  const NS = layer.namespaceURI, RAD = Math.PI / 180;
+  const classes = [...document.querySelectorAll("[data-most-km]")].map(e => [Number(e.dataset.mostKm), e.dataset.colour, e]);
+  const xy = (lat, lon) => [(lon + 180) / 360 * 1024, (90 - lat) / 180 * 512];
+  const vector = (lat, lon) => [Math.cos(lat * RAD) * Math.cos(lon * RAD), Math.cos(lat * RAD) * Math.sin(lon * RAD), Math.sin(lat * RAD)];
+  const path = (lat1, lon1, lat2, lon2) => {
+    const a = vector(lat1, lon1), b = vector(lat2, lon2);
+    const angle = Math.acos(Math.max(-1, Math.min(1, a[0] * b[0] + a[1] * b[1] + a[2] * b[2])));
+    const steps = Math.max(1, Math.ceil(angle / RAD / 3));
+    let text = "", before = null;
+    for (let i = 0; i <= steps; i++) {
+      let lat = lat1, lon = lon1;
+      if (i === steps) { lat = lat2; lon = lon2; }
+      else if (i > 0) {
+        const f = Math.sin((1 - i / steps) * angle) / Math.sin(angle), g = Math.sin(i / steps * angle) / Math.sin(angle);
+        const p = [0, 1, 2].map(k => f * a[k] + g * b[k]);
+        lat = Math.atan2(p[2], Math.hypot(p[0], p[1])) / RAD; lon = Math.atan2(p[1], p[0]) / RAD;
+      }
+      const [x, y] = xy(lat, lon);
+      // A line that leaves the map at one edge comes back at the other.
+      text += (before === null || Math.abs(x - before) > 512 ? "M" : "L") + x.toFixed(1) + " " + y.toFixed(1);
+      before = x;
+    }
+    return text;
+  };
+  const add = (name, attributes, title) => {
+    const element = document.createElementNS(NS, name);
+    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+    if (title) { const t = document.createElementNS(NS, "title"); t.textContent = title; element.append(t); }
+    layer.append(element);
+  };
+  const option = (select, text, value) => { const o = document.createElement("option"); o.textContent = text; o.value = value; select.append(o); };
+  const draw = () => {
+    const view = views[Number(cellChoice.value)];
+    layer.replaceChildren();
+    const counts = classes.map(() => 0);
+    const lines = [...view.lines].sort((a, b) => b[4] - a[4]);
+    for (const [lat, lon, lat2, lon2, km] of lines) {
+      const k = classes.findIndex(c => km <= c[0]), colour = classes[k][1];
+      counts[k] += 1;
+      const title = `${km.toLocaleString("en")} km: truth ${lat}, ${lon}; answer ${lat2}, ${lon2}`;
+      add("path", {d: path(lat, lon, lat2, lon2), fill: "none", stroke: colour, "stroke-width": 1.1, "stroke-opacity": .62}, title);
+      const [x, y] = xy(lat2, lon2), [tx, ty] = xy(lat, lon);
+      add("circle", {cx: x, cy: y, r: 2.4, fill: colour}, title);
+      add("circle", {cx: tx, cy: ty, r: 2.1, fill: "#fff", stroke: "#0b1c33", "stroke-width": .6}, title);
+    }
+    classes.forEach((c, k) => { c[2].querySelector("b").textContent = counts[k].toLocaleString("en"); });
+    const shown = view.lines.length < view.read ? `${view.lines.length} of ${view.read.toLocaleString("en")} read answers are drawn, evenly chosen in the data's order` : `all ${view.read.toLocaleString("en")} read answers are drawn`;
+    told.textContent = `${view.group} · ${view.name}: of ${view.n.toLocaleString("en")} images ${shown}; an unread answer has no place.`;
+  };
+  const fill = () => {
+    const wanted = cellChoice.selectedOptions[0]?.textContent;
+    cellChoice.replaceChildren();
+    views.forEach((view, i) => { if (view.group === groupChoice.value) option(cellChoice, view.name, i); });
+    const same = [...cellChoice.options].find(o => o.textContent === wanted);
+    if (same) same.selected = true;
+    draw();
+  };
+  for (const group of new Set(views.map(view => view.group))) option(groupChoice, group, group);
+  groupChoice.addEventListener("change", fill);
+  cellChoice.addEventListener("change", draw);
+  fill();
+}

@@ -1,0 +1,207 @@
+"""`submit` means "make these cells true": what is done, running or claimed is left alone, the rest is run once."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from paceline import status, store
+from paceline.compose import compose, conf_folders
+from paceline.errors import UserError
+from paceline.launch import elements, submit
+from paceline.store import Store
+from paceline.sweep import PlannedCell, Sweep, expand, recorded
+
+WORDS = ("model=tiny_qwen2_vl,tiny_pixtral", "task=geolocation_earth", "prompt=geo_bare,geo_stepwise")
+ALL = (*WORDS, "method=untuned,full", "name=s")
+
+
+@pytest.fixture(autouse=True)
+def frozen_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("paceline.snapshot.freeze", lambda found: "c0de")
+
+
+def sweep(*overrides: str) -> Sweep:
+    return expand(compose(overrides, conf_folders(None)), lambda task: "d" * 64)
+
+
+def finish(root: Store, planned: PlannedCell) -> None:
+    """Make a cell done, as a worker would."""
+    folder = root.cell(planned.id)
+    attempt = folder.new_attempt()
+    store.write_jsonl(folder.predictions, [])
+    folder.publish(attempt, [folder.predictions], {})
+
+
+def end(root: Store, planned: PlannedCell, cause: str) -> None:
+    """Let an attempt of a cell end with a cause."""
+    attempt = root.cell(planned.id).new_attempt()
+    store.write_json(attempt.start_json, {"schema": 1, "sweep": "s", "submission": "", "host": "elsewhere", "pid": 1})
+    store.write_json(attempt.end_json, {"schema": 1, "cause": cause, "message": "why", "seconds": 1})
+
+
+def states(root: Store, asked: Sweep) -> dict[str, str]:
+    return {k: v.state for k, v in status.states(root, [c.cell for c in asked.cells]).items()}
+
+
+def test_a_second_submit_starts_nothing_while_the_first_one_runs(tmp_path: Path) -> None:
+    first = submit.decide(sweep(*ALL), Store(tmp_path))
+    assert sum(len(e.cells) for e in first.elements) == 10
+    second = submit.decide(sweep(*ALL), Store(tmp_path))
+    assert second.path is None
+    assert {s.state for s in second.found.values()} == {"queued"}
+
+
+def test_cells_that_another_sweep_has_claimed_are_left_to_it(tmp_path: Path) -> None:
+    submit.decide(sweep(*ALL), Store(tmp_path))
+    other = submit.decide(sweep(*WORDS, "method=untuned,lora", "name=other"), Store(tmp_path))
+    assert all("untuned" not in cell for e in other.elements for cell in e.cells)
+
+
+def test_what_a_dead_launcher_had_claimed_is_free_again(tmp_path: Path) -> None:
+    first = submit.decide(sweep(*ALL), Store(tmp_path))
+    assert first.path is not None
+    intent = first.path / "intent.json"
+    content = json.loads(intent.read_text())
+    store.write_json(intent, {**content, "pid": 2**22 + 1})
+    again = submit.decide(sweep(*ALL), Store(tmp_path))
+    assert sum(len(e.cells) for e in again.elements) == 10
+
+
+def test_done_cells_are_skipped_and_their_dependents_run(tmp_path: Path) -> None:
+    root, asked = Store(tmp_path), sweep(*ALL)
+    first = submit.decide(asked, root)
+    tuned = [c for c in asked.cells if c.cell.kind == "finetune"]
+    finish(root, tuned[0])
+    assert first.path is not None
+    submit.close(first.path, {})
+    again = submit.decide(asked, root)
+    cells = [c for e in again.elements for c in e.cells]
+    assert tuned[0].id not in cells
+    assert len(cells) == 9
+
+
+def test_all_done_starts_nothing(tmp_path: Path) -> None:
+    root, asked = Store(tmp_path), sweep(*ALL)
+    first = submit.decide(asked, root)
+    assert first.path is not None
+    submit.close(first.path, {})
+    for planned in asked.cells:
+        finish(root, planned)
+    assert submit.decide(asked, root).path is None
+
+
+@pytest.mark.parametrize("cause", store.CAUSES[1:])
+def test_each_cause_decides_whether_a_resume_takes_the_cell_up(cause: str, tmp_path: Path) -> None:
+    root, asked = Store(tmp_path), sweep(*WORDS, "method=untuned", "name=s")
+    first = submit.decide(asked, root)
+    assert first.path is not None
+    submit.close(first.path, {})
+    end(root, asked.cells[0], cause)
+    again = submit.decide(asked, root)
+    cells = [c for e in again.elements for c in e.cells]
+    assert (asked.cells[0].id in cells) == (cause not in store.NOT_RETRIED)
+    if cause in store.NOT_RETRIED:
+        assert again.path is not None
+        submit.close(again.path, {})
+        retried = submit.decide(asked, root, retry_failed=True)
+        assert asked.cells[0].id in [c for e in retried.elements for c in e.cells]
+
+
+def test_a_cell_that_ends_alike_too_often_is_left_to_the_user(tmp_path: Path) -> None:
+    root, asked = Store(tmp_path), sweep(*WORDS, "method=untuned", "name=s")
+    for planned in asked.cells:
+        root.cell(planned.id).freeze(planned.cell)
+    for _ in range(5):
+        assert states(root, asked)[asked.cells[0].id] in ("missing", "interrupted")
+        end(root, asked.cells[0], "timeout")
+    assert states(root, asked)[asked.cells[0].id] == "failed"
+
+
+def test_what_needs_a_failed_cell_is_not_started(tmp_path: Path) -> None:
+    root, asked = Store(tmp_path), sweep(*WORDS[:2], "prompt=geo_bare", "method=full", "name=s")
+    first = submit.decide(asked, root)
+    assert first.path is not None
+    submit.close(first.path, {})
+    end(root, asked.cells[0], "code bug")
+    again = submit.decide(asked, root)
+    assert [c for e in again.elements for c in e.cells] == [c.id for c in asked.cells[2:]]
+
+
+def test_an_attempt_without_an_end_runs_while_its_process_or_its_pulse_lives(tmp_path: Path) -> None:
+    root, asked = Store(tmp_path), sweep(*WORDS, "method=untuned", "name=s")
+    planned = asked.cells[0]
+    root.cell(planned.id).freeze(planned.cell)
+    attempt = root.cell(planned.id).new_attempt()
+    start = {"schema": 1, "sweep": "s", "submission": "", **status.owner()}
+    store.write_json(attempt.start_json, start)
+    assert states(root, asked)[planned.id] == "running"
+    store.write_json(attempt.start_json, {**start, "pid_started": "0"})  # the number went to another process
+    assert states(root, asked)[planned.id] == "interrupted"
+    store.write_json(attempt.start_json, {**start, "host": "another-node"})
+    store.write_json(attempt.heartbeat, {"schema": 1, "time": time.time()})
+    assert states(root, asked)[planned.id] == "running"
+    os.utime(attempt.heartbeat, (0, 0))
+    assert states(root, asked)[planned.id] == "interrupted"
+
+
+def test_a_name_taken_by_other_cells_is_refused_with_the_difference_unless_extended(tmp_path: Path) -> None:
+    root = Store(tmp_path)
+    submit.decide(sweep(*WORDS, "method=untuned", "name=s"), root)
+    wider = sweep(*WORDS, "method=untuned,full", "name=s")
+    with pytest.raises(UserError, match=r"6 \(.*not in it; give name=OTHER .* or --extend"):
+        submit.decide(wider, root)
+    assert len(root.sweep("s").read()["cells"]) == 4
+    submit.decide(wider, root, extend=True)
+    assert len(root.sweep("s").read()["cells"]) == 10
+
+
+def test_a_recorded_sweep_comes_back_with_its_cells_and_placement(tmp_path: Path) -> None:
+    asked = sweep(*ALL, "placement.micro_batch=4", "cluster=debug")
+    submit.decide(asked, Store(tmp_path))
+    again = recorded(Store(tmp_path).sweep("s"), Store(tmp_path))
+    assert [c.cell for c in again.cells] == [c.cell for c in asked.cells]
+    assert {c.config.placement.micro_batch for c in again.cells} == {4}
+    assert {c.config.cluster.name for c in again.cells} == {"debug"}
+
+
+def test_a_resume_may_change_how_but_not_what(tmp_path: Path) -> None:
+    composition = compose(["placement.micro_batch=2", "deepspeed=zero2"], conf_folders(None))
+    config = sweep(*ALL).cells[1].config
+    changed = composition.replaced(config)
+    assert changed.placement.micro_batch == 2
+    assert changed.deepspeed.name == "zero2"
+    same = dataclasses.replace(changed, placement=config.placement, deepspeed=config.deepspeed)
+    assert same == config
+
+
+def test_prompts_of_one_model_share_an_element_and_weights_never_mix() -> None:
+    grouped = elements.group(sweep(*ALL).cells)
+    assert [(e.kind, len(e.cells)) for e in grouped] == [
+        ("evaluate", 2),
+        ("finetune", 1),
+        ("evaluate", 2),
+        ("evaluate", 2),
+        ("finetune", 1),
+        ("evaluate", 2),
+    ]
+    arrays = elements.arrays(grouped)
+    assert [(a["kind"], a["cells"]) for a in arrays] == [("evaluate", 8), ("finetune", 2)]
+
+
+def test_an_element_holds_no_more_cells_than_the_cluster_says() -> None:
+    grouped = elements.group(sweep(*WORDS, "method=untuned", "cluster.cells_per_element=1").cells)
+    assert [len(e.cells) for e in grouped] == [1, 1, 1, 1]
+
+
+def test_no_secret_of_the_environment_reaches_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "s3cr3t-key")
+    monkeypatch.setenv("HF_TOKEN", "s3cr3t-token")
+    submit.decide(sweep(*ALL), Store(tmp_path))
+    for path in tmp_path.rglob("*"):
+        assert not path.is_file() or b"s3cr3t" not in path.read_bytes(), path

@@ -387,7 +387,7 @@ def _check_key(key: str, where: str) -> None:
     parts = key.split(".")
     cls: Any = Config
     for i, part in enumerate(parts):
-        hint = field_types(cls).get(part) if dataclasses.is_dataclass(cls) else None
+        hint = field_types(cls).get(part) if isinstance(cls, type) and dataclasses.is_dataclass(cls) else None
         if hint is None:
             break
         if not dataclasses.is_dataclass(hint):

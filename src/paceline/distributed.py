@@ -60,6 +60,9 @@ def set_up(
         for name in _VARIABLES:
             os.environ.pop(name, None)
         return
+    if torch.cuda.is_available():
+        # Slurm may show every rank its own GPU alone, and then each of them is number 0.
+        local_rank %= torch.cuda.device_count()
     values = (rank, local_rank, world, local_world, address, port)
     os.environ.update({name: str(value) for name, value in zip(_VARIABLES, values, strict=True)})
     if torch.cuda.is_available():

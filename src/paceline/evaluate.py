@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
+from paceline.conversations import question
 from paceline.errors import Interrupted
 from paceline.generate import generate
 from paceline.models.base import Family
-from paceline.conversations import question
 from paceline.store import SCHEMA, CellFolder, append_jsonl, read_jsonl
 
 Record = dict[str, Any]

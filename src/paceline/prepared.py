@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 from paceline import __version__, readers, store
 from paceline.errors import DataError, Unavailable, UserError, nearest
+from paceline.gazetteer import smallest_distance_km
 from paceline.readers import Progress, Sample, Skipped
 from paceline.spec import TaskSpec, build, defaults, plain
-from paceline.tasks.geolocation import smallest_distance_km
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -290,7 +290,7 @@ def _convert_plain(hint: type, value: Any, where: str) -> Any:
 def defaults(cls: type) -> dict[str, Any]:
     """Name -> default of every field, as values (a nested spec stays a spec)."""
     return {
-        f.name: f.default if f.default is not dataclasses.MISSING else f.default_factory()  # type: ignore[misc]
+        f.name: f.default if f.default_factory is dataclasses.MISSING else f.default_factory()
         for f in dataclasses.fields(cls)
     }
 
@@ -346,5 +346,5 @@ def placement_of(config: Config) -> dict[str, Any]:
 
 def with_placement(config: Config, recorded: Mapping[str, Any]) -> Config:
     """A config with placement groups as :func:`placement_of` recorded them."""
-    groups = {g: build(GROUPS[g], recorded[g], g) for g in PLACEMENT_GROUPS if g in recorded}
+    groups: dict[str, Any] = {g: build(GROUPS[g], recorded[g], g) for g in PLACEMENT_GROUPS if g in recorded}
     return dataclasses.replace(config, **groups)

@@ -94,6 +94,26 @@ def test_a_batch_may_mix_questions_with_none_one_and_two_images(
         assert torch.allclose(together[row], last_logits(twin, [conversation])[0], atol=1e-4)
 
 
+def test_a_base_model_without_a_chat_template_completes_plain_text(
+    spec: ModelSpec, conversations: list[Conversation], photo: Callable[..., Image.Image]
+) -> None:
+    family = load_family(spec.family).load(spec)
+    family.processor.chat_template = None
+    shot = Conversation("Where?", [photo(64, 64)], answer="(1.0, 2.0)")
+    asked = [*conversations, dataclasses.replace(conversations[0], shots=[shot])]
+    assert family.render(asked[0]).endswith(f"{asked[0].prompt}\n")
+    end = family.tokenizer.convert_ids_to_tokens(family.end_tokens[0])
+    assert f"Where?\n(1.0, 2.0){end}" in family.render(asked[-1])
+    assert torch.isfinite(family.model(**family.training_batch(asked)).loss)
+
+
+def test_a_chat_template_that_drops_the_prompt_is_refused(spec: ModelSpec, conversations: list[Conversation]) -> None:
+    family = load_family(spec.family).load(spec)
+    family.processor.chat_template = "{{ messages[0]['role'] }}"
+    with pytest.raises(UserError, match=f"chat template of model {spec.name} leaves out 'Where was"):
+        family.batch(conversations[:1])
+
+
 def test_images_of_any_mode_are_read(twin: Family, photo: Callable[..., Image.Image]) -> None:
     for mode in ("L", "RGBA", "P", "CMYK", "1"):
         assert torch.isfinite(last_logits(twin, [Conversation("Where?", [photo(64, 64).convert(mode)])])).all()
@@ -192,6 +212,59 @@ def test_linear_layers_are_listed_per_component(twin: Family) -> None:
         twin.linear_layers(["vision", "connector", "language"])
     )
     assert not any(name.endswith("lm_head") for name in parts[2])
+
+
+# Architecture and counts of the published models, component by component; no weights are needed to count them.
+PUBLISHED = {
+    "qwen2_vl": (
+        {
+            "model_type": "qwen2_vl",
+            "hidden_size": 1536,
+            "intermediate_size": 8960,
+            "num_hidden_layers": 28,
+            "num_attention_heads": 12,
+            "num_key_value_heads": 2,
+            "vocab_size": 151936,
+            "tie_word_embeddings": True,
+            "rope_scaling": {"type": "mrope", "mrope_section": [16, 24, 24]},
+            "vision_config": {"depth": 32, "embed_dim": 1280, "hidden_size": 1536, "num_heads": 16},
+        },
+        {"vision": 631_183_360, "connector": 34_087_936, "language": 1_543_714_304},
+    ),
+    "pixtral": (
+        {
+            "model_type": "llava",
+            "projector_hidden_act": "gelu",
+            "tie_word_embeddings": False,
+            "text_config": {
+                "model_type": "mistral",
+                "hidden_size": 5120,
+                "head_dim": 128,
+                "intermediate_size": 14336,
+                "num_hidden_layers": 40,
+                "num_attention_heads": 32,
+                "num_key_value_heads": 8,
+                "vocab_size": 131072,
+            },
+            "vision_config": {"model_type": "pixtral"},
+        },
+        {"vision": 403_489_792, "connector": 31_467_520, "language": 12_247_782_400},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_components_hold_every_weight_of_the_published_model(name: str) -> None:
+    from transformers import AutoConfig, AutoModelForImageTextToText
+
+    config, expected = PUBLISHED[name]
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(AutoConfig.for_model(**config))
+    family = load_family(name)
+    counts = dict.fromkeys(expected, 0)
+    for parameter, tensor in model.named_parameters():
+        counts[family.component_of(parameter)] += tensor.numel()
+    assert counts == expected
 
 
 # -- weights on disk -----------------------------------------------------------------------------------------------

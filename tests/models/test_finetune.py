@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import math
 import random
 from pathlib import Path
@@ -75,10 +77,36 @@ def test_a_run_interrupted_anywhere_ends_with_the_bits_of_an_undisturbed_one(
     assert sorted(curve(tmp_path / "whole")) == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_stop_asked_for_in_the_last_step_publishes_instead(tmp_path: Path) -> None:
-    run = attempt(tmp_path / "cell", config(), stop_after=6)
-    assert tune(run)["steps"] == 6
-    assert (run.attempt.path / "weights" / "model.safetensors").exists()
+def test_a_stop_asked_for_in_the_last_step_publishes_and_is_prepared_for_the_kill(tmp_path: Path) -> None:
+    run = attempt(tmp_path / "cell", config(validations=1), stop_after=6)
+    first = tune(run)
+    assert first["steps"] == 6
+    published = weights(tmp_path / "cell")
+    again = tune(attempt(tmp_path / "cell", config(validations=1)))
+    assert again["resumed"] == 6
+    assert (again["loss"], again["validation_loss"]) == (first["loss"], first["validation_loss"])
+    assert same(weights(tmp_path / "cell"), published)
+
+
+def test_checkpoints_come_by_the_clock_too(tmp_path: Path) -> None:
+    run = attempt(tmp_path / "cell", config(checkpoint_minutes=0.0, keep_checkpoints=9))
+    tune(run)
+    assert len(list(run.attempt.checkpoints.iterdir())) == 5
+
+
+def test_a_full_disk_is_told_as_one_and_leaves_no_half_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(*args: Any, **kwargs: Any) -> None:
+        # Word for word what torch says on a full file system.
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 176384 vs 176276")
+
+    run = attempt(tmp_path / "cell", config(checkpoint_steps=2))
+    monkeypatch.setattr(torch, "save", save)
+    with pytest.raises(OSError, match="can't save the checkpoint") as caught:
+        tune(run)
+    assert caught.value.errno == errno.ENOSPC
+    assert not list(run.attempt.checkpoints.iterdir())
 
 
 @pytest.mark.parametrize("harm", ["unfinished", "damaged", "cut"])
@@ -149,8 +177,6 @@ def test_frozen_components_keep_their_bits(tmp_path: Path) -> None:
 
 
 def test_a_bfloat16_model_is_tuned_in_float32_and_published_in_bfloat16(tmp_path: Path) -> None:
-    import dataclasses
-
     made = config()
     made = dataclasses.replace(made, model=dataclasses.replace(made.model, dtype="bfloat16"))
     interrupt(attempt(tmp_path / "cell", made, stop_after=3))
@@ -235,13 +261,21 @@ def test_every_epoch_shows_every_sample_once_and_the_seed_alone_orders_them() ->
     ("lora", "says"),
     [
         (LoraSpec(targets=["q_proj", "Wqkv"]), r"Wqkv matches no linear layer .* q_proj \(2\)"),
-        (LoraSpec(targets=["k_proj"]), "of the language model of tiny"),
+        (
+            LoraSpec(targets=["k_proj", "qkv", "proj", "fc1", "fc2"], components=["language", "vision"]),
+            r"adapts 6.7% of the language model of tiny: 1 of its 5 names",
+        ),
         (LoraSpec(components=["speech"]), "no component"),
     ],
 )
 def test_adapter_targets_made_for_another_model_are_refused(lora: LoraSpec, says: str) -> None:
     with pytest.raises(UserError, match=says):
         finetune.lora_targets(load(config()), lora)
+
+
+def test_a_short_list_of_targets_that_is_meant_is_taken() -> None:
+    names = finetune.lora_targets(load(config()), LoraSpec(targets=["k_proj"]))
+    assert [name.rsplit(".", 1)[-1] for name in names] == ["k_proj", "k_proj"]
 
 
 def test_a_checkpoint_of_another_placement_that_cannot_be_shared_out_is_refused(tmp_path: Path) -> None:

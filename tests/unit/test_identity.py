@@ -183,5 +183,5 @@ def test_the_order_of_keys_never_changes_a_digest(value: dict[str, int]) -> None
 
 
 def test_nan_has_no_canonical_form() -> None:
-    with pytest.raises(ValueError, match="[Nn]a[Nn]|JSON"):
+    with pytest.raises(ValueError, match=r"[Nn]a[Nn]|JSON"):
         canonical(float("nan"))

@@ -17,7 +17,7 @@ from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import IFDRational
 from test_prepared import PLACES, bomb, photo, sidecars, silent, street
 
-from paceline import prepared, prompts, readers, store, tasks
+from paceline import gazetteer, prepared, prompts, readers, store, tasks
 from paceline.errors import DataError, UserError
 from paceline.readers import Sample, Skipped, sidecar
 from paceline.spec import TaskSpec, build
@@ -382,7 +382,7 @@ def test_options_without_sense_are_told_by_name(tmp_path: Path, options: dict[st
 
 
 def test_reverse_geocoding_is_right_near_the_date_line_and_the_poles() -> None:
-    found = geolocation.nearest_places([(-16.5, -179.99), (66.3, -179.1), (89.9, 0.0), (47.37, 8.54), (40.71, -74.0)])
+    found = gazetteer.nearest_places([(-16.5, -179.99), (66.3, -179.1), (89.9, 0.0), (47.37, 8.54), (40.71, -74.0)])
     assert [p.country for p in found] == ["FJ", "RU", "SJ", "CH", "US"]
 
 
@@ -395,11 +395,11 @@ def test_fields_are_filled_in_from_the_place_alone() -> None:
 
 
 def test_every_country_of_the_gazetteer_has_an_english_name() -> None:
-    codes = {p.country for p in geolocation.cities()}
-    assert codes <= set(geolocation.country_names())
-    assert all(name[0] in string.ascii_uppercase + "Å" for name in geolocation.country_names().values())
-    assert geolocation.country_name("kp") == "North Korea"
-    assert geolocation.country_name("??") == "??"
+    codes = {p.country for p in gazetteer.cities()}
+    assert codes <= set(gazetteer.country_names())
+    assert all(name[0] in string.ascii_uppercase + "Å" for name in gazetteer.country_names().values())
+    assert gazetteer.country_name("kp") == "North Korea"
+    assert gazetteer.country_name("??") == "??"
 
 
 @pytest.mark.parametrize("path", sorted(CONF.glob("geolocation_*.yaml")), ids=lambda p: p.stem)

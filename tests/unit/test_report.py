@@ -10,7 +10,6 @@ import math
 import os
 import random
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,8 +86,8 @@ def make_samples(root: Path, per_split: int) -> list[dict]:
     manifest = {
         "schema": SCHEMA,
         "digest": digest("data"),
-        "splits": {split: per_split for split in SPLITS},
-        "leaks": {split: 0 for split in SPLITS},
+        "splits": dict.fromkeys(SPLITS, per_split),
+        "leaks": dict.fromkeys(SPLITS, 0),
         "separation_km": {"test_near": 12.4, "test_far": 640.2},
     }
     write_json(folder / "manifest.json", manifest)
@@ -140,7 +139,15 @@ def finish(store: Store, cell: Cell, samples: list[dict], spread: float, unread:
     rng = random.Random(cell.id)
     answers = [answer(s, spread * (1.6 if s["split"] == "test_far" else 1.0), unread, rng) for s in samples]
     predictions = [
-        {"schema": SCHEMA, "sample": s["id"], "text": text, "prompt_tokens": 40, "new_tokens": 9, "finish": "stop", "batch": 0}
+        {
+            "schema": SCHEMA,
+            "sample": s["id"],
+            "text": text,
+            "prompt_tokens": 40,
+            "new_tokens": 9,
+            "finish": "stop",
+            "batch": 0,
+        }
         for s, (text, _) in zip(samples, answers, strict=True)
     ]
     predictions[0]["text"] = SCRIPT
@@ -185,7 +192,9 @@ def make_sweep(
                 folder = store.cell(tuned)
                 write_json(folder.weights / "adapter_config.json", {})
                 attempt = folder.new_attempt()
-                write_json(attempt.end_json, {"schema": SCHEMA, "cause": "done", "message": "", "seconds": 60.0, "peaks": {}})
+                write_json(
+                    attempt.end_json, {"schema": SCHEMA, "cause": "done", "message": "", "seconds": 60.0, "peaks": {}}
+                )
                 folder.publish(attempt, [folder.weights / "adapter_config.json"], {})
                 ids.append(tuned)
             for p, name in enumerate(prompts):
@@ -201,7 +210,9 @@ def make_sweep(
                     write_json(attempt.end_json, {"schema": SCHEMA, **end})
                     continue
                 step = methods.index(method)
-                finish(store, cell, samples, [60, 6, 9, 14][step] + 5 * p + 3 * m, [0.5, 0.03, 0.06, 0.1][step] + 0.1 * p)
+                finish(
+                    store, cell, samples, [60, 6, 9, 14][step] + 5 * p + 3 * m, [0.5, 0.03, 0.06, 0.1][step] + 0.1 * p
+                )
     point = {"model": "smollm2_135m", "task": TASK.name, "prompt": prompts[0], "method": "untuned"}
     reason = "geolocation_earth shows image, which smollm2_135m can't read"
     content = {
@@ -244,3 +255,284 @@ def printed(found: Report, width: int) -> str:
     stream = io.StringIO()
     terminal.show(found, Console(file=stream, width=width, color_system=None, legacy_windows=False))
     return "".join(line.rstrip() + "\n" for line in stream.getvalue().splitlines())
+
+
+def test_every_evaluate_cell_of_the_sweep_has_a_row_in_sweep_order(small: Report) -> None:
+    recorded = small.store.sweep("places").read()["cells"]
+    assert [row.id for row in small.rows] == [i for i in recorded if i.startswith("evaluate")]
+    assert [row["id"] for row in small.as_json()["rows"]] == [row.id for row in small.rows]
+    assert len(small.rows) == len(MODELS) * len(PROMPTS) * 2
+
+
+def test_cells_without_a_result_are_named_with_their_state_and_cause(small: Report, html: str) -> None:
+    assert [(m.state, m.cause) for m in small.missing] == [("failed", "code bug"), ("missing", "")]
+    for cell in small.missing:
+        assert cell.id in html
+        assert cell.id in table.markdown_text(small)
+        assert cell.id in printed(small, 120)
+        assert cell.id in table.csv_text(small)
+    assert "KeyError: &#39;pixel_values&#39;" in html
+
+
+def test_a_sweep_with_nothing_done_still_reports_what_it_waits_for(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    config = Config(model=ModelSpec(name="m"), task=TASK, method=MethodSpec(name="untuned"))
+    cell = freeze(store, "evaluate", config)
+    content = {"schema": SCHEMA, "name": "new", "experiment": "", "cells": [cell.id, "gone"], "dropped": [], "code": ""}
+    write_json(store.sweep("new").sweep_json, content)
+    found = report.collect(store, store.sweep("new"))
+    assert [m.id for m in found.missing] == [cell.id, "gone"]
+    assert "No result yet" in page.html(found)
+    assert "not begun" in printed(found, 80)
+
+
+def test_answers_without_metrics_are_called_not_scored(tmp_path: Path) -> None:
+    found = make_sweep(tmp_path, MODELS[:1], PROMPTS, ("untuned", "full"), 4)
+    row = found.done[0]
+    found.store.cell(row.id).metrics.unlink()
+    again = report.collect(found.store, found.store.sweep("places"))
+    assert {m.id: m.state for m in again.missing}[row.id] == "unscored"
+
+
+def test_dropped_combinations_are_listed_with_their_reason(small: Report, html: str) -> None:
+    for text in (html, table.markdown_text(small), printed(small, 120)):
+        assert "smollm2_135m" in text
+    assert "which smollm2_135m can&#39;t read" in html
+
+
+def test_a_script_in_an_answer_stays_text(tmp_path: Path) -> None:
+    found = make_sweep(tmp_path, MODELS, PROMPTS, ("untuned", "full"), 2)
+    text = page.html(found)
+    assert "&lt;script&gt;alert(&#39;x&#39;)" in text
+    assert "<script>alert" not in text
+    # Our own script and the map's data are all the scripts there are, and the policy allows only the first.
+    assert len(re.findall(r"<script", text)) == 2
+    assert re.search(r"script-src &#39;sha256-|script-src 'sha256-", text)
+
+
+def test_the_page_asks_nothing_of_the_network(html: str) -> None:
+    assert re.findall(r"https?://|//[a-z0-9-]+\.[a-z]|@import|url\(", re.sub(r"base64,[\w+/=]+", "", html)) == []
+    assert "default-src 'none'" in html
+    assert all(source.startswith("data:") for source in re.findall(r'(?:src|href)="([^"#]+)"', html))
+
+
+def test_the_map_data_can_not_end_its_element() -> None:
+    assert "</script" not in page._script_json(["</script><b>"])
+    assert json.loads(page._script_json(["</script>"])) == ["</script>"]
+
+
+def test_the_csv_file_gives_back_every_metric_exactly(small: Report, tmp_path: Path) -> None:
+    table.write_csv(small, tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as stream:
+        lines = list(csv.DictReader(stream))
+    for row in small.done:
+        written = {f"{r['split']}/{r['metric']}": r for r in lines if r["cell"] == row.id}
+        assert written.keys() == row.metrics.keys()
+        for name, metric in row.metrics.items():
+            for part in ("value", "low", "high"):
+                expected = getattr(metric, part)
+                assert (float(written[name][part]) if written[name][part] else None) == expected
+            assert (int(written[name]["n"]), written[name]["unit"]) == (metric.n, metric.unit)
+
+
+def test_a_change_is_measured_on_the_same_samples_and_says_when_it_is_none(small: Report) -> None:
+    tested = [d for d in small.differences if d.p is not None]
+    assert {(d.metric, d.split) for d in tested} == {("within_750_km", split) for split in SPLITS}
+    for d in small.differences:
+        assert ("can't be told apart" in d.verdict) == (d.low <= 0 <= d.high)
+        assert d.n <= 20
+        if d.metric == "median_km":
+            before, after = (next(r for r in small.rows if r.id == i) for i in (d.before, d.after))
+            read = [
+                {s for s, o in zip(a.samples, a.outcomes, strict=True) if o == "parsed"}
+                for a in (small.chosen(before, d.split), small.chosen(after, d.split))
+            ]
+            assert d.n == len(read[0] & read[1])
+
+
+def test_p_values_are_corrected_over_the_whole_sweep(small: Report) -> None:
+    from paceline import stats
+
+    raw = []
+    tested = [d for d in small.differences if d.p is not None]
+    for d in tested:
+        before, after = (next(r for r in small.rows if r.id == i) for i in (d.before, d.after))
+        hits = [compare.per_sample(small.chosen(row, d.split), d.metric).values > 0 for row in (before, after)]
+        raw.append(stats.mcnemar_exact(*hits))
+    assert [d.p for d in tested] == pytest.approx(stats.holm(raw))
+
+
+def test_splits_are_never_mixed_when_the_data_is_gone(tmp_path: Path) -> None:
+    found = make_sweep(tmp_path, MODELS, PROMPTS, ("untuned", "full"), 4)
+    (prepared.dataset_folder(tmp_path, TASK) / "manifest.json").unlink()
+    again = report.collect(found.store, found.store.sweep("places"))
+    assert again.differences == ()
+    assert any("paceline prepare" in note for note in again.notes)
+    assert "<h1>places</h1>" in page.html(again)
+
+
+def test_notes_tell_of_other_training_prompts_distances_and_equal_answers(tmp_path: Path) -> None:
+    found = make_sweep(tmp_path, MODELS, PROMPTS, ("untuned", "full"), 4)
+    first, other = found.done[0], next(row for row in found.done if row.model != found.done[0].model)
+    folders = [found.store.cell(row.id) for row in (first, other)]
+    folders[1].predictions.write_bytes(folders[0].predictions.read_bytes())
+    folders[1].publish(folders[1].attempts()[-1], [folders[1].predictions], {})
+    notes = "\n".join(report.collect(found.store, found.store.sweep("places")).notes)
+    assert "trained on geo_stepwise, asked geo_bare" in notes
+    assert "test_near 12 km, test_far 640 km" in notes
+    assert f"{first.id} and {other.id} hold the same answers" in notes
+
+
+def test_cells_that_differ_in_a_setting_are_told_apart_by_it(tmp_path: Path) -> None:
+    found = make_sweep(tmp_path, MODELS[:1], PROMPTS[:1], ("untuned",), 2)
+    config = found.store.cell(found.rows[0].id).read().config
+    ids = [
+        freeze(found.store, "evaluate", replace(config, generation=GenerationSpec(name="greedy", beams=n))).id
+        for n in (1, 4)
+    ]
+    content = {"schema": SCHEMA, "name": "beams", "experiment": "", "cells": ids, "dropped": [], "code": ""}
+    write_json(found.store.sweep("beams").sweep_json, content)
+    rows = report.collect(found.store, found.store.sweep("beams")).rows
+    assert [row.variant for row in rows] == ["generation.beams=default", "generation.beams=4"]
+
+
+def test_cases_follow_the_rule_best_cell_then_nearest_median_and_farthest(small: Report) -> None:
+    from paceline.report import cases
+
+    group = small.groups[0]
+    chosen = cases.choose(small, group)
+    assert chosen is not None
+    assert [row.method for row in chosen.rows] == ["full", "untuned"]  # no tuned cell of the second model is done
+    for row in chosen.rows:
+        answers = small.chosen(row, group.split)
+        km = sorted(v for v in answers.scores["distance_km"] if not math.isnan(v))
+        own = [r.km for c in chosen.cases if c.model == row.model for r in c.replies if r.model == row.model]
+        assert own == [km[0], km[(len(km) - 1) // 2], km[-1]]
+    assert all(len(case.replies) == len(chosen.rows) for case in chosen.cases)
+
+
+def test_pictures_and_map_lines_are_capped_and_the_page_says_so(small: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    from paceline.report import charts
+
+    monkeypatch.setattr(page, "MOST_PICTURES", 2)
+    monkeypatch.setattr(charts, "FEWEST_LINES", 3)
+    monkeypatch.setattr(charts, "MAP_BUDGET", 9)
+    text = page.html(small)
+    pictures = len(set(re.findall(r'<img src="([^"]+)"', text)))
+    assert pictures == 2
+    assert "pictures are left out to keep the file small" in text
+    assert "cells are left out to keep the file small" in text
+    views, _ = charts.maps(small)
+    assert len(views) == 3 and all(len(view["lines"]) <= 3 for view in views)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_terminal_report_reads_well_without_colour(small: Report, width: int) -> None:
+    text = printed(small, width)
+    assert max(map(len, text.splitlines())) <= width
+    check_golden(f"terminal_{width}.txt", text)
+
+
+def test_the_markdown_report_is_what_was_accepted(small: Report) -> None:
+    check_golden("report.md", table.markdown_text(small))
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [(0.0851, "share", "8.5"), (1232.4, "km", "1,232"), (5.46, "km", "5.5"), (0.88, "km", "0.88"), (None, "km", "–")],
+)
+def test_numbers_are_shown_as_precisely_as_they_are_known(value: float | None, unit: str, text: str) -> None:
+    from paceline.report import wording
+
+    assert wording.number(value, unit) == text
+
+
+def test_a_forest_plot_leaves_no_mark_outside_its_frame(small: Report) -> None:
+    from paceline.report import charts
+
+    for group in small.groups:
+        for metric in group.headline:
+            chart = charts.forest(group, metric)
+            assert chart is not None and len(chart["ticks"]) >= 2
+            for mark in (m for line in chart["lines"] for m in line["marks"]):
+                assert chart["left"] <= mark["low"] <= mark["x"] <= mark["high"] <= chart["right"]
+
+
+def test_a_long_table_shows_the_best_cells_and_says_how_many_more_there_are(
+    small: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal, "MOST_ROWS", 2)
+    text = printed(small, 120)
+    assert "The best 2 cells by within 750 km; the page and the CSV file have the other 4 too." in " ".join(
+        text.split()
+    )
+
+
+def test_a_task_without_places_is_reported_without_a_map(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    task = TaskSpec(name="sports", kind="a_kind_of_another_checkout", reader="earth", evaluate=["test"])
+    ids = []
+    for method, right in (("untuned", 4), ("full", 9)):
+        config = Config(
+            model=ModelSpec(name="m"), task=task, prompt=PromptSpec(name="p"), method=MethodSpec(name=method)
+        )
+        cell = freeze(store, "evaluate", config, tuned="" if method == "untuned" else "finetune-elsewhere")
+        folder, attempt = store.cell(cell.id), store.cell(cell.id).new_attempt()
+        write_jsonl(folder.predictions, [{"sample": str(i), "text": "rowing"} for i in range(10)])
+        write_jsonl(
+            folder.scores,
+            [
+                {
+                    "sample": str(i),
+                    "outcome": "parsed",
+                    "value": "rowing",
+                    "truth": "golf",
+                    "scores": {"exact": i < right},
+                }
+                for i in range(10)
+            ],
+        )
+        metric = {"value": right / 10, "low": 0.1, "high": 0.95, "n": 10, "unit": "share"}
+        record = {"schema": SCHEMA, "scorer_digest": "", "samples": 10, "parsed": 10}
+        write_json(folder.metrics, {**record, "metrics": {"exact_accuracy": metric}})
+        folder.publish(attempt, [folder.predictions], {})
+        ids.append(cell.id)
+    content = {"schema": SCHEMA, "name": "s", "experiment": "", "cells": ids, "dropped": [], "code": ""}
+    write_json(store.sweep("s").sweep_json, content)
+    found = report.collect(store, store.sweep("s"))
+    (difference,) = found.differences
+    assert (difference.difference, difference.p) == (pytest.approx(0.5), 2 / 2**5)
+    text = page.html(found)
+    assert "From the truth to the answer" not in text and "exact accuracy" in text
+    assert "great-circle" not in printed(found, 80)
+
+
+def test_agreement_over_prompts_is_not_made_up_from_ties() -> None:
+    import numpy as np
+
+    assert compare.kendall_w(np.array([[1.0, 2.0, 3.0], [10.0, 20.0, 30.0]])) == pytest.approx(1.0)
+    assert compare.kendall_w(np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])) == pytest.approx(0.0)
+    assert compare.kendall_w(np.array([[0.0, 0.0, 1.0], [0.0, 0.0, 5.0]])) == pytest.approx(1.0)
+    assert compare.kendall_w(np.zeros((2, 3))) is None
+    assert compare.kendall_w(np.array([[1.0, 2.0]])) is None
+
+
+def test_prompts_that_no_model_answered_all_of_still_have_their_means(small: Report) -> None:
+    group = small.groups[0]
+    a, b = group.rows[:2]
+    rows = (a, b, replace(a, model="x", prompt="c"), replace(b, model="x", prompt="d"))
+    found = compare.prompt_sensitivity(replace(group, rows=rows), "median_km")
+    assert found is not None and found.agreement is None
+    assert [p.ranks for p in found.by_prompt] == [(), (), (), ()]
+
+
+def test_reading_a_report_imports_no_torch() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, paceline.report.page, paceline.report.terminal, paceline.report.table\n"
+        "print([m for m in ('torch', 'transformers', 'wandb', 'PIL', 'jinja2') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -209,8 +209,8 @@ class Family:
             torch.manual_seed(seed)
             model = cls.twin_model(config, processor)
             # Each rank writes a folder of its own; once ranks are joined, the library would let rank 0 alone write.
-        model.should_save_on_this_rank = lambda is_main_process: is_main_process  # type: ignore[method-assign]
-        model.save_pretrained(folder)
+            model.should_save_on_this_rank = lambda is_main_process: is_main_process  # type: ignore[method-assign]
+            model.save_pretrained(folder)
         return processor
 
     @classmethod
@@ -270,11 +270,17 @@ class Family:
 
         Uses the processor's chat template; a base model without one gets plain text to complete: images,
         prompt, a line break.
+
+        Raises:
+            UserError: the template leaves the prompt out, as some do without a word where they expect another layout.
         """
         if getattr(self.processor, "chat_template", None):
-            return self.processor.apply_chat_template(
-                self._messages(conversation), tokenize=False, add_generation_prompt=True
-            )
+            messages = self._messages(conversation)
+            text = self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+            for part in (conversation.system, conversation.prompt):
+                if self._defused(part).strip() not in text:
+                    raise UserError(f"the chat template of model {self.spec.name} leaves out {part[:60]!r}")
+            return text
         end = self.tokenizer.convert_ids_to_tokens(self.end_tokens[0])
         turns = [f"{self._plain(shot)}{self._defused(shot.answer or '')}{end}" for shot in conversation.shots]
         system = f"{self._defused(conversation.system)}\n" if conversation.system else ""
@@ -286,16 +292,16 @@ class Family:
     def _messages(self, conversation: Conversation) -> list[dict[str, Any]]:
         messages = []
         if conversation.system:
-            messages.append(self._message("system", conversation.system))
+            messages.append(self.message("system", self._defused(conversation.system)))
         for shot in conversation.shots:
-            messages.append(self._message("user", shot.prompt, len(shot.images)))
-            messages.append(self._message("assistant", shot.answer or ""))
-        messages.append(self._message("user", conversation.prompt, len(conversation.images)))
+            messages.append(self.message("user", self._defused(shot.prompt), len(shot.images)))
+            messages.append(self.message("assistant", self._defused(shot.answer or "")))
+        messages.append(self.message("user", self._defused(conversation.prompt), len(conversation.images)))
         return messages
 
-    def _message(self, role: str, text: str, images: int = 0) -> dict[str, Any]:
-        content = [{"type": "image"}] * images + [{"type": "text", "text": self._defused(text)}]
-        return {"role": role, "content": content}
+    def message(self, role: str, text: str, images: int = 0) -> dict[str, Any]:
+        """One turn in the layout that the chat template reads; ``images`` stand before the text."""
+        return {"role": role, "content": [*[{"type": "image"}] * images, {"type": "text", "text": text}]}
 
     def _defused(self, text: str) -> str:
         """Text in which no special token can be read: data that holds ``<s>`` or ``[IMG]`` is text, not
@@ -388,9 +394,10 @@ class Family:
         model = self.model
         return model.get_base_model() if hasattr(model, "peft_config") else model
 
-    def component_of(self, name: str) -> str | None:
+    @classmethod
+    def component_of(cls, name: str) -> str | None:
         """The component that a module or parameter of the bare model belongs to; None outside of all."""
-        for component, prefixes in self.components.items():
+        for component, prefixes in cls.components.items():
             if any(name == p or name.startswith(f"{p}.") for p in prefixes):
                 return component
         return None

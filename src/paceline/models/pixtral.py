@@ -11,9 +11,10 @@ from paceline.spec import ModelSpec
 
 _CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
-    "{% if message['role'] == 'assistant' %}{{ message['content'][0]['text'] }}{{ eos_token }}"
+    "{% if message['role'] == 'assistant' %}{{ message['content'] }}{{ eos_token }}"
+    "{% elif message['role'] == 'system' %}[INST]{{ message['content'] }}[/INST]"
     "{% else %}[INST]{% for part in message['content'] %}"
-    "{% if part['type'] == 'image' %}[IMG]{% else %}{{ part['text'] }}{% endif %}"
+    "{% if part['type'] == 'image' %}[IMG]{% else %}{{ part['content'] }}{% endif %}"
     "{% endfor %}[/INST]{% endif %}{% endfor %}"
 )
 _SPECIAL = ("<s>", "</s>", "<pad>", "[INST]", "[/INST]", "[IMG]", "[IMG_BREAK]", "[IMG_END]")
@@ -31,6 +32,16 @@ class Pixtral(Family):
         "connector": ("model.multi_modal_projector",),
         "language": ("model.language_model", "lm_head"),
     }
+
+    def message(self, role: str, text: str, images: int = 0) -> dict[str, Any]:
+        """Only the user's turn has parts; the others are strings (Blaizzy/mlx-vlm#174, vllm-project/vllm#11891).
+
+        A part's text has two names: the model's first example wrote ``content``, newer templates read ``text``.
+        """
+        if role != "user":
+            return {"role": role, "content": text}
+        parts = [*[{"type": "image"}] * images, {"type": "text", "text": text, "content": text}]
+        return {"role": role, "content": parts}
 
     @classmethod
     def twin_processor(cls, spec: ModelSpec) -> Any:

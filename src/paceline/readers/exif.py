@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from paceline.gazetteer import coordinates_of, nearest_places, place_fields
 from paceline.readers import Progress, Sample, Skipped, check_shares, source_folder, split_of
 from paceline.readers.sidecar import PLACE_DECIMALS
-from paceline.tasks.geolocation import nearest_places, place_fields, read_coordinates
 
 IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
 
@@ -66,7 +66,7 @@ def _position(path: Path) -> tuple[float, float]:
         raise ValueError("broken image") from None
     if LATITUDE not in gps or LONGITUDE not in gps:
         raise ValueError("no GPS in EXIF")
-    point = read_coordinates(
+    point = coordinates_of(
         _degrees(gps[LATITUDE], gps.get(LATITUDE_REF), "S"),
         _degrees(gps[LONGITUDE], gps.get(LONGITUDE_REF), "W"),
     )

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from paceline.errors import DataError, Unavailable, UserError, nearest
+from paceline.gazetteer import coordinates_of, nearest_places, place_fields
 from paceline.readers import Progress, Sample, Skipped
-from paceline.tasks.geolocation import nearest_places, place_fields, read_coordinates
 
 BUILDERS = ("csv", "imagefolder", "json", "parquet")
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -207,7 +207,7 @@ def _fields(row: dict[str, Any], options: Options) -> dict[str, Any]:
     """The row's fields; ValueError with a countable reason where it can't be used."""
     known = {name: _plain(row[column]) for name, column in options.columns.items() if name != "image"}
     if "latitude" in known and "longitude" in known:
-        known["latitude"], known["longitude"] = read_coordinates(known["latitude"], known["longitude"])
+        known["latitude"], known["longitude"] = coordinates_of(known["latitude"], known["longitude"])
         if "country" not in known:
             place = nearest_places([(known["latitude"], known["longitude"])])[0]
             known = {**place_fields((known["latitude"], known["longitude"]), place), **known}

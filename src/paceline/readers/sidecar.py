@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from paceline.gazetteer import coordinates_of, nearest_places, place_fields
 from paceline.readers import Progress, Sample, Skipped, check_shares, fraction, source_folder, split_of
-from paceline.tasks.geolocation import nearest_places, place_fields, read_coordinates
 
 IMAGES = (".png", ".jpg", ".jpeg")
 PLACE_DECIMALS = 3  # degrees; about 100 m: views from one spot differ in the fourth
@@ -96,4 +96,4 @@ def _sidecar(path: Path) -> tuple[tuple[float, float], str | None]:
         region = str(regions[0][0])  # type: ignore[index]
     except (TypeError, IndexError, KeyError):
         region = None
-    return read_coordinates(*pair), region
+    return coordinates_of(*pair), region

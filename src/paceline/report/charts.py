@@ -66,8 +66,10 @@ def _scale(values: Sequence[float], unit: str) -> Scale:
     if unit == "km" and min(values) > 0:
         low, high = min(values), max(values)
         # Whole thirds of a decade, so that no mark sits on the frame.
-        return Scale(10 ** (math.floor(3 * math.log10(low * 0.97)) / 3), 10 ** (math.ceil(3 * math.log10(high * 1.03)) / 3), True)
-    top = max(max(values), 1e-9)
+        return Scale(
+            10 ** (math.floor(3 * math.log10(low * 0.97)) / 3), 10 ** (math.ceil(3 * math.log10(high * 1.03)) / 3), True
+        )
+    top = max(*values, 1e-9)
     step = _round_step(top / 5)
     high = step * math.ceil(top / step * 1.0001)
     return Scale(min(0.0, *values), min(high, 1.0) if unit == "share" else high, False)
@@ -102,7 +104,8 @@ def forest(group: Group, metric: str) -> dict[str, Any] | None:
             for k, (row, m) in enumerate(members):
                 colour, shape = style.get(row.label, (UNTUNED, "ring"))
                 low, high = (m.low, m.high) if m.low is not None and m.high is not None else (m.value, m.value)
-                told = f"{model} · {prompt} · {row.label}: {wording.with_interval(m)} {wording.unit_name(unit)}, n = {m.n:,}"
+                shown = f"{wording.with_interval(m)} {wording.unit_name(unit)}, n = {m.n:,}"
+                told = f"{model} · {prompt} · {row.label}: {shown}"
                 place = {"y": y + 6 + k * ROW, "x": scale(m.value), "low": scale(low), "high": scale(high)}
                 marks.append({**place, "colour": colour, "shape": shape, "told": told})
             height = ROW * len(members)
@@ -110,7 +113,9 @@ def forest(group: Group, metric: str) -> dict[str, Any] | None:
             y += height + GAP
             drawn += 1
     ticks = [{"x": scale(t), "text": wording.number(t, unit).removesuffix(".0")} for t in scale.ticks()]
-    legend = [{"name": m, "colour": style.get(m, (UNTUNED, ""))[0], "shape": style.get(m, ("", "ring"))[1]} for m in methods]
+    legend = [
+        {"name": m, "colour": style.get(m, (UNTUNED, ""))[0], "shape": style.get(m, ("", "ring"))[1]} for m in methods
+    ]
     axis = f"{wording.title(metric)}, {wording.unit_name(unit)}" if unit else wording.title(metric)
     return {
         "title": wording.title(metric),
@@ -151,22 +156,23 @@ def outcomes(report: Report, group: Group) -> list[dict[str, Any]]:
 def maps(report: Report) -> tuple[list[dict[str, Any]], int]:
     """Truth and answer of every cell and split that has places, and the number of views left out.
 
-    Each line is ``[lat, lon, lat, lon, km]`` from truth to answer. Of many, every k-th is kept in the data's order.
+    Each line is ``[lat, lon, lat, lon, km]`` from truth to answer. Of many, some are
+    kept, spread evenly over the data's order.
     """
     views = [(g, row) for g in report.groups for row in g.rows if report.chosen(row, g.split).has_places]
     kept = views[: MAP_BUDGET // FEWEST_LINES]
     most = max(FEWEST_LINES, min(MOST_LINES, MAP_BUDGET // max(1, len(kept))))
+    best = {(g.title, *(row.id for row in g.rank("median_km")[:1])) for g in report.groups}
     found = []
     for group, row in kept:
         answers = report.chosen(row, group.split)
         km = answers.scores["distance_km"]
         read = np.flatnonzero(np.isfinite(km) & np.isfinite(answers.value).all(axis=1))
-        picked = read[:: math.ceil(len(read) / most)] if len(read) else read
+        picked = read if len(read) <= most else read[np.linspace(0, len(read) - 1, most).astype(int)]
         lines = [
-            [*(round(float(v), 2) for v in (*answers.truth[i], *answers.value[i])), round(float(km[i]), 1)] for i in picked
+            [*(round(float(v), 2) for v in (*answers.truth[i], *answers.value[i])), round(float(km[i]), 1)]
+            for i in picked
         ]
-        name = f"{row.model} · {row.prompt} · {row.label}"
-        found.append({"group": group.title, "name": name, "n": len(km), "read": len(read), "lines": lines})
+        view = {"group": group.title, "name": f"{row.model} · {row.prompt} · {row.label}", "lines": lines}
+        found.append({**view, "n": len(km), "read": len(read), "best": (group.title, row.id) in best})
     return found, len(views) - len(kept)
-
-

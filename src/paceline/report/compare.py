@@ -1,7 +1,7 @@
 """Which differences are real: each tuned cell against its untuned model, and each cell against the best.
 
-Both cells answered the same samples, so differences are paired: a paired bootstrap for the interval (95 %), and for hits
-McNemar's exact test, Holm-corrected over the whole sweep.
+Both cells answered the same samples, so differences are paired: a paired bootstrap for the interval (95 %), and for
+hits McNemar's exact test, Holm-corrected over the whole sweep.
 """
 
 from __future__ import annotations
@@ -111,13 +111,12 @@ def differences(report: Report) -> tuple[Difference, ...]:
 def _differences(report: Report) -> Iterator[Difference]:
     for group in report.groups:
         untuned = {row.pairing: row for row in group.rows if not row.tuned}
-        tested = tested_metric(group)
         for row in group.rows:
             before = untuned.get(row.pairing)
             if not row.tuned or before is None:
                 continue
             for metric in group.headline:
-                if difference := _difference(report, group, before, row, metric, metric == tested):
+                if difference := _difference(report, group, before, row, metric):
                     yield difference
 
 
@@ -132,7 +131,7 @@ def tested_metric(group: Group) -> str | None:
     return hits[0] if hits else None
 
 
-def _difference(report: Report, group: Group, before: Row, after: Row, metric: str, tested: bool) -> Difference | None:
+def _difference(report: Report, group: Group, before: Row, after: Row, metric: str) -> Difference | None:
     pair = _paired(report, before, after, group.split, metric)
     shown = group.metric(after, metric)
     if pair is None or shown is None:
@@ -156,7 +155,7 @@ def _difference(report: Report, group: Group, before: Row, after: Row, metric: s
         low=change.low,
         high=change.high,
         n=len(x),
-        p=stats.mcnemar_exact(x > 0, y > 0) if tested else None,
+        p=stats.mcnemar_exact(x > 0, y > 0) if metric == tested_metric(group) else None,
         verdict="",
     )
 
@@ -234,7 +233,7 @@ class Sensitivity:
     by_model: tuple[PromptSummary, ...]
     by_prompt: tuple[PromptSummary, ...]
     agreement: float | None
-    """Kendall's W of the prompts' ranks over models and methods: 1 all agree, 0 none do; None below two of either."""
+    """Kendall's W of the prompts' ranks over models and methods: 1 all agree, 0 none do; None without meaning."""
 
 
 def prompt_sensitivity(group: Group, metric: str) -> Sensitivity | None:
@@ -260,7 +259,7 @@ def prompt_sensitivity(group: Group, metric: str) -> Sensitivity | None:
             _summary(p, [v[p] for v in table.values() if p in v], tuple(r[i] for r in ranks))
             for i, p in enumerate(prompts)
         ),
-        _kendall_w(ranks),
+        kendall_w(np.array([[values[p] for p in prompts] for values in complete]).reshape(-1, len(prompts))),
     )
 
 
@@ -269,11 +268,22 @@ def _summary(name: str, values: list[float], ranks: tuple[int, ...] = ()) -> Pro
     return PromptSummary(name, len(values), float(np.mean(values)), spread, min(values), max(values), ranks)
 
 
-def _kendall_w(ranks: list[list[int]]) -> float | None:
-    """Kendall's coefficient of concordance of m rankings (rows) of k prompts; ties are not corrected for."""
-    if len(ranks) < 2:
-        return None
-    table = np.array(ranks, dtype=float)
+def kendall_w(table: np.ndarray) -> float | None:
+    """Kendall's coefficient of concordance, corrected for ties (Siegel and Castellan 1988, ch. 9).
+
+    Args:
+        table: values of m judges (rows) for k things (columns); only their order within a row counts.
+
+    Returns:
+        From 0, no agreement, to 1, the same order everywhere; None below two judges, or where no judge tells any
+        two things apart.
+    """
     m, k = table.shape
-    totals = table.sum(axis=0)
-    return float(12 * ((totals - totals.mean()) ** 2).sum() / (m**2 * (k**3 - k)))
+    if m < 2:
+        return None
+    below = (table[:, :, None] > table[:, None, :]).sum(axis=2)
+    equal = (table[:, :, None] == table[:, None, :]).sum(axis=2)
+    totals = (below + (equal + 1) / 2).sum(axis=0)
+    # Every member of a tie of t counts t**2 - 1, which sums to t**3 - t.
+    possible = m**2 * (k**3 - k) - m * float((equal**2 - 1).sum())
+    return float(12 * ((totals - totals.mean()) ** 2).sum() / possible) if possible > 0 else None

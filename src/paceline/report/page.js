@@ -80,13 +80,13 @@ if (holder) {
       const k = classes.findIndex(c => km <= c[0]), colour = classes[k][1];
       counts[k] += 1;
       const title = `${km.toLocaleString("en")} km: truth ${lat}, ${lon}; answer ${lat2}, ${lon2}`;
-      add("path", {d: path(lat, lon, lat2, lon2), fill: "none", stroke: colour, "stroke-width": 1.1, "stroke-opacity": .62}, title);
+      add("path", {d: path(lat, lon, lat2, lon2), fill: "none", stroke: colour, "stroke-width": 1.1, "stroke-opacity": .75}, title);
       const [x, y] = xy(lat2, lon2), [tx, ty] = xy(lat, lon);
       add("circle", {cx: x, cy: y, r: 2.4, fill: colour}, title);
       add("circle", {cx: tx, cy: ty, r: 2.1, fill: "#fff", stroke: "#0b1c33", "stroke-width": .6}, title);
     }
     classes.forEach((c, k) => { c[2].querySelector("b").textContent = counts[k].toLocaleString("en"); });
-    const shown = view.lines.length < view.read ? `${view.lines.length} of ${view.read.toLocaleString("en")} read answers are drawn, evenly chosen in the data's order` : `all ${view.read.toLocaleString("en")} read answers are drawn`;
+    const shown = view.lines.length < view.read ? `${view.lines.length} of ${view.read.toLocaleString("en")} read answers are drawn, spread evenly over the data's order` : `all ${view.read.toLocaleString("en")} read answers are drawn`;
     told.textContent = `${view.group} · ${view.name}: of ${view.n.toLocaleString("en")} images ${shown}; an unread answer has no place.`;
   };
   const fill = () => {
@@ -94,7 +94,8 @@ if (holder) {
     cellChoice.replaceChildren();
     views.forEach((view, i) => { if (view.group === groupChoice.value) option(cellChoice, view.name, i); });
     const same = [...cellChoice.options].find(o => o.textContent === wanted);
-    if (same) same.selected = true;
+    const best = [...cellChoice.options].find(o => views[Number(o.value)].best);
+    if (same ?? best) (same ?? best).selected = true;
     draw();
   };
   for (const group of new Set(views.map(view => view.group))) option(groupChoice, group, group);

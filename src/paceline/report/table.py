@@ -62,22 +62,26 @@ def markdown_text(report: Report) -> str:
     """A table per task and split: the headline metrics with their intervals, for a README or an issue."""
     parts = [f"# {_escape(report.sweep)}"]
     for group in report.groups:
-        headings = [f"{wording.title(m)} {wording.unit_name(group.unit(m))}".rstrip() for m in group.headline]
+        headings = [f"{wording.title(m)} {wording.unit_name(group.unit(m))}".rstrip() for m in group.columns]
         lines = [
             f"## {_escape(group.title)}",
             "",
             _line(["model", "prompt", "method", "read", *headings]),
             _line(["---", "---", "---", "---:", *["---:"] * len(headings)]),
         ]
-        standings = {m: compare.standing(report, group, m) for m in group.headline}
+        standings = {m: compare.standing(report, group, m) for m in group.columns}
         for row in group.rows:
             outcomes = report.chosen(row, group.split).outcomes
             cells = [row.model, row.prompt, row.label, wording.share(outcomes.count("parsed"), len(outcomes))]
-            for metric in group.headline:
+            for metric in group.columns:
                 shown = wording.with_interval(group.metric(row, metric))
                 cells.append(f"{shown} {standings[metric].mark(row, 'best')}".rstrip())
             lines.append(_line(cells))
-        lines += ["", f"Brackets: 95 % interval; ≈ can't be told apart from the best. {_escape(wording.denominators(report, group))}"]
+        lines += [
+            "",
+            "Brackets: 95 % interval; ≈ can't be told apart from the best. "
+            + _escape(wording.denominators(report, group)),
+        ]
         parts.append("\n".join(lines))
     if report.missing:
         lines = [f"## No result: {len(report.missing)} of {report.cells} cells", ""]

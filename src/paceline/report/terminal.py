@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from rich.box import SIMPLE_HEAD
@@ -20,6 +21,7 @@ BEST = "*"
 TIED = "≈"
 OTHER_PROMPT = " †"
 MOST_ABSENT = 12
+MOST_ROWS = 60
 # Fewer metrics than this on one line, and their intervals go below them instead.
 FEW = 3
 # The tested metric and one more; the page has all.
@@ -30,9 +32,11 @@ def show(report: Report, console: Console) -> None:
     """Print the report, fitted to the console's width."""
     console.print(Text(_summary(report), style="bold"))
     for group in report.groups:
+        shown = _shortened(group)
         console.print()
-        console.print(_leaderboard(report, group, console))
-        differences = [d for d in report.differences if (d.task, d.split) == (group.task, group.split)]
+        console.print(_leaderboard(report, group, shown, console))
+        kept = {(group.task, group.split, row.id) for row in shown.rows}
+        differences = [d for d in report.differences if (d.task, d.split, d.after) in kept]
         if differences:
             console.print()
             console.print(_differences(group, differences))
@@ -49,26 +53,35 @@ def _summary(report: Report) -> str:
     return f"Sweep {report.sweep}: {report.cells} cells{missing}"
 
 
-def _leaderboard(report: Report, group: results.Group, console: Console) -> RenderableType:
+def _shortened(group: results.Group) -> results.Group:
+    """The group, or of a large one its best rows, in sweep order still."""
+    leading = _leading(group)
+    if len(group.rows) <= MOST_ROWS or not leading:
+        return group
+    best = {row.id for row in group.rank(leading[0])[:MOST_ROWS]}
+    return replace(group, rows=tuple(row for row in group.rows if row.id in best))
+
+
+def _leaderboard(report: Report, group: results.Group, shortened: results.Group, console: Console) -> RenderableType:
     """One row a cell: the share read and the headline metrics, as many as fit, the interval beside or below."""
-    standings = {metric: compare.standing(report, group, metric) for metric in group.headline}
+    standings = {metric: compare.standing(report, group, metric) for metric in group.columns}
     wide = console.options.update(max_width=10_000)
     order = _leading(group)
     for stacked in (False, True):
         for n in range(len(order), 0, -1):
-            shown = [m for m in group.headline if m in order[:n]]
-            table = _fill_leaderboard(report, group, shown, standings, stacked)
+            shown = [m for m in group.columns if m in order[:n]]
+            table = _fill_leaderboard(report, shortened, shown, standings, stacked)
             fits = Measurement.get(console, wide, table).maximum <= console.width
             if (fits and n >= min(FEW, len(order))) or (stacked and (fits or n == 1)):
-                return Group(table, _caption(report, group, [m for m in order if m not in shown]))
-    return _caption(report, group, ())
+                hidden = len(group.rows) - len(shortened.rows)
+                return Group(table, _caption(report, group, [m for m in order if m not in shown], hidden))
+    return _caption(report, group, (), 0)
 
 
 def _leading(group: results.Group) -> list[str]:
     """The headline metrics in the order in which a narrow terminal gives them room."""
-    first = [m for m in group.headline if m.startswith("median") or m == compare.tested_metric(group)]
-    # The share read has its own column.
-    return first + [m for m in group.headline if m not in first and m != "parsed_share"]
+    first = [m for m in group.columns if m.startswith("median") or m == compare.tested_metric(group)]
+    return first + [m for m in group.columns if m not in first]
 
 
 def _fill_leaderboard(
@@ -105,12 +118,17 @@ def _value(group: results.Group, row: Row, metric: str, mark: str, stacked: bool
     return number + end + "\n" + interval + "  " if stacked else number + " " + interval + end
 
 
-def _caption(report: Report, group: results.Group, left_out: Sequence[str]) -> RenderableType:
+def _caption(report: Report, group: results.Group, left_out: Sequence[str], hidden: int) -> RenderableType:
     told = f"[ ] 95 % interval. {BEST} best, {TIED} can't be told apart from the best. "
     told += wording.denominators(report, group)
     others = sorted({row.trained_on for row in group.rows if row.other_prompt})
     if others:
         told += f"{OTHER_PROMPT} trained on another prompt ({', '.join(others)})."
+    if hidden:
+        told += (
+            f" The best {MOST_ROWS} cells by {wording.title(_leading(group)[0])}; "
+            f"the page and the CSV file have the other {hidden:,} too."
+        )
     if left_out:
         told += f" A wider terminal, the page and the CSV file also show: {', '.join(map(wording.title, left_out))}."
     return Padding(Text(told, style="dim"), (0, 1))
@@ -119,7 +137,9 @@ def _caption(report: Report, group: results.Group, left_out: Sequence[str]) -> R
 def _differences(group: results.Group, differences: Sequence[Difference]) -> RenderableType:
     """Untuned -> tuned, a table for each of the leading metrics."""
     tested = [d.metric for d in differences if d.p is not None]
-    shown = list(dict.fromkeys([*tested, *(m for m in _leading(group) if m in {d.metric for d in differences})]))[:MOST_COMPARED]
+    shown = list(dict.fromkeys([*tested, *(m for m in _leading(group) if m in {d.metric for d in differences})]))[
+        :MOST_COMPARED
+    ]
     tables = [_fill_differences(group, metric, [d for d in differences if d.metric == metric]) for metric in shown]
     return Group(*tables, Padding(Text(wording.PAIRED, style="dim"), (0, 1)))
 

@@ -51,7 +51,7 @@ class Reading:
 _LINK = "\ue000"  # a map link that holds a pair
 _BOXED = "\ue001"  # \boxed, a final answer
 _END_OF_THOUGHT = "\ue003"  # </think>
-_CURRENCY = "\u00a4"  # a dollar sign that is a price, not LaTeX
+_PRICE = "€"  # any currency sign does, for a dollar sign that is a price and not LaTeX
 
 _SINGLE = {
     **dict.fromkeys("−‐‑‒–﹣－⁻", "-"),
@@ -71,7 +71,6 @@ _SINGLE = {
     _LINK: "",
     _BOXED: "",
     _END_OF_THOUGHT: "",
-    _CURRENCY: " ",
 }
 
 # What is longer than one character. Group names say what a match becomes; every repetition is bounded or runs over
@@ -257,9 +256,6 @@ def _price_marked(text: str) -> str:
     return "".join(out)
 
 
-_PRICE = "€"  # any currency sign does: a number behind it is money
-
-
 def _number(digits: str) -> float:
     """A decimal number as float; digits beyond the 17th decimal cannot change it and are not converted."""
     whole, _, fraction = digits.partition(".")
@@ -368,6 +364,7 @@ _CUE = re.compile(
     r"\b(?:coord\w*|gps|lat\w*|lon\w*|lng|location|position|answer|guess|estimate\w*|prediction|point|geoloc\w*|geotag)\b",
     re.IGNORECASE,
 )
+_PLACE_NOUN = _words("city place location photo")
 _LABEL_SEPARATOR = _words(", / & and - | ; \" ' > < . + the")
 
 
@@ -533,8 +530,8 @@ class _Scanner:
                 if before.kind == _WORD and len(whole) <= 3 and not fraction and before.lower not in _HEMISPHERE:
                     value.bad = True  # "I-95"
         elif previous is not None and previous.text == "—" and self._glued(i):
-            before = self._at(left - 1)
-            if before is None or before.text in "([{,;:=":
+            opener = self._at(left - 1)
+            if opener is None or opener.text in "([{,;:=":
                 negative, value.signed, left = True, True, left - 1
         if self._lower(left) == "±":
             value.listed = True  # a tolerance belongs to the number before it
@@ -611,13 +608,11 @@ class _Scanner:
             return follower is not None and follower.spaced and i == first
         return False
 
-    def _read_prefix(self, value: _Value, i: int, left: int) -> tuple[str | None, int, bool]:
+    def _read_prefix(self, value: _Value, i: int, left: int) -> tuple[str | None, int, bool]:  # noqa: PLR0915
         """Walk back over fillers to a label, a combined label or a hemisphere; returns (axis, sign, firm)."""
         sign, firm, hemisphere_axis = 0, True, None
-        hemisphere_at = -1
-        names = 0
-        steps = 0
-        j = left
+        hemisphere_at, aside = -1, False
+        names, steps, j = 0, 0, left
         immediate = True  # no token between the hemisphere and the number
         order: str | None = None
         axis: str | None = None
@@ -653,52 +648,45 @@ class _Scanner:
                 break
             if token.lower in _HEMISPHERE_WORD and hemisphere_axis is None and names == 0:
                 hemisphere_axis, sign = _HEMISPHERE_WORD[token.lower]
-                if not immediate:
-                    # "in the south (48.85, 2.35)" is no hemisphere unless a label stands before it.
-                    hemisphere_at = -2 - j
-                    firm = False
-                else:
-                    firm, hemisphere_at = False, j
+                firm, hemisphere_at = False, j
+                # "in the south (48.85, 2.35)" is no hemisphere unless a label stands before it.
+                aside = not immediate
                 j -= 1
                 continue
             if first_word and (token.kind == _WORD or j == left) and self._is_count(token.lower, value):
                 value.bad = value.breaks = True
                 break
-            if token.text == "." and self._lower(j - 1) in _ABBREVIATED:
-                pass
-            elif token.lower in _FILLER or (
-                token.text == "-" and token.spaced and (not self._glued(j + 1) or self._lower(j + 1) == ">")
-            ):
+            if self._is_filler(j):
                 if token.text == "," and j < left and names:
                     break
                 if token.text == "," or token.line != self.tokens[i].line:
                     first_word = False  # "no, 48.85, 2.35": not a count of anything
-            elif token.kind == _WORD and token.text[0].isupper() and names < 3:
+            elif token.kind == _WORD and names < 3 and (token.text[0].isupper() or token.lower in _PLACE_NOUN):
                 names += 1
                 first_word = False
-            elif token.kind == _WORD and token.lower in ("score", "level", "city", "place", "location", "photo"):
-                names += 1
             else:
                 break
             immediate = False
             j -= 1
         value.order = order
-        if hemisphere_at < -1 and axis is None:
-            hemisphere_axis, sign, firm = None, 0, True
-        if axis is not None:
-            value.labelled = True
-            if hemisphere_axis is not None:
-                if hemisphere_axis != axis:
-                    value.invalid = True
-                if hemisphere_at >= 0:
-                    self.consumed.add(hemisphere_at)
-                return axis, sign, True
-            return axis, 0, True
-        if hemisphere_axis is not None:
-            if hemisphere_at >= 0:
-                self.consumed.add(hemisphere_at)
+        if axis is None and (hemisphere_axis is None or aside):
+            return None, 0, True
+        if hemisphere_axis is not None and not aside:
+            self.consumed.add(hemisphere_at)
+        if axis is None:
             return hemisphere_axis, sign, firm
-        return None, 0, True
+        value.labelled = True
+        value.invalid = hemisphere_axis not in (None, axis)
+        return axis, sign, True
+
+    def _is_filler(self, j: int) -> bool:
+        """Token ``j`` may stand between a label and its number: "latitude is approx. 48.85", "Latitude - 48.85"."""
+        token = self.tokens[j]
+        if token.text == ".":
+            return self._lower(j - 1) in _ABBREVIATED
+        if token.text == "-":
+            return token.spaced and (not self._glued(j + 1) or self._lower(j + 1) == ">")
+        return token.lower in _FILLER
 
     @staticmethod
     def _is_count(word: str, value: _Value) -> bool:
@@ -712,49 +700,16 @@ class _Scanner:
         """
         j = i + 1
         word = self._lower(j)
-        marked = (word in _DEGREE and self._same_line(i, j)) or (
-            word == "d" and self._glued(j) and self._next_is(j + 1, _NUMBER)
-        )
-        colon = word == ":" and self._glued(j) and self._next_is(j + 1, _NUMBER) and self._glued(j + 1)
         parts: list[_Token] = []
-        if marked:
+        if (word in _DEGREE and self._same_line(i, j)) or (
+            word == "d" and self._glued(j) and self._next_is(j + 1, _NUMBER)
+        ):
             value.marked = True
             j += 1
             if word in ("deg", "degs") and self._lower(j) == ".":
                 j += 1
-            k = j
-            if self._lower(k) in (",", "and") and self._next_is(k + 1, _NUMBER) and self._lower(k + 2) in _MINUTE:
-                k += 1  # "40 degrees, 42 minutes"
-            minutes = self._at(k)
-            if minutes is not None and minutes.kind == _NUMBER and self._same_line(i, k):
-                after = self._lower(k + 1)
-                if after in _MINUTE or (after == "m" and self._glued(k + 1)):
-                    parts.append(minutes)
-                    j = k + 2
-                    k = j
-                    if (
-                        self._lower(k) in (",", "and")
-                        and self._next_is(k + 1, _NUMBER)
-                        and self._lower(k + 2) in _SECOND
-                    ):
-                        k += 1
-                    seconds = self._at(k)
-                    if seconds is not None and seconds.kind == _NUMBER and self._same_line(i, k):
-                        after = self._lower(k + 1)
-                        if after in _SECOND or (after == "s" and self._glued(k + 1) and self.tokens[k + 1].text == "s"):
-                            parts.append(seconds)
-                            j = k + 2
-                        elif after == "'" and self._lower(k + 2) == "'":
-                            parts.append(seconds)
-                            j = k + 3
-                        elif k == j and self._hemisphere_letter(k + 1) is not None:
-                            parts.append(seconds)
-                            j = k + 1
-                elif k == j and (prefixed or self._hemisphere_letter(k + 1) is not None) and after not in _DEGREE:
-                    if not fraction:
-                        parts.append(minutes)
-                        j = k + 1
-        elif colon and not fraction:
+            parts, j = self._marked_minutes(i, j, whole_degrees=not fraction, prefixed=prefixed)
+        elif not fraction and word == ":" and self._glued(j) and self._glued(j + 1) and self._next_is(j + 1, _NUMBER):
             third = self._lower(j + 2) == ":" and self._glued(j + 2) and self._next_is(j + 3, _NUMBER)
             end = j + 4 if third else j + 2
             if prefixed or self._hemisphere_letter(end) is not None:
@@ -777,6 +732,32 @@ class _Scanner:
                 value.degrees += sum(size / 60 ** (power + 1) for power, size in enumerate(sizes))
             value.decimals = 6
         return j
+
+    def _marked_minutes(self, i: int, j: int, *, whole_degrees: bool, prefixed: bool) -> tuple[list[_Token], int]:
+        """Minutes and seconds from token ``j`` on, behind the degree mark of the number at ``i``."""
+        k = j
+        if self._lower(k) in (",", "and") and self._next_is(k + 1, _NUMBER) and self._lower(k + 2) in _MINUTE:
+            k += 1  # "40 degrees, 42 minutes"
+        if not self._next_is(k, _NUMBER) or not self._same_line(i, k):
+            return [], j
+        minutes, after = self.tokens[k], self._lower(k + 1)
+        if after not in _MINUTE and not (after == "m" and self._glued(k + 1)):
+            # "N 40° 42.767": the mark is left out, a hemisphere proves that these are minutes.
+            proved = prefixed or self._hemisphere_letter(k + 1) is not None
+            return ([minutes], k + 1) if k == j and proved and whole_degrees and after not in _DEGREE else ([], j)
+        j = k = k + 2
+        if self._lower(k) in (",", "and") and self._next_is(k + 1, _NUMBER) and self._lower(k + 2) in _SECOND:
+            k += 1
+        if not self._next_is(k, _NUMBER) or not self._same_line(i, k):
+            return [minutes], j
+        seconds, after = self.tokens[k], self._lower(k + 1)
+        if after in _SECOND or (after == "s" and self._glued(k + 1) and self.tokens[k + 1].text == "s"):
+            return [minutes, seconds], k + 2
+        if after == "'" and self._lower(k + 2) == "'":
+            return [minutes, seconds], k + 3
+        if k == j and self._hemisphere_letter(k + 1) is not None:
+            return [minutes, seconds], k + 1
+        return [minutes], j
 
     def _next_is(self, i: int, kind: str) -> bool:
         token = self._at(i)
@@ -813,74 +794,80 @@ class _Scanner:
 
     def _read_suffix(self, value: _Value, j: int, axis: str | None, sign: int, firm: bool) -> None:
         """Hemisphere and label behind a number; settles axis, sign and the value's last token."""
-        k = j
-        # A hemisphere, perhaps in brackets: "48.85° (N)".
+        found, at, k = self._suffix_hemisphere(value, j, axis, sign)
+        if found is not None and (sign == 0 or found[0] == axis):
+            self.consumed.add(at)
+            value.last = k - 1
+            if axis is None:
+                axis, sign, firm = found
+            elif axis != found[0] or sign not in (0, found[1]):
+                value.invalid = True
+            else:
+                sign, firm = found[1], True
+        else:
+            k = j
+        if not value.labelled:
+            axis, sign, firm = self._suffix_label(value, k, axis, sign, firm)
+        value.axis, value.firm, value.hemisphere = axis, firm, sign != 0
+        value.degrees = sign * value.degrees if sign else value.raw
+
+    def _suffix_hemisphere(
+        self, value: _Value, k: int, axis: str | None, sign: int
+    ) -> tuple[tuple[str, int, bool] | None, int, int]:
+        """A hemisphere from token ``k`` on, perhaps in brackets: (axis, sign, firm), its token, the token behind it."""
         bracket = self._lower(k) in ("(", "[") and self._lower(k + 2) in (")", "]")
         at = k + 1 if bracket else k
         if self._lower(at) in ("of", "in") and self._lower(at + 1) in _HEMISPHERE_WORD:
             at += 1  # "degrees of northern latitude"
-        found: tuple[str, int, bool] | None = None
-        if self._at(at) is not None and self._same_line(value.last, at):
-            letter = self._hemisphere_letter(at)
-            word = self.tokens[at].lower
-            follower = self._at(at + 1)
-            if letter is not None:
-                if not value.marked and value.decimals == 0 and not value.labelled and self._name_follows(at + 1):
-                    value.bad = True  # "123 N Main Street"
-                attached = self._glued(at) or value.marked or letter[2]
-                if attached and self._lower(at + 1) != "of" and (axis is None or letter[0] == axis or letter[2]):
-                    tentative = (not letter[2] and not value.marked) or self._name_follows(at + 1)
-                    if not (letter[2] and axis is not None and sign != 0 and letter[0] != axis):
-                        found = letter[0], letter[1], not tentative
-            elif word in _HEMISPHERE_WORD and self._lower(at + 1) not in ("of", "from", "side", "coast", "part"):
-                settled = value.marked or bracket or follower is None or follower.kind == _SIGN or follower.lower in (
-                    "and", "latitude", "longitude", "lat", "lon", "long", "by"
-                ) or not self._same_line(at, at + 1)  # fmt: skip
-                if word in ("este", "est", "sur", "sud", "ost", "nord") and not value.marked:
-                    settled = False
-                if not (axis is not None and sign != 0 and _HEMISPHERE_WORD[word][0] != axis):
-                    found = *_HEMISPHERE_WORD[word], settled
-            elif value.marked and word in ("o", "est", "в", "з"):
-                # "O" is east in German and west in Spanish and French; a guess would be an invention.
-                if word == "est":
-                    found = "lon", 1, True
-                else:
-                    value.invalid = True
-        if found is not None and not (sign != 0 and found[0] != axis):
-            self.consumed.add(at)
-            k = at + 2 if bracket else at + 1
-            value.last = k - 1
-            if axis is None:
-                axis, firm = found[0], found[2]
-                sign = found[1]
-            elif axis != found[0] or sign not in (0, found[1]):
-                value.invalid = True
-            else:
-                sign = found[1]
-                firm = True
-        # A label behind the number: "48.85 latitude", "2.35 (longitude)", "48.85° N lat."
-        if not value.labelled:
-            m = k + 1 if self._lower(k) in ("(", "[") else k
-            if self._lower(m) in ("°", "degrees", "of", "in", "north", "south", "east", "west"):
-                m += 1
-            label = self._label(m)
-            if label is not None and self._same_line(value.last, m) and not self._is_leading_label(m, label, m > k):
-                if axis is None:
-                    axis, firm, value.labelled = label, True, True
-                    self.consumed.add(m)
-                    value.last = max(value.last, m - 1 if m > k + 1 else k - 1)
-                elif label == axis:
-                    firm, value.labelled = True, True
-                    self.consumed.add(m)
-                else:
-                    value.invalid = True
-                # "48.85 latitude north"
-                word = self._lower(m + 1)
-                if sign == 0 and word in _HEMISPHERE_WORD and _HEMISPHERE_WORD[word][0] == axis:
-                    sign = _HEMISPHERE_WORD[word][1]
-                    self.consumed.add(m + 1)
-        value.axis, value.firm, value.hemisphere = axis, firm, sign != 0
-        value.degrees = sign * value.degrees if sign else value.raw
+        end = at + 2 if bracket else at + 1
+        if not self._same_line(value.last, at):
+            return None, at, end
+        letter, word, follower = self._hemisphere_letter(at), self._lower(at), self._at(at + 1)
+        if letter is not None:
+            if not value.marked and value.decimals == 0 and not value.labelled and self._name_follows(at + 1):
+                value.bad = True  # "123 N Main Street"
+            attached = self._glued(at) or value.marked or letter[2]
+            other = sign != 0 and letter[0] != axis  # "N 40.7 W 74.0": the letter belongs to the next number
+            if attached and not other and self._lower(at + 1) != "of" and (axis in (None, letter[0]) or letter[2]):
+                tentative = (not letter[2] and not value.marked) or self._name_follows(at + 1)
+                return (letter[0], letter[1], not tentative), at, end
+        elif word in _HEMISPHERE_WORD and self._lower(at + 1) not in ("of", "from", "side", "coast", "part"):
+            settled = value.marked or (
+                word not in ("este", "sur", "sud", "ost", "nord")
+                and (bracket or follower is None or follower.kind == _SIGN or not self._same_line(at, at + 1)
+                     or follower.lower in ("and", "latitude", "longitude", "lat", "lon", "long", "by"))
+            )  # fmt: skip
+            if sign == 0 or _HEMISPHERE_WORD[word][0] == axis:
+                return (*_HEMISPHERE_WORD[word], settled), at, end
+        elif value.marked and word == "est":
+            return ("lon", 1, True), at, end
+        elif value.marked and word in ("o", "в", "з"):
+            # "O" is east in German and west in Spanish and French; a guess would be an invention.
+            value.invalid = True
+        return None, at, end
+
+    def _suffix_label(
+        self, value: _Value, k: int, axis: str | None, sign: int, firm: bool
+    ) -> tuple[str | None, int, bool]:
+        """A label behind a number: "48.85 latitude", "2.35 (longitude)", "48.85° N lat.", "48.85 latitude north"."""
+        m = k + 1 if self._lower(k) in ("(", "[") else k
+        if self._lower(m) in ("°", "degrees", "of", "in", "north", "south", "east", "west"):
+            m += 1
+        label = self._label(m)
+        if label is None or not self._same_line(value.last, m) or self._is_leading_label(m, label, m > k):
+            return axis, sign, firm
+        if axis is not None and label != axis:
+            value.invalid = True
+            return axis, sign, firm
+        if axis is None:
+            value.last = max(value.last, m - 1 if m > k + 1 else k - 1)
+        value.labelled = True
+        self.consumed.add(m)
+        word = self._lower(m + 1)
+        if sign == 0 and word in _HEMISPHERE_WORD and _HEMISPHERE_WORD[word][0] == label:
+            sign = _HEMISPHERE_WORD[word][1]
+            self.consumed.add(m + 1)
+        return label, sign, True
 
     def _name_follows(self, i: int) -> bool:
         """A capitalised word that is neither label nor hemisphere: "5 W Main Street"."""
@@ -995,7 +982,8 @@ class _Scanner:
         k = 0
         while k + 1 < len(known):
             a, b = values[known[k]], values[known[k + 1]]
-            if a.axis != b.axis and not self._is_road(a, b) and self._close_enough(values, known[k], known[k + 1]):
+            complete = not self._is_road(a, b) and not self._cut_off(a, b, b.last + 1)
+            if a.axis != b.axis and complete and self._close_enough(values, known[k], known[k + 1]):
                 lat, lon = (a, b) if a.axis == "lat" else (b, a)
                 found.append(self._make(lat, lon, ordered=True, latitude=lat.degrees, longitude=lon.degrees))
                 used.update((known[k], known[k + 1]))
@@ -1035,9 +1023,7 @@ class _Scanner:
         if gap and gap[0] in _BRACKET_CLOSE and gap[-1] in _BRACKET_OPEN:
             # each number in its own bracket
             inner = [g for g in gap[1:-1] if g not in (_BOXED,)]
-            if self._lower(self._left_of(a)) in _BRACKET_OPEN and self._lower(b.last + 1) in _BRACKET_CLOSE and inner in (
-                [","], [";"], [], ["and"]
-            ):  # fmt: skip
+            if self._boxed_in(a, b) and inner in ([","], [";"], [], ["and"]):
                 return "comma"
             return None
         if not gap:
@@ -1085,7 +1071,8 @@ class _Scanner:
                     continue
             if chain:
                 flush()
-            alike = bool(n) and (values[n - 1].decimals > 0) == (value.decimals > 0)
+            # "EPSG:4326 48.86, 2.35": a space joins only numbers of the same make.
+            alike = n > 0 and (kind != "space" or (values[n - 1].decimals > 0) == (value.decimals > 0))
             inherit = alike and (tainted or values[n - 1].breaks)
             listed = kind in ("comma", "semi", "and", "space", "slash") or (
                 bool(n) and self._bracket_list(values[n - 1], value)
@@ -1102,6 +1089,8 @@ class _Scanner:
     ) -> None:
         if len(chain) < 2:
             return
+        if len(chain) > 3 and self._repeats(values, chain):
+            chain, kinds = chain[:2], kinds[:1]  # a model in a loop: "48.86, 2.35, 48.86, 2.35, 48.8"
         if len(chain) > 3 or (len(chain) == 3 and "semi" in kinds and "comma" in kinds):
             weak = self._weak_links(values, chain, kinds)
             if not weak:
@@ -1125,8 +1114,14 @@ class _Scanner:
         pair = self._make(a, b, ordered=order is not None, latitude=latitude, longitude=longitude)
         found.append(pair)
 
+    @staticmethod
+    def _repeats(values: list[_Value], chain: list[int]) -> bool:
+        numbers = [values[n].raw for n in chain]
+        # The last number of a longer list may be cut short.
+        return all(v == numbers[n % 2] for n, v in enumerate(numbers[:-1] if len(numbers) > 4 else numbers))
+
     def _weak_links(self, values: list[_Value], chain: list[int], kinds: list[str]) -> list[int]:
-        """Positions of the links at which a long list falls into pairs: line ends, semicolons, or commas among spaces."""
+        """Links at which a long list falls into pairs: line ends, semicolons, or commas among spaces."""
         lines = [
             n for n in range(len(kinds))
             if not self._same_line(values[chain[n]].last, values[chain[n + 1]].first)
@@ -1151,9 +1146,9 @@ class _Scanner:
                     return combined[0]
         for j in range(first.first - 1, max(-1, first.first - 40), -1):
             token = self.tokens[j]
-            if token.text in ".!?" and (j + 1 >= len(self.tokens) or self.tokens[j + 1].spaced):
-                if self._lower(j - 1) not in _ABBREVIATED:
-                    return None
+            ended = token.text in ".!?" and (j + 1 >= len(self.tokens) or self.tokens[j + 1].spaced)
+            if ended and self._lower(j - 1) not in _ABBREVIATED:
+                return None
             combined = self._combined(j)
             if combined is not None:
                 return combined[0]
@@ -1162,13 +1157,13 @@ class _Scanner:
         return None
 
     def _point_before(self, value: _Value) -> str | None:
-        """``wkt`` for POINT(, ``geojson`` for "coordinates" beside "type": "Point" and for KML's <Point>."""
+        """``wkt`` for POINT( and its like, ``geojson`` for "coordinates" beside "type": "Point" and in a <Point>."""
         left = self._left_of(value)
         if self._lower(left) == "(":
             j = left - 1
-            if self._lower(j) in ("z", "m", "zm"):
+            while j > left - 4 and self._lower(j) in ("(", "z", "m", "zm"):
                 j -= 1
-            if self._lower(j) == "point":
+            if self._lower(j) in ("point", "multipoint", "linestring", "polygon"):
                 return "wkt"
         j = left
         while j > left - 6 and self._lower(j) in ("[", ":", '"', "'", ">", "="):
@@ -1316,7 +1311,7 @@ class _Scanner:
                 break
 
     def _part_of_list(self, values: list[_Value], m: int, n: int) -> bool:
-        """The bare neighbour continues as a list, or the other axis is stated right after: a range such as [48.1, 48.9]."""
+        """The bare neighbour goes on as a list, or the other axis is stated right after it: a range, [48.1, 48.9]."""
         step = 1 if m > n else -1
         k = m + step
         if not 0 <= k < len(values):
@@ -1328,7 +1323,7 @@ class _Scanner:
         return self._link_kind(a, b) == "comma" and beyond.axis is None and not beyond.bad and step < 0
 
 
-def _merge_decimal_commas(tokens: list[_Token]) -> list[_Token]:
+def _merge_decimal_commas(tokens: list[_Token]) -> list[_Token]:  # noqa: PLR0915
     """Join "48,8566" where the comma can only be a decimal one.
 
     That is: before a degree mark or hemisphere, behind a single label or hemisphere letter, or twice in a row
@@ -1415,8 +1410,9 @@ def _merge_decimal_commas(tokens: list[_Token]) -> list[_Token]:
 # ---------------------------------------------------------------------------------------------------------------------
 # 4. choose
 
-_SENTENCE_END = re.compile(r"(?<!\bapprox)(?<!\be\.g)(?<!\bi\.e)(?<!\bca)(?<!\bvs)(?<!\bcf)(?<!\bSt)(?<!\blat)(?<!\blon)"
-                           r"[.!?](?=[ \n])|\n")  # fmt: skip
+_SENTENCE_END = re.compile(
+    r"(?<!\bapprox)(?<!\be\.g)(?<!\bi\.e)(?<!\bca)(?<!\bvs)(?<!\bcf)(?<!\bSt)(?<!\blat)(?<!\blon)[.!?](?=[ \n])|\n"
+)
 _TAG = re.compile(
     r"<\|? ?(?:final ?answer|final|answer|result|output|coordinates?|coords|location|gps) ?\|?>"
     r"|\[ ?(?:final )?answer ?\]|" + _BOXED,
@@ -1430,7 +1426,8 @@ _FINAL = re.compile(
     re.IGNORECASE,
 )
 _FORWARD = re.compile(
-    r"""[ "')>\]]{0,4}(?:\([^)\n]{0,40}\) ?)?(?:(?:[a-z']{1,14} ){0,6}(?:is|are|be|:)(?![a-z])|[:=\n\-—→]|[\d(\[{+]|\ue000)""",
+    r"""[ "')>\]]{0,4}(?:\([^)\n]{0,40}\) ?)?(?:(?:[a-z']{1,14} ){0,6}(?:is|are|be|:)(?![a-z])"""
+    r"""|[:=\n\-—→]|[\d(\[{+]|\ue000)""",
     re.IGNORECASE,
 )
 _BACKWARD = re.compile(r"\b(?:is|as|be|are) (?:my |the |our )?$", re.IGNORECASE)
@@ -1445,15 +1442,18 @@ _HARD_CUE = re.compile(
 _SOFT_CUE = re.compile(
     r"\b(?:compared (?:to|with)|comparable to|in comparison (?:to|with)|similar to|resembl(?:es|ing|e)|reminiscent of|"
     r"reminds (?:me )?of|in contrast (?:to|with)|contrary to|versus|vs|such as|different from|differs from|"
-    r"far from|away from|more like|than|compare|distance (?:to|from)|cf|looks? like|feels? like|analogous to|akin to|"
-    r"confused with|mistaken for|opposite of|antipode of|not far from|like those in|like in)\b[ .,:;(]{0,3}"
+    r"far from|away from|(?:km|kilomet(?:er|re)s|miles) (?:from|(?:north|south|east|west) of)|more like|"
+    r"than|compare|distance (?:to|from)|cf|looks? like|feels? like|analogous to|akin to|"
+    r"confused? (?:it )?with|mistaken for|opposite of|antipode of|not far from|like those in|like in)\b[ .,:;(]{0,3}"
     r"(?P<gap>[^.;:!?\n]{0,60}:? ?)$",
     re.IGNORECASE,
 )
 _SOFT_SENTENCE = re.compile(
     r"\b(?:alternative(?:ly)?|alternatives|could also|might also|may also|another (?:possib\w*|option|candidate|guess)|"
     r"other (?:possib\w*|candidates?|options?|guess\w*)|second (?:guess|choice|best)|runner-up|less likely|"
-    r"for (?:reference|comparison|context)|by comparison|in comparison|backup|fallback)\b",
+    r"for (?:reference|comparison|context)|by comparison|in comparison|(?:in|by) contrast|"
+    r"(?:as a )?reference point|backup|fallback|previously|initially|at first|first thought|originally|"
+    r"(?:earlier|first|initial|previous) (?:guess|thought|idea|answer|estimate))\b(?P<gap>.*)$",
     re.IGNORECASE,
 )
 _RELATION = re.compile(
@@ -1465,11 +1465,15 @@ _NOT = re.compile(
     r"\b(?:[Nn]ot|isn't|wasn't|[Nn]either|nor|[Nn]ever)(?: (?:in|at|near|from|around|the|to|located|actually))*"
     r"(?P<names>(?:,? [A-Z][\w'-]{0,30}| of| de| the){0,6})(?: at| is at)?[ ,:(\[]{0,3}$"
 )
+# Verdicts straight behind a pair. Behind "(?P<far>" the place is only less likely, or compared.
 _REJECTED = re.compile(
     r"""[ )\]"',]{0,4}(?:(?:is|was|are|were|has been|can be|could be|seems|looks|appears|which is|but that is)\ )"""
-    r"""(?:(?:thus|therefore|clearly|definitely|probably|also|very)\ )?"""
-    r"""(?:unlikely|less likely|ruled out|excluded|rejected|eliminated|too far|wrong|incorrect|not (?:a match|likely|correct|it|right))"""
-    r"""|[ )\]"',]{0,4}(?:does not|doesn't|do not|don't) (?:match|fit)""",
+    r"""(?:(?:thus|therefore|clearly|definitely|probably|also|very|quite|rather|much)\ )?"""
+    r"""(?:(?P<far>unlikely|less likely|not likely|too far|far|similar|comparable|different)"""
+    r"""|ruled out|excluded|rejected|eliminated|wrong|incorrect|not (?:a match|correct|it|right))"""
+    r"""|[ )\]"',]{0,4}(?:does not|doesn't|do not|don't) (?:match|fit)"""
+    r"""|[ )\]"',]{0,4}(?:has|have) (?:an? |the )?(?P<has>similar|comparable|different)"""
+    r"""|[ )\]"']{0,3}\? ?no\b""",
     re.IGNORECASE,
 )
 _CLAUSE_BREAK = re.compile(
@@ -1478,13 +1482,16 @@ _CLAUSE_BREAK = re.compile(
 )
 _REFUSAL = re.compile(
     r"\b(?:can ?not|can't|could not|couldn't|unable to|not able to|impossible to|not possible to|not feasible to|"
-    r"difficult to|hard to|won't|will not|do not|don't|not comfortable|decline to|refuse to|no way to)(?: \w{1,14}){0,3}? "
+    r"difficult to|hard to|won't|will not|do not|don't|not comfortable|decline to|refuse to|no way to)"
+    r"(?: \w{1,14}){0,3}? "
     r"(?:determine|identify|identifying|provide|tell|pinpoint|give|know|say|locate|guess|assist|help|recogni[sz]e|infer|"
     r"deduce|specify|confirm|offer|answer|establish|estimate|share|see|view|access|discern|ascertain|be determined|"
     r"determined|have enough|have access|have the ability|comply|fulfil|fulfill|process|analy[sz]e)\b"
-    r"|\b(?:i'm|i am|we are|we're) (?:very |so |really )?sorry\b|\bsorry,|\bno idea\b|\bnot enough (?:information|detail|context|data|evidence)"
+    r"|\b(?:i'm|i am|we are|we're) (?:very |so |really )?sorry\b|\bsorry,|\bno idea\b"
+    r"|\bnot enough (?:information|detail|context|data|evidence)"
     r"|\binsufficient (?:information|detail|context|data|evidence)|\bas an ai\b|\bunknown\b|\bn/a\b|\bnot available\b"
-    r"|\bun(?:determined|identifiable|determinable|recogni[sz]able)\b|\bnot determinable\b|\bcannot\b(?= be )|\bi apologi[sz]e\b"
+    r"|\bun(?:determined|identifiable|determinable|recogni[sz]able)\b|\bnot determinable\b|\bcannot\b(?= be )"
+    r"|\bi apologi[sz]e\b"
     r"|\bnot (?:sure|certain)\b|\bno (?:\w{1,14} ){0,2}(?:coordinates|location|landmarks?|clues|identifying)\b"
     r"|^\W{0,9}(?:none|null)\W{0,9}$|无法|抱歉|不知道|\bno puedo\b|\bje ne peux pas\b|\bkann (?:ich )?nicht\b",
     re.IGNORECASE,
@@ -1501,12 +1508,14 @@ _ASSERTED = re.compile(
 _CHOICE = re.compile(
     r"\b(?:i(?:'d|'ll| would| will)? (?:choose|pick|select|go with|settle on|opt for|conclude)|"
     r"final answer|(?:my|the) (?:answer|choice|pick|guess) is|(?:best|better|closest) (?:match|fit|candidate) is|"
-    r"most likely (?:location|place|city|option|candidate) is|it (?:is|must be) (?:most likely|probably|likely|definitely))\b",
+    r"most likely (?:location|place|city|option|candidate) is|"
+    r"it (?:is|must be) (?:most likely|probably|likely|definitely))\b",
     re.IGNORECASE,
 )
 _NAME = re.compile(r"\b[A-ZÀ-Þ][\w'-]{2,30}")
 _NAME_STOP = _words(
-    "The This That These Final Answer Coordinates Latitude Longitude North South East West City Country Region Based My "
+    "The This That These Final Answer Coordinates Latitude Longitude North South East West City Country Region Based "
+    "My "
     "Its And But However Lat Lon Step Therefore Thus For"
 )
 
@@ -1543,8 +1552,9 @@ class _Judge:
         lead = re.sub(r"[-+~(\[{\"']{0,4}$", "", sentence)
         same_sentence = previous is not None and len(sentence) == len(window) and pair.start - floor <= 140
         after = self.text[pair.end : pair.end + 60]
-        if _REJECTED.match(after):
-            return 2 if "likely" not in after[:40] and "far" not in after[:40] else 1
+        rejected = _REJECTED.match(after)
+        if rejected:
+            return 1 if rejected.group("far") or rejected.group("has") else 2
         hard = _HARD_CUE.search(lead)
         if hard and not _CLAUSE_BREAK.search(hard.group("gap")) and hard.group("gap").count(" ") <= 9:
             return 2
@@ -1557,7 +1567,8 @@ class _Judge:
             return 2
         if _FORMAT_CUE.search(sentence) and _is_echo(pair.latitude, pair.longitude, self.example):
             return 1  # "the example was …"
-        if _SOFT_SENTENCE.search(sentence):
+        aside = _SOFT_SENTENCE.search(sentence)
+        if aside and not _CLAUSE_BREAK.search(aside.group("gap")):
             return 1
         if same_sentence:
             relation = _RELATION.search(lead)

@@ -41,7 +41,7 @@ THRESHOLDS_KM = (1, 25, 100, 200, 500, 750, 1000, 2500)
 """A hit is ``distance <= threshold``: 25, 100, 500 and 1000 km as in the study; 1, 25, 200, 750 and 2500 km (street,
 city, region, country, continent) as in the literature since Im2GPS (Hays and Efros, 2008)."""
 
-# GeoGuessr's scoring, as Haas, Skreta, Alberti and Finn (PIGEON, CVPR 2024) fitted it to the world map.
+# GeoScore after GeoGuessr's world map, as given by Haas, Skreta, Alberti and Finn (PIGEON, CVPR 2024).
 GEOSCORE_POINTS = 5000.0
 GEOSCORE_SCALE_KM = 1492.7
 
@@ -194,7 +194,7 @@ def _places(points: Sequence[tuple[float, float]]) -> list[tuple[str, str]]:
     search is on a flat map of degrees, so that a perfect answer near the date line could land in another country than
     its truth. Loaded on first use, about a second.
     """
-    from paceline.tasks.geolocation import nearest_places
+    from paceline.gazetteer import nearest_places
 
     return [(place.country, place.region) for place in nearest_places(points)]
 

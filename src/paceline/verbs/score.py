@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,7 +16,6 @@ from paceline.arguments import find_sweep, name_argument
 def command(words: Sequence[str], conf: str | None) -> None:
     """Score the kept predictions of a sweep again, with the scorer as it is now. Generates nothing."""
     from paceline import scoring
-    from paceline.store import read_json
     from paceline.sweep import recorded
 
     folder, store, _ = find_sweep(words, conf)
@@ -22,7 +23,17 @@ def command(words: Sequence[str], conf: str | None) -> None:
     changed = 0
     for planned in cells:
         own = store.cell(planned.id)
-        before = read_json(own.metrics) if own.metrics.exists() else None
-        after = scoring.score_cell(own, store.root)
-        changed += before is None or before["metrics"] != after["metrics"]
+        before = metrics_of(own.metrics)
+        changed += before != scoring.score_cell(own, store.root)["metrics"]
     click.echo(f"{folder.name}: scored {len(cells)} cells again, {changed} with other metrics")
+
+
+def metrics_of(path: Path) -> Any:
+    """The metrics that a file holds; None where it is missing or damaged, which scoring mends."""
+    from paceline.errors import UserError
+    from paceline.store import read_json
+
+    try:
+        return read_json(path).get("metrics")
+    except UserError:
+        return None

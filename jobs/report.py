@@ -1,0 +1,44 @@
+"""Report on a sweep from its files: the tables here, the page beside the sweep. Needs no GPU and no network.
+
+python jobs/report.py ROOT SWEEP [--csv FILE] [--markdown FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from paceline import report
+from paceline.errors import PacelineError
+from paceline.report import page, table, terminal
+from paceline.store import Store
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Report on a sweep from its files.")
+    parser.add_argument("root", type=Path, help="storage root")
+    parser.add_argument("sweep", nargs="?", help="name of the sweep; the latest where none is given")
+    parser.add_argument("--csv", type=Path, help="also write every metric in long form")
+    parser.add_argument("--markdown", type=Path, help="also write the headline tables as Markdown")
+    arguments = parser.parse_args()
+    console = Console()
+    try:
+        store = Store(arguments.root.absolute())
+        found = report.collect(store, store.find_sweep(arguments.sweep))
+        terminal.show(found, console)
+        if arguments.csv:
+            table.write_csv(found, arguments.csv)
+        if arguments.markdown:
+            table.write_markdown(found, arguments.markdown)
+        console.print(f"\nPage: {page.write(found)}", soft_wrap=True, highlight=False)
+    except PacelineError as error:
+        Console(stderr=True).print(str(error), style="red", markup=False)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""A kill at any moment loses nothing: after a resume the numbers are byte for byte those of an undisturbed run.
+
+``PACELINE_KILLS=20`` runs twenty random moments instead of three.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+KILLS = int(os.environ.get("PACELINE_KILLS", "3"))
+SWEEP = [
+    "model=tiny_qwen2_vl",
+    "task=geolocation_earth",
+    "task.options={train: 64, validation: 8, test_near: 24, test_far: 24, spacing: 2.0}",
+    "prompt=geo_bare",
+    "method=full",
+    "train=quick",
+    "train.max_steps=24",
+    "generation.batch=8",
+    "generation.new_tokens=24",
+    "placement.checkpoint_steps=4",
+    "tracking=disabled",
+    "name=killed",
+]
+
+
+def paceline(root: Path, *words: str) -> list[str]:
+    return [sys.executable, "-m", "paceline", *words, f"root={root}"]
+
+
+def run(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(paceline(root, *words), capture_output=True, text=True, timeout=600)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    done = run(root, "prepare", *(w for w in SWEEP if w.startswith("task")))
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+def fresh(data: Path, root: Path) -> Path:
+    """A root that holds the prepared data and nothing else."""
+    shutil.copytree(data / "data", root / "data")
+    return root
+
+
+def results(root: Path) -> dict[str, bytes]:
+    """Everything of the cells that must not depend on what happened on the way."""
+    names = ("cell.json", "predictions.jsonl", "scores.jsonl", "metrics.json", "weights/model.safetensors")
+    found = {}
+    for folder in sorted((root / "cells").iterdir()):
+        assert (folder / "DONE.json").exists(), folder.name
+        found |= {f"{folder.name}/{n}": (folder / n).read_bytes() for n in names if (folder / n).exists()}
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], float]:
+    root = fresh(data, tmp_path_factory.mktemp("undisturbed"))
+    began = time.monotonic()
+    done = run(root, "submit", *SWEEP, "cluster=debug")
+    assert done.returncode == 0, done.stderr
+    return results(root), time.monotonic() - began
+
+
+def test_scoring_again_generates_nothing_and_gives_the_same_bytes(data: Path, tmp_path: Path) -> None:
+    root = fresh(data, tmp_path)
+    words = [w for w in SWEEP if not w.startswith(("method", "train"))] + ["limit=8", "cluster=debug"]
+    assert run(root, "submit", *words).returncode == 0
+    before = results(root)
+    stamps = {p: p.stat().st_mtime_ns for p in root.rglob("predictions.jsonl")}
+    (metrics,) = (root / "cells").glob("*/metrics.json")
+    metrics.write_text("{}")
+    done = run(root, "score", "killed")
+    assert "scored 1 cells again, 1 with other metrics" in done.stdout, done.stderr
+    assert results(root) == before
+    assert {p: p.stat().st_mtime_ns for p in root.rglob("predictions.jsonl")} == stamps
+    assert len(list((root / "cells").glob("*/attempts/*"))) == 1
+    again = run(root, "submit", *words)
+    assert again.returncode == 0
+    assert "nothing to start" in again.stderr
+
+
+@pytest.mark.parametrize("moment", range(KILLS))
+def test_a_kill_at_a_random_moment_changes_no_number(
+    moment: int, data: Path, tmp_path: Path, undisturbed: tuple[dict[str, bytes], float]
+) -> None:
+    wanted, seconds = undisturbed
+    chance = random.Random(f"kill {moment} {os.environ.get('PACELINE_KILL_SEED', '')}")
+    root = fresh(data, tmp_path)
+    # Debug: launcher and worker are one process. Local: the worker dies and its launcher lives on.
+    cluster = "debug" if moment % 2 == 0 else "local"
+    child = subprocess.Popen(
+        paceline(root, "submit", *SWEEP, f"cluster={cluster}"),
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    kills = chance.randint(1, 2)
+    for _ in range(kills):
+        wait_for_an_attempt(root, child)
+        # Begun attempts live for the share of the run that is not start-up.
+        time.sleep(chance.uniform(0, seconds * 0.6))
+        kill_workers(root, child, launcher_too=cluster == "debug")
+        if cluster == "debug":
+            break
+    child.wait(timeout=600)
+    for _ in range(3):
+        done = run(root, "resume", "killed") if (root / "sweeps").exists() else run(root, "submit", *SWEEP)
+        if done.returncode == 0:
+            break
+    assert done.returncode == 0, done.stderr
+    found = results(root)
+    changed = {n: differing(wanted.get(n, b""), found.get(n, b"")) for n in wanted | found if wanted.get(n) != found.get(n)}
+    assert not changed, changed
+    for predictions in (root / "cells").glob("*/predictions.jsonl"):
+        samples = [json.loads(line)["sample"] for line in predictions.read_text().splitlines()]
+        assert len(samples) == len(set(samples)) == 48
+
+
+def differing(wanted: bytes, found: bytes) -> list[bytes]:
+    """The first lines in which two files differ."""
+    pairs = zip(wanted.splitlines(), found.splitlines(), strict=False)
+    return [line for pair in pairs if pair[0] != pair[1] for line in pair][:6]
+
+
+def wait_for_an_attempt(root: Path, child: subprocess.Popen[bytes]) -> None:
+    while child.poll() is None and not list(root.glob("cells/*/attempts/*/start.json")):
+        time.sleep(0.05)
+
+
+def kill_workers(root: Path, child: subprocess.Popen[bytes], launcher_too: bool) -> None:
+    if launcher_too:
+        child.kill()
+        return
+    for start in root.glob("cells/*/attempts/*/start.json"):
+        if not (start.parent / "end.json").exists():
+            try:
+                os.kill(json.loads(start.read_text())["pid"], signal.SIGKILL)
+            except (ProcessLookupError, ValueError):
+                pass

@@ -17,17 +17,20 @@ from paceline.arguments import find_sweep, json_option, name_argument, say_json,
 @click.option("--no-page", is_flag=True, help="only the table")
 def command(words: Sequence[str], conf: str | None, as_json: bool, csv: str | None, no_page: bool) -> None:
     """Compare the results of a sweep (the latest, where none is named): a table here, and a page to look at."""
+    from rich.console import Console
+
     from paceline import report
+    from paceline.report import page, table, terminal
 
     folder, store, _ = find_sweep(words, conf)
     collected = report.collect(store, folder)
     if csv:
-        report.write_csv(collected, Path(csv))
+        table.write_csv(collected, Path(csv))
     if as_json:
         say_json(collected.as_json())
         return
-    report.show(collected)
+    terminal.show(collected, Console(highlight=False))
     if csv:
         click.echo(f"table: {csv}")
     if not no_page:
-        click.echo(f"page:  {short(report.write_page(collected))}")
+        click.echo(f"page:  {short(page.write(collected))}")

@@ -13,7 +13,21 @@ from paceline.errors import PacelineError, nearest
 
 VERBS = Path(__file__).parent / "verbs"
 # In the order in which a sweep is lived through.
-ORDER = "prepare plan submit status logs resume cancel score report show run clean doctor".split()
+ORDER = [
+    "prepare",
+    "plan",
+    "submit",
+    "status",
+    "logs",
+    "resume",
+    "cancel",
+    "score",
+    "report",
+    "show",
+    "run",
+    "clean",
+    "doctor",
+]
 
 
 class Verbs(click.Group):

@@ -76,7 +76,7 @@ def set_up(
 
 def tear_down() -> None:
     """Leave the ranks of a cell. Safe to call twice, and after a failure."""
-    global _agreement  # noqa: PLW0603
+    global _agreement  # noqa: PLW0603 - a process is one rank of one cell at a time
     _agreement = None
     if dist.is_available() and dist.is_initialized():
         with contextlib.suppress(RuntimeError):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
+from paceline.attempts import Run
 from paceline.conversations import question
 from paceline.errors import Interrupted
 from paceline.generate import generate
@@ -13,20 +14,6 @@ from paceline.models.base import Family
 from paceline.store import SCHEMA, CellFolder, append_jsonl, read_jsonl
 
 Record = dict[str, Any]
-
-
-class Run(Protocol):
-    """What answering needs to know of an attempt."""
-
-    @property
-    def config(self) -> Any: ...  # noqa: D102
-    @property
-    def folder(self) -> CellFolder: ...  # noqa: D102
-    @property
-    def attempt(self) -> Any: ...  # noqa: D102
-    def stop(self) -> str | None: ...  # noqa: D102
-    def progress(self, done: int, total: int, unit: str, note: str = "") -> None: ...  # noqa: D102
-    def note(self, text: str) -> None: ...  # noqa: D102
 
 
 def batches(samples: Sequence[Record], size: int) -> list[Sequence[Record]]:

@@ -29,10 +29,11 @@ import numpy as np
 import torch
 
 from paceline import checkpoints, distributed
+from paceline.attempts import Run
 from paceline.errors import DataError, Interrupted, NonFiniteLoss, UserError, nearest
 from paceline.models.base import IGNORED, Conversation, Family
 from paceline.spec import Config, LoraSpec, MethodSpec
-from paceline.store import CAUSES, SCHEMA, Attempt, Cell, CellFolder, append_jsonl, read_jsonl
+from paceline.store import CAUSES, SCHEMA, CellFolder, append_jsonl, read_jsonl
 
 # isort: split
 # After the families, which define the operators that these imports may want.
@@ -47,30 +48,6 @@ LOG_SECONDS = 15.0
 # can have a share as small, but all of its names are met.
 LEAST_ADAPTED = 0.1
 _WEIGHTS = "trained.safetensors"
-
-
-class Run(Protocol):
-    """What tuning needs to know of an attempt; :class:`paceline.worker.Run` is one."""
-
-    @property
-    def cell(self) -> Cell: ...
-    @property
-    def config(self) -> Config: ...
-    @property
-    def folder(self) -> CellFolder: ...
-    @property
-    def attempt(self) -> Attempt: ...
-    @property
-    def rank(self) -> int: ...
-    @property
-    def local_rank(self) -> int: ...
-    @property
-    def world(self) -> int: ...
-    @property
-    def peaks(self) -> dict[str, float]: ...
-    def stop(self) -> str | None: ...
-    def progress(self, done: int, total: int, unit: str, note: str = "") -> None: ...
-    def note(self, text: str) -> None: ...
 
 
 class Curve(Protocol):

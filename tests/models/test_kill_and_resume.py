@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -123,7 +124,9 @@ def test_a_kill_at_a_random_moment_changes_no_number(
             break
     assert done.returncode == 0, done.stderr
     found = results(root)
-    changed = {n: differing(wanted.get(n, b""), found.get(n, b"")) for n in wanted | found if wanted.get(n) != found.get(n)}
+    changed = {
+        n: differing(wanted.get(n, b""), found.get(n, b"")) for n in wanted | found if wanted.get(n) != found.get(n)
+    }
     assert not changed, changed
     for predictions in (root / "cells").glob("*/predictions.jsonl"):
         samples = [json.loads(line)["sample"] for line in predictions.read_text().splitlines()]
@@ -147,7 +150,5 @@ def kill_workers(root: Path, child: subprocess.Popen[bytes], launcher_too: bool)
         return
     for start in root.glob("cells/*/attempts/*/start.json"):
         if not (start.parent / "end.json").exists():
-            try:
+            with contextlib.suppress(ProcessLookupError, ValueError):
                 os.kill(json.loads(start.read_text())["pid"], signal.SIGKILL)
-            except (ProcessLookupError, ValueError):
-                pass

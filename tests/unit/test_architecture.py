@@ -18,10 +18,11 @@ LAYERS: list[set[str]] = [
     {"spec"},
     {"store"},
     # shared: torch-free, no torch, no Hydra
-    {"snapshot", "stats", "gazetteer"},
+    {"snapshot", "stats", "gazetteer", "process"},
     {"prompts", "tasks", "readers", "scorers"},
     {"prepared"},
     {"scoring"},
+    {"attempts"},
     # compute side: what runs beside a cell file
     {"models", "checkpoints", "distributed"},
     {"generate", "conversations", "tracking"},

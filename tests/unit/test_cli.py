@@ -63,7 +63,21 @@ def fake_launch(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_help_lists_every_verb_with_its_line(paceline: Paceline) -> None:
     code, out, _ = paceline("--help")
     assert code == 0
-    for verb in "prepare plan submit status logs resume cancel score report show run clean doctor".split():
+    for verb in [
+        "prepare",
+        "plan",
+        "submit",
+        "status",
+        "logs",
+        "resume",
+        "cancel",
+        "score",
+        "report",
+        "show",
+        "run",
+        "clean",
+        "doctor",
+    ]:
         assert f"\n  {verb} " in out
 
 

@@ -143,7 +143,7 @@ def test_a_choice_can_inherit_from_another_of_its_group(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_word_gets_its_right_one_back(words: list[str], said: str) -> None:
-    with pytest.raises(UserError, match=".*") as caught:
+    with pytest.raises(UserError) as caught:
         list(composed(*BASE, *words).points())
     assert said in str(caught.value)
 

@@ -1,7 +1,6 @@
 """Reading coordinates: a table of realistic answers by rule, and properties that hold for any text."""
 
 # ruff: noqa: E501 (answers stand on one line, as models write them)
-
 from __future__ import annotations
 
 import json

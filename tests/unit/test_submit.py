@@ -14,6 +14,7 @@ from paceline import status, store
 from paceline.compose import compose, conf_folders
 from paceline.errors import UserError
 from paceline.launch import elements, submit
+from paceline.process import this_process
 from paceline.store import Store
 from paceline.sweep import PlannedCell, Sweep, expand, recorded
 
@@ -138,7 +139,7 @@ def test_an_attempt_without_an_end_runs_while_its_process_or_its_pulse_lives(tmp
     planned = asked.cells[0]
     root.cell(planned.id).freeze(planned.cell)
     attempt = root.cell(planned.id).new_attempt()
-    start = {"schema": 1, "sweep": "s", "submission": "", **status.owner()}
+    start = {"schema": 1, "sweep": "s", "submission": "", **this_process()}
     store.write_json(attempt.start_json, start)
     assert states(root, asked)[planned.id] == "running"
     store.write_json(attempt.start_json, {**start, "pid_started": "0"})  # the number went to another process

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from paceline import snapshot, status, sweep
 from paceline.launch.elements import Element, group
+from paceline.process import this_process
 from paceline.spec import ClusterSpec
 from paceline.status import CellState
 from paceline.store import SCHEMA, Store, write_json
@@ -90,7 +91,7 @@ def decide(
             "time": time.time(),
             "name": f"paceline-{folder.name}-{secrets.token_hex(4)}",
             "code": content["code"],
-            **status.owner(),
+            **this_process(),
         }
         write_json(path / "intent.json", intent)
         write_json(path / "elements.json", {"schema": SCHEMA, "elements": [e.as_json() for e in elements]})

@@ -608,7 +608,7 @@ class _Scanner:
             return follower is not None and follower.spaced and i == first
         return False
 
-    def _read_prefix(self, value: _Value, i: int, left: int) -> tuple[str | None, int, bool]:  # noqa: PLR0915
+    def _read_prefix(self, value: _Value, i: int, left: int) -> tuple[str | None, int, bool]:
         """Walk back over fillers to a label, a combined label or a hemisphere; returns (axis, sign, firm)."""
         sign, firm, hemisphere_axis = 0, True, None
         hemisphere_at, aside = -1, False
@@ -1323,7 +1323,7 @@ class _Scanner:
         return self._link_kind(a, b) == "comma" and beyond.axis is None and not beyond.bad and step < 0
 
 
-def _merge_decimal_commas(tokens: list[_Token]) -> list[_Token]:  # noqa: PLR0915
+def _merge_decimal_commas(tokens: list[_Token]) -> list[_Token]:
     """Join "48,8566" where the comma can only be a decimal one.
 
     That is: before a degree mark or hemisphere, behind a single label or hemisphere letter, or twice in a row

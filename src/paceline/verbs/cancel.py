@@ -17,7 +17,7 @@ from paceline.arguments import find_sweep, name_argument
 @click.option("-y", "--yes", is_flag=True, help="do not ask")
 def command(words: Sequence[str], conf: str | None, yes: bool) -> None:
     """Ask a sweep's running cells to save and stop, and what it has queued not to start. Touches no other sweep."""
-    from paceline import status
+    from paceline import process, status
     from paceline.store import read_json
     from paceline.sweep import recorded
 
@@ -27,7 +27,7 @@ def command(words: Sequence[str], conf: str | None, yes: bool) -> None:
     for path in folder.submissions():
         if (path / "intent.json").exists() and not (path / "closed.json").exists():
             owner = read_json(path / "intent.json")
-            if status.alive(owner, None):
+            if process.alive(owner, None):
                 launchers.append(owner)
     running = []
     for planned in sweep.cells:

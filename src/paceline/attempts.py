@@ -1,0 +1,323 @@
+"""An attempt while it runs: claimed by one process, told from all others, kept alive, ended with a cause."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import platform
+import resource
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from paceline.errors import DataError, Interrupted, NonFiniteLoss, UserError
+from paceline.process import HEARTBEAT_SECONDS, this_process
+from paceline.snapshot import STAMP, code_state, source_tree
+from paceline.spec import Config, with_placement
+from paceline.store import SCHEMA, Attempt, Cell, CellFolder, read_json, write_json
+
+RENDEZVOUS_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How a cell is run: its placement, the sweep and submission it belongs to, and this process among its ranks."""
+
+    placement: dict[str, Any]
+    sweep: str = ""
+    submission: str = ""
+    element: int = 0
+    job: str = ""
+    rank: int = 0
+    local_rank: int = 0
+    world: int = 1
+
+    def config(self, cell: Cell) -> Config:
+        """The cell's config with this launch's placement groups."""
+        return with_placement(cell.config, self.placement)
+
+
+@dataclass
+class Run:
+    """One rank's view of an attempt, handed to the jobs."""
+
+    folder: CellFolder
+    attempt: Attempt
+    cell: Cell
+    config: Config
+    launch: Launch
+    address: str
+    port: int
+    peaks: dict[str, float] = field(default_factory=dict)
+    on_progress: Callable[[Mapping[str, Any]], None] | None = None
+    _beat: dict[str, Any] = field(default_factory=dict)
+    _written: float = 0.0
+
+    @property
+    def rank(self) -> int:
+        """Index of this process among all of the cell's."""
+        return self.launch.rank
+
+    @property
+    def local_rank(self) -> int:
+        """Index of this process on its node."""
+        return self.launch.local_rank
+
+    @property
+    def world(self) -> int:
+        """Number of processes of the cell."""
+        return self.launch.world
+
+    @property
+    def sweep(self) -> str:
+        """Name of the sweep that launched the cell."""
+        return self.launch.sweep
+
+    @property
+    def root(self) -> Path:
+        """The storage root."""
+        return self.folder.path.parents[1]
+
+    def stop(self) -> str | None:
+        """The cause for which a signal asked this rank to stop, or None."""
+        return STOP.cause
+
+    def note(self, text: str) -> None:
+        """One line in the attempt's log."""
+        sys.stderr.write(f"[{time.strftime('%H:%M:%S')}] {text}\n")
+        sys.stderr.flush()
+
+    def progress(self, done: int, total: int, unit: str, note: str = "") -> None:
+        """Tell how far the attempt is. Cheap: the file is renewed every few seconds."""
+        self._beat = {"done": done, "total": total, "unit": unit, "note": note}
+        if self.on_progress is not None and self.rank == 0:
+            self.on_progress(self._beat)
+
+    def beat(self) -> None:
+        """Renew the heartbeat file. Not fsynced: it only tells that the attempt lives."""
+        if self.rank != 0:
+            return
+        content = json.dumps({"schema": SCHEMA, "time": time.time(), **self._beat})
+        temporary = self.attempt.path / ".heartbeat.tmp"
+        with contextlib.suppress(OSError):
+            temporary.write_text(content)
+            temporary.replace(self.attempt.heartbeat)
+
+
+class StopFlag:
+    """What signals ask for. A flag, because saving in a handler would save in the middle of a step."""
+
+    # SLURM and people send TERM to end a job, USR2 when its time is up; INT is a person at the keyboard.
+    CAUSES = {signal.SIGUSR2: "timeout", signal.SIGTERM: "cancelled", signal.SIGINT: "cancelled"}
+
+    def __init__(self) -> None:
+        self.cause: str | None = None
+
+    def _set(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT and self.cause is not None:
+            raise KeyboardInterrupt
+        self.cause = self.cause or self.CAUSES[signal.Signals(number)]
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[StopFlag]:
+        """Take over the signals while cells run."""
+        self.cause = None
+        before = {number: signal.getsignal(number) for number in self.CAUSES}
+        for number, handler in before.items():
+            if not (number == signal.SIGINT and handler == signal.SIG_IGN):
+                signal.signal(number, self._set)
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+STOP = StopFlag()
+
+
+@contextlib.contextmanager
+def attempt(
+    folder: CellFolder, launch: Launch, on_progress: Callable[[Mapping[str, Any]], None] | None = None
+) -> Iterator[Run]:
+    """An attempt of a cell: claimed, told from others, kept alive, and ended with a cause whatever happens.
+
+    Errors of the cell end here: they are written to ``end.json`` and the log, so that the element's next cell still
+    runs. Only an interruption goes on to the caller, because the next cell would be interrupted too.
+
+    Yields:
+        The run. Rank 0 claimed the attempt; the other ranks joined it.
+    """
+    cell = folder.read()
+    config = launch.config(cell)
+    if launch.rank == 0:
+        mine = folder.new_attempt()
+        address, port = _free_address()
+        start = {
+            "schema": SCHEMA,
+            "time": time.time(),
+            "cell": cell.id,
+            "sweep": launch.sweep,
+            "submission": launch.submission,
+            "element": launch.element,
+            "job": launch.job,
+            "world": launch.world,
+            "placement": launch.placement,
+            **this_process(),
+            "provenance": provenance(),
+        }
+        write_json(mine.start_json, start)
+        _announce(launch, cell, {"attempt": str(mine.path), "address": address, "port": port})
+    else:
+        word = _await(launch, cell)
+        mine, address, port = Attempt(Path(word["attempt"])), word["address"], word["port"]
+    run = Run(folder, mine, cell, config, launch, address, port, on_progress=on_progress)
+    began = time.monotonic()
+    with _log_to(mine, launch.rank), _pulse(run):
+        try:
+            yield run
+            cause, message = "done", ""
+        except BaseException as error:
+            cause, message = classify(error), f"{type(error).__name__}: {error}"
+            if not isinstance(error, Interrupted):
+                traceback.print_exc()
+            _end(run, cause, message, began)
+            if isinstance(error, Interrupted | KeyboardInterrupt) or launch.world > 1:
+                raise
+        else:
+            _end(run, cause, message, began)
+
+
+def _free_address() -> tuple[str, int]:
+    """This host's name and a free port, for the ranks to meet. Another process may take the port in between, which
+    ends the attempt as a node failure would, and the next one takes another."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port = probe.getsockname()[1]
+    nodes = os.environ.get("SLURM_JOB_NUM_NODES", "1")
+    return ("127.0.0.1" if nodes == "1" else socket.gethostname()), port
+
+
+def _rendezvous(launch: Launch, cell: Cell) -> Path:
+    return Path(launch.submission) / "rendezvous" / f"{launch.element}-{launch.job}-{cell.id}.json"
+
+
+def _announce(launch: Launch, cell: Cell, word: dict[str, Any]) -> None:
+    if launch.world > 1:
+        write_json(_rendezvous(launch, cell), word)
+
+
+def _await(launch: Launch, cell: Cell) -> dict[str, Any]:
+    path = _rendezvous(launch, cell)
+    deadline = time.monotonic() + RENDEZVOUS_SECONDS
+    while not path.exists():
+        if time.monotonic() > deadline:
+            raise UserError(f"rank 0 did not begin {cell.id} within {RENDEZVOUS_SECONDS:.0f} s; see its log")
+        if STOP.cause:
+            raise Interrupted(STOP.cause)
+        time.sleep(0.1)
+    return dict(read_json(path))
+
+
+def classify(error: BaseException) -> str:
+    """The cause, of :data:`paceline.store.CAUSES`, that an exception stands for."""
+    chain: BaseException | None = error
+    while chain is not None:
+        if isinstance(chain, Interrupted):
+            return chain.cause
+        if isinstance(chain, KeyboardInterrupt):
+            return "cancelled"
+        if isinstance(chain, NonFiniteLoss):
+            return "NaN loss"
+        if type(chain).__name__ == "OutOfMemoryError":  # torch's; named, so that torch need not be imported
+            return "CUDA out of memory"
+        if isinstance(chain, MemoryError) or "can't allocate memory" in str(chain):
+            return "out of host memory"
+        if isinstance(chain, OSError) and chain.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            return "disk full"
+        if isinstance(chain, DataError | UserError):
+            return "bad data"
+        chain = chain.__cause__
+    return "code bug"
+
+
+def _end(run: Run, cause: str, message: str, began: float) -> None:
+    seconds = time.monotonic() - began
+    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    gpus = torch.cuda.device_count() if (torch := sys.modules.get("torch")) else 0
+    record = {
+        "schema": SCHEMA,
+        "time": time.time(),
+        "cause": cause,
+        "message": message[:2000],
+        "seconds": seconds,
+        "gpu_seconds": seconds * run.world if gpus else 0.0,
+        "peaks": {"host_gib": usage / 2**20, **run.peaks},
+    }
+    run.beat()
+    path = run.attempt.end_json if run.rank == 0 else run.attempt.path / f"end.rank{run.rank}.json"
+    with contextlib.suppress(Exception):  # on a full disk the cause can't be told, but the process still ends well
+        write_json(path, record)
+
+
+@contextlib.contextmanager
+def _log_to(mine: Attempt, rank: int) -> Iterator[None]:
+    """Send what is printed, by Python and by libraries in C, to the attempt's log."""
+    path = mine.log if rank == 0 else mine.log.with_name(f"log.rank{rank}")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    with path.open("ab") as stream:
+        os.dup2(stream.fileno(), 1)
+        os.dup2(stream.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, handle in zip((1, 2), kept, strict=True):
+            os.dup2(handle, number)
+            os.close(handle)
+
+
+@contextlib.contextmanager
+def _pulse(run: Run) -> Iterator[None]:
+    over = threading.Event()
+
+    def beat() -> None:
+        while True:
+            run.beat()
+            if over.wait(HEARTBEAT_SECONDS):
+                return
+
+    thread = threading.Thread(target=beat, daemon=True, name="heartbeat")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(timeout=2 * HEARTBEAT_SECONDS)
+
+
+def provenance() -> dict[str, Any]:
+    """What a result came from: code, versions, host and accelerators."""
+    stamp = source_tree() / STAMP
+    code = read_json(stamp) if stamp.exists() else code_state(source_tree())
+    versions = {}
+    for name in ("paceline", "torch", "transformers", "peft", "accelerate", "deepspeed", "numpy", "pillow"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    torch = sys.modules.get("torch")
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch else []
+    return {"code": code, "python": platform.python_version(), "versions": versions, "gpus": gpus}

@@ -128,7 +128,7 @@ def test_one_finetune_cell_serves_every_prompt_unless_each_is_trained_on() -> No
     shared, own = sweep(*words), sweep(*words, "train.prompt=same")
     assert [c.cell.kind for c in shared.cells] == ["finetune", "evaluate", "evaluate"]
     assert [c.cell.kind for c in own.cells] == ["finetune", "evaluate"] * 2
-    assert shared.cells[0].cell.config.prompt.name == "geo_training"
+    assert shared.cells[0].cell.config.prompt.name == "geo_bare"
     assert own.cells[2].cell.config.prompt.name == "geo_stepwise"
 
 

@@ -65,7 +65,8 @@ def describe(
     """One cell of the plan: its names, its state, and why it will run or not."""
     config, cell = planned.config, planned.cell
     index = next((i for i, e in enumerate(grouped) if cell.id in e.cells), None)
-    reasons = {"missing": "never run", "waiting": "runs when its weights are tuned", "done": "done, nothing to do"}
+    after = f"after {', '.join(n.rpartition('-')[2][:6] for n in cell.needs)}"
+    reasons = {"missing": "never run", "waiting": after, "done": "done, nothing to do"}
     why = reasons.get(state.state, f"{state.state} {state.cause} {state.detail}".strip())
     return {
         "id": cell.id,
@@ -75,7 +76,7 @@ def describe(
         "prompt": cell.identity["prompt"]["name"],
         "method": config.method.name,
         "state": "unprepared" if unprepared else state.state,
-        "why": "its data is not prepared" if unprepared else left.get(cell.id) or why,
+        "why": "data not prepared" if unprepared else left.get(cell.id) or why,
         "attempts": state.attempts,
         "needs": list(cell.needs),
         "element": index,
@@ -89,22 +90,27 @@ def show(plan: dict[str, Any], root: str) -> None:
 
     console = Console(highlight=False)
     starts = sum(1 for c in plan["cells"] if c["element"] is not None)
-    console.print(f"[bold]{plan['sweep']}[/bold]: {len(plan['cells'])} cells under {root}, {starts} to run\n")
+    console.print(f"[bold]{plan['sweep']}[/bold]: {len(plan['cells'])} cells under {root}, {starts} to run")
+    # Columns that say the same of every cell are said once, so that the rest fits 80 characters.
+    columns = [k for k in ("task", "model", "prompt", "method") if len({c[k] for c in plan["cells"]}) > 1]
+    same = [plan["cells"][0][k] for k in ("task", "model", "prompt", "method") if k not in columns]
+    if same:
+        console.print(f"all: {' · '.join(same)}")
+    console.print()
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name, justify in (("element", "right"), ("kind", "left"), ("model", "left"), ("task", "left")):
-        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
-    for name in ("prompt", "method", "id", "why"):
-        table.add_column(name, no_wrap=name != "why")
+    table.add_column("element", justify="right")
+    for name in ("kind", *columns, "id"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("why")
     for cell in plan["cells"]:
         mark = "" if cell["element"] is None else str(cell["element"])
-        values = (cell[k] for k in ("kind", "model", "task", "prompt", "method"))
-        table.add_row(mark, *values, cell["id"].rpartition("-")[2][:6], cell["why"])
+        table.add_row(mark, *(cell[k] for k in ("kind", *columns)), cell["id"].rpartition("-")[2][:6], cell["why"])
     console.print(table)
+    console.print()
     for array in plan["arrays"]:
-        resources = ", ".join(f"{k} {v}" for k, v in array["resources"].items())
-        console.print(
-            f"\narray of {len(array['elements'])} {array['kind']} elements, {array['cells']} cells: {resources}"
-        )
+        resources = ", ".join(f"{v} {k}" for k, v in array["resources"].items() if k != "cluster" and v)
+        count = f"{len(array['elements'])} {array['kind']} elements, {array['cells']} cells"
+        console.print(f"array of {count}: {resources} each, on {array['resources']['cluster']}", soft_wrap=True)
     if plan["folded"]:
         console.print(f"\n{plan['folded']} points fold away: their settings change nothing")
     for drop in plan["dropped"]:

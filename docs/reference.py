@@ -1,0 +1,83 @@
+"""Write docs/reference.md from the schema, the config files and the verbs: python docs/reference.py"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from paceline import spec
+from paceline.cli import ORDER, VERBS
+from paceline.compose import ConfTree
+from paceline.snapshot import shipped
+from paceline.store import canonical
+
+PATH = Path(__file__).with_name("reference.md")
+HEAD = """# Reference
+
+Written by `make docs` from the code; a test holds it equal. *Identity* is what is computed and part of a cell's id;
+*placement* is how it is run, and never changes an id.
+"""
+
+
+def keys(cls: type, prefix: str) -> Iterator[str]:
+    """A table row per key of a spec class."""
+    types, defaults = spec.field_types(cls), spec.defaults(cls)
+    for f in dataclasses.fields(cls):
+        if f.name == "name":
+            continue
+        if dataclasses.is_dataclass(types[f.name]):
+            yield from keys(types[f.name], f"{prefix}{f.name}.")
+            continue
+        kind = f" ({f.metadata['only']} cells)" if f.metadata["only"] else ""
+        text = f.metadata["doc"].replace("|", "\\|")
+        yield f"| `{prefix}{f.name}` | `{canonical(defaults[f.name])}` | {values(types[f.name])} | {text}{kind} |"
+
+
+def values(hint: Any) -> str:
+    """What a key takes, in words."""
+    choices = getattr(hint, "__args__", ())
+    if choices and all(isinstance(c, str) for c in choices):
+        return ", ".join(f"`{c}`" for c in choices)
+    return {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}.get(
+        getattr(hint, "__name__", ""), "list" if "list" in str(hint) else "mapping"
+    )
+
+
+def first_comment(path: Path) -> str:
+    """What a config file says of itself: the first sentence of its opening comment."""
+    said: list[str] = []
+    for line in path.read_text().splitlines():
+        if not line.startswith("#"):
+            break
+        if "@package" not in line:
+            said.append(line.lstrip("# ").rstrip())
+    return " ".join(said).split(". ")[0].rstrip(".") + "."
+
+
+def text() -> str:
+    """The whole page."""
+    tree = ConfTree([shipped("conf")])
+    lines = [HEAD, "## Verbs\n"]
+    for verb in ORDER:
+        summary = (VERBS / f"{verb}.py").read_text().split('"""')[1].strip().splitlines()[0]
+        lines.append(f"- `paceline {verb}`: {summary}")
+    lines.append("\n## Top level\n\n| key | default | takes | what it says |\n|---|---|---|---|")
+    for f in dataclasses.fields(spec.Config):
+        if f.name in spec.SCALARS:
+            lines.append(f"| `{f.name}` | `{f.default}` | whole number | {f.metadata['doc']} |")
+    for group, cls in spec.GROUPS.items():
+        part = "placement" if group in spec.PLACEMENT_GROUPS else "identity"
+        lines.append(f"\n## {group}\n\n{(cls.__doc__ or '').strip()} *({part})*\n")
+        lines += ["| key | default | takes | what it says |", "|---|---|---|---|", *keys(cls, f"{group}."), ""]
+        for choice in tree.choices(group):
+            lines.append(f"- `{group}={choice}`: {first_comment(shipped('conf') / group / f'{choice}.yaml')}")
+    lines.append("\n## experiment\n")
+    for choice in tree.choices("experiment"):
+        lines.append(f"- `experiment={choice}`: {first_comment(shipped('conf') / 'experiment' / f'{choice}.yaml')}")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    PATH.write_text(text())

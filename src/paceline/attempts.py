@@ -246,6 +246,9 @@ def classify(error: BaseException) -> str:
             return "out of host memory"
         if isinstance(chain, OSError) and chain.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             return "disk full"
+        # Libraries in other languages (safetensors) keep the words of the error and lose its number.
+        if any(os.strerror(number) in str(chain) for number in (errno.ENOSPC, errno.EDQUOT)):
+            return "disk full"
         if isinstance(chain, DataError | UserError):
             return "bad data"
         chain = chain.__cause__
@@ -273,7 +276,10 @@ def _end(run: Run, cause: str, message: str, began: float) -> None:
 
 @contextlib.contextmanager
 def _log_to(mine: Attempt, rank: int) -> Iterator[None]:
-    """Send what is printed, by Python and by libraries in C, to the attempt's log."""
+    """Send what is printed, by Python and by libraries in C, to the attempt's log.
+
+    By the file descriptors alone: a logger made meanwhile keeps its stream, which must outlive the attempt.
+    """
     path = mine.log if rank == 0 else mine.log.with_name(f"log.rank{rank}")
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,0 +1,149 @@
+"""Every attempt ends with a cause that says what to do, and tells of its life while it lasts."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from paceline import attempts, worker
+from paceline.errors import DataError, Interrupted, NonFiniteLoss, Unavailable
+from paceline.spec import Config, placement_of
+from paceline.store import CAUSES, Cell, CellFolder, Store
+
+CELL = Cell("evaluate-m-0123456789ab", "evaluate", {"data": "d", "model": {"name": "m"}})
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named as torch names its own."""
+
+
+def caused(outer: Exception, inner: Exception) -> Exception:
+    outer.__cause__ = inner
+    return outer
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> CellFolder:
+    found = Store(tmp_path).cell(CELL.id)
+    found.freeze(CELL)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def real_streams(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """Logs are taken from the file descriptors; pytest would put streams of its own before them."""
+    with capfd.disabled():
+        yield
+
+
+def launch(**more: object) -> attempts.Launch:
+    return attempts.Launch(placement=placement_of(Config()), sweep="s", **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "disk full"),
+        (OSError(errno.EDQUOT, "quota"), "disk full"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), "disk full"),
+        (caused(Unavailable("can't write"), OSError(errno.ENOSPC, "full")), "disk full"),
+        (OutOfMemoryError("CUDA out of memory. Tried to allocate 392 MiB"), "CUDA out of memory"),
+        (MemoryError(), "out of host memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out of host memory"),
+        (NonFiniteLoss("loss is nan"), "NaN loss"),
+        (DataError("image gone"), "bad data"),
+        (Interrupted("timeout"), "timeout"),
+        (KeyError("x"), "code bug"),
+    ],
+)
+def test_each_error_has_its_cause(error: Exception, cause: str) -> None:
+    assert attempts.classify(error) == cause
+    assert cause in CAUSES
+
+
+def test_an_attempt_tells_how_it_began_how_far_it_is_and_how_it_ended(folder: CellFolder) -> None:
+    with attempts.attempt(folder, launch()) as run:
+        run.progress(3, 10, "samples")
+        run.beat()
+        assert run.attempt.start()["pid"] == os.getpid()
+        assert run.attempt.progress()["done"] == 3
+        print("to the log")
+    (only,) = folder.attempts()
+    assert only.end()["cause"] == "done"
+    assert "to the log" in only.log.read_text()
+    assert {"code", "python", "versions", "gpus"} <= set(only.start()["provenance"])
+
+
+def test_an_error_is_written_down_and_the_next_cell_still_runs(folder: CellFolder) -> None:
+    with attempts.attempt(folder, launch()):
+        raise KeyError("a bug")
+    (only,) = folder.attempts()
+    assert only.end()["cause"] == "code bug"
+    assert "Traceback" in only.log.read_text()
+
+
+def test_an_interruption_ends_the_element_too(folder: CellFolder) -> None:
+    with pytest.raises(Interrupted), attempts.attempt(folder, launch()):
+        raise Interrupted("timeout")
+    assert folder.attempts()[0].end()["cause"] == "timeout"
+
+
+@pytest.mark.parametrize(("number", "cause"), [(signal.SIGUSR2, "timeout"), (signal.SIGTERM, "cancelled")])
+def test_a_signal_sets_a_flag_and_nothing_else(number: signal.Signals, cause: str, folder: CellFolder) -> None:
+    with attempts.STOP.listening(), attempts.attempt(folder, launch()) as run:
+        assert run.stop() is None
+        signal.raise_signal(number)
+        assert run.stop() == cause
+    with attempts.STOP.listening() as stop:
+        assert stop.cause is None
+
+
+def test_code_that_cannot_be_imported_is_a_cause_too(folder: CellFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(kind: str) -> None:
+        raise ImportError("no module named nonsense")
+
+    monkeypatch.setattr(worker, "load_job", broken)
+    worker.run_cells("evaluate", [folder.path], launch())
+    assert folder.attempts()[0].end()["cause"] == "code bug"
+    assert "nonsense" in folder.attempts()[0].log.read_text()
+
+
+def test_other_ranks_join_the_attempt_that_rank_0_claimed(folder: CellFolder, tmp_path: Path) -> None:
+    more = {"submission": str(tmp_path / "submission"), "world": 2, "job": "7"}
+    with attempts.attempt(folder, launch(**more)) as first, attempts.attempt(folder, launch(**more, rank=1)) as second:
+        assert first.attempt.path == second.attempt.path
+        assert (first.address, first.port) == (second.address, second.port)
+    assert len(folder.attempts()) == 1
+    assert (folder.attempts()[0].path / "log.rank1").exists()
+
+
+def test_the_pulse_goes_on_while_the_cell_computes(folder: CellFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "HEARTBEAT_SECONDS", 0.02)
+    with attempts.attempt(folder, launch()) as run:
+        first = None
+        for _ in range(10_000_000):
+            beat = run.attempt.progress()
+            first = first or beat
+            if beat and first and beat["time"] > first["time"]:
+                break
+        else:
+            pytest.fail("no second beat")
+
+
+def test_no_secret_reaches_a_file_of_the_attempt(folder: CellFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "s3cr3t")
+    with attempts.attempt(folder, launch()):
+        pass
+    for path in folder.path.rglob("*"):
+        assert not path.is_file() or b"s3cr3t" not in path.read_bytes()
+
+
+def test_the_element_is_pickled_as_two_words() -> None:
+    element = worker.RunElement("/root/sweeps/s/submissions/1", 3)
+    assert json.loads(json.dumps(vars(element))) == {"submission": "/root/sweeps/s/submissions/1", "index": 3}

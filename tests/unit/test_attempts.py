@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,10 +37,13 @@ def folder(tmp_path: Path) -> CellFolder:
 
 
 @pytest.fixture(autouse=True)
-def real_streams(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """Logs are taken from the file descriptors; pytest would put streams of its own before them."""
-    with capfd.disabled():
+def real_streams(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Logs are taken from the file descriptors, which pytest's own streams pass by."""
+    with open(1, "w", closefd=False) as out, open(2, "w", closefd=False) as err:  # noqa: PTH123
+        monkeypatch.setattr(sys, "stdout", out)
+        monkeypatch.setattr(sys, "stderr", err)
         yield
+        monkeypatch.undo()
 
 
 def launch(**more: object) -> attempts.Launch:

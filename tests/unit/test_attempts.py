@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,14 +36,12 @@ def folder(tmp_path: Path) -> CellFolder:
     return found
 
 
-@pytest.fixture(autouse=True)
-def real_streams(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Logs are taken from the file descriptors, which pytest's own streams pass by."""
+@contextlib.contextmanager
+def real_streams() -> Iterator[None]:
+    """Print to the file descriptors, from which logs are taken; pytest's own streams pass by them."""
     with open(1, "w", closefd=False) as out, open(2, "w", closefd=False) as err:  # noqa: PTH123
-        monkeypatch.setattr(sys, "stdout", out)
-        monkeypatch.setattr(sys, "stderr", err)
-        yield
-        monkeypatch.undo()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            yield
 
 
 def launch(**more: object) -> attempts.Launch:
@@ -72,7 +70,7 @@ def test_each_error_has_its_cause(error: Exception, cause: str) -> None:
 
 
 def test_an_attempt_tells_how_it_began_how_far_it_is_and_how_it_ended(folder: CellFolder) -> None:
-    with attempts.attempt(folder, launch()) as run:
+    with real_streams(), attempts.attempt(folder, launch()) as run:
         run.progress(3, 10, "samples")
         run.beat()
         assert run.attempt.start()["pid"] == os.getpid()
@@ -85,7 +83,7 @@ def test_an_attempt_tells_how_it_began_how_far_it_is_and_how_it_ended(folder: Ce
 
 
 def test_an_error_is_written_down_and_the_next_cell_still_runs(folder: CellFolder) -> None:
-    with attempts.attempt(folder, launch()):
+    with real_streams(), attempts.attempt(folder, launch()):
         raise KeyError("a bug")
     (only,) = folder.attempts()
     assert only.end()["cause"] == "code bug"
@@ -113,7 +111,8 @@ def test_code_that_cannot_be_imported_is_a_cause_too(folder: CellFolder, monkeyp
         raise ImportError("no module named nonsense")
 
     monkeypatch.setattr(worker, "load_job", broken)
-    worker.run_cells("evaluate", [folder.path], launch())
+    with real_streams():
+        worker.run_cells("evaluate", [folder.path], launch())
     assert folder.attempts()[0].end()["cause"] == "code bug"
     assert "nonsense" in folder.attempts()[0].log.read_text()
 

@@ -464,7 +464,9 @@ def ready_snapshot(variant: Variant) -> tuple[Path, bool]:
 def install() -> str:
     """Install the Debian packages, without letting them start system services."""
     if not shutil.which("apt-get"):
-        raise ClusterError("install needs Debian or Ubuntu (apt-get); elsewhere install Slurm, MariaDB and munge yourself")
+        raise ClusterError(
+            "install needs Debian or Ubuntu (apt-get); elsewhere install Slurm, MariaDB and munge yourself"
+        )
     policy = Path("/usr/sbin/policy-rc.d")
     ours = not policy.exists()
     if ours:

@@ -39,9 +39,13 @@ def folder(tmp_path: Path) -> CellFolder:
 @contextlib.contextmanager
 def real_streams() -> Iterator[None]:
     """Print to the file descriptors, from which logs are taken; pytest's own streams pass by them."""
-    with open(1, "w", closefd=False) as out, open(2, "w", closefd=False) as err:  # noqa: PTH123
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            yield
+    with (
+        open(1, "w", closefd=False) as out,
+        open(2, "w", closefd=False) as err,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        yield
 
 
 def launch(**more: object) -> attempts.Launch:

@@ -156,7 +156,8 @@ class Cluster:
         self.conf = root / "etc" / "slurm.conf"
         self.record = root / "run" / "cluster.json"
         self.processes = Processes(root / "run" / "processes.json")
-        self.variant, self.ports = variant, {}
+        self.variant, self.ports = variant, dict[str, int]()
+        self.complaint = ""  # of the latest client
         if self.record.exists():
             content = json.loads(self.record.read_text())
             self.variant, self.ports = Variant(**content["variant"]), content["ports"]
@@ -182,7 +183,9 @@ class Cluster:
                 words, env=self.env, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL
             )
         except subprocess.TimeoutExpired:
+            self.complaint = f"{words[0]} did not answer within {timeout:.0f} s"
             return None
+        self.complaint = done.stderr.strip().replace("\n", "; ")
         return done.stdout if done.returncode == 0 else None
 
     # ---- writing a fresh folder
@@ -269,7 +272,8 @@ class Cluster:
             if late or not self.processes.pid(name):
                 lines = output.read_text(errors="replace").strip().splitlines()
                 what = f"is not ready after {patience:.0f} s" if late else "ended at once"
-                raise Unavailable(f"{name} {what}; {output} ends: {lines[-1] if lines else '(empty)'}")
+                said = self.complaint if late and self.complaint else lines[-1] if lines else "nothing"
+                raise Unavailable(f"{name} {what} and said: {said} ({output})")
             time.sleep(0.05)
 
     def _listens(self, where: Path | int) -> bool:
@@ -445,12 +449,12 @@ def ready_snapshot(variant: Variant) -> tuple[Path, bool]:
         try:
             words = "mariadb-install-db --no-defaults --user=root --skip-test-db"
             if seed.client(f"{words} --datadir={shlex.quote(str(seed.root / 'db'))}", 120) is None:
-                raise Unavailable(f"mariadb-install-db failed in {seed.root}")
+                raise Unavailable(f"mariadb-install-db: {seed.complaint}")
             seed.start_munged()
             seed.start_database()
             for command in sacctmgr_commands(variant):
                 if seed.client(f"sacctmgr -i -Q {command}", 30) is None:
-                    raise Unavailable(f"sacctmgr refused: {command}; see {seed.root}/log")
+                    raise Unavailable(f"sacctmgr {command}: {seed.complaint}")
         finally:
             seed.stop()
         (seed.root / "db").rename(target)

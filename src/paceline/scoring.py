@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
-import inspect
+import importlib.util
+import pkgutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from paceline import prepared, stats, tasks
+from paceline import prepared, scorers, stats, tasks
 from paceline.errors import UserError, nearest
 from paceline.spec import Config
 from paceline.store import SCHEMA, CellFolder, read_jsonl, write_json, write_jsonl
@@ -19,12 +21,25 @@ Record = dict[str, Any]
 
 
 def load_scorer(name: str) -> ModuleType:
-    """The module ``paceline/scorers/<name>.py``."""
-    folder = Path(__file__).parent / "scorers"
-    names = [p.stem for p in folder.glob("*.py") if p.stem != "__init__"]
-    if name not in names:
-        raise UserError(f"no scorer '{name}': {nearest(name, names)}")
-    return importlib.import_module(f"paceline.scorers.{name}")
+    """The module ``paceline/scorers/<name>.py``. What stands there without a function ``score`` is a scorer's helper.
+
+    Raises:
+        UserError: there is no such scorer.
+    """
+    if name in _scorer_modules():
+        module = importlib.import_module(f"paceline.scorers.{name}")
+        if hasattr(module, "score"):
+            return module
+    raise UserError(f"no scorer '{name}': {nearest(name, scorer_names())}")
+
+
+def scorer_names() -> list[str]:
+    """The scorers of ``paceline/scorers/``, sorted by name."""
+    return [n for n in _scorer_modules() if hasattr(importlib.import_module(f"paceline.scorers.{n}"), "score")]
+
+
+def _scorer_modules() -> list[str]:
+    return sorted(m.name for m in pkgutil.iter_modules(scorers.__path__))
 
 
 def scorer_of(config: Config) -> ModuleType:
@@ -33,16 +48,52 @@ def scorer_of(config: Config) -> ModuleType:
 
 
 def scorer_digest(scorer: ModuleType) -> str:
-    """12 hex digits over the source of a scorer, of its sibling modules that it imports, and of the statistics."""
-    modules = {scorer, stats}
-    for value in vars(scorer).values():
-        module = value if inspect.ismodule(value) else inspect.getmodule(value)
-        if module is not None and module.__name__.startswith("paceline.scorers."):
-            modules.add(module)
+    """12 hex digits over the source of a scorer, of all that it rests on, and of the statistics.
+
+    A metric counts as computed by this checkout if the digests are equal, so every module that can change a score is
+    in it (:func:`scorer_sources`).
+    """
     total = hashlib.sha256()
-    for module in sorted(modules, key=lambda m: m.__name__):
-        total.update(inspect.getsource(module).encode())
+    for name, path in sorted(scorer_sources(scorer).items()):
+        total.update(f"{name}\n".encode())
+        total.update(path.read_bytes())
     return total.hexdigest()[:12]
+
+
+def scorer_sources(scorer: ModuleType) -> dict[str, Path]:
+    """Module name -> source file: the scorer, the statistics, and what they import of scorers and of the gazetteer.
+
+    Imports are followed in the source, through any number of modules, so those inside functions count, too.
+    """
+    found: dict[str, Path] = {}
+    waiting = [scorer.__name__, stats.__name__]
+    while waiting:
+        name = waiting.pop()
+        path = None if name in found else _source(name)
+        if path is not None:
+            found[name] = path
+            waiting += [n for n in _imports(path) if n.startswith("paceline.scorers.") or n == "paceline.gazetteer"]
+    return found
+
+
+def _source(name: str) -> Path | None:
+    """The file of a module; None if the name is something inside a module."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except ModuleNotFoundError:
+        return None
+    return Path(spec.origin) if spec is not None and spec.origin else None
+
+
+def _imports(path: Path) -> set[str]:
+    """The dotted names that a file imports: of ``from a import b`` both ``a`` and ``a.b``, which may be a module."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
 
 
 def evaluated_samples(config: Config, root: Path) -> list[Record]:

@@ -6,12 +6,16 @@ import json
 import math
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from paceline.scorers import geolocation
+from paceline import scorers, stats
+from paceline.errors import UserError
+from paceline.scorers import coordinates, geolocation
 from paceline.scorers.geolocation import (
     EARTH_RADIUS_KM,
     HEADLINE,
@@ -22,6 +26,7 @@ from paceline.scorers.geolocation import (
     geoscore,
     score,
 )
+from paceline.scoring import load_scorer, scorer_digest, scorer_names, scorer_sources
 
 EXAMPLE = "48.858844, 2.294351"
 
@@ -241,3 +246,49 @@ def test_importing_the_scorer_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# -- how a scorer is found, and when its metrics count as old
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A scorer beside the shipped ones that rests on a package of its own, and a scorer that it knows nothing of."""
+    (tmp_path / "lab_words").mkdir()
+    for name, source in {
+        "lab_scorer.py": "from paceline.scorers import lab_words\ndef score(*_): return lab_words.read()\n",
+        "lab_words/__init__.py": "def read():\n    from paceline.scorers.lab_words.deep import word\n    return word\n",
+        "lab_words/deep.py": "from paceline.gazetteer import country_name\nword = 'one'\n",
+        "lab_other.py": "def score(*_): return 'other'\n",
+    }.items():
+        (tmp_path / name).write_text(source)
+    monkeypatch.setattr(scorers, "__path__", [*scorers.__path__, str(tmp_path)])
+    yield tmp_path
+    for name in [n for n in sys.modules if n.startswith("paceline.scorers.lab_")]:
+        del sys.modules[name]
+
+
+def test_only_modules_that_score_are_offered(lab: Path) -> None:
+    assert scorer_names() == ["geolocation", "lab_other", "lab_scorer"]
+    for helper in ("coordinates", "lab_words", "__init__", "nothing"):
+        with pytest.raises(UserError, match=f"no scorer '{helper}'"):
+            load_scorer(helper)
+
+
+@pytest.mark.parametrize("name", ["lab_scorer.py", "lab_words/__init__.py", "lab_words/deep.py"])
+def test_metrics_are_old_once_any_module_that_the_scorer_rests_on_has_changed(lab: Path, name: str) -> None:
+    scorer = load_scorer("lab_scorer")
+    digest = scorer_digest(scorer)
+    assert scorer_digest(scorer) == digest
+    (lab / "lab_other.py").write_text("def score(*_): return 'changed'\n")
+    assert scorer_digest(scorer) == digest
+    with (lab / name).open("a") as stream:
+        stream.write("more = 1\n")
+    assert scorer_digest(scorer) != digest
+
+
+def test_the_digest_of_geolocation_covers_its_reader_the_gazetteer_and_the_statistics() -> None:
+    covered = set(scorer_sources(geolocation).values())
+    reader = set(Path(str(coordinates.__file__)).parent.rglob("*.py"))
+    package = Path(str(stats.__file__)).parent
+    assert covered == reader | {Path(str(geolocation.__file__)), package / "gazetteer.py", package / "stats.py"}

@@ -145,6 +145,8 @@ def sacctmgr_commands(variant: Variant) -> list[str]:
         f"add qos inferno set Priority=1000 Preempt=embers MaxWall=21-00:00:00 MaxSubmitJobsPU={variant.max_submit}",
         f"add account {ACCOUNT} Description=development Organization=paceline",
         f"add user name={','.join(submitters())} account={ACCOUNT} qos=inferno,embers defaultqos=inferno",
+        # Slurm puts root into an account of its own, without limits.
+        f"modify user root set defaultaccount={ACCOUNT}",
     ]
 
 

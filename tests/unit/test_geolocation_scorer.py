@@ -266,6 +266,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path
     for name in [n for n in sys.modules if n.startswith("paceline.scorers.lab_")]:
         del sys.modules[name]
+        vars(scorers).pop(name.split(".")[2], None)
 
 
 def test_only_modules_that_score_are_offered(lab: Path) -> None:

@@ -1,0 +1,88 @@
+"""The vocabulary: words and signs that give a number its meaning, or take it away. Words are in lower case."""
+
+from __future__ import annotations
+
+import re
+
+
+def words(text: str) -> frozenset[str]:
+    """The words of a text that spaces separate."""
+    return frozenset(text.split())
+
+
+# Private-use characters stand for things that plain text cannot hold.
+LINK = "\ue000"  # a map link that holds a pair
+BOXED = "\ue001"  # \boxed, a final answer
+END_OF_THOUGHT = "\ue003"  # </think>
+
+# What a number is: its axis, the order of a pair, its hemisphere.
+AXIS_LABEL = {
+    **dict.fromkeys(words("lat lats latitude latitudes latt latitud latitudine breitengrad breite широта"), "lat"),
+    **dict.fromkeys(words("lon lng long lons longs longitude longitudes longtitude longitud longitudine"), "lon"),
+    **dict.fromkeys(words("längengrad laengengrad länge долгота"), "lon"),
+}
+ORDER_LABEL = {
+    **dict.fromkeys(words("latlng latlon latlong"), "latlon"),
+    **dict.fromkeys(words("lnglat lonlat longlat"), "lonlat"),
+}
+HEMISPHERE_LETTER = {"n": ("lat", 1), "s": ("lat", -1), "e": ("lon", 1), "w": ("lon", -1)}
+HEMISPHERE_WORD = {
+    **dict.fromkeys(words("north northern northerly norte nord nördlich nördlicher septentrional"), ("lat", 1)),
+    **dict.fromkeys(words("south southern southerly sur sud süd südlich südlicher"), ("lat", -1)),
+    **dict.fromkeys(words("east eastern easterly este östlich östlicher ost"), ("lon", 1)),
+    **dict.fromkeys(words("west western westerly oeste ouest westlich westlicher ovest"), ("lon", -1)),
+}
+
+# Marks behind a number, and what stands before it.
+DEGREE = words("° degree degrees deg degs grad grados degrés gradi")
+MINUTE = words("' min mins minute minutes minuten minutos")
+SECOND = words('" sec secs second seconds sekunden segundos')
+# May stand between a label and its number: "latitude is approximately 48.85".
+FILLER = words(
+    ": = \" ' ( [ { > ) ~ | , # ° ? & → is are was be of at about around approximately approx roughly circa ca est "
+    "estimated estimate would likely probably somewhere near close value in the decimal degrees degree deg unit dd "
+    "its equals equal to as float string number and coordinates coordinate format beträgt es"
+)
+LABEL_SEPARATOR = words(", / & and - | ; \" ' > < . + the")  # between the two labels of "lat/lon"
+PLACE_NOUN = words("city place location photo")  # as good as a name in "latitude of the city"
+ABBREVIATED = words("lat lon long lng approx ca c est deg coord coords")  # a full stop behind these ends no sentence
+
+# What is no coordinate. Units stand behind a number.
+UNIT = words(
+    "% ‰ percent km kms kilometer kilometers kilometre kilometres m meter meters metre metres mi mile miles ft feet "
+    "foot inch inches yd yards cm mm nm px pixel pixels mp year years yr yrs month months week weeks day days hour "
+    "hours hr hrs h minute minutes min mins second seconds sec secs ms people persons inhabitants residents million "
+    "billion thousand mph kmh kph kg lb lbs th st nd rd am pm usd eur gbp dollars euros stars votes times z zoom c f "
+    "celsius fahrenheit kelvin mbar hpa € £ ¥ ₹ ha acres sq story storey storeys floors buildings points dpi fps gb mb"
+)
+# Numbers right behind one of these are measurements or counts, not coordinates.
+MEASURED = words(
+    "step steps question questions option options figure fig figures page pages chapter chapters section sections "
+    "number numbers nr # № version versions v zoom altitude elevation height alt elev confidence confidences score "
+    "scores probability probabilities accuracy radius population temperature temperatures rating ratings distance "
+    "distances error errors heading bearing pitch yaw fov size sizes resolution width height dimension dimensions "
+    "pixel pixels box bbox boxes bounding rgb color colour hsv ratio aspect phone tel telephone fax price prices cost "
+    "costs speed weight weights likelihood certainty iso aperture exposure margin uncertainty std variance mean "
+    "median iou time times humidity wind pressure similarity seed token tokens timestamp utm epsg € £ ¥ ₹"
+)
+# These only number things: they matter before whole numbers ("Room 12, 14"), not before "Wall Street: 40.7, -74.0".
+NUMBERED = words(
+    "no age aged ages year years route highway interstate road street avenue bus buses line lines tram exit room floor "
+    "level zip postcode postal plate plates zone f focal index indices rank ranks top row rows item items sign class "
+    "classes table tables id ids date dates scale magnitude gate platform unit apartment apt building house lane call "
+    "windows psalm article volume season episode grade day group team player channel terminal pier district sector "
+    "block ward mile"
+)
+# A small number behind one of these is its number in a list ("Guess 2:").
+ENUMERATED = words(
+    "guess candidate candidates location place answer image photo picture step option choice coordinate coordinates "
+    "point part prompt question task city hypothesis possibility example case scenario attempt clue hint evidence"
+)
+
+# What stands around a pair.
+OPEN, CLOSE = frozenset("([{<|\"'"), frozenset(")]}>|\"'")
+BRACKET_OPEN, BRACKET_CLOSE = frozenset("([{"), frozenset(")]}")
+CUE = re.compile(
+    r"\b(?:coord\w*|gps|lat\w*|lon\w*|lng|location|position|answer|guess|estimate\w*|prediction|point|geoloc\w*|geotag)\b",
+    re.IGNORECASE,
+)

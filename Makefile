@@ -32,7 +32,7 @@ demo: setup  ## a sweep of tiny models on satellite tiles: prepared, run, killed
 test: setup lint test-unit test-models  ## lint, the unit and the model lane (no root, no GPU; under 15 minutes)
 
 test-unit: setup  ## what needs no torch (seconds)
-	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest -n 2 tests/unit
 
 test-models: setup  ## tiny models on the CPU: families, tuning, ZeRO on two ranks, kill and resume
 	$(BIN)/python -m pytest tests/models

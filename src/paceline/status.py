@@ -8,11 +8,30 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from paceline import slurm
 from paceline.errors import UserError
 from paceline.process import STALE_SECONDS, alive
 from paceline.store import NOT_RETRIED, Attempt, Cell, CellFolder, Store, read_json
 
-STATES = ("done", "running", "queued", "waiting", "interrupted", "failed", "missing")
+STATES = ("done", "running", "queued", "waiting", "interrupted", "failed", "missing", "unknown")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A submission that has taken a cell upon itself.
+
+    Attributes:
+        submission: its folder.
+        state: ``pending``: will begin it, or begin it again; ``running``: its process runs; ``unknown``: the queue
+            gave no answer.
+        job: the Slurm job; empty on this machine.
+        detail: why it waits, in Slurm's words.
+    """
+
+    submission: str
+    state: str
+    job: str = ""
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -21,7 +40,8 @@ class CellState:
 
     Attributes:
         state: one of ``STATES``. ``waiting``: for a finetune cell that is not done; ``interrupted``: to be taken up
-            by the next resume; ``failed``: not taken up again by itself; ``missing``: never begun.
+            by the next resume; ``failed``: not taken up again by itself; ``missing``: never begun; ``unknown``: its
+            job may live, and Slurm can't be asked.
         cause: how the last attempt ended, where it did not end well.
         detail: one line for people.
         attempts: attempts so far.
@@ -66,29 +86,56 @@ def attempt_end(attempt: Attempt) -> tuple[str, str]:
     return end["cause"], end["message"]
 
 
-def open_submissions(store: Store) -> dict[str, str]:
-    """Cell -> submission that will still run it, over all sweeps: its launcher lives and has not finished."""
-    queued: dict[str, str] = {}
-    for path in store.root.glob("sweeps/*/submissions/*/elements.json"):
-        if (path.parent / "closed.json").exists():
+def claims(store: Store) -> dict[str, Claim]:
+    """Cell -> the submission that has taken it, over all sweeps. Asks Slurm once, and only if it has to.
+
+    A submission on this machine holds its cells while its launcher lives. One on Slurm holds them while the queue
+    holds its jobs, which are known by their names: a name is written down before sbatch is called, a job id after.
+    """
+    found: dict[str, Claim] = {}
+    jobs: dict[tuple[str, int], slurm.Job] | None = None
+    for path in sorted(store.root.glob("sweeps/*/submissions/*/elements.json")):
+        folder = path.parent
+        if (folder / "closed.json").exists():
             continue
         try:
-            owner = read_json(path.parent / "intent.json")
-            cells = [c for e in read_json(path)["elements"] for c in e["cells"]]
+            intent, content = read_json(folder / "intent.json"), read_json(path)
         except UserError:
             continue
-        if alive(owner, None):
-            queued.update(dict.fromkeys(cells, str(path.parent)))
-    return queued
+        if "arrays" not in content or alive(intent, None):
+            if alive(intent, None):
+                claim = Claim(str(folder), "pending")
+                found.update(dict.fromkeys((c for e in content["elements"] for c in e["cells"]), claim))
+            continue
+        if jobs is None:
+            listed = slurm.queue()
+            if listed is None:
+                jobs = {}
+                asked = False
+            else:
+                jobs = {(job.name, job.index): job for job in listed}
+                asked = True
+        for k, indices in enumerate(content["arrays"]):
+            for place, index in enumerate(indices):
+                job = jobs.get((f"{intent['name']}-{k}", place))
+                if job is None and asked:
+                    continue
+                claim = (
+                    Claim(str(folder), "unknown", detail="Slurm's queue gave no answer")
+                    if job is None
+                    else Claim(str(folder), "pending" if job.pending else "running", job.id, job.reason)
+                )
+                found.update(dict.fromkeys(content["elements"][index]["cells"], claim))
+    return found
 
 
-def cell_state(folder: CellFolder, cell: Cell, queued: dict[str, str], needs_done: bool, cap: int) -> CellState:
+def cell_state(folder: CellFolder, cell: Cell, claim: Claim | None, needs_done: bool, cap: int) -> CellState:
     """Derive one cell's state.
 
     Args:
         folder: the cell's folder, there or not.
         cell: the cell.
-        queued: the answer of :func:`open_submissions`.
+        claim: the submission that has taken it, if one has.
         needs_done: whether all cells that it needs are done.
         cap: attempts that end with one and the same cause before the cell is left to the user.
     """
@@ -100,8 +147,14 @@ def cell_state(folder: CellFolder, cell: Cell, queued: dict[str, str], needs_don
     if last is not None and last.end() is None and attempt_alive(last):
         start = last.start() or {}
         return CellState(cell.id, "running", attempts=count, progress=last.progress(), pid=start.get("pid"))
-    if cell.id in queued and not (last and (last.start() or {}).get("submission") == queued[cell.id]):
-        return CellState(cell.id, "queued", attempts=count)
+    if claim is not None and claim.state == "unknown":
+        return CellState(cell.id, "unknown", detail=claim.detail, attempts=count)
+    begun = last is not None and (last.start() or {}).get("submission") == claim.submission if claim else False
+    if claim is not None and begun and claim.state == "running" and last is not None and last.end() is None:
+        # Its pulse is late and its job runs: a file system that hangs looks so.
+        return CellState(cell.id, "running", detail="no sign of life for a while", attempts=count)
+    if claim is not None and (not begun or (claim.job and claim.state == "pending")):
+        return CellState(cell.id, "queued", detail=claim.detail, attempts=count)
     if last is None:
         if not needs_done:
             return CellState(cell.id, "waiting", detail=f"needs {', '.join(cell.needs)}")
@@ -122,11 +175,11 @@ def cell_state(folder: CellFolder, cell: Cell, queued: dict[str, str], needs_don
 
 def states(store: Store, cells: Iterable[Cell], cap: int = 5) -> dict[str, CellState]:
     """The states of a sweep's cells, in its order."""
-    queued = open_submissions(store)
+    taken = claims(store)
     found: dict[str, CellState] = {}
     for cell in cells:
         needs = all(found[n].state == "done" if n in found else store.cell(n).done() is not None for n in cell.needs)
-        found[cell.id] = cell_state(store.cell(cell.id), cell, queued, needs, cap)
+        found[cell.id] = cell_state(store.cell(cell.id), cell, taken.get(cell.id), needs, cap)
     return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -35,9 +36,13 @@ def load_job(kind: str) -> Callable[[Sequence[Path], Launch], None]:
     return module.main  # type: ignore[no-any-return]
 
 
-def run_cells(kind: str, folders: Sequence[Path], launch: Launch) -> None:
-    """Run cells of one kind in order, stopping at the first interruption."""
-    with STOP.listening(), contextlib.suppress(Interrupted):
+def run_cells(kind: str, folders: Sequence[Path], launch: Launch) -> str | None:
+    """Run cells of one kind in order, stopping at the first interruption.
+
+    Returns:
+        The cause of the interruption, or None.
+    """
+    with STOP.listening():
         try:
             job = load_job(kind)
         except Exception as error:
@@ -45,8 +50,12 @@ def run_cells(kind: str, folders: Sequence[Path], launch: Launch) -> None:
             for folder in map(CellFolder, folders):
                 with attempt(folder, launch):
                     raise error
-            return
-        job(folders, launch)
+            return None
+        try:
+            job(folders, launch)
+        except Interrupted as interruption:
+            return interruption.cause
+    return None
 
 
 @dataclass
@@ -57,22 +66,40 @@ class RunElement:
     index: int
 
     def __call__(self) -> None:
-        """Run the element as this process's rank."""
+        """Run the element as this process's rank.
+
+        When the walltime is near, rank 0 hands over to submitit's own handler, which requeues the job: the fast
+        path. Where requeueing is forbidden, or has no tries left, the next resume finds the same files.
+
+        Raises:
+            SystemExit: with 1 where a cell is not done, so that Slurm does not start what needs it.
+        """
         submission = Path(self.submission)
         element = read_json(submission / "elements.json")["elements"][self.index]
         environment = submitit.JobEnvironment()
+        restarts = os.environ.get("SLURM_RESTART_COUNT", "0")
         launch = Launch(
             placement=element["placement"],
             sweep=submission.parents[1].name,
             submission=self.submission,
             element=self.index,
-            job=str(environment.job_id),
+            job=f"{environment.job_id}.{restarts}",
             rank=environment.global_rank,
             local_rank=environment.local_rank,
             world=environment.num_tasks,
         )
-        cells = submission.parents[3] / "cells"
-        run_cells(element["kind"], [cells / cell for cell in element["cells"]], launch)
+        requeue = signal.getsignal(signal.SIGUSR2)
+        cells = [submission.parents[3] / "cells" / cell for cell in element["cells"]]
+        cause = run_cells(element["kind"], cells, launch)
+        on_slurm = "SLURM_JOB_ID" in os.environ
+        if cause == "timeout" and on_slurm and launch.rank == 0 and callable(requeue):
+            requeue(signal.SIGUSR2, None)
+        if on_slurm and launch.rank == 0 and not all(CellFolder(c).done() for c in cells):
+            sys.exit(1)
+
+    def checkpoint(self) -> submitit.helpers.DelayedSubmission:
+        """What submitit runs after a requeue: the same, because all state is in files."""
+        return submitit.helpers.DelayedSubmission(self)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,8 @@ from paceline.spec import identity_of, placement_of
 from paceline.store import canonical, digest
 from paceline.sweep import PlannedCell
 
+SLURM_RESOURCES = ("account", "qos", "partition", "constraint", "gpu", "gpus", "cpus", "memory_gib", "minutes")
+
 
 @dataclass
 class Element:
@@ -29,12 +31,11 @@ class Element:
     def resources(self) -> dict[str, Any]:
         """What the element asks of the cluster. Elements of equal resources form one array."""
         placement, cluster = self.placement["placement"], self.placement["cluster"]
-        return {
-            "cluster": cluster["name"],
-            "nodes": placement["nodes"],
-            "ranks": placement["ranks"],
-            "threads": placement["threads"],
-        }
+        asked = {"cluster": cluster["name"], "nodes": placement["nodes"], "ranks": placement["ranks"]}
+        asked["threads"] = placement["threads"]
+        if cluster["executor"] == "slurm":
+            asked |= {k: cluster[k] for k in SLURM_RESOURCES if cluster[k]}
+        return asked
 
     def as_json(self) -> dict[str, Any]:
         """An entry of ``elements.json``."""

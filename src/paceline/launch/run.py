@@ -1,4 +1,4 @@
-"""Run a submission by the executor that its elements name."""
+"""Run a submission on this machine, in the foreground."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from paceline.worker import Launch, run_cells
 def run(decided: Submission, store: Store, view: View) -> None:
     """Run the elements and close the submission, whatever happens on the way."""
     assert decided.path is not None
-    clusters = {e.placement["cluster"]["executor"] for e in decided.elements}
+    executor = submit.executor_of(decided.elements)
     jobs: dict[str, str] = {}
     try:
-        if clusters == {"debug"}:
+        if executor == "debug":
             for index, element in enumerate(decided.elements):
                 view.started(element)
                 launch = Launch(element.placement, decided.path.parents[1].name, str(decided.path), index, job="debug")

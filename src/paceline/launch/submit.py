@@ -4,28 +4,38 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from paceline import snapshot, status, sweep
+from paceline.errors import UserError
+from paceline.launch import slurm
 from paceline.launch.elements import Element, group
 from paceline.process import this_process
 from paceline.spec import ClusterSpec
 from paceline.status import CellState
-from paceline.store import SCHEMA, Store, write_json
+from paceline.store import SCHEMA, Store, SweepFolder, write_json
 from paceline.sweep import PlannedCell, Sweep
 
 
 @dataclass
 class Submission:
-    """What one submit decided: the elements it will run, and the state in which it found every cell."""
+    """What one submit decided: the elements it will run, and the state in which it found every cell.
+
+    Attributes:
+        jobs: index of an element -> Slurm job, where they are submitted already.
+        held: cells over the cluster's submit limit, left to the next resume.
+    """
 
     path: Path | None
     elements: list[Element]
     found: dict[str, CellState]
     code: str
     notes: list[str] = field(default_factory=list)
+    jobs: dict[str, str] = field(default_factory=dict)
+    held: list[str] = field(default_factory=list)
 
 
 def choose(
@@ -85,23 +95,47 @@ def decide(
         elements = group(chosen)
         if not elements:
             return Submission(None, [], found, content["code"], notes)
-        path = folder.new_submission()
-        intent = {
-            "schema": SCHEMA,
-            "time": time.time(),
-            "name": f"paceline-{folder.name}-{secrets.token_hex(4)}",
-            "code": content["code"],
-            **this_process(),
-        }
-        write_json(path / "intent.json", intent)
-        write_json(path / "elements.json", {"schema": SCHEMA, "elements": [e.as_json() for e in elements]})
-        return Submission(path, elements, found, content["code"], notes)
+        name = f"paceline-{folder.name}-{secrets.token_hex(4)}"
+        intent = {"schema": SCHEMA, "time": time.time(), "name": name, "code": content["code"], **this_process()}
+        if executor_of(elements) != "slurm":
+            path = _claim(folder, intent, {"elements": [e.as_json() for e in elements]})
+            return Submission(path, elements, found, content["code"], notes)
+        # Inside the mutex: on another login node a second submit could not see that this one is about to call sbatch.
+        slurm.check(elements)
+        running = {cell: claim.job for cell, claim in status.claims(store).items() if claim.job}
+        arrays = slurm.chunks(elements, running, slurm.free(elements))
+        kept = [i for indices in arrays for i in indices]
+        held = [c for i, e in enumerate(elements) if i not in kept for c in e.cells]
+        elements = [elements[i] for i in kept]
+        starts = [sum(len(a) for a in arrays[:k]) for k in range(len(arrays))]
+        arrays = [list(range(start, start + len(a))) for start, a in zip(starts, arrays, strict=True)]
+        if not elements:
+            return Submission(None, [], found, content["code"], notes, held=held)
+        path = _claim(folder, intent, {"elements": [e.as_json() for e in elements], "arrays": arrays})
+        jobs = slurm.launch(path, elements, arrays, name, store, content["code"], running)
+        return Submission(path, elements, found, content["code"], notes, jobs, held)
+
+
+def executor_of(elements: Sequence[Element]) -> str:
+    """The executor of a submission.
+
+    Raises:
+        UserError: its elements name several.
+    """
+    names = sorted({e.placement["cluster"]["executor"] for e in elements})
+    if len(names) > 1:
+        raise UserError(f"one submission runs in one place, not on {' and '.join(names)}; mend the place rules")
+    return str(names[0])
+
+
+def _claim(folder: SweepFolder, intent: dict[str, Any], content: dict[str, Any]) -> Path:
+    path = folder.new_submission()
+    write_json(path / "intent.json", intent)
+    write_json(path / "elements.json", {"schema": SCHEMA, **content})
+    return path
 
 
 def close(path: Path, jobs: dict[str, str]) -> None:
     """Say that a submission will start nothing more."""
     write_json(path / "jobs.json", {"schema": SCHEMA, "jobs": jobs})
     write_json(path / "closed.json", {"schema": SCHEMA, "time": time.time()})
-
-
-Reporter = Callable[[str], None]

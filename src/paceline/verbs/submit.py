@@ -10,6 +10,7 @@ import click
 from paceline.arguments import compose_words, json_option, overrides_argument, say_json, short, store_of
 
 if TYPE_CHECKING:
+    from paceline.launch.submit import Submission
     from paceline.store import Store
     from paceline.sweep import Sweep
 
@@ -65,6 +66,9 @@ def make_true(
             f"({short(store.root)}/sweeps/{sweep.name})",
             err=True,
         )
+        if decided.jobs:
+            tell_jobs(decided)
+            return
         with Watch(len(sweep.cells), before.get("done", 0)).showing() as view:
             launch_run.run(decided, store, view)
     found = status.states(store, [c.cell for c in sweep.cells])
@@ -85,6 +89,17 @@ def make_true(
         )
     if decided.path is not None:
         click.echo(f"see the results: paceline report {sweep.name}", err=True)
+
+
+def tell_jobs(decided: Submission) -> None:
+    """What went to Slurm, and what is left."""
+    arrays = sorted({job.partition("_")[0] for job in decided.jobs.values()}, key=int)
+    click.echo(f"{len(decided.jobs)} elements in {len(arrays)} jobs of Slurm: {', '.join(arrays)}", err=True)
+    if decided.held:
+        click.echo(
+            f"{len(decided.held)} cells held back by the cluster's limit; the next resume releases them", err=True
+        )
+    click.echo("look with: paceline status", err=True)
 
 
 def _words(counts: dict[str, int]) -> str:

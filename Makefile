@@ -8,7 +8,7 @@ TORCH := $(shell sed -n 's/^ *"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 DEEPSPEED := $(shell sed -n 's/^ *"\(deepspeed==[^"]*\)".*/\1/p' pyproject.toml)
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test test-unit test-models lint docs benchmarks clean
+.PHONY: help setup demo test test-unit test-models lint docs benchmarks slurm-up slurm-down test-slurm clean
 
 help:  ## print this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -47,6 +47,15 @@ docs: setup  ## write the generated reference
 
 benchmarks: setup  ## run the measurements and print their ratios
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+slurm-up:  ## a real Slurm on this machine (root, Debian); VARIANT="--preempt cancel" chooses, see slurm/README.md
+	@slurm/dev/cluster.py up $(VARIANT)
+
+slurm-down:  ## stop every Slurm that slurm-up started
+	@slurm/dev/cluster.py down --all
+
+test-slurm: setup  ## what needs a real Slurm, which the tests start themselves (root, Debian; minutes)
+	PACELINE_SLURM=1 $(BIN)/python -m pytest tests/slurm
 
 clean:  ## remove .venv/ and caches; runs/ stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -10,6 +10,7 @@
 Everything lives in one folder per variant. slurm/README.md says what is real here and what is not.
 """
 
+# ruff: noqa: T201  (a command line tool prints)
 from __future__ import annotations
 
 import argparse
@@ -36,10 +37,9 @@ from pathlib import Path
 from processes import Processes
 
 HERE = Path(__file__).resolve().parent
-PACKAGES = (
-    "slurm-wlm slurmctld slurmd slurm-client slurmdbd mariadb-server mariadb-client munge util-linux coreutils"
-).split()
-PROGRAMS = "munged slurmctld slurmd slurmdbd mariadbd mariadb-install-db sacctmgr scontrol unshare".split()
+PACKAGES = ("slurm-wlm", "slurmctld", "slurmd", "slurm-client", "slurmdbd", "mariadb-server", "mariadb-client", "munge")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "slurmdbd", "mariadbd", "mariadb-install-db", "sacctmgr", "unshare")
+UNSHARE = ("unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc")
 NODES = ("node1", "node2")
 GPU, GPUS = "a100", 2
 ACCOUNT = "gts-dev"
@@ -93,16 +93,25 @@ class Variant:
 
 
 def base() -> Path:
-    """Where the folders of all variants and the snapshots stand."""
-    return Path(os.environ.get("XDG_RUNTIME_DIR") or "/tmp") / f"paceline-slurm-{os.getuid()}"
+    """Where the folders of all variants and the snapshots stand.
+
+    Only root starts clusters, and sudo drops ``XDG_RUNTIME_DIR``: everybody else looks where root's are then.
+    """
+    runtime = os.environ.get("XDG_RUNTIME_DIR") if os.getuid() == 0 else None
+    return Path(runtime or "/tmp") / "paceline-slurm-0"
+
+
+def own(path: Path) -> Path:
+    """Check that only root made a folder: /tmp is everybody's."""
+    if path.is_symlink() or path.stat().st_uid != 0:
+        raise ClusterError(f"{path} belongs to somebody else than root: choose another folder with --root")
+    return path
 
 
 def own_folder(path: Path) -> Path:
-    """Make a folder, or check that nobody else made it: /tmp is everybody's."""
+    """Make a folder unless it is there."""
     path.mkdir(mode=0o755, parents=True, exist_ok=True)
-    if path.is_symlink() or path.stat().st_uid != os.getuid():
-        raise ClusterError(f"{path} belongs to somebody else: choose another folder with --root")
-    return path
+    return own(path)
 
 
 @contextlib.contextmanager
@@ -114,7 +123,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Distinct free TCP ports below the range of outgoing connections, so that a stopped daemon finds its port again."""
+    """Free TCP ports below those of outgoing connections, so that a daemon that was stopped finds its port again."""
     first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     high = first if first > 12000 else 65536
     found: list[int] = []
@@ -129,20 +138,19 @@ def free_ports(count: int) -> list[int]:
 
 def submitters() -> list[str]:
     """Who may submit: root, whoever called sudo, and this machine's ordinary users."""
-    names = {"root", os.environ.get("SUDO_USER", "root")}
-    return sorted(names | {user.pw_name for user in pwd.getpwall() if user.pw_uid >= 1000})
+    names = {"root", "nobody", os.environ.get("SUDO_USER", "root")}
+    return sorted(names | {user.pw_name for user in pwd.getpwall() if 1000 <= user.pw_uid < 60000})
 
 
-def sacctmgr_commands(variant: Variant) -> list[str]:
+def sacctmgr_commands() -> list[str]:
     """The accounts and the QOS pair; limits are Phoenix's as far as they are known.
 
-    ``embers`` names no preempt mode, so that the cluster's applies.
+    The same for all variants, which so share a snapshot: ``embers`` names no preempt mode, so the cluster's applies.
     """
     return [
         "add cluster paceline",
-        f"add qos embers set Priority=1 GraceTime=10 MaxWall=08:00:00 UsageFactor=0"
-        f" MaxSubmitJobsPU={min(50, variant.max_submit)} MaxJobsPU=50",
-        f"add qos inferno set Priority=1000 Preempt=embers MaxWall=21-00:00:00 MaxSubmitJobsPU={variant.max_submit}",
+        "add qos embers set Priority=1 GraceTime=10 MaxWall=08:00:00 UsageFactor=0 MaxSubmitJobsPU=50 MaxJobsPU=50",
+        f"add qos inferno set Priority=1000 Preempt=embers MaxWall=21-00:00:00 MaxSubmitJobsPU={Variant.max_submit}",
         f"add account {ACCOUNT} Description=development Organization=paceline",
         f"add user name={','.join(submitters())} account={ACCOUNT} qos=inferno,embers defaultqos=inferno",
         # Slurm puts root into an account of its own, without limits.
@@ -182,7 +190,13 @@ class Cluster:
         words = shlex.split(words) if isinstance(words, str) else words
         try:
             done = subprocess.run(
-                words, env=self.env, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL
+                words,
+                env=self.env,
+                capture_output=True,
+                text=True,
+                timeout=timeout,
+                stdin=subprocess.DEVNULL,
+                check=False,
             )
         except subprocess.TimeoutExpired:
             self.complaint = f"{words[0]} did not answer within {timeout:.0f} s"
@@ -215,22 +229,22 @@ class Cluster:
         for name in ("slurm.conf", "gres.conf", "slurmdbd.conf"):
             text = (HERE / f"{name}.in").read_text()
             text = re.sub("@([A-Z0-9_]+)@", lambda found: values[found[1]], text)
-            self._private(f"etc/{name}", text, 0o600 if name == "slurmdbd.conf" else 0o644)
-        self._private("etc/munge.key", secrets.token_bytes(1024), 0o400)
+            self._write(f"etc/{name}", text, 0o600 if name == "slurmdbd.conf" else 0o644)
+        self._write("etc/munge.key", secrets.token_bytes(1024), 0o400)
         user = "'slurm'@'127.0.0.1'"
-        self._private(
+        self._write(
             "etc/init.sql",
             f"CREATE OR REPLACE USER {user} IDENTIFIED BY '{password}';\n"
             "CREATE DATABASE IF NOT EXISTS slurm_acct_db;\n"
             f"GRANT ALL ON slurm_acct_db.* TO {user};\n",
         )
         hosts = Path("/etc/hosts").read_text().rstrip("\n")
-        self._private("etc/hosts", f"{hosts}\n127.0.0.1 {' '.join(NODES)}\n", 0o644)
+        self._write("etc/hosts", f"{hosts}\n127.0.0.1 {' '.join(NODES)}\n", 0o644)
         for index in range(GPUS):
             # As /dev/null: Slurm only looks whether it is a character device.
             os.mknod(self.root / "dev" / f"nvidia{index}", 0o666 | 0o020000, os.makedev(1, 3))
 
-    def _private(self, name: str, content: str | bytes, mode: int = 0o600) -> None:
+    def _write(self, name: str, content: str | bytes, mode: int = 0o600) -> None:
         path = self.root / name
         path.touch(mode=0o600)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -314,6 +328,11 @@ class Cluster:
             ),
         )
 
+    def account(self, command: str) -> None:
+        """Change accounts or QOS."""
+        if self.client(f"sacctmgr -i -Q {command}", 30) is None:
+            raise Unavailable(f"sacctmgr {command}: {self.complaint}")
+
     def start_controller(self) -> None:
         # A first start finds no state, which -i forgives; later ones are to recover all of it or fail.
         first = [] if (self.root / "state" / "clustername").exists() else ["-i"]
@@ -331,10 +350,9 @@ class Cluster:
             # Not exec: the shell stays as the node's init and reaps orphans.
             '; slurmd -D -N "$1" & wait $!'
         )
-        unshare = "unshare --mount --uts --pid --fork --kill-child --mount-proc sh -c".split()
         for name in names:
             # Started together, then waited for together.
-            self._start(name, [*unshare, script, name, name, str(self.conf.parent)], lambda: True)
+            self._start(name, [*UNSHARE, "sh", "-c", script, name, name, str(self.conf.parent)], lambda: True)
         if not self.processes.pid("slurmctld"):
             return
         end = time.monotonic() + 30
@@ -355,21 +373,23 @@ class Cluster:
             how = ""
             self.prepare()
             if self.variant.accounting:
-                snapshot, made = ready_snapshot(self.variant)
+                snapshot, made = ready_snapshot()
                 how = ", cold" if made else ", from the snapshot"
                 self._copy(snapshot, self.root / "db")
-        begin = time.monotonic()
         try:
             self.start_munged()
             if self.variant.accounting:
                 self.start_database()
+                if not before and (most := self.variant.max_submit) != Variant.max_submit:
+                    self.account(f"modify qos inferno set MaxSubmitJobsPU={most}")
+                    self.account(f"modify qos embers set MaxSubmitJobsPU={min(50, most)}")
             self.start_controller()
             self.start_nodes(*NODES)
         except BaseException:
             if not before:
                 self.stop()
             raise
-        return f"up{how}; daemons took {time.monotonic() - begin:.1f} s"
+        return f"up{how}"
 
     @staticmethod
     def _copy(source: Path, target: Path) -> None:
@@ -434,19 +454,20 @@ class Cluster:
         return "\n".join(lines)
 
 
-def ready_snapshot(variant: Variant) -> tuple[Path, bool]:
+def ready_snapshot() -> tuple[Path, bool]:
     """The database with Slurm's tables, the accounts and the QOS pair, made once; and whether it was made just now."""
     folder = own_folder(base() / "snapshots")
     programs = [Path(shutil.which(name, path=SEARCH) or name) for name in ("slurmdbd", "mariadbd")]
     stamps = [(str(path), path.stat().st_size, path.stat().st_mtime) for path in programs]
-    content = json.dumps([sacctmgr_commands(variant), stamps])
+    content = json.dumps([sacctmgr_commands(), stamps])
     target = folder / hashlib.sha256(content.encode()).hexdigest()[:12]
     with locked(folder / "lock"):
         if target.exists():
             return target, False
-        seed = Cluster(own_folder(folder / "building"), variant)
-        seed.stop()
-        seed.variant = variant
+        for stale in folder.glob("[0-9a-f]" * 12):
+            shutil.rmtree(stale)
+        seed = Cluster(own_folder(folder / "building"), Variant())
+        seed.stop()  # what a killed command may have left
         seed.prepare()
         try:
             words = "mariadb-install-db --no-defaults --user=root --skip-test-db"
@@ -454,9 +475,8 @@ def ready_snapshot(variant: Variant) -> tuple[Path, bool]:
                 raise Unavailable(f"mariadb-install-db: {seed.complaint}")
             seed.start_munged()
             seed.start_database()
-            for command in sacctmgr_commands(variant):
-                if seed.client(f"sacctmgr -i -Q {command}", 30) is None:
-                    raise Unavailable(f"sacctmgr {command}: {seed.complaint}")
+            for command in sacctmgr_commands():
+                seed.account(command)
         finally:
             seed.stop()
         (seed.root / "db").rename(target)
@@ -482,7 +502,7 @@ def install() -> str:
     begin = time.monotonic()
     try:
         for words in ("update -q", f"install -q -y --no-install-recommends {' '.join(PACKAGES)}"):
-            done = subprocess.run(["apt-get", *words.split()], env=env)
+            done = subprocess.run(["apt-get", *words.split()], env=env, check=False)
             if done.returncode:
                 raise Unavailable(f"apt-get {words.split()[0]} failed with {done.returncode}")
     finally:
@@ -544,6 +564,8 @@ def act(words: argparse.Namespace) -> int:
         return 0
     variant = Variant(**{f.name: getattr(words, f.name) for f in fields(Variant)}).check()
     root = words.root.absolute() if words.root else base() / variant.name
+    if root.exists():
+        own(root)
     if words.verb in ("env", "status"):
         cluster = Cluster(root, variant)
         if words.verb == "status":

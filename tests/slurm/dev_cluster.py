@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 TOOL = Path(__file__).parents[2] / "slurm" / "dev" / "cluster.py"
 
@@ -51,7 +52,9 @@ class DevCluster:
         self, *words: str, user: str | None = None, timeout: float = 30, text: str | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run a client, as root or as another user, and return whatever came of it."""
-        who = {} if user is None else {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
+        who: dict[str, Any] = (
+            {} if user is None else {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
+        )
         return subprocess.run(
             words,
             input=text or "",
@@ -60,7 +63,7 @@ class DevCluster:
             capture_output=True,
             text=True,
             timeout=timeout,
-            **who,  # type: ignore[arg-type]
+            **who,
         )
 
     def run(self, *words: str, user: str | None = None, timeout: float = 30, text: str | None = None) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,16 +14,17 @@ import pytest
 from dev_cluster import TOOL, DevCluster, tool, until
 
 EVERYTHING = ("--nodes=2", "--exclusive")
-# Says what becomes of it in work/<job>.log, and dies only by SIGKILL.
-STUBBORN = r"""
-log=$SLURM_JOB_ID.log
-export log
+# Says what becomes of it in work/<job>.log.
+TELLS = """
+export log=$SLURM_JOB_ID.log
 srun --nodes=1 --ntasks=1 bash -c '
-    trap "echo TERM >> $log" TERM
+    trap "echo TERM >> $log; exit" TERM
     trap "echo USR2 >> $log" USR2
     echo "start ${SLURM_RESTART_COUNT:-0}" >> $log
     while :; do sleep 0.1; done'
 """
+# Dies only by SIGKILL.
+STUBBORN = TELLS.replace("; exit", "")
 
 
 def log(cluster: DevCluster, job: str) -> list[str]:
@@ -32,6 +34,14 @@ def log(cluster: DevCluster, job: str) -> list[str]:
 
 def says(cluster: DevCluster, job: str, line: str, timeout: float = 30) -> None:
     until(lambda: line in log(cluster, job), timeout, lambda: f"no {line!r} in {log(cluster, job)}")
+
+
+def mentions(process: Path, text: str) -> bool:
+    """Whether a process lives that was started with some text in its environment or command line."""
+    try:
+        return any(text.encode() in (process / name).read_bytes() for name in ("environ", "cmdline"))
+    except OSError:
+        return False
 
 
 # ---- what every cluster does
@@ -73,7 +83,7 @@ def test_an_ordinary_user_submits_with_account_and_qos(cluster: DevCluster) -> N
         (("-q", "nosuch"), "Invalid qos"),
         (("-A", "nosuch"), "Invalid account"),
         (("--gres=gpu:3",), "Requested node configuration is not available"),
-        (("--gres=gpu:h100:1",), "Invalid generic resource"),
+        (("--gres=gpu:h100:1",), "Requested node configuration is not available"),
         (("--array=0-1001",), "Invalid job array specification"),
     ],
 )
@@ -94,7 +104,7 @@ def test_a_walltime_over_the_qos_limit_pends_for_ever(cluster: DevCluster) -> No
 
 
 def test_usr2_reaches_a_step(cluster: DevCluster) -> None:
-    job = cluster.sbatch(STUBBORN)
+    job = cluster.sbatch(TELLS)
     says(cluster, job, "start 0")
     cluster.run("scancel", "--signal=USR2", job)
     says(cluster, job, "USR2", 5)
@@ -102,14 +112,14 @@ def test_usr2_reaches_a_step(cluster: DevCluster) -> None:
     cluster.wait(job, "CANCELLED")
 
 
-def test_a_requeued_job_runs_again_within_ten_seconds_or_so(cluster: DevCluster) -> None:
-    job = cluster.sbatch(STUBBORN)
+def test_a_requeued_job_runs_again_within_seconds(cluster: DevCluster) -> None:
+    job = cluster.sbatch(TELLS)
     says(cluster, job, "start 0")
     begin = time.monotonic()
     cluster.run("scontrol", "requeue", job)
     says(cluster, job, "start 1")
-    # KillWait, the five seconds of the old credential, and a scheduling round.
-    assert time.monotonic() - begin < 15
+    # Five seconds until the old credential has expired, and a scheduling round.
+    assert time.monotonic() - begin < 12
     cluster.run("scancel", job)
 
 
@@ -117,7 +127,7 @@ def test_a_requeued_job_runs_again_within_ten_seconds_or_so(cluster: DevCluster)
 
 
 def test_a_killed_node_loses_its_job_to_the_queue_and_takes_it_up_again(cluster: DevCluster) -> None:
-    job = cluster.sbatch(f"setsid sleep 4242 & {STUBBORN}", "-w", "node1")
+    job = cluster.sbatch(f"setsid sleep 4242 & {TELLS}", "-w", "node1")
     says(cluster, job, "start 0")
     cluster.control("node", "kill", "node1")
     # Nothing of the job outlives the node, not even what left its session.
@@ -131,7 +141,7 @@ def test_a_killed_node_loses_its_job_to_the_queue_and_takes_it_up_again(cluster:
 
 
 def test_jobs_outlive_the_controller(cluster: DevCluster) -> None:
-    job = cluster.sbatch(STUBBORN)
+    job = cluster.sbatch(TELLS)
     says(cluster, job, "start 0")
     cluster.control("controller", "stop")
     assert cluster.attempt("squeue", timeout=60).returncode != 0
@@ -175,7 +185,7 @@ def test_down_ends_jobs_and_daemons_and_leaves_no_mount(cluster: DevCluster, tmp
     until(lambda: "RUNNING" in other.states(job), 20, lambda: str(other.states(job)))
     other.control("down")
     assert subprocess.run(["pgrep", "-f", "^sleep 4343"], capture_output=True).returncode == 1
-    assert subprocess.run(["pgrep", "-f", f"{root}/"], capture_output=True).returncode == 1
+    assert [path for path in Path("/proc").glob("[0-9]*") if mentions(path, f"{root}/etc")] == []
     assert str(root) not in Path("/proc/mounts").read_text()
     assert "was not up" in other.control("down")
     assert cluster.run("srun", "-w", "node1", "hostname") == "node1"
@@ -212,7 +222,7 @@ def preempt(cluster: DevCluster, warning: str, becomes: str) -> None:
     says(cluster, victim, "start 0")
     winner = cluster.sbatch("sleep 3", "-q", "inferno", "--time=1", *EVERYTHING)
     says(cluster, victim, warning)
-    cluster.wait(winner, "RUNNING", timeout=40)
+    cluster.wait(winner, "RUNNING", timeout=60)
     assert cluster.states(victim) == [becomes]
     cluster.wait(winner, "COMPLETED")
     if becomes == "PENDING":
@@ -249,10 +259,15 @@ def test_options_that_make_no_cluster_are_one_line() -> None:
         assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
 def test_who_is_not_root_is_told_so() -> None:
+    # Another user may be unable to read this checkout or to run this Python, so only the answer of getuid is another.
+    code = f"import os, runpy; os.getuid = lambda: 1000; runpy.run_path({str(TOOL)!r}, run_name='__main__')"
     done = subprocess.run(
-        ["python3", "-B", str(TOOL), "up"], capture_output=True, text=True, user="nobody"
+        [sys.executable, "-c", code, "up"],
+        env=os.environ | {"PYTHONPATH": str(TOOL.parent)},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 2
     assert "need root: sudo" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

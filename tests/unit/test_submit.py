@@ -192,7 +192,7 @@ def test_prompts_of_one_model_share_an_element_and_weights_never_mix() -> None:
         ("evaluate", 2),
     ]
     arrays = elements.arrays(grouped)
-    assert [(a["kind"], a["cells"]) for a in arrays] == [("evaluate", 8), ("finetune", 2)]
+    assert [(a["kind"], a["cells"]) for a in arrays] == [("evaluate", 4), ("finetune", 2), ("evaluate", 4)]
 
 
 def test_an_element_holds_no_more_cells_than_the_cluster_says() -> None:

@@ -71,10 +71,13 @@ def group(cells: Sequence[PlannedCell]) -> list[Element]:
 
 
 def arrays(elements: Sequence[Element]) -> list[dict[str, Any]]:
-    """Elements of equal kind and resources, counted: what becomes one ``sbatch`` call each."""
+    """Elements of equal kind and resources, counted: what becomes one ``sbatch`` call each.
+
+    Those that wait for a tuning stand apart, so that the others need not wait with them.
+    """
     found: dict[str, dict[str, Any]] = {}
     for index, element in enumerate(elements):
-        key = canonical([element.kind, element.resources])
+        key = canonical([element.kind, bool(element.needs), element.resources])
         entry = found.setdefault(
             key, {"kind": element.kind, "resources": element.resources, "elements": [], "cells": 0}
         )

@@ -29,7 +29,7 @@ LAYERS: list[set[str]] = [
     {"finetune", "evaluate"},
     {"worker"},
     # login side
-    {"compose"},
+    {"compose", "slurm"},
     {"sweep", "status"},
     {"launch", "report"},
     {"arguments", "progress"},

@@ -8,21 +8,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from paceline import distributed, prepared, scoring, tracking, worker
+from paceline import attempts, distributed, prepared, scoring, tracking, worker
 from paceline.evaluate import answer
 from paceline.models import load_family
 from paceline.store import CellFolder, write_jsonl
 
 
-def main(folders: Sequence[Path], launch: worker.Launch) -> None:
+def main(folders: Sequence[Path], launch: attempts.Launch) -> None:
     """Bring every cell to DONE; the weights are loaded once, by the first that needs them."""
     family = None
     for folder in map(CellFolder, folders):
         cell = folder.read()
         needed = [CellFolder(folder.path.parent / n) for n in cell.needs]
-        if folder.done() or not all(n.done() for n in needed):
+        if folder.done() or attempts.taken(folder, launch) or not all(n.done() for n in needed):
             continue
-        with worker.attempt(folder, launch) as run, worker.joined(run), tracking.tracked(run) as tracker:
+        with attempts.attempt(folder, launch) as run, worker.joined(run), tracking.tracked(run) as tracker:
             config, root = run.config, run.root
             prepared.require(root, config.task, cell.data)
             if family is None:

@@ -8,18 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from paceline import distributed, finetune, prepared, tracking, worker
+from paceline import attempts, distributed, finetune, prepared, tracking, worker
 from paceline.conversations import Lessons
 from paceline.models import load_family
 from paceline.store import CellFolder, write_json
 
 
-def main(folders: Sequence[Path], launch: worker.Launch) -> None:
+def main(folders: Sequence[Path], launch: attempts.Launch) -> None:
     """Bring every cell to DONE: trained from the newest whole checkpoint of any attempt, or from the start."""
     for folder in map(CellFolder, folders):
-        if folder.done():
+        if folder.done() or attempts.taken(folder, launch):
             continue
-        with worker.attempt(folder, launch) as run, worker.joined(run), tracking.tracked(run) as tracker:
+        with attempts.attempt(folder, launch) as run, worker.joined(run), tracking.tracked(run) as tracker:
             cell, config, root = run.cell, run.config, run.root
             prepared.require(root, config.task, cell.data)
             train = prepared.read_samples(root, config.task, [config.task.train], config.limit)

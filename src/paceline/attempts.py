@@ -8,31 +8,37 @@ import json
 import os
 import platform
 import resource
+import shutil
 import signal
 import socket
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from paceline.errors import DataError, Interrupted, NonFiniteLoss, UserError
-from paceline.process import HEARTBEAT_SECONDS, this_process
+from paceline.errors import DataError, Interrupted, NonFiniteLoss, Unavailable, UserError
+from paceline.process import HEARTBEAT_SECONDS, alive, this_process
 from paceline.snapshot import STAMP, code_state, source_tree
 from paceline.spec import Config, with_placement
 from paceline.store import SCHEMA, Attempt, Cell, CellFolder, read_json, write_json
 
 RENDEZVOUS_SECONDS = 300.0
+# From the claim of an attempt to its first file pass milliseconds.
+CLAIM_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class Launch:
-    """How a cell is run: its placement, the sweep and submission it belongs to, and this process among its ranks."""
+    """How a cell is run: its placement, the sweep and submission it belongs to, and this process among its ranks.
+
+    ``foreground`` leaves the output on the screen, for a person with a debugger, instead of sending it to the log.
+    """
 
     placement: dict[str, Any]
     sweep: str = ""
@@ -42,6 +48,7 @@ class Launch:
     rank: int = 0
     local_rank: int = 0
     world: int = 1
+    foreground: bool = False
 
     def config(self, cell: Cell) -> Config:
         """The cell's config with this launch's placement groups."""
@@ -60,9 +67,8 @@ class Run:
     address: str
     port: int
     peaks: dict[str, float] = field(default_factory=dict)
-    on_progress: Callable[[Mapping[str, Any]], None] | None = None
     _beat: dict[str, Any] = field(default_factory=dict)
-    _written: float = 0.0
+    _beating: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def rank(self) -> int:
@@ -101,8 +107,6 @@ class Run:
     def progress(self, done: int, total: int, unit: str, note: str = "") -> None:
         """Tell how far the attempt is. Cheap: the file is renewed every few seconds."""
         self._beat = {"done": done, "total": total, "unit": unit, "note": note}
-        if self.on_progress is not None and self.rank == 0:
-            self.on_progress(self._beat)
 
     def beat(self) -> None:
         """Renew the heartbeat file. Not fsynced: it only tells that the attempt lives."""
@@ -110,7 +114,7 @@ class Run:
             return
         content = json.dumps({"schema": SCHEMA, "time": time.time(), **self._beat})
         temporary = self.attempt.path / ".heartbeat.tmp"
-        with contextlib.suppress(OSError):
+        with self._beating, contextlib.suppress(OSError):
             temporary.write_text(content)
             temporary.replace(self.attempt.heartbeat)
 
@@ -118,8 +122,14 @@ class Run:
 class StopFlag:
     """What signals ask for. A flag, because saving in a handler would save in the middle of a step."""
 
-    # SLURM and people send TERM to end a job, USR2 when its time is up; INT is a person at the keyboard.
-    CAUSES = {signal.SIGUSR2: "timeout", signal.SIGTERM: "cancelled", signal.SIGINT: "cancelled"}
+    # Slurm and people send TERM to end a job, USR2 when its time is up; INT is a person at the keyboard, HUP one who
+    # closed the terminal.
+    CAUSES = {
+        signal.SIGUSR2: "timeout",
+        signal.SIGTERM: "cancelled",
+        signal.SIGINT: "cancelled",
+        signal.SIGHUP: "cancelled",
+    }
 
     def __init__(self) -> None:
         self.cause: str | None = None
@@ -147,10 +157,35 @@ class StopFlag:
 STOP = StopFlag()
 
 
+def lives(attempt: Attempt) -> bool:
+    """Whether an attempt without an end still runs."""
+    age = None
+    for path in (attempt.heartbeat, attempt.start_json, attempt.path):
+        try:
+            age = time.time() - path.stat().st_mtime
+            break
+        except OSError:
+            continue
+    start = attempt.start()
+    if start is None:  # claimed a moment ago, or killed between mkdir and its first file
+        return age is not None and age < CLAIM_SECONDS
+    return alive(start, age)
+
+
+def taken(folder: CellFolder, launch: Launch) -> bool:
+    """Whether another process is at work on a cell: one whose launcher died, or of another submission.
+
+    An earlier run of the same Slurm job is no other, however late its last sign of life: the job was requeued.
+    """
+    attempts = folder.attempts()
+    if launch.world > 1 or not attempts or attempts[-1].end() is not None or not lives(attempts[-1]):
+        return False
+    job = str((attempts[-1].start() or {}).get("job", ""))
+    return not launch.job or job.partition(".")[0] != launch.job.partition(".")[0]
+
+
 @contextlib.contextmanager
-def attempt(
-    folder: CellFolder, launch: Launch, on_progress: Callable[[Mapping[str, Any]], None] | None = None
-) -> Iterator[Run]:
+def attempt(folder: CellFolder, launch: Launch) -> Iterator[Run]:
     """An attempt of a cell: claimed, told from others, kept alive, and ended with a cause whatever happens.
 
     Errors of the cell end here: they are written to ``end.json`` and the log, so that the element's next cell still
@@ -162,41 +197,53 @@ def attempt(
     cell = folder.read()
     config = launch.config(cell)
     if launch.rank == 0:
-        mine = folder.new_attempt()
-        address, port = _free_address()
-        start = {
-            "schema": SCHEMA,
-            "time": time.time(),
-            "cell": cell.id,
-            "sweep": launch.sweep,
-            "submission": launch.submission,
-            "element": launch.element,
-            "job": launch.job,
-            "world": launch.world,
-            "placement": launch.placement,
-            **this_process(),
-            "provenance": provenance(),
-        }
-        write_json(mine.start_json, start)
-        _announce(launch, cell, {"attempt": str(mine.path), "address": address, "port": port})
+        mine, address, port = _begin(folder, cell, launch)
     else:
         word = _await(launch, cell)
         mine, address, port = Attempt(Path(word["attempt"])), word["address"], word["port"]
-    run = Run(folder, mine, cell, config, launch, address, port, on_progress=on_progress)
+    run = Run(folder, mine, cell, config, launch, address, port)
     began = time.monotonic()
-    with _log_to(mine, launch.rank), _pulse(run):
+    with _log_to(mine, launch), _pulse(run):
         try:
             yield run
             cause, message = "done", ""
         except BaseException as error:
             cause, message = classify(error), f"{type(error).__name__}: {error}"
-            if not isinstance(error, Interrupted):
+            if isinstance(error, Interrupted):
+                message = ""
+            else:
                 traceback.print_exc()
             _end(run, cause, message, began)
             if isinstance(error, Interrupted | KeyboardInterrupt) or launch.world > 1:
                 raise
         else:
             _end(run, cause, message, began)
+
+
+def _begin(folder: CellFolder, cell: Cell, launch: Launch) -> tuple[Attempt, str, int]:
+    """Claim an attempt and say who runs it. What takes time comes first, so that a claim without a word is rare."""
+    start = {
+        "schema": SCHEMA,
+        "time": time.time(),
+        "cell": cell.id,
+        "sweep": launch.sweep,
+        "submission": launch.submission,
+        "element": launch.element,
+        "job": launch.job,
+        "world": launch.world,
+        "placement": launch.placement,
+        **this_process(),
+        "provenance": provenance(),
+    }
+    address, port = _free_address()
+    mine = folder.new_attempt()
+    try:
+        write_json(mine.start_json, start)
+        _announce(launch, cell, {"attempt": str(mine.path), "address": address, "port": port})
+    except BaseException:
+        shutil.rmtree(mine.path, ignore_errors=True)  # a full disk must not leave a claim that looks alive
+        raise
+    return mine, address, port
 
 
 def _free_address() -> tuple[str, int]:
@@ -252,7 +299,8 @@ def classify(error: BaseException) -> str:
         if isinstance(chain, DataError | UserError):
             return "bad data"
         chain = chain.__cause__
-    return "code bug"
+    # A network or a file system that can't be used now comes back: worth another try.
+    return "unknown" if isinstance(error, Unavailable | ConnectionError) else "code bug"
 
 
 def _end(run: Run, cause: str, message: str, began: float) -> None:
@@ -275,12 +323,16 @@ def _end(run: Run, cause: str, message: str, began: float) -> None:
 
 
 @contextlib.contextmanager
-def _log_to(mine: Attempt, rank: int) -> Iterator[None]:
+def _log_to(mine: Attempt, launch: Launch) -> Iterator[None]:
     """Send what is printed, by Python and by libraries in C, to the attempt's log.
 
     By the file descriptors alone: a logger made meanwhile keeps its stream, which must outlive the attempt.
     """
-    path = mine.log if rank == 0 else mine.log.with_name(f"log.rank{rank}")
+    path = mine.log if launch.rank == 0 else mine.log.with_name(f"log.rank{launch.rank}")
+    if launch.foreground:
+        path.write_text("ran in the foreground: its output went to the screen\n")
+        yield
+        return
     sys.stdout.flush()
     sys.stderr.flush()
     kept = os.dup(1), os.dup(2)

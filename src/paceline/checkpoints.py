@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paceline.errors import UserError
+from paceline.spec import Config, DeepSpeedSpec
 from paceline.store import SCHEMA, CellFolder, file_digest, read_json, write_json
 
 MARKER = "COMPLETE.json"
@@ -114,6 +115,25 @@ def read(path: Path) -> Checkpoint | None:
         )
     except (UserError, KeyError, TypeError, ValueError):
         return None
+
+
+def engine(settings: DeepSpeedSpec) -> str:
+    """How a placement lays out the training state: ``torch``, or the ZeRO stage that splits it."""
+    config = settings.config
+    return f"zero{config.get('zero_optimization', {}).get('stage', 0)}" if config else "torch"
+
+
+def misfit(folder: CellFolder, config: Config) -> str | None:
+    """Why a cell's newest checkpoint can't be taken up under a placement, or None. Reads markers alone."""
+    found = next((c for path in _newest_first(folder, STATE) if (c := read(path))), None)
+    world, wanted = config.placement.nodes * config.placement.ranks, engine(config.deepspeed)
+    if found is None or (found.engine == wanted and (wanted == "torch" or found.world == world)):
+        return None
+    return (
+        f"the checkpoint of step {found.step} was saved by {found.world} ranks under {found.engine}, and this "
+        f"placement has {world} under {wanted}: a split state can't be shared out anew; submit with the placement "
+        f"it had, or delete {found.path.parent} to begin again"
+    )
 
 
 def latest(folder: CellFolder, note: Callable[[str], None] = lambda text: None) -> Checkpoint | None:

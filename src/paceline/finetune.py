@@ -32,7 +32,7 @@ from paceline import checkpoints, distributed
 from paceline.attempts import Run
 from paceline.errors import DataError, Interrupted, NonFiniteLoss, UserError, nearest
 from paceline.models.base import IGNORED, Conversation, Family
-from paceline.spec import Config, LoraSpec, MethodSpec
+from paceline.spec import Config, LoraSpec, MethodSpec, optimiser_steps, share_out
 from paceline.store import CAUSES, SCHEMA, CellFolder, append_jsonl, read_jsonl
 
 # isort: split
@@ -93,27 +93,12 @@ def plan(config: Config, world: int, samples: int) -> Plan:
         )
     if samples == 0:
         raise DataError(f"task '{config.task.name}' has no samples in its split '{config.task.train}'")
-    if train.batch < 1 or train.batch % world:
-        raise UserError(
-            f"train.batch={train.batch} can't be shared by {world} ranks; "
-            f"choose ranks that divide it, or train.batch={math.ceil(max(train.batch, 1) / world) * world}"
-        )
-    micro = placement.micro_batch or train.batch // world
-    if micro < 1 or train.batch % (world * micro):
-        valid = [m for m in range(1, train.batch // world + 1) if train.batch // world % m == 0]
-        raise UserError(
-            f"placement.micro_batch={micro} on {world} ranks does not divide train.batch={train.batch}; "
-            f"choose one of {', '.join(map(str, valid))}"
-        )
-    steps = train.max_steps or math.ceil(train.epochs * samples / train.batch)
-    if steps < 1:
-        raise UserError(f"train.epochs={train.epochs} makes no step; raise it or set train.max_steps")
-    if train.validations > steps:
-        raise UserError(f"train.validations={train.validations} is more than the {steps} optimiser steps of the run")
+    micro, accumulation = share_out(train, placement, world)
+    steps = optimiser_steps(train, samples)
     if train.keep == "best" and not train.validations:
         raise UserError("train.keep=best needs validations to choose by; set train.validations")
     validate = frozenset(math.ceil(steps * i / train.validations) for i in range(1, train.validations + 1))
-    return Plan(train.batch, world, micro, train.batch // (world * micro), steps, validate)
+    return Plan(train.batch, world, micro, accumulation, steps, validate)
 
 
 def order(samples: int, length: int, seed: int) -> np.ndarray:
@@ -249,7 +234,7 @@ def train(
     planned = plan(config, run.world, len(samples))
     if planned.validate and len(validation) == 0:
         raise DataError(f"task '{config.task.name}' has no samples in its split '{config.task.validation}'")
-    engine = _engine(config)
+    engine = checkpoints.engine(config.deepspeed)
     resume = _resume_point(run, planned, engine)
     # DeepSpeed keeps float32 masters of bfloat16 weights by itself. Without it they have to be the weights: updates
     # of 1e-5 vanish in bfloat16's 8 bits. The memory is the same 16 bytes per parameter either way.
@@ -309,23 +294,14 @@ def _to_train(family: Family, method: MethodSpec) -> Iterator[torch.nn.Parameter
                 yield parameter
 
 
-def _engine(config: Config) -> str:
-    settings = config.deepspeed.config
-    return f"zero{settings.get('zero_optimization', {}).get('stage', 0)}" if settings else "torch"
-
-
 def _resume_point(run: Run, planned: Plan, engine: str) -> checkpoints.Checkpoint | None:
     """Rank 0's choice, on every rank: a digest is read once, and all go on from the same."""
     found = checkpoints.latest(run.folder, run.note) if run.rank == 0 else None
     found = distributed.from_first(found)
     if found is None:
         return None
-    if found.engine != engine or (engine != "torch" and found.world != run.world):
-        raise UserError(
-            f"the checkpoint of step {found.step} was saved by {found.world} ranks under {found.engine}, and this "
-            f"placement has {run.world} under {engine}: a split state can't be shared out anew; submit with the "
-            f"placement it had, or delete {found.path.parent} to begin again"
-        )
+    if why := checkpoints.misfit(run.folder, run.config):
+        raise UserError(why)
     if found.world != run.world or found.micro_batch != planned.micro_batch:
         run.note("other ranks or micro-batch than at the checkpoint: same samples per step, sums in another order")
     return found

@@ -9,9 +9,8 @@ from typing import Literal
 
 import torch
 
-from paceline.errors import UserError
 from paceline.models.base import Conversation, Family
-from paceline.spec import GenerationSpec
+from paceline.spec import GenerationSpec, check_generation
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,7 @@ def generate(
     """
     from transformers import GenerationConfig, LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
 
-    if spec.temperature > 0 and spec.beams > 1:
-        raise UserError("generation: beams search for the likeliest answer; set temperature=0 or beams=1")
+    check_generation(spec)
     model = family.model.eval()
     batch = family.to_model(family.batch(conversations))
     processors = LogitsProcessorList()

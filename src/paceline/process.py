@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,14 @@ def started(pid: int) -> str | None:
         # The second field is the command in brackets and may hold spaces.
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
+        return None
+
+
+def age_of(path: Path) -> float | None:
+    """Seconds since a file was last renewed; None where it is not there."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
         return None
 
 

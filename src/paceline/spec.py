@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, Union
+from pathlib import Path
+from typing import Any, Literal, TypedDict, TypeVar, Union, Unpack
 
 from paceline.errors import UserError, nearest
 
@@ -20,8 +22,17 @@ Kind = Literal["finetune", "evaluate"]
 T = TypeVar("T")
 
 
-def _declare(part: str, default: Any, doc: str, only: Kind | None) -> Any:
-    metadata = {"part": part, "doc": doc, "only": only}
+class Bounds(TypedDict, total=False):
+    """The range of a number. ``low`` and ``high`` belong to it, ``above`` and ``below`` don't."""
+
+    low: float
+    high: float
+    above: float
+    below: float
+
+
+def _declare(part: str, default: Any, doc: str, only: Kind | None, bounds: Bounds) -> Any:
+    metadata = {"part": part, "doc": doc, "only": only, **bounds}
     if isinstance(default, type):
         return dataclasses.field(default_factory=default, metadata=metadata)
     if isinstance(default, list | dict):
@@ -29,14 +40,20 @@ def _declare(part: str, default: Any, doc: str, only: Kind | None) -> Any:
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def identity_field(default: Any, doc: str, only: Kind | None = None) -> Any:
+def identity_field(default: Any, doc: str, only: Kind | None = None, **bounds: Unpack[Bounds]) -> Any:
     """A field that may change a result. ``only`` names the one kind of cell that it matters to."""
-    return _declare("identity", default, doc, only)
+    return _declare("identity", default, doc, only, bounds)
 
 
-def placement_field(default: Any, doc: str) -> Any:
+def placement_field(default: Any, doc: str, **bounds: Unpack[Bounds]) -> Any:
     """A field that says how a cell is run; it is recorded per attempt and never changes a cell's id."""
-    return _declare("placement", default, doc, None)
+    return _declare("placement", default, doc, None, bounds)
+
+
+def allowed(metadata: Mapping[str, Any]) -> str:
+    """The range that a field declares, in words; empty where any value goes."""
+    words = {"low": "at least", "above": "above", "high": "at most", "below": "below"}
+    return " and ".join(f"{said} {metadata[name]}" for name, said in words.items() if name in metadata)
 
 
 @dataclass(frozen=True)
@@ -76,7 +93,7 @@ class PromptSpec:
     """A prompt: a versioned template. ``{field}`` is replaced by the sample's field of that name."""
 
     name: str = identity_field("", "the file's name in conf/prompt/")
-    version: int = identity_field(1, "raised when the text changes")
+    version: int = identity_field(1, "raised when the text changes", low=0)
     text: str = identity_field("", "the user's turn")
     system: str = identity_field("", "the system's turn, for models that have one")
     example: str = identity_field("", "the answer of the worked example inside the text: echoing it is a miss")
@@ -86,9 +103,9 @@ class PromptSpec:
 class LoraSpec:
     """Low-rank adaptation (Hu et al. 2021, arXiv:2106.09685)."""
 
-    r: int = identity_field(16, "rank")
-    alpha: float = identity_field(32.0, "scale; the update is multiplied by alpha / r")
-    dropout: float = identity_field(0.0, "dropout before the low-rank matrices")
+    r: int = identity_field(16, "rank", low=1)
+    alpha: float = identity_field(32.0, "scale; the update is multiplied by alpha / r", above=0)
+    dropout: float = identity_field(0.0, "dropout before the low-rank matrices", low=0, below=1)
     targets: list[str] = identity_field([], "names of the linear layers; empty takes all of the components")
     components: list[str] = identity_field(["language"], "parts of the model to adapt: vision, connector, language")
 
@@ -109,16 +126,18 @@ class TrainSpec:
 
     name: str = identity_field("", "the file's name in conf/train/")
     prompt: str = identity_field("", "prompt trained on: a name, or `same` for the evaluated one; empty: the task's")
-    epochs: float = identity_field(1.0, "passes over the train split")
-    max_steps: int = identity_field(0, "optimiser steps; 0 leaves it to epochs")
-    learning_rate: float = identity_field(2e-5, "peak learning rate")
+    epochs: float = identity_field(1.0, "passes over the train split", low=0)
+    max_steps: int = identity_field(0, "optimiser steps; 0 leaves it to epochs", low=0)
+    learning_rate: float = identity_field(2e-5, "peak learning rate", low=0)
     schedule: Literal["cosine", "linear", "constant"] = identity_field("cosine", "decay after the warm-up")
-    warmup: float = identity_field(0.03, "share of the steps that warm up")
-    batch: int = identity_field(32, "effective batch: samples per optimiser step, over all ranks and accumulation")
-    weight_decay: float = identity_field(0.0, "AdamW weight decay")
-    beta2: float = identity_field(0.999, "AdamW second-moment decay")
-    max_grad_norm: float = identity_field(1.0, "gradient clipping; 0 switches it off")
-    validations: int = identity_field(0, "validations over the run, evenly spaced; 0 skips validation")
+    warmup: float = identity_field(0.03, "share of the steps that warm up", low=0, high=1)
+    batch: int = identity_field(
+        32, "effective batch: samples per optimiser step, over all ranks and accumulation", low=1
+    )
+    weight_decay: float = identity_field(0.0, "AdamW weight decay", low=0)
+    beta2: float = identity_field(0.999, "AdamW second-moment decay", low=0, below=1)
+    max_grad_norm: float = identity_field(1.0, "gradient clipping; 0 switches it off", low=0)
+    validations: int = identity_field(0, "validations over the run, evenly spaced; 0 skips validation", low=0)
     keep: Literal["last", "best"] = identity_field("last", "weights published: the last, or the best validated")
 
 
@@ -127,12 +146,12 @@ class GenerationSpec:
     """How answers are generated. At temperature 0 (greedy or beams) top_p and the seed change nothing."""
 
     name: str = identity_field("", "the file's name in conf/generation/")
-    new_tokens: int = identity_field(128, "most tokens of an answer")
-    temperature: float = identity_field(0.0, "0 takes the likeliest token; above it tokens are sampled")
-    top_p: float = identity_field(1.0, "nucleus sampling: smallest set of tokens with this mass")
-    beams: int = identity_field(1, "beam search width")
-    repetition_penalty: float = identity_field(1.0, "1 is none")
-    batch: int = identity_field(16, "answers generated together")
+    new_tokens: int = identity_field(128, "most tokens of an answer", low=1)
+    temperature: float = identity_field(0.0, "0 takes the likeliest token; above it tokens are sampled", low=0)
+    top_p: float = identity_field(1.0, "nucleus sampling: smallest set of tokens with this mass", above=0, high=1)
+    beams: int = identity_field(1, "beam search width", low=1)
+    repetition_penalty: float = identity_field(1.0, "1 is none", above=0)
+    batch: int = identity_field(16, "answers generated together", low=1)
     engine: Literal["transformers"] = identity_field("transformers", "library that generates")
 
 
@@ -141,15 +160,19 @@ class PlacementSpec:
     """How one cell is run on the hardware."""
 
     name: str = placement_field("", "the file's name in conf/placement/")
-    nodes: int = placement_field(1, "nodes of a cell")
-    ranks: int = placement_field(1, "processes per node, one per GPU")
-    threads: int = placement_field(0, "CPU threads per rank; 0 takes the cores divided by what runs beside it")
-    micro_batch: int = placement_field(0, "samples per rank and forward; 0 takes batch / ranks")
+    nodes: int = placement_field(1, "nodes of a cell", low=1)
+    ranks: int = placement_field(1, "processes per node, one per GPU", low=1)
+    threads: int = placement_field(
+        0,
+        "CPU threads per rank; 0 takes one, because the number changes sums in the last bit",
+        low=0,
+    )
+    micro_batch: int = placement_field(0, "samples per rank and forward; 0 takes batch / ranks", low=0)
     activation_checkpointing: bool = placement_field(False, "trade compute for activation memory")
-    workers: int = placement_field(0, "data-loader processes per rank")
-    checkpoint_minutes: float = placement_field(10.0, "most minutes of training between checkpoints")
-    checkpoint_steps: int = placement_field(0, "also checkpoint every N optimiser steps; 0: by time alone")
-    keep_checkpoints: int = placement_field(2, "checkpoints kept per cell while it trains")
+    workers: int = placement_field(0, "data-loader processes per rank", low=0)
+    checkpoint_minutes: float = placement_field(10.0, "most minutes of training between checkpoints", low=0)
+    checkpoint_steps: int = placement_field(0, "also checkpoint every N optimiser steps; 0: by time alone", low=0)
+    keep_checkpoints: int = placement_field(2, "checkpoints kept per cell while it trains", low=1)
 
 
 @dataclass(frozen=True)
@@ -167,25 +190,27 @@ class ClusterSpec:
     name: str = placement_field("", "the file's name in conf/cluster/")
     executor: Literal["local", "debug", "slurm"] = placement_field("local", "how an element becomes a process")
     root: str = placement_field("", "storage root; root= and PACELINE_ROOT come first")
-    slots: int = placement_field(0, "local: ranks that run at the same time; 0 takes the cores")
-    cells_per_element: int = placement_field(16, "most evaluate cells answered by one loading of the weights")
-    attempts: int = placement_field(5, "attempts of a cell, per cause, before it is left to the user")
+    slots: int = placement_field(0, "local: ranks that run at the same time; 0 takes the cores", low=0)
+    cells_per_element: int = placement_field(16, "most evaluate cells answered by one loading of the weights", low=1)
+    attempts: int = placement_field(5, "attempts of a cell, per cause, before it is left to the user", low=1)
     account: str = placement_field("", "Slurm account that is charged; empty takes the user's own")
     qos: str = placement_field("", "Slurm quality of service; empty takes the account's own")
     partition: str = placement_field("", "Slurm partition; empty takes the cluster's own")
     constraint: str = placement_field("", "features that a node must have, such as A100-80GB")
     gpu: str = placement_field("", "type of GPU to ask for, such as A100; empty takes any")
-    gpus: int = placement_field(0, "GPUs per rank; 0 runs on the CPU")
-    cpus: int = placement_field(1, "CPU cores per rank")
-    memory_gib: int = placement_field(0, "host memory per node; 0 leaves it to the cluster")
-    minutes: int = placement_field(60, "walltime of an element")
-    signal_seconds: int = placement_field(120, "how long before the walltime the cell is told to save")
+    gpus: int = placement_field(0, "GPUs per rank; 0 runs on the CPU", low=0)
+    cpus: int = placement_field(1, "CPU cores per rank", low=1)
+    memory_gib: int = placement_field(0, "host memory per node; 0 leaves it to the cluster", low=0)
+    minutes: int = placement_field(60, "walltime of an element", low=1)
+    signal_seconds: int = placement_field(120, "how long before the walltime the cell is told to save", low=0)
     setup: list[str] = placement_field([], "shell lines before the job, such as module loads")
-    parallel: int = placement_field(0, "most elements of an array at a time; 0 leaves it to the cluster")
-    max_array: int = placement_field(1001, "MaxArraySize: the highest index of an array is one less")
-    max_submit: int = placement_field(0, "jobs that a user may have submitted, array elements counted; 0: no limit")
-    max_minutes: int = placement_field(0, "longest walltime; 0: no limit")
-    max_gpu_hours: int = placement_field(0, "most GPUs × hours of one job; 0: no limit")
+    parallel: int = placement_field(0, "most elements of an array at a time; 0 leaves it to the cluster", low=0)
+    max_array: int = placement_field(1001, "MaxArraySize: the highest index of an array is one less", low=1)
+    max_submit: int = placement_field(
+        0, "jobs that a user may have submitted, array elements counted; 0: no limit", low=0
+    )
+    max_minutes: int = placement_field(0, "longest walltime; 0: no limit", low=0)
+    max_gpu_hours: int = placement_field(0, "most GPUs × hours of one job; 0: no limit", low=0)
     mail: str = placement_field("", "address that Slurm writes to at the end of each array and at failures")
 
 
@@ -200,7 +225,7 @@ class TrackingSpec:
     )
     project: str = placement_field("paceline", "W&B project")
     entity: str = placement_field("", "W&B team or user; empty takes the account's own")
-    samples: int = placement_field(16, "predictions shown with their images")
+    samples: int = placement_field(16, "predictions shown with their images", low=0)
 
 
 @dataclass(frozen=True)
@@ -213,8 +238,8 @@ class Config:
     method: MethodSpec = identity_field(MethodSpec, "conf/method/")
     train: TrainSpec = identity_field(TrainSpec, "conf/train/", only="finetune")
     generation: GenerationSpec = identity_field(GenerationSpec, "conf/generation/", only="evaluate")
-    seed: int = identity_field(0, "seed of the weights drawn, the data order and the sampling")
-    limit: int = identity_field(0, "samples used of each split, the first in the prepared order; 0 takes all")
+    seed: int = identity_field(0, "seed of the weights drawn, the data order and the sampling", low=0, high=2**32 - 1)
+    limit: int = identity_field(0, "samples used of each split, the first in the prepared order; 0 takes all", low=0)
     placement: PlacementSpec = placement_field(PlacementSpec, "conf/placement/")
     deepspeed: DeepSpeedSpec = placement_field(DeepSpeedSpec, "conf/deepspeed/")
     cluster: ClusterSpec = placement_field(ClusterSpec, "conf/cluster/")
@@ -252,15 +277,28 @@ def build(cls: type[T], data: Mapping[str, Any], where: str) -> T:
         where: what the user calls this place, such as ``model`` or ``conf/model/x.yaml``; opens every message.
 
     Raises:
-        UserError: unknown key (with the nearest valid one) or a value of the wrong type.
+        UserError: unknown key (with the nearest valid one), a value of the wrong type, or out of its range.
     """
     hints = field_types(cls)
     unknown = [key for key in data if key not in hints]
     if unknown:
         key = str(unknown[0])
         raise UserError(f"{where}: unknown key '{key}': {nearest(key, [h for h in hints if h != 'name'])}")
-    values = {key: _convert(hints[key], value, f"{where}.{key}") for key, value in data.items()}
+    values = {key: _convert(hints[key], value, f"{where}.{key}".lstrip(".")) for key, value in data.items()}
+    for f in dataclasses.fields(cls):  # type: ignore[arg-type]
+        if f.name in values and not _within(values[f.name], f.metadata):
+            key = f"{where}.{f.name}".lstrip(".")
+            raise UserError(f"{key}: {values[f.name]} is out of range; give a number {allowed(f.metadata)}")
     return cls(**values)
+
+
+def _within(value: Any, metadata: Mapping[str, Any]) -> bool:
+    return (
+        metadata.get("low", -math.inf) <= value <= metadata.get("high", math.inf)
+        and metadata.get("above", -math.inf) < value < metadata.get("below", math.inf)
+        if allowed(metadata)
+        else True
+    )
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
@@ -294,9 +332,11 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
 def _convert_plain(hint: type, value: Any, where: str) -> Any:
     if hint is bool and isinstance(value, bool):
         return value
-    if hint is int and isinstance(value, int | float) and not isinstance(value, bool) and value == int(value):
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int and number and (isinstance(value, int) or value.is_integer()):
         return int(value)
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+    # To a float, a whole number of more than 308 digits is infinite.
+    if hint is float and number and abs(value) <= sys.float_info.max:
         return float(value)
     if hint is str and isinstance(value, str | int | float) and not isinstance(value, bool):
         # `revision: 123` is a number to YAML and a name to its author.
@@ -365,3 +405,107 @@ def with_placement(config: Config, recorded: Mapping[str, Any]) -> Config:
     """A config with placement groups as :func:`placement_of` recorded them."""
     groups: dict[str, Any] = {g: build(GROUPS[g], recorded[g], g) for g in PLACEMENT_GROUPS if g in recorded}
     return dataclasses.replace(config, **groups)
+
+
+def check(config: Config, kind: Kind, splits: Mapping[str, int] | None) -> None:
+    """Refuse settings that are each well-formed and can't hold together, before a cell is frozen with them.
+
+    Args:
+        config: the cell's, with the placement that holds for it.
+        kind: the cell's; settings of the other kind are not looked at.
+        splits: split -> samples of the task's prepared data; None where they are not known (yet).
+
+    Raises:
+        UserError: the first contradiction, with the keys to change.
+    """
+    locate_weights(config.model)
+    if kind == "evaluate":
+        check_generation(config.generation)
+        named = config.task.evaluate
+        if not named:
+            raise UserError("task.evaluate names no split; give for example task.evaluate=[test]")
+        if twice := sorted({s for s in named if named.count(s) > 1}):
+            raise UserError(f"task.evaluate names '{twice[0]}' twice, which would count its samples twice")
+        _known_splits(config, {"task.evaluate": named}, splits)
+        return
+    train = config.train
+    share_out(train, config.placement, config.placement.nodes * config.placement.ranks)
+    _known_splits(config, {"task.train": [config.task.train]}, splits)
+    if train.validations:
+        _known_splits(config, {"task.validation": [config.task.validation]}, splits)
+    if train.keep == "best" and not train.validations:
+        raise UserError("train.keep=best needs validations to choose by; set train.validations")
+    if splits is not None or train.max_steps:
+        samples = (splits or {}).get(config.task.train, 0)
+        optimiser_steps(train, min(samples, config.limit) if config.limit else samples)
+
+
+def _known_splits(config: Config, named: Mapping[str, list[str]], splits: Mapping[str, int] | None) -> None:
+    for key, wanted in named.items():
+        for split in wanted:
+            if splits is not None and split not in splits:
+                raise UserError(f"{key}: task '{config.task.name}' has no split '{split}': {nearest(split, splits)}")
+
+
+def check_generation(generation: GenerationSpec) -> None:
+    """Refuse ways of answering that exclude each other."""
+    if generation.temperature > 0 and generation.beams > 1:
+        raise UserError(
+            f"generation: beams={generation.beams} search for the likeliest answer, temperature="
+            f"{generation.temperature} draws one; set generation.temperature=0 or generation.beams=1"
+        )
+
+
+def share_out(train: TrainSpec, placement: PlacementSpec, world: int) -> tuple[int, int]:
+    """How ``batch = world × micro_batch × accumulation`` is met: the micro-batch and the accumulation.
+
+    Raises:
+        UserError: it can't be; the message names numbers that do.
+    """
+    if train.batch < 1 or train.batch % world:
+        raise UserError(
+            f"train.batch={train.batch} can't be shared by {world} ranks; "
+            f"choose ranks that divide it, or train.batch={math.ceil(max(train.batch, 1) / world) * world}"
+        )
+    micro = placement.micro_batch or train.batch // world
+    if micro < 1 or train.batch % (world * micro):
+        valid = [m for m in range(1, train.batch // world + 1) if train.batch // world % m == 0]
+        raise UserError(
+            f"placement.micro_batch={micro} on {world} ranks does not divide train.batch={train.batch}; "
+            f"choose one of {', '.join(map(str, valid))}"
+        )
+    return micro, train.batch // (world * micro)
+
+
+def optimiser_steps(train: TrainSpec, samples: int) -> int:
+    """Optimiser steps of a run over so many samples.
+
+    Raises:
+        UserError: there are none, or fewer than validations.
+    """
+    steps = train.max_steps or math.ceil(train.epochs * samples / train.batch)
+    if steps < 1:
+        raise UserError(f"train.epochs={train.epochs} makes no step; raise it or set train.max_steps")
+    if train.validations > steps:
+        raise UserError(f"train.validations={train.validations} is more than the {steps} optimiser steps of the run")
+    return steps
+
+
+def locate_weights(model: ModelSpec) -> tuple[str, str | None]:
+    """Where a model's weights are: a folder and None, or a hub id and its revision; empty for a twin.
+
+    Raises:
+        UserError: no such folder, or a hub id without a revision.
+    """
+    folder = Path(model.weights).expanduser()
+    if not model.weights or folder.is_dir():
+        return (str(folder) if model.weights else ""), None
+    name = f"conf/model/{model.name}.yaml"
+    if model.weights.startswith(("/", ".", "~")) or model.weights.count("/") != 1:
+        raise UserError(f"{name}: weights: {model.weights} is neither a folder nor a hub id (owner/name)")
+    if not model.revision:
+        raise UserError(
+            f"{name}: {model.weights} has no revision, so tomorrow's weights could answer under today's cell id; "
+            "copy the commit hash from the model's page (Files, History) into `revision:`"
+        )
+    return model.weights, model.revision

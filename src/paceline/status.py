@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from paceline import slurm
+from paceline.attempts import lives
 from paceline.errors import UserError
-from paceline.process import STALE_SECONDS, alive
+from paceline.process import age_of, alive
 from paceline.store import NOT_RETRIED, Attempt, Cell, CellFolder, Store, read_json
 
 STATES = ("done", "running", "queued", "waiting", "interrupted", "failed", "missing", "unknown")
@@ -63,27 +63,27 @@ class CellState:
         return self.state in ("missing", "interrupted", "waiting")
 
 
-def attempt_alive(attempt: Attempt) -> bool:
-    """Whether an attempt without an end still runs."""
-    age = None
-    for path in (attempt.heartbeat, attempt.start_json, attempt.path):
-        try:
-            age = time.time() - path.stat().st_mtime
-            break
-        except OSError:
-            continue
-    start = attempt.start()
-    if start is None:  # claimed a moment ago, or killed between mkdir and its first file
-        return age is not None and age < STALE_SECONDS
-    return alive(start, age)
-
-
 def attempt_end(attempt: Attempt) -> tuple[str, str]:
     """Cause and message of an attempt that is over."""
     end = attempt.end()
     if end is None:
         return "unknown", "ended without a word: killed, or its node went down"
     return end["cause"], end["message"]
+
+
+def stuck(attempts: Sequence[Attempt]) -> int:
+    """How many attempts, up to the last, ended with its cause and got no further than the one before."""
+    cause = attempt_end(attempts[-1])[0]
+    count = 0
+    for before, attempt in zip([None, *attempts[:-1]][::-1], attempts[::-1], strict=True):
+        if attempt_end(attempt)[0] != cause or _reached(attempt) > (_reached(before) if before else 0):
+            break
+        count += 1
+    return count
+
+
+def _reached(attempt: Attempt) -> int:
+    return int((attempt.progress() or {}).get("done", 0))
 
 
 def claims(store: Store) -> dict[str, Claim]:
@@ -102,8 +102,9 @@ def claims(store: Store) -> dict[str, Claim]:
             intent, content = read_json(folder / "intent.json"), read_json(path)
         except UserError:
             continue
-        if "arrays" not in content or alive(intent, None):
-            if alive(intent, None):
+        here = alive(intent, age_of(folder / "heartbeat"))
+        if "arrays" not in content or here:
+            if here:
                 claim = Claim(str(folder), "pending")
                 found.update(dict.fromkeys((c for e in content["elements"] for c in e["cells"]), claim))
             continue
@@ -144,7 +145,7 @@ def cell_state(folder: CellFolder, cell: Cell, claim: Claim | None, needs_done: 
     if folder.done():
         return CellState(cell.id, "done", attempts=count)
     last = attempts[-1] if attempts else None
-    if last is not None and last.end() is None and attempt_alive(last):
+    if last is not None and last.end() is None and lives(last):
         start = last.start() or {}
         return CellState(cell.id, "running", attempts=count, progress=last.progress(), pid=start.get("pid"))
     if claim is not None and claim.state == "unknown":
@@ -166,10 +167,10 @@ def cell_state(folder: CellFolder, cell: Cell, claim: Claim | None, needs_done: 
             "its results are gone since" if folder.done_json.exists() else "not published",
         )
         return CellState(cell.id, "interrupted", cause, message, count)
-    same = sum(1 for a in attempts if attempt_end(a)[0] == cause)
-    if cause in NOT_RETRIED or same >= cap:
-        capped = "" if cause in NOT_RETRIED else f" ({same} attempts ended so)"
-        return CellState(cell.id, "failed", cause, message + capped, count)
+    if cause in NOT_RETRIED:
+        return CellState(cell.id, "failed", cause, message, count)
+    if cause != "cancelled" and (same := stuck(attempts)) >= cap:
+        return CellState(cell.id, "failed", cause, f"{same} attempts in a row got no further. {message}".strip(), count)
     return CellState(cell.id, "interrupted", cause, message, count, last.progress())
 
 

@@ -276,9 +276,15 @@ class CellFolder:
         return cell
 
     def freeze(self, cell: Cell) -> None:
-        """Write ``cell.json`` once; a cell that is there already is left as it is."""
+        """Write ``cell.json`` once; a cell that is there already is left as it is.
+
+        Raises:
+            UserError: what is there is no such cell: another schema, or damaged.
+        """
         if not self.cell_json.exists():
             write_json(self.cell_json, cell.as_json())
+        elif self.read() != cell:
+            raise UserError(f"{self.cell_json} is not the cell that its name stands for; move {self.path} away")
 
     def attempts(self) -> list[Attempt]:
         """Every attempt, oldest first."""
@@ -361,6 +367,25 @@ class SweepFolder:
         return claim(self.path / "submissions")
 
 
+def _left(held: Path) -> bool:
+    """Whether a mutex is older than any decision takes: its holder died."""
+    try:
+        return time.time() - held.stat().st_mtime > MUTEX_STALE_SECONDS
+    except OSError:
+        return False
+
+
+def _move_away(held: Path) -> None:
+    """Take a left-over mutex away. Another process may have put a fresh one in its place meanwhile: that goes back."""
+    aside = held.with_name(f".{held.name}.{secrets.token_hex(4)}")
+    with contextlib.suppress(OSError):
+        held.rename(aside)
+        if _left(aside):
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            aside.rename(held)
+
+
 class Store:
     """The root folder."""
 
@@ -387,9 +412,10 @@ class Store:
         takes was left by a process that died, and is moved away.
 
         Raises:
-            UserError: another submit holds it for longer than we wait.
+            Unavailable: another submit holds it for longer than we wait.
         """
         held = self.root / "submitting"
+        token = secrets.token_hex(8)
         try:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -398,18 +424,16 @@ class Store:
         while True:
             try:
                 held.mkdir()
+                (held / token).touch()
                 break
             except FileExistsError:
-                with contextlib.suppress(OSError):
-                    if time.time() - held.stat().st_mtime > MUTEX_STALE_SECONDS:
-                        aside = held.with_name(f".submitting.{secrets.token_hex(4)}")
-                        held.rename(aside)
-                        aside.rmdir()
-                        continue
+                if _left(held):
+                    _move_away(held)
+                    continue
             except OSError as error:
                 raise _explain(error, held) from error
             if time.monotonic() > deadline:
-                raise UserError(
+                raise Unavailable(
                     f"another submit is deciding under {self.root}; try again in a minute"
                     f" (or remove {held} if none runs)"
                 )
@@ -418,6 +442,7 @@ class Store:
             yield
         finally:
             with contextlib.suppress(OSError):
+                (held / token).unlink()  # gone where another took it for left over; then the folder is not ours
                 held.rmdir()
 
     def sweeps(self) -> list[str]:

@@ -22,9 +22,9 @@ LAYERS: list[set[str]] = [
     {"prompts", "tasks", "readers", "scorers"},
     {"prepared"},
     {"scoring"},
-    {"attempts"},
+    {"checkpoints", "attempts"},
     # compute side: what runs beside a cell file
-    {"models", "checkpoints", "distributed"},
+    {"models", "distributed"},
     {"generate", "conversations", "tracking"},
     {"finetune", "evaluate"},
     {"worker"},

@@ -156,7 +156,7 @@ def test_the_mutex_lets_one_decide_at_a_time_and_survives_a_dead_holder(
 ) -> None:
     found = Store(tmp_path)
     monkeypatch.setattr(store, "MUTEX_WAIT_SECONDS", 0.3)
-    with found.mutex(), pytest.raises(UserError, match="another submit is deciding"), found.mutex():
+    with found.mutex(), pytest.raises(Unavailable, match="another submit is deciding"), found.mutex():
         pass
     held = tmp_path / "submitting"
     held.mkdir()

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from paceline import status, store
+from paceline import checkpoints, status, store
 from paceline.compose import compose, conf_folders
 from paceline.errors import UserError
-from paceline.launch import elements, submit
+from paceline.launch import elements, local, submit
 from paceline.process import this_process
 from paceline.store import Store
 from paceline.sweep import PlannedCell, Sweep, expand, recorded
@@ -24,7 +24,11 @@ ALL = (*WORDS, "method=untuned,full", "name=s")
 
 @pytest.fixture(autouse=True)
 def frozen_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("paceline.snapshot.freeze", lambda found: "c0de")
+    def freeze(found: Store) -> str:
+        store.write_json(found.code("c0de") / "SNAPSHOT.json", {"schema": 1})
+        return "c0de"
+
+    monkeypatch.setattr("paceline.snapshot.freeze", freeze)
 
 
 def sweep(*overrides: str) -> Sweep:
@@ -114,14 +118,70 @@ def test_each_cause_decides_whether_a_resume_takes_the_cell_up(cause: str, tmp_p
         assert asked.cells[0].id in [c for e in retried.elements for c in e.cells]
 
 
-def test_a_cell_that_ends_alike_too_often_is_left_to_the_user(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("cause", "reached", "state"),
+    [
+        ("timeout", [0, 0, 0, 0, 0], "failed"),
+        ("preempted", [1, 2, 3, 4, 5], "interrupted"),
+        ("unknown", [9, 9, 9, 9, 9, 9], "failed"),
+        ("cancelled", [0, 0, 0, 0, 0, 0], "interrupted"),
+    ],
+)
+def test_a_cell_is_left_to_the_user_when_it_gets_no_further_and_never_because_it_was_cancelled(
+    cause: str, reached: list[int], state: str, tmp_path: Path
+) -> None:
     root, asked = Store(tmp_path), sweep(*WORDS, "method=untuned", "name=s")
     for planned in asked.cells:
         root.cell(planned.id).freeze(planned.cell)
-    for _ in range(5):
+    for done in reached:
         assert states(root, asked)[asked.cells[0].id] in ("missing", "interrupted")
-        end(root, asked.cells[0], "timeout")
-    assert states(root, asked)[asked.cells[0].id] == "failed"
+        end(root, asked.cells[0], cause)
+        attempt = root.cell(asked.cells[0].id).attempts()[-1]
+        store.write_json(attempt.heartbeat, {"schema": 1, "done": done, "total": 99})
+    assert states(root, asked)[asked.cells[0].id] == state
+
+
+def test_code_that_was_purged_is_missed_and_not_replaced_by_the_clones(tmp_path: Path) -> None:
+    root, asked = Store(tmp_path), sweep(*WORDS, "method=untuned", "name=s")
+    first = submit.decide(asked, root)
+    assert first.path is not None
+    submit.close(first.path, {})
+    content = root.sweep("s").read()
+    store.write_json(root.sweep("s").sweep_json, {**content, "code": "deadbeef"})
+    with pytest.raises(UserError, match="deadbeef.*--code=current"):
+        submit.decide(asked, root)
+    assert submit.decide(asked, root, current_code=True).code == "c0de"
+
+
+def test_a_placement_that_a_checkpoint_does_not_fit_is_refused_before_anything_is_recorded(tmp_path: Path) -> None:
+    root = Store(tmp_path)
+    words = (*WORDS[1:2], "model=tiny_qwen2_vl", "prompt=geo_bare", "method=full", "name=s")
+    asked = sweep(*words)
+    first = submit.decide(asked, root)
+    assert first.path is not None
+    submit.close(first.path, {})
+    end(root, asked.cells[0], "timeout")
+    attempt = root.cell(asked.cells[0].id).attempts()[-1]
+    path = attempt.checkpoints / "checkpoint-8"
+    path.mkdir(parents=True)
+    checkpoints.complete(path, step=8, world=1, micro_batch=4, engine="torch", seconds=0.1)
+    before = root.sweep("s").sweep_json.read_bytes()
+    with pytest.raises(UserError, match="can't be shared out anew"):
+        submit.decide(sweep(*words, "placement.ranks=2", "deepspeed=zero2"), root)
+    assert root.sweep("s").sweep_json.read_bytes() == before
+    assert submit.decide(asked, root).path is not None
+
+
+def test_debug_refuses_ranks_that_it_does_not_have(tmp_path: Path) -> None:
+    words = (*WORDS[1:2], "model=tiny_qwen2_vl", "prompt=geo_bare", "method=full", "cluster=debug")
+    with pytest.raises(UserError, match="cluster=debug is one process"):
+        submit.decide(sweep(*words, "placement.ranks=2", "deepspeed=zero2"), Store(tmp_path))
+
+
+def test_each_element_on_this_machine_has_gpus_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    assert local.devices() == [3, 5]
+    assert local.slots(0) == 2
 
 
 def test_what_needs_a_failed_cell_is_not_started(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any, Protocol
 
 import submitit
@@ -49,7 +50,9 @@ class Scheduler:
     code: str
     slots: int
     view: View
+    devices: list[int] = field(default_factory=list)
     jobs: dict[int, submitit.Job[None]] = field(default_factory=dict)
+    given: dict[int, list[int]] = field(default_factory=dict)
     over: set[int] = field(default_factory=set)
     told: set[str] = field(default_factory=set)
     stopping: bool = False
@@ -61,24 +64,29 @@ class Scheduler:
             Index of the element -> job id.
         """
         waiting = list(range(len(self.elements)))
-        while waiting or len(self.over) < len(self.jobs):
-            try:
-                waiting = self._step(waiting)
-                time.sleep(POLL_SECONDS)
-            except KeyboardInterrupt:
-                if self.stopping:
-                    raise
-                self.stopping = True
-                waiting = []
-                self.view.note("stopping: cells save and end; press Ctrl-C again to leave without waiting")
-                self._terminate()
+        with _asked_to_stop():
+            while waiting or len(self.over) < len(self.jobs):
+                try:
+                    waiting = self._step(waiting)
+                    time.sleep(POLL_SECONDS)
+                except KeyboardInterrupt:
+                    if self.stopping:
+                        raise
+                    self.stopping = True
+                    waiting = []
+                    self._terminate()
+                    with contextlib.suppress(OSError):  # the terminal may be what went away
+                        self.view.note("stopping: cells save and end; press Ctrl-C again to leave without waiting")
         return {str(index): job.job_id for index, job in self.jobs.items()}
 
     def _step(self, waiting: list[int]) -> list[int]:
         for index, job in self.jobs.items():
             if index not in self.over and job.done():
                 self.over.add(index)
-        self._tell()
+                self.devices += self.given.pop(index, [])
+        (self.submission / "heartbeat").touch()
+        with contextlib.suppress(OSError):
+            self._tell()
         free = self.slots - sum(self._cost(i) for i in self.jobs if i not in self.over)
         left = []
         for index in waiting:
@@ -105,16 +113,20 @@ class Scheduler:
             return True
         missing = [self.store.cell(n).read() for n in element.needs if not self.store.cell(n).done()]
         found = status.states(self.store, missing)
-        return any(s.state == "running" for s in found.values())
+        return any(s.state in ("running", "queued") for s in found.values())
 
     def _start(self, index: int) -> submitit.Job[None]:
         element = self.elements[index]
+        # submitit numbers the GPUs of every job from 0, so each element is told which are its own.
+        mine, self.devices = self.devices[: element.ranks], self.devices[element.ranks :]
+        self.given[index] = mine
         executor = submitit.LocalExecutor(folder=self.submission / "submitit" / "%j")
         executor.update_parameters(
             tasks_per_node=element.ranks,
             timeout_min=MINUTES,
             stderr_to_stdout=True,
-            gpus_per_node=_gpus(element),
+            gpus_per_node=len(mine),
+            visible_gpus=tuple(mine),
         )
         threads = str(element.placement["placement"]["threads"] or 1)
         own = {**snapshot.environment(self.store, self.code), "OMP_NUM_THREADS": threads}
@@ -147,10 +159,30 @@ class Scheduler:
         self.view.progress(running)
 
 
-def _gpus(element: Element) -> int:
-    """GPUs for an element on this machine: one a rank, as many as there are."""
-    found = len(list(Path("/dev").glob("nvidia[0-9]*")))
-    return min(found, element.ranks)
+def devices() -> list[int]:
+    """GPUs of this machine that this shell may use: those of ``CUDA_VISIBLE_DEVICES``, else all."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [int(word) for word in named.split(",") if word.strip().isdigit()]
+    return sorted(int(p.name.removeprefix("nvidia")) for p in Path("/dev").glob("nvidia[0-9]*"))
+
+
+@contextlib.contextmanager
+def _asked_to_stop() -> Iterator[None]:
+    """One way to stop: Ctrl-C, `paceline cancel`, the end of a batch job, and a terminal that is closed.
+
+    Set anew even where the shell told us to ignore Ctrl-C, as it does for jobs in the background of a script.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {n: signal.signal(n, stop) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -179,5 +211,5 @@ def _ignored(number: signal.Signals) -> Iterator[None]:
 
 
 def slots(configured: int) -> int:
-    """Ranks at a time on this machine."""
-    return configured or len(os.sched_getaffinity(0))
+    """Ranks at a time on this machine: as configured, else one a GPU, else one a core."""
+    return configured or len(devices()) or len(os.sched_getaffinity(0))

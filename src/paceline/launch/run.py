@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from paceline import status
 from paceline.launch import local, submit
 from paceline.launch.local import View
 from paceline.launch.submit import Submission
@@ -18,11 +19,18 @@ def run(decided: Submission, store: Store, view: View) -> None:
         if executor == "debug":
             for index, element in enumerate(decided.elements):
                 view.started(element)
-                launch = Launch(element.placement, decided.path.parents[1].name, str(decided.path), index, job="debug")
-                run_cells(element.kind, [store.cell(c).path for c in element.cells], launch)
+                sweep = decided.path.parents[1].name
+                launch = Launch(element.placement, sweep, str(decided.path), index, job="debug", foreground=True)
+                interrupted = run_cells(element.kind, [store.cell(c).path for c in element.cells], launch)
+                for cell, state in status.states(store, [store.cell(c).read() for c in element.cells]).items():
+                    view.ended(cell, state)
+                if interrupted:
+                    break
         else:
             wanted = max(int(e.placement["cluster"]["slots"]) for e in decided.elements)
-            scheduler = local.Scheduler(store, decided.path, decided.elements, decided.code, local.slots(wanted), view)
+            scheduler = local.Scheduler(
+                store, decided.path, decided.elements, decided.code, local.slots(wanted), view, local.devices()
+            )
             jobs = scheduler.run()
     finally:
         submit.close(decided.path, jobs)

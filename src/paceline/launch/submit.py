@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from paceline import snapshot, status, sweep
+from paceline import checkpoints, snapshot, status, sweep
 from paceline.errors import UserError
 from paceline.launch import slurm
 from paceline.launch.elements import Element, group
@@ -80,6 +80,10 @@ def decide(
     """
     with store.mutex():
         current = snapshot.freeze(store)
+        for planned in asked.cells:
+            own = store.cell(planned.id)
+            if planned.cell.kind == "finetune" and not own.done() and (why := checkpoints.misfit(own, planned.config)):
+                raise UserError(f"{planned.id}: {why}")
         folder = sweep.record(asked, store, current, extend)
         content = folder.read()
         notes = []
@@ -89,6 +93,12 @@ def decide(
             notes.append(f"switched to the current code, {current}; reports flag cells made by mixed code")
         elif content["code"] != current:
             notes.append(f"runs the code that the sweep was recorded with, {content['code']}; --code=current switches")
+        if not (store.code(content["code"]) / snapshot.STAMP).exists():
+            # Python passes over a missing folder without a word, and would run the clone's code instead.
+            raise UserError(
+                f"the code that sweep '{folder.name}' was recorded with is gone ({store.code(content['code'])}); "
+                f"--code=current goes on with the code as it is now"
+            )
         cap = min((c.config.cluster.attempts for c in asked.cells), default=ClusterSpec.attempts)
         found = status.states(store, [c.cell for c in asked.cells], cap)
         chosen, _ = choose(asked.cells, found, retry_failed)
@@ -97,7 +107,10 @@ def decide(
             return Submission(None, [], found, content["code"], notes)
         name = f"paceline-{folder.name}-{secrets.token_hex(4)}"
         intent = {"schema": SCHEMA, "time": time.time(), "name": name, "code": content["code"], **this_process()}
-        if executor_of(elements) != "slurm":
+        executor = executor_of(elements)
+        if executor == "debug" and (many := [e for e in elements if e.ranks > 1]):
+            raise UserError(f"cluster=debug is one process, and {many[0].cells[0]} is placed on {many[0].ranks} ranks")
+        if executor != "slurm":
             path = _claim(folder, intent, {"elements": [e.as_json() for e in elements]})
             return Submission(path, elements, found, content["code"], notes)
         # Inside the mutex: on another login node a second submit could not see that this one is about to call sbatch.

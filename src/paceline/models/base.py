@@ -147,7 +147,7 @@ class Family:
             raise UserError(f"{tuned} holds neither a model (config.json) nor an adapter (adapter_config.json)")
         with tempfile.TemporaryDirectory(prefix="twin-") as scratch:
             if spec.weights:
-                source, revision = cls._located(spec)
+                source, revision = locate_weights(spec)
                 processor = cls._read(spec, lambda: cls.make_processor(spec, source, revision))
             else:
                 source, revision = scratch, None
@@ -222,22 +222,6 @@ class Family:
     def twin_model(cls, config: dict[str, Any], processor: Any) -> PreTrainedModel:
         """The family's real model class, with random weights from torch's global generator."""
         raise UserError(f"model.weights: {cls.__module__} has no twin; give weights")
-
-    @staticmethod
-    def _located(spec: ModelSpec) -> tuple[str, str | None]:
-        """Where the weights are: a folder, or a hub id and its revision."""
-        name = f"conf/model/{spec.name}.yaml"
-        folder = Path(spec.weights).expanduser()
-        if folder.is_dir():
-            return str(folder), None
-        if spec.weights.startswith(("/", ".", "~")) or spec.weights.count("/") != 1:
-            raise UserError(f"{name}: weights: {spec.weights} is neither a folder nor a hub id (owner/name)")
-        if not spec.revision:
-            raise UserError(
-                f"{name}: {spec.weights} has no revision, so tomorrow's weights could answer under today's cell id; "
-                "copy the commit hash from the model's page (Files, History) into `revision:`"
-            )
-        return spec.weights, spec.revision
 
     @staticmethod
     def _read(spec: ModelSpec, make: Callable[[], Any]) -> Any:

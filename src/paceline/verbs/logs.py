@@ -32,7 +32,7 @@ def command(words: Sequence[str], conf: str | None, follow: bool, attempt: int |
     with chosen.log.open(errors="replace") as stream:
         while True:
             click.echo(stream.read(), nl=False)
-            over = chosen.end() is not None or not status.attempt_alive(chosen)
+            over = chosen.end() is not None or not status.lives(chosen)
             if not follow or over:
                 click.echo(stream.read(), nl=False)
                 break

@@ -1,0 +1,23 @@
+#!/bin/bash
+
+# Parameters
+#SBATCH --array=0-2%3
+#SBATCH --cpus-per-task=1
+#SBATCH --job-name=paceline-s-0123abcd-0
+#SBATCH --kill-on-invalid-dep=yes
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=1
+#SBATCH --open-mode=append
+#SBATCH --output=ROOT/submitit/%A_%a/%A_%a_0_log.out
+#SBATCH --signal=USR2@120
+#SBATCH --time=60
+#SBATCH --wckey=submitit
+
+# setup
+export PYTHONPATH=ROOT/code/c0de/src
+export PYTHONDONTWRITEBYTECODE=1
+export OMP_NUM_THREADS=1
+
+# command
+export SUBMITIT_EXECUTOR=slurm
+srun --unbuffered --output ROOT/submitit/%A_%a/%A_%a_%t_log.out PYTHON -u -m submitit.core._submit ROOT/submitit/%j

@@ -1,0 +1,198 @@
+"""What goes to Slurm, and what is read out of its queue, without a Slurm."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from paceline import slurm, status, store
+from paceline.compose import compose, conf_folders
+from paceline.errors import Unavailable, UserError
+from paceline.launch import elements as grouping
+from paceline.launch import slurm as launching
+from paceline.launch import submit
+from paceline.launch.elements import Element
+from paceline.store import Store
+from paceline.sweep import Sweep, expand
+
+GOLDEN = Path(__file__).parent / "golden" / "sbatch"
+WORDS = (
+    "model=tiny_qwen2_vl,tiny_pixtral",
+    "task=geolocation_earth",
+    "prompt=geo_bare",
+    "method=untuned,full",
+    "name=s",
+)
+HOSTILE = 'it\'s a "root" with\nnewline and $HOME'
+
+
+def sweep(*overrides: str) -> Sweep:
+    return expand(compose([*WORDS, *overrides], conf_folders(None)), lambda task: "d" * 64)
+
+
+def elements(*overrides: str) -> list[Element]:
+    return grouping.group(sweep(*overrides).cells)
+
+
+def queue(monkeypatch: pytest.MonkeyPatch, *jobs: slurm.Job) -> None:
+    monkeypatch.setattr("paceline.slurm.queue", lambda: list(jobs))
+
+
+@pytest.mark.parametrize("site", ["pace_phoenix", "pace_ice", "slurm"])
+def test_each_site_is_asked_for_just_this(site: str, tmp_path: Path) -> None:
+    more = ["cluster.account=gts-lab"] if site == "pace_phoenix" else []
+    (first, *_) = elements(f"cluster={site}", *more)
+    root = Store(tmp_path)
+    text = launching.sbatch_text(
+        first, 3, "paceline-s-0123abcd-0", launching.environment_of(first, root, "c0de"), tmp_path / "submitit" / "%j"
+    )
+    text = text.replace(str(tmp_path), "ROOT").replace(sys.executable, "PYTHON")
+    path = GOLDEN / f"{site}.sh"
+    if os.environ.get("PACELINE_ACCEPT"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert text == path.read_text(), f"{path.name} changed; if that is meant: PACELINE_ACCEPT=1 pytest {__file__}"
+
+
+def test_an_array_never_outlives_a_dependency_that_failed() -> None:
+    for element in elements("cluster=slurm"):
+        assert launching.parameters(element, "n", {})["additional_parameters"]["kill-on-invalid-dep"] == "yes"
+
+
+def test_a_root_with_a_hostile_name_is_quoted(tmp_path: Path) -> None:
+    (first, *_) = elements("cluster=slurm")
+    lines = launching.parameters(first, "n", launching.environment_of(first, Store(tmp_path / HOSTILE), "c0de"))[
+        "setup"
+    ]
+    (line,) = [w for w in lines if w.startswith("export PYTHONPATH=")]
+    assert line.startswith("export PYTHONPATH='")
+    assert "'\"'\"'" in line
+
+
+def test_no_secret_reaches_the_sbatch_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "s3cr3t")
+    monkeypatch.setenv("PYTHONPATH", "/home/s3cr3t")
+    (first, *_) = elements("cluster=slurm")
+    text = launching.sbatch_text(first, 1, "n", launching.environment_of(first, Store(tmp_path), "c"), tmp_path)
+    assert "s3cr3t" not in text
+
+
+def test_what_needs_no_tuning_does_not_wait_for_one() -> None:
+    found = elements("cluster=slurm")
+    arrays = launching.chunks(found, {}, None)
+    kinds = [(found[a[0]].kind, bool(found[a[0]].needs), len(a)) for a in arrays]
+    assert kinds == [("finetune", False, 2), ("evaluate", False, 2), ("evaluate", True, 2)]
+
+
+def test_arrays_stay_below_the_clusters_highest_index() -> None:
+    found = elements("cluster=slurm", "cluster.max_array=2")
+    assert {len(a) for a in launching.chunks(found, {}, None)} == {1}
+
+
+def test_what_is_over_the_submit_limit_is_held_back_and_so_is_what_needs_it() -> None:
+    found = elements("cluster=slurm")
+    kept = [i for a in launching.chunks(found, {}, 3) for i in a]
+    assert len(kept) == 3
+    making = {c for i in kept for c in found[i].cells}
+    assert all(n in making for i in kept for n in found[i].needs)
+    assert launching.chunks(found, {}, 0) == []
+
+
+def test_matching_arrays_free_each_other_element_by_element() -> None:
+    found = elements("cluster=slurm")
+    (tuning, _, answering) = launching.chunks(found, {}, None)
+    jobs = {c: f"7_{k}" for k, i in enumerate(tuning) for c in found[i].cells}
+    assert launching.dependency(answering, found, jobs) == "aftercorr:7"
+    crossed = {c: f"7_{1 - k}" for k, i in enumerate(tuning) for c in found[i].cells}
+    assert launching.dependency(answering, found, crossed) == "afterok:7_0:7_1"
+    assert launching.dependency(tuning, found, jobs) == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["cluster=pace_phoenix", "cluster.minutes=600"], "give cluster.minutes=480"),
+        (
+            ["cluster=pace_ice", "placement.ranks=4"],
+            "32 GPU-hours, over the limit of pace_ice, 16; give cluster.minutes=240",
+        ),
+    ],
+)
+def test_a_walltime_that_would_pend_for_ever_is_refused(words: list[str], said: str) -> None:
+    with pytest.raises(UserError, match=re.escape(said)):
+        launching.check(elements(*words, "only=[{method: full}]"))
+
+
+def test_the_queue_is_read_line_by_line() -> None:
+    text = "12_0|paceline-s-0-0|0|RUNNING|None\n13|paceline-s-0-1|N/A|PENDING|Dependency\nnonsense\n"
+    first, second = slurm.parse_queue(text)
+    assert (first.id, first.index, first.pending) == ("12_0", 0, False)
+    assert (second.name, second.index, second.pending, second.reason) == ("paceline-s-0-1", 0, True, "Dependency")
+
+
+def test_a_client_that_is_missing_or_hangs_is_unavailable() -> None:
+    with pytest.raises(Unavailable, match="is not installed here"):
+        slurm.call(["no-such-slurm-client"])
+    with pytest.raises(Unavailable, match="gave no answer"):
+        slurm.call(["sleep", "5"], seconds=0.05)
+    with pytest.raises(Unavailable, match="exit code 1|false"):
+        slurm.call(["false"])
+
+
+@pytest.fixture
+def submitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A sweep that went to Slurm, as files say; its launcher is on another node by now."""
+
+    def freeze(found: Store) -> str:
+        store.write_json(found.code("c0de") / "SNAPSHOT.json", {"schema": 1})
+        return "c0de"
+
+    monkeypatch.setattr("paceline.snapshot.freeze", freeze)
+    monkeypatch.setattr("paceline.launch.slurm.launch", lambda *a: {"0": "1_0"})
+    monkeypatch.setattr("paceline.launch.submit.this_process", lambda: {"host": "login-1", "pid": 1})
+    queue(monkeypatch)
+    root = Store(tmp_path)
+    submit.decide(sweep("cluster=slurm"), root)
+    return root
+
+
+def names(root: Store) -> str:
+    return str(store.read_json(root.sweep("s").submissions()[0] / "intent.json")["name"])
+
+
+def test_jobs_are_known_by_name_so_a_launcher_that_died_repeats_nothing(
+    submitted: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = names(submitted)
+    queue(
+        monkeypatch,
+        slurm.Job("1_0", f"{name}-0", 0, "RUNNING", "None"),
+        slurm.Job("1_1", f"{name}-0", 1, "PENDING", "P"),
+    )
+    asked = sweep("cluster=slurm")
+    found = status.states(submitted, [c.cell for c in asked.cells])
+    tuned = [found[c.id] for c in asked.cells if c.cell.kind == "finetune"]
+    assert [s.state for s in tuned] == ["queued", "queued"]
+    again = submit.decide(asked, submitted)
+    assert all("finetune" not in c for e in again.elements for c in e.cells)
+
+
+def test_an_unanswered_question_is_unknown_and_never_dead(submitted: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("paceline.slurm.queue", lambda: None)
+    asked = sweep("cluster=slurm")
+    assert {s.state for s in status.states(submitted, [c.cell for c in asked.cells]).values()} == {"unknown"}
+    assert submit.decide(asked, submitted).path is None
+
+
+def test_slurm_is_asked_once_whatever_the_number_of_submissions(
+    submitted: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit.decide(sweep("cluster=slurm"), submitted)
+    calls: list[int] = []
+    monkeypatch.setattr("paceline.slurm.queue", lambda: calls.append(1) or [])
+    status.claims(submitted)
+    assert len(calls) == 1

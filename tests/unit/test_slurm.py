@@ -139,7 +139,7 @@ def test_a_client_that_is_missing_or_hangs_is_unavailable() -> None:
         slurm.call(["no-such-slurm-client"])
     with pytest.raises(Unavailable, match="gave no answer"):
         slurm.call(["sleep", "5"], seconds=0.05)
-    with pytest.raises(Unavailable, match="exit code 1|false"):
+    with pytest.raises(Unavailable, match=r"exit code 1|false"):
         slurm.call(["false"])
 
 

@@ -30,9 +30,10 @@ def keys(cls: type, prefix: str) -> Iterator[str]:
         if dataclasses.is_dataclass(types[f.name]):
             yield from keys(types[f.name], f"{prefix}{f.name}.")
             continue
+        takes = " ".join(filter(None, (values(types[f.name]), spec.allowed(f.metadata))))
         kind = f" ({f.metadata['only']} cells)" if f.metadata["only"] else ""
         text = f.metadata["doc"].replace("|", "\\|")
-        yield f"| `{prefix}{f.name}` | `{canonical(defaults[f.name])}` | {values(types[f.name])} | {text}{kind} |"
+        yield f"| `{prefix}{f.name}` | `{canonical(defaults[f.name])}` | {takes} | {text}{kind} |"
 
 
 def values(hint: Any) -> str:
@@ -66,7 +67,9 @@ def text() -> str:
     lines.append("\n## Top level\n\n| key | default | takes | what it says |\n|---|---|---|---|")
     for f in dataclasses.fields(spec.Config):
         if f.name in spec.SCALARS:
-            lines.append(f"| `{f.name}` | `{f.default}` | whole number | {f.metadata['doc']} |")
+            lines.append(
+                f"| `{f.name}` | `{f.default}` | whole number {spec.allowed(f.metadata)} | {f.metadata['doc']} |"
+            )
     for group, cls in spec.GROUPS.items():
         part = "placement" if group in spec.PLACEMENT_GROUPS else "identity"
         lines.append(f"\n## {group}\n\n{(cls.__doc__ or '').strip()} *({part})*\n")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from paceline.errors import UserError, nearest
-from paceline.spec import GROUPS, PLACEMENT_GROUPS
+from paceline.errors import DataError, PacelineError, UserError, nearest
+from paceline.spec import GROUPS, PLACEMENT_GROUPS, TaskSpec
 from paceline.store import Store, SweepFolder, resolve_root
 
 if TYPE_CHECKING:
@@ -20,10 +21,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Shell completion of an override: the group, then its files."""
+    """Shell completion of an override: the group, then its files. Errors belong to the verb, never to the prompt."""
     from paceline.compose import ConfTree, conf_folders
 
-    tree = ConfTree(conf_folders(ctx.params.get("conf")))
     key, equals, begun = incomplete.partition("=")
     groups = [*GROUPS, "experiment"]
     if not equals:
@@ -31,32 +31,66 @@ def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
     if key not in groups:
         return []
     head, comma, last = begun.rpartition(",")
-    return [f"{key}={head}{comma}{c}" for c in tree.choices(key) if c.startswith(last)]
+    try:
+        choices = ConfTree(conf_folders(ctx.params.get("conf"))).choices(key)
+    except (PacelineError, OSError):
+        return []
+    return [f"{key}={head}{comma}{c}" for c in choices if c.startswith(last)]
 
 
-def complete_name(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Shell completion of a sweep's or a cell's name."""
-    store = Store(resolve_root(None, ""))
-    cells = store.root / "cells"
-    names = store.sweeps() + (sorted(p.name for p in cells.iterdir()) if cells.is_dir() else [])
-    return [n for n in names if n.startswith(incomplete)]
+def complete_sweep(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Shell completion of a sweep's name."""
+    try:
+        return [n for n in _typed_store(ctx).sweeps() if n.startswith(incomplete)]
+    except (PacelineError, OSError):
+        return []
+
+
+def complete_cell(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Shell completion of a cell: by its id, or by its hash, as `paceline status` shows the beginning of it."""
+    try:
+        cells = sorted(p.name for p in (_typed_store(ctx).root / "cells").iterdir())
+    except (PacelineError, OSError):
+        return []
+    hashes = [c.rpartition("-")[2] for c in cells]
+    return [n for n in (*cells, *hashes) if incomplete and n.startswith(incomplete)] or ([] if incomplete else cells)
+
+
+def complete_either(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Shell completion of an override, or of a cell that is begun."""
+    return complete(ctx, param, incomplete) + (complete_cell(ctx, param, incomplete) if incomplete else [])
+
+
+def _typed_store(ctx: click.Context) -> Store:
+    """The store that the words before speak of, as far as can be told without composing."""
+    roots = [w.removeprefix("root=") for w in ctx.params.get("words") or () if w.startswith("root=")]
+    return Store(resolve_root(roots[-1] if roots else None, ""))
 
 
 def overrides_argument(function: F) -> F:
     """``[OVERRIDES]…`` with ``--conf``; Hydra's ``-m`` is accepted and means nothing."""
-    function = click.argument("words", nargs=-1, shell_complete=complete, metavar="[OVERRIDES]...")(function)
-    function = click.option("-m", "--multirun", is_flag=True, hidden=True, expose_value=False)(function)
-    return conf_option(function)
+    return _words("[OVERRIDES]...", complete)(_multirun(function))
+
+
+def cell_or_overrides_argument(function: F) -> F:
+    """``[CELL | OVERRIDES]…``: a recorded cell, or the one that overrides describe."""
+    return _words("[CELL | OVERRIDES]...", complete_either)(_multirun(function))
 
 
 def name_argument(metavar: str) -> Callable[[F], F]:
     """``[NAME] [root=…]``: a sweep or a cell, and where it lies."""
+    return _words(metavar, complete_cell if "CELL" in metavar else complete_sweep)
 
+
+def _words(metavar: str, completer: Callable[..., list[str]]) -> Callable[[F], F]:
     def decorate(function: F) -> F:
-        function = click.argument("words", nargs=-1, shell_complete=complete_name, metavar=metavar)(function)
-        return conf_option(function)
+        return conf_option(click.argument("words", nargs=-1, shell_complete=completer, metavar=metavar)(function))
 
     return decorate
+
+
+def _multirun(function: F) -> F:
+    return click.option("-m", "--multirun", is_flag=True, hidden=True, expose_value=False)(function)
 
 
 def conf_option(function: F) -> F:
@@ -96,6 +130,56 @@ def store_of(composition: Composition) -> Store:
     """The store that a composition speaks of."""
     cluster = composition.spec("cluster", composition.choices.get("cluster"), {})
     return Store(resolve_root(composition.root, cluster.root))
+
+
+def prepare_command(task: str, words: Sequence[str], conf: str | None) -> str:
+    """The command that prepares what these words ask for: with the task, the root and the configs that they name."""
+    keys = [w.lstrip("+~").partition("=")[0] for w in words]
+    kept = [
+        w for w, k in zip(words, keys, strict=True) if k.partition(".")[0] in ("experiment", "task", "cluster", "root")
+    ]
+    if not {"task", "experiment"} & set(keys):
+        kept.insert(0, f"task={task}")
+    return shlex.join(["paceline", "prepare", *kept, *(["--conf", conf] if conf else [])])
+
+
+def data_digests(store: Store, words: Sequence[str], conf: str | None) -> Callable[[TaskSpec], str]:
+    """A function that gives the digest of a task's prepared data.
+
+    It raises DataError where the data is not prepared; the message ends with the command for just these words.
+    """
+    from paceline import prepared
+
+    def digest(task: TaskSpec) -> str:
+        try:
+            return prepared.data_digest(store.root, task)
+        except DataError as error:
+            told = str(error).replace(f"paceline prepare task={task.name}", prepare_command(task.name, words, conf))
+            raise DataError(told) from None
+
+    return digest
+
+
+def digests_or_not(
+    store: Store, words: Sequence[str], conf: str | None
+) -> tuple[Callable[[TaskSpec], str], dict[str, DataError]]:
+    """As :func:`data_digests`, for verbs that only look: what is not prepared has a stand-in, and its error is kept.
+
+    Returns:
+        The function, and task name -> error, which fills while the function is used.
+    """
+    from paceline.sweep import UNPREPARED
+
+    strict, unprepared = data_digests(store, words, conf), {}
+
+    def digest(task: TaskSpec) -> str:
+        try:
+            return strict(task)
+        except DataError as error:
+            unprepared[task.name] = error
+            return UNPREPARED
+
+    return digest, unprepared
 
 
 def one_name(words: Sequence[str], conf: str | None) -> tuple[str | None, Store, Composition]:

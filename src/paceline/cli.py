@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from paceline import __version__
 from paceline.errors import PacelineError, nearest
 
+importlib.import_module("paceline.completion")  # puts its shell in the place of click's
 VERBS = Path(__file__).parent / "verbs"
 # In the order in which a sweep is lived through.
 ORDER = [
@@ -53,6 +56,15 @@ class Verbs(click.Group):
             ctx.fail(f"no verb '{args[0]}': {nearest(args[0], self.list_commands(ctx))}")
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click's own, but a reader that has seen enough (`paceline show … | head`) is no error."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # What is still in the buffer goes nowhere, so that Python's own last flush is quiet too.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Verbs with their first line, read from the files without importing them."""
         rows = []
@@ -93,9 +105,6 @@ def main() -> None:
     except PacelineError as error:
         print(f"paceline: {error}", file=sys.stderr)
         code = error.exit_code
-    except BrokenPipeError:  # `paceline status | head`
-        sys.stderr.close()
-        code = 0
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -25,9 +25,21 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from paceline import readers
 from paceline.errors import UserError, nearest
 from paceline.snapshot import shipped
-from paceline.spec import GROUPS, PLACEMENT_GROUPS, SCALARS, Config, build, field_types, plain
+from paceline.spec import (
+    GROUPS,
+    PLACEMENT_GROUPS,
+    SCALARS,
+    Config,
+    DeepSpeedSpec,
+    Kind,
+    build,
+    field_types,
+    plain,
+    share_out,
+)
 
 # What config.yaml may say beside the groups and the scalars: the shape of the sweep, not of a cell.
 SWEEP_KEYS = ("name", "root", "axes", "exclude", "only", "place")
@@ -205,6 +217,9 @@ class Composition:
                     raw = _without(raw, name.partition(".")[2])
             if "name" in raw:
                 raise UserError(f"{group}.name can't be set: it is the file's name")
+            if group == "task" and isinstance(raw.get("options"), dict) and raw.get("reader") in readers.names():
+                # Before anything is digested: the same relative path means other photos in another folder.
+                raw["options"] = readers.with_absolute_paths(raw["reader"], raw["options"])
             self._specs[key] = build(GROUPS[group], {**raw, "name": choice or ""}, group)
         return self._specs[key]
 
@@ -220,18 +235,30 @@ class Composition:
             parts[group] = self.spec(group, choices.get(group), own)
         for name in SCALARS:
             parts[name] = values.get(name, self.fixed.get(name, self.base.get(name, 0)))
-        scalars = build(Config, {n: parts[n] for n in SCALARS}, "config")
+        scalars = build(Config, {n: parts[n] for n in SCALARS}, "")
         return dataclasses.replace(scalars, **{g: parts[g] for g in GROUPS})
 
-    def replaced(self, config: Config) -> Config:
-        """A recorded cell's config with the placement that this command line names, and nothing else changed."""
+    def replaced(self, config: Config, kind: Kind) -> Config:
+        """A recorded cell's config with the placement that this command line names, and nothing else changed.
+
+        Raises:
+            UserError: a key is removed rather than set, or the effective batch can't be shared out so.
+        """
+        if self.removed:
+            key = self.removed[0]
+            raise UserError(f"'~{key}': nothing can be removed from a recorded cell; give a value: {key}=…")
+        placement = config.placement
+        named = {o.lstrip("+").partition("=")[0] for o in self.overrides}
         for group in PLACEMENT_GROUPS:
-            named = {o.lstrip("+~").partition("=")[0] for o in self.overrides}
             if group in named:
                 config = dataclasses.replace(config, **{group: self.spec(group, self.choices[group], {})})
             elif any(n.startswith(group + ".") for n in named):
                 own = merge(plain(getattr(config, group)), self.fixed[group])
                 config = dataclasses.replace(config, **{group: build(GROUPS[group], own, group)})
+        if kind == "evaluate":
+            return _on_one_rank(config)
+        if config.placement != placement:
+            share_out(config.train, config.placement, config.placement.nodes * config.placement.ranks)
         return config
 
     def points(self) -> Iterator[Point]:
@@ -252,7 +279,7 @@ class Composition:
             if not any(matches(rule, choices, point.config) for rule in self.exclude):
                 yield point
 
-    def placed(self, config: Config, kind: str) -> Config:
+    def placed(self, config: Config, kind: Kind) -> Config:
         """The config with the ``place`` rules that match it applied, the later over the earlier."""
         names = {g: getattr(config, g).name for g in GROUPS}
         for rule in self.place:
@@ -265,18 +292,39 @@ class Composition:
                 own = {k: v for k, v in values.items() if k.startswith(group + ".")}
                 if group in rule["set"] or own:
                     config = dataclasses.replace(config, **{group: self.spec(group, names[group] or None, own)})
-        return config
+        return _on_one_rank(config) if kind == "evaluate" else config
+
+
+def _on_one_rank(config: Config) -> Config:
+    # Answers are not shared out over ranks (yet): each rank would answer every sample, at its own cost.
+    placement = dataclasses.replace(config.placement, nodes=1, ranks=1)
+    return dataclasses.replace(config, placement=placement, deepspeed=DeepSpeedSpec(name="none"))
 
 
 def matches(rule: Mapping[str, Any], choices: Mapping[str, str], config: Config) -> bool:
-    """Whether every key of a filter fits a point: group names by pattern, dotted keys by equality."""
-    for key, wanted in rule.items():
+    """Whether every key of a filter fits a point: group names by pattern, dotted keys by equality.
+
+    Raises:
+        UserError: a key below a free mapping, such as model.config, that this point does not have.
+    """
+    # Names first, so that a rule may ask for a key that only some models have.
+    for key, wanted in sorted(rule.items(), key=lambda item: item[0] not in GROUPS):
         actual: Any = config
         if key in GROUPS:
             actual = choices.get(key)
         else:
             for part in key.split("."):
-                actual = getattr(actual, part)
+                if dataclasses.is_dataclass(actual):
+                    actual = getattr(actual, part)
+                elif isinstance(actual, Mapping) and part in actual:
+                    actual = actual[part]
+                else:
+                    group = key.partition(".")[0]
+                    known = nearest(part, map(str, actual)) if isinstance(actual, Mapping) else f"it holds {actual}"
+                    raise UserError(
+                        f"can't filter by {key}, which {group} '{getattr(config, group).name}' does not say ({known}); "
+                        f"mend the key, or name in the same rule the {group} that has it"
+                    )
         options = wanted if isinstance(wanted, list) else [wanted]
         if not any(fnmatch.fnmatchcase(str(actual), str(o)) for o in options):
             return False
@@ -296,6 +344,7 @@ def compose(overrides: Sequence[str], folders: Sequence[Path]) -> Composition:
     """
     tree = ConfTree(folders)
     base, choices = tree.config()
+    start = dict(choices)
     parsed = _parse(overrides)
     experiment = _experiment(parsed, tree)
     body = tree.load("experiment", experiment) if experiment else {}
@@ -303,7 +352,9 @@ def compose(overrides: Sequence[str], folders: Sequence[Path]) -> Composition:
     for key in body:
         _check_key(key, f"experiment/{experiment}")
     axes: dict[str, Axis] = {}
-    for key, value in (settings["axes"] or {}).items():
+    if not isinstance(settings["axes"] or {}, dict):
+        raise UserError(f"experiment/{experiment}: axes: expected a mapping of keys to values, not {settings['axes']}")
+    for key, value in {str(k): v for k, v in (settings["axes"] or {}).items()}.items():
         _check_key(key, f"experiment/{experiment}: axes")
         _add_axis(axes, key, _axis_values(key, value, tree), choices)
     fixed = {k: v for k, v in body.items() if k in GROUPS or k in SCALARS}
@@ -316,12 +367,14 @@ def compose(overrides: Sequence[str], folders: Sequence[Path]) -> Composition:
         if override.package is not None:
             raise UserError(f"override '{override.input_line}': packages (@) have no meaning here; write {key}=…")
         if override.type == OverrideType.DEL:
-            removed += _remove(key, override, axes, choices)
+            removed += _remove(key, override, axes, choices, start)
             continue
         values = _override_values(override, tree)
         if key in SWEEP_KEYS:
             if len(values) > 1:
                 raise UserError(f"override '{override.input_line}': {key} takes one value")
+            if key == "axes":
+                raise UserError(f"override '{override.input_line}': axes are an experiment's; here write KEY=a,b")
             settings[key] = values[0]
             continue
         # The command line replaces an experiment's axis and its value alike.
@@ -332,6 +385,8 @@ def compose(overrides: Sequence[str], folders: Sequence[Path]) -> Composition:
         if replaced and key not in axes and key in GROUPS:
             choices[key] = values[0]
     fixed = {k: v for k, v in fixed.items() if k not in removed}
+    if not isinstance(settings["root"], str | None):
+        raise UserError(f"root: expected a folder, got {settings['root']!r}; write root=./{settings['root']}")
     chosen = {k: v for k, v in choices.items() if v not in (None, "???") and k in GROUPS}
     composition = Composition(
         tree=tree,
@@ -466,14 +521,16 @@ def _add_axis(axes: dict[str, Axis], key: str, values: list[Any], choices: dict[
     axes[key] = Axis(key, unique)
 
 
-def _remove(key: str, override: Override, axes: dict[str, Axis], choices: dict[str, str]) -> list[str]:
+def _remove(
+    key: str, override: Override, axes: dict[str, Axis], choices: dict[str, str], start: Mapping[str, str]
+) -> list[str]:
     if axes.pop(key, None) is not None:
         return []
-    if key in REQUIRED or key in SWEEP_KEYS:
-        raise UserError(f"override '{override.input_line}': {key} can't be removed; give {key}=…")
-    if key in GROUPS:
-        choices.pop(key, None)
+    if key in GROUPS and key not in REQUIRED and choices.get(key) != start.get(key):
+        choices[key] = start[key]  # an experiment's axis of one value is a choice by now
         return []
+    if key in GROUPS or key in SWEEP_KEYS:
+        raise UserError(f"override '{override.input_line}': {key} can't be removed; give {key}=…")
     return [key]
 
 
@@ -482,9 +539,9 @@ def _rules(rules: Any, where: str, tree: ConfTree) -> list[dict[str, Any]]:
         raise UserError(f"{where}: expected a list of mappings such as [{{model: a, task: b}}], got {rules!r}")
     for rule in rules:
         for key, value in rule.items():
-            if key in SWEEP_KEYS or key == "kind":
+            _check_key(str(key), where)
+            if key in SWEEP_KEYS or key in ("experiment", "kind"):
                 raise UserError(f"{where}: '{key}' can't be filtered by; use a group or a key such as method.lora.r")
-            _check_key(key, where)
             if key in GROUPS:
                 _known_pattern(where, key, value, tree)
     return rules
@@ -500,12 +557,15 @@ def _place_rules(rules: Any, tree: ConfTree) -> list[dict[str, Any]]:
     if not isinstance(rules, list) or not all(isinstance(r, dict) and set(r) == {"match", "set"} for r in rules):
         raise UserError("place: expected a list of {match: {…}, set: {…}}")
     for rule in rules:
+        for part in ("match", "set"):
+            if not isinstance(rule[part], dict):
+                raise UserError(f"place: {part}: expected a mapping of keys to values, got {rule[part]!r}")
         match = dict(rule["match"])
         if match.pop("kind", "finetune") not in ("finetune", "evaluate"):
             raise UserError(f"place: kind is finetune or evaluate, not '{rule['match']['kind']}'")
         _rules([match], "place: match", tree)
         for key, value in rule["set"].items():
-            _check_key(key, "place: set")
+            _check_key(str(key), "place: set")
             if key.partition(".")[0] not in PLACEMENT_GROUPS:
                 raise UserError(f"place: set: {key} is identity, what is computed; put it in the axes")
             if key in GROUPS:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 OWN_KEYS = ("id", "split", "image", "sha256")
+MOST_ASPECT = 200  # the longer side by the shorter: Qwen2-VL's processor raises above
 
 
 def options_of(task: TaskSpec) -> Any:
@@ -90,6 +91,13 @@ def data_digest(root: Path, task: TaskSpec) -> str:
     return str(read_manifest(root, task)["digest"])
 
 
+def splits(root: Path, task: TaskSpec) -> dict[str, int] | None:
+    """Samples of each split of the task's prepared data; None where it is not prepared."""
+    if not (dataset_folder(root, task) / "manifest.json").exists():
+        return None
+    return dict(read_manifest(root, task)["splits"])
+
+
 def read_samples(root: Path, task: TaskSpec, splits: Sequence[str], limit: int) -> list[dict[str, Any]]:
     """The samples of some splits, split by split, each in prepared order.
 
@@ -128,7 +136,8 @@ def load_image(path: Path | str) -> Image.Image:
     """An image as RGB, turned as its EXIF says, transparent parts on white.
 
     Raises:
-        DataError: missing, broken, or of more pixels than Pillow's limit against decompression bombs.
+        DataError: missing, broken, more than 200 times as long as wide, or of more pixels than Pillow's limit
+            against decompression bombs.
     """
     try:
         return _decode(Path(path))
@@ -157,6 +166,8 @@ def _decode(path: Path) -> Image.Image:
             # Pillow only warns from here up to twice its limit.
             if Image.MAX_IMAGE_PIXELS and opened.width * opened.height > Image.MAX_IMAGE_PIXELS:
                 raise _BadImage("image has too many pixels")
+            if max(opened.size) > MOST_ASPECT * min(opened.size):
+                raise _BadImage("image is too narrow")
             image = ImageOps.exif_transpose(opened)
             if image.has_transparency_data:
                 image = image.convert("RGBA")

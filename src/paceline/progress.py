@@ -9,29 +9,25 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from paceline.launch.elements import Element
 from paceline.status import CellState
+from paceline.tables import Literal, one_line, short_id
 
-MARKS = {"done": "[green]✓[/green]", "failed": "[red]✗[/red]", "interrupted": "[yellow]‖[/yellow]"}
-
-
-def short_id(cell: str) -> str:
-    """A cell's id for people: the hash, and the words that tell it from its neighbours."""
-    slug, _, tail = cell.rpartition("-")
-    return f"{slug} {tail[:6]}"
+MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "interrupted": ("‖", "yellow")}
 
 
 class Watch:
     """Shows a sweep's running cells. Use it in a ``with``."""
 
     def __init__(self, total: int, done: int, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True, highlight=False)
+        self.console = console or Literal(stderr=True)
         self.bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             TimeElapsedColumn(),
             console=self.console,
             transient=True,
@@ -53,7 +49,7 @@ class Watch:
         split = element.placement["deepspeed"]["name"]
         sharding = f" with {split}" if element.placement["deepspeed"]["config"] else ""
         more = f" and {len(element.cells) - 1} more" if len(element.cells) > 1 else ""
-        self._line(f"  ▸ {short_id(element.cells[0])}{more}{ranks}{sharding}")
+        self._line("▸", "", f" {short_id(element.cells[0])}{more}{ranks}{sharding}")
 
     def progress(self, running: Sequence[tuple[Element, str, dict[str, Any]]]) -> None:
         """Renew the bars."""
@@ -70,23 +66,28 @@ class Watch:
             self.bars.remove_task(self.tasks.pop(cell))
         if state.state == "done":
             self.bars.advance(self.sweep)
-        why = f": {state.cause}, {state.detail}" if state.state != "done" else ""
-        self._line(f"  {MARKS.get(state.state, '·')} {short_id(cell)} {state.state}{why}")
+        said = ", ".join(w for w in (state.cause, state.detail) if w)
+        why = f": {one_line(said)}" if said and state.state != "done" else ""
+        self._line(*MARKS.get(state.state, ("·", "")), f" {short_id(cell)} {state.state}{why}")
 
     def note(self, text: str) -> None:
         """Something to know."""
-        self._line(f"  {text}")
+        self._line("", "", text)
 
-    def _line(self, text: str) -> None:
+    def _line(self, mark: str, style: str, text: str) -> None:
+        # Text, because a cell's message may hold brackets, which rich would take for markup.
         seconds = int(time.monotonic() - self.began)
-        self.console.print(f"[dim]{seconds // 60:3d}:{seconds % 60:02d}[/dim]{text}", soft_wrap=True)
+        clock = f"{seconds // 60:3d}:{seconds % 60:02d}"
+        self.console.print(Text.assemble((clock, "dim"), "  ", (mark, style), text), soft_wrap=True)
 
 
 @contextlib.contextmanager
 def counting(name: str) -> Iterator[Any]:
     """A bar for one loop, as a function ``(what, done, total)``; nothing where there is no terminal."""
-    console = Console(stderr=True, highlight=False)
-    columns = (TextColumn(name + " {task.description}"), BarColumn(bar_width=24), MofNCompleteColumn())
+    console = Literal(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task("", total=None)
-        yield lambda what, done, total: bars.update(task, description=what, completed=done, total=total or None)
+        task = bars.add_task(name, total=None)
+        yield lambda what, done, total: bars.update(
+            task, description=f"{name} {what}", completed=done, total=total or None
+        )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 import sys
 import types
 import typing
@@ -293,12 +294,8 @@ def build(cls: type[T], data: Mapping[str, Any], where: str) -> T:
 
 
 def _within(value: Any, metadata: Mapping[str, Any]) -> bool:
-    return (
-        metadata.get("low", -math.inf) <= value <= metadata.get("high", math.inf)
-        and metadata.get("above", -math.inf) < value < metadata.get("below", math.inf)
-        if allowed(metadata)
-        else True
-    )
+    holds = {"low": operator.ge, "above": operator.gt, "high": operator.le, "below": operator.lt}
+    return all(compare(value, metadata[name]) for name, compare in holds.items() if name in metadata)
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
@@ -452,7 +449,7 @@ def check_generation(generation: GenerationSpec) -> None:
     if generation.temperature > 0 and generation.beams > 1:
         raise UserError(
             f"generation: beams={generation.beams} search for the likeliest answer, temperature="
-            f"{generation.temperature} draws one; set generation.temperature=0 or generation.beams=1"
+            f"{generation.temperature} draws one; set temperature=0 or beams=1"
         )
 
 
@@ -497,7 +494,10 @@ def locate_weights(model: ModelSpec) -> tuple[str, str | None]:
     Raises:
         UserError: no such folder, or a hub id without a revision.
     """
-    folder = Path(model.weights).expanduser()
+    try:
+        folder = Path(model.weights).expanduser()
+    except RuntimeError:  # the home folder of somebody who is not known
+        folder = Path(model.weights)
     if not model.weights or folder.is_dir():
         return (str(folder) if model.weights else ""), None
     name = f"conf/model/{model.name}.yaml"

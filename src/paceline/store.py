@@ -446,12 +446,12 @@ class Store:
                 held.rmdir()
 
     def sweeps(self) -> list[str]:
-        """Names of the recorded sweeps, the latest submitted last."""
-        found = (self.root / "sweeps").glob("*/sweep.json")
-        return [p.parent.name for p in sorted(found, key=lambda p: p.stat().st_mtime)]
+        """Names of the recorded sweeps, the one last submitted last."""
+        found = [self.sweep(p.parent.name) for p in (self.root / "sweeps").glob("*/sweep.json")]
+        return [folder.name for folder in sorted(found, key=_submitted)]
 
     def find_sweep(self, name: str | None) -> SweepFolder:
-        """The sweep of that name, or the latest where none is given.
+        """The sweep of that name, or where none is given the one last submitted, before any single `run`.
 
         Raises:
             UserError: there is none, with the names that there are.
@@ -460,7 +460,7 @@ class Store:
         if not names:
             raise UserError(f"no sweep was submitted under {self.root}; begin with: paceline submit experiment=demo")
         if name is None:
-            return self.sweep(names[-1])
+            return self.sweep(([n for n in names if not _SINGLE_RUN.fullmatch(n)] or names)[-1])
         if name not in names:
             raise UserError(f"no sweep '{name}' under {self.root}: {nearest(name, names)}")
         return self.sweep(name)
@@ -483,6 +483,23 @@ class Store:
         if found:
             raise UserError(f"'{text}' matches {len(found)} cells: {', '.join(found[:4])}; give more of the id")
         raise UserError(f"no cell '{text}' under {self.root}: {nearest(text, ids)}")
+
+
+# What `paceline run` calls the sweep of its one cell.
+_SINGLE_RUN = re.compile("run-[0-9a-f]{12}")
+
+
+def _submitted(folder: SweepFolder) -> float:
+    """When a sweep was last submitted, in seconds since the epoch; when it was recorded, where it never was."""
+    for path in reversed(folder.submissions()):
+        try:
+            return float(read_json(path / "intent.json")["time"])
+        except (UserError, KeyError, TypeError, ValueError):
+            continue
+    try:
+        return folder.sweep_json.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def resolve_root(override: str | None, configured: str) -> Path:

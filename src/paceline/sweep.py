@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from paceline.spec import (
     Kind,
     TaskSpec,
     TrainSpec,
+    check,
     clear_inactive,
     identity_of,
     placement_of,
@@ -49,6 +50,8 @@ class Sweep:
     cells: list[PlannedCell]
     dropped: list[dict[str, Any]] = field(default_factory=list)
     folded: int = 0
+    problems: list[str] = field(default_factory=list)
+    """Why no cell may be frozen as asked: contradictions, found before anything runs. ``record`` refuses them."""
 
     def as_json(self, code: str) -> dict[str, Any]:
         """The content of ``sweep.json``: the cells, and how each is to be run until a resume says otherwise."""
@@ -105,12 +108,17 @@ def impossible(config: Config) -> str | None:
     return None
 
 
-def expand(composition: Composition, data_digest: Callable[[TaskSpec], str]) -> Sweep:
+def expand(
+    composition: Composition,
+    data_digest: Callable[[TaskSpec], str],
+    splits: Callable[[TaskSpec], Mapping[str, int] | None] = lambda task: None,
+) -> Sweep:
     """The cells of a composition, equal ones folded into one, in the order of the product.
 
     Args:
         composition: what the user asked for.
         data_digest: digest of a task's prepared data; asked once per task.
+        splits: split -> samples of a task's prepared data, None where it is not prepared; asked once per task.
 
     Raises:
         UserError: no point is left, or the only one is impossible.
@@ -118,6 +126,17 @@ def expand(composition: Composition, data_digest: Callable[[TaskSpec], str]) -> 
     cells: dict[str, PlannedCell] = {}
     dropped: list[dict[str, Any]] = []
     digests: dict[str, str] = {}
+    known_splits: dict[str, Mapping[str, int] | None] = {}
+    problems: dict[str, None] = {}
+
+    def add(cell: Cell, config: Config, splits: Mapping[str, int] | None) -> None:
+        if cell.id not in cells:
+            cells[cell.id] = PlannedCell(cell, composition.placed(config, cell.kind))
+            try:
+                check(cells[cell.id].config, cell.kind, splits)
+            except UserError as error:
+                problems[str(error)] = None
+
     points = 0
     evaluations = 0
     for point in composition.points():
@@ -129,15 +148,14 @@ def expand(composition: Composition, data_digest: Callable[[TaskSpec], str]) -> 
         key = repr((config.task.reader, config.task.options))
         if key not in digests:
             digests[key] = data_digest(config.task)
+            known_splits[key] = splits(config.task)
         tuned = None
         if config.method.trains != "nothing":
             tuned = finetune_cell(point, config, composition, digests[key])
-            if tuned.id not in cells:
-                cells[tuned.id] = PlannedCell(tuned, composition.placed(config, "finetune"))
+            add(tuned, config, known_splits[key])
         cell = evaluate_cell(config, digests[key], tuned)
         evaluations += 1
-        if cell.id not in cells:
-            cells[cell.id] = PlannedCell(cell, composition.placed(config, "evaluate"))
+        add(cell, config, known_splits[key])
     if not cells:
         if dropped:
             raise UserError("; ".join(dict.fromkeys(d["reason"] for d in dropped)))
@@ -150,6 +168,7 @@ def expand(composition: Composition, data_digest: Callable[[TaskSpec], str]) -> 
         cells=list(cells.values()),
         dropped=dropped,
         folded=evaluations - kept,
+        problems=list(problems),
     )
 
 
@@ -165,8 +184,10 @@ def record(sweep: Sweep, store: Store, code: str, extend: bool) -> SweepFolder:
     """Freeze the cells and the sweep. The same name with other cells is refused, unless it is to be extended.
 
     Raises:
-        UserError: the name is taken by other cells; the message tells the difference and the remedy.
+        UserError: settings contradict each other, or the name is taken by other cells; the message tells the remedy.
     """
+    if sweep.problems:
+        raise UserError("; ".join(sweep.problems))
     folder = store.sweep(sweep.name)
     content = sweep.as_json(code)
     if folder.sweep_json.exists():

@@ -30,9 +30,9 @@ LAYERS: list[set[str]] = [
     {"worker"},
     # login side
     {"compose", "slurm"},
-    {"sweep", "status"},
+    {"sweep", "status", "variants"},
     {"launch", "report"},
-    {"arguments", "progress"},
+    {"arguments", "progress", "tables", "completion"},
     {"verbs"},
     {"cli", "__main__"},
 ]

@@ -140,12 +140,74 @@ def test_a_choice_can_inherit_from_another_of_its_group(tmp_path: Path) -> None:
         (["experiment=demo,geolocator"], "one experiment at a time"),
         (["model@other=tiny_qwen2_vl"], "packages"),
         (["~model"], "can't be removed"),
+        (["~method"], "method can't be removed; give method=…"),
+        (["~cluster"], "cluster can't be removed; give cluster=…"),
+        (["~deepspeed"], "deepspeed can't be removed; give deepspeed=…"),
+        (["root=3"], "root: expected a folder, got 3; write root=./3"),
+        (["axes=3"], "axes are an experiment's; here write KEY=a,b"),
+        (["exclude=[{model.config.hidden: 3}]"], "can't filter by model.config.hidden"),
+        (["exclude=[{model.config.seed.x: 3}]"], "can't filter by model.config.seed.x"),
+        (["exclude=[{3: x}]"], "unknown key '3'"),
+        (["exclude=[{experiment: demo}]"], "'experiment' can't be filtered by"),
+        (["place=[{match: [], set: {}}]"], "place: match: expected a mapping"),
+        (["place=[{match: {}, set: 3}]"], "place: set: expected a mapping"),
+        (["place=[{match: {}, set: {3: x}}]"], "unknown key '3'"),
     ],
 )
 def test_a_wrong_word_gets_its_right_one_back(words: list[str], said: str) -> None:
     with pytest.raises(UserError) as caught:
         list(composed(*BASE, *words).points())
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("word", ["~placement.threads", "~deepspeed.config", "~cluster.minutes"])
+def test_a_resume_takes_values_and_says_so_of_a_removal(word: str) -> None:
+    (point,) = composed(*BASE).points()
+    with pytest.raises(UserError, match=f"give a value: {word[1:]}="):
+        composed(word).replaced(point.config, "finetune")
+
+
+def test_a_filter_reaches_below_a_free_mapping_where_the_rule_names_who_has_the_key() -> None:
+    words = ["model=tiny_qwen2_vl,tiny_pixtral", *BASE[1:], "model.config.depth=1,2"]
+    assert len(list(composed(*words, "exclude=[{model.config.depth: 2}]").points())) == 2
+    rule = "exclude=[{model.config.projector_hidden_act: gelu, model: tiny_pixtral}]"
+    assert len(list(composed(*words, rule).points())) == 2
+
+
+def test_an_experiments_axis_of_one_value_can_be_taken_back_to_the_default() -> None:
+    assert {p.config.generation.name for p in composed("experiment=demo", "~generation").points()} == {"greedy"}
+
+
+def test_axes_that_are_no_mapping_name_their_experiment(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "odd.yaml").write_text("# @package _global_\naxes: 3\n")
+    with pytest.raises(UserError, match=r"experiment/odd: axes: expected a mapping"):
+        compose(["experiment=odd"], conf_folders(str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        (["task=geolocation_street", "task.options.path=photos"], {"path": "HERE/photos"}),
+        (["task=geolocation_exif", "task.options.path=./photos/"], {"path": "HERE/photos"}),
+        (["task=geolocation_exif", "task.options.path=/data/photos"], {"path": "/data/photos"}),
+        (["task=geolocation_exif", "task.options.path='$PHOTOS/a'"], {"path": "/there/a"}),
+        (["task=geolocation_exif"], {"path": ""}),
+        (
+            ["task=geolocation_yfcc", "+task.options.files={train: [a/*.csv, /b.csv], test: c.csv}"],
+            {"files": {"train": ["HERE/a/*.csv", "/b.csv"], "test": "HERE/c.csv"}},
+        ),
+        (["task=geolocation_yfcc", "+task.options.folder=saved"], {"folder": "HERE/saved"}),
+    ],
+)
+def test_a_relative_path_of_a_reader_is_taken_from_the_working_folder(
+    words: list[str], options: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PHOTOS", "/there")
+    (point,) = composed(BASE[0], BASE[2], *words).points()
+    found = {k: v for k, v in point.config.task.options.items() if k in options}
+    assert repr(found).replace(str(tmp_path), "HERE") == repr(options)
 
 
 def test_a_missing_choice_is_named_with_what_there_is() -> None:

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from paceline import prepared, readers, store
+from paceline.compose import compose, conf_folders
 from paceline.errors import DataError, Unavailable, UserError
 from paceline.readers import Sample, Skipped
 from paceline.spec import TaskSpec
@@ -88,6 +89,28 @@ def test_tasks_of_one_reader_and_options_share_the_data_and_written_out_defaults
     assert prepared.dataset_folder(tmp_path, task) == prepared.dataset_folder(tmp_path, same)
     other = street(tmp_path, seed=1)
     assert prepared.dataset_folder(tmp_path, task) != prepared.dataset_folder(tmp_path, other)
+
+
+def test_one_relative_path_in_two_folders_never_means_the_same_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        words = ["task=geolocation_street", "task.options.path=photos"]
+        task = compose(words, conf_folders(None)).spec("task", "geolocation_street", {})
+        found.append(prepared.dataset_folder(tmp_path, task))
+    assert found[0] != found[1]
+    given = street(tmp_path / "there" / "photos", sample=15000)
+    assert found[1] == prepared.dataset_folder(tmp_path, given)
+
+
+def test_splits_are_known_once_the_data_is_prepared(tmp_path: Path) -> None:
+    task = street(sidecars(tmp_path / "photos"), shares={"train": 1})
+    assert prepared.splits(tmp_path, task) is None
+    prepared.prepare(tmp_path, task, silent)
+    assert prepared.splits(tmp_path, task) == {"train": len(PLACES)}
 
 
 def test_preparing_twice_makes_the_data_once(tmp_path: Path) -> None:
@@ -328,6 +351,19 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path, si
     assert prepared.check_image(path) == "image has too many pixels"
     with pytest.raises(DataError, match=r"bomb\.png: image has too many pixels"):
         prepared.load_image(path)
+
+
+@pytest.mark.parametrize("size", [(3000, 2), (2, 3000), (201, 1)])
+def test_an_image_too_narrow_for_a_model_is_skipped_and_counted(
+    size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(options: _Options, images: Path, progress: readers.Progress) -> Iterator[Sample | Skipped]:
+        yield Sample("good", "test", photo(images / "a.png", size=(200, 1)))
+        yield Sample("narrow", "test", photo(images / "b.png", size=size))
+
+    manifest = prepared.prepare(tmp_path, fake_reader(monkeypatch, read), silent)
+    assert manifest["splits"] == {"test": 1}
+    assert manifest["skipped"] == {"image is too narrow": 1}
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0" + b"\0" * 50])

@@ -294,6 +294,29 @@ def test_answers_without_metrics_are_called_not_scored(tmp_path: Path) -> None:
     assert {m.id: m.state for m in again.missing}[row.id] == "unscored"
 
 
+@pytest.mark.parametrize("content", ["{", "[]", '{"metrics": {"median_km": {"value": 1}}}', '{"samples": 3}'])
+def test_a_damaged_metrics_file_leaves_the_other_cells_reported_and_names_the_remedy(
+    content: str, tmp_path: Path
+) -> None:
+    found = make_sweep(tmp_path, MODELS[:1], PROMPTS, ("untuned", "full"), 4)
+    row = found.done[0]
+    found.store.cell(row.id).metrics.write_text(content)
+    again = report.collect(found.store, found.store.sweep("places"))
+    assert {m.id: m.state for m in again.missing}[row.id] == "unscored"
+    assert [r.id for r in again.done] == [r.id for r in found.done[1:]]
+    for text in (printed(again, 200), page.html(again)):
+        assert "paceline score places" in text
+
+
+def test_brackets_in_names_and_messages_of_a_report_are_shown_as_they_are(tmp_path: Path) -> None:
+    found = make_sweep(tmp_path, MODELS[:1], PROMPTS, ("untuned", "full"), 4)
+    odd = replace(found.done[0], prompt="[/INST]", method="[rank0]")
+    lost = replace(found.missing[0], message="at [/INST] on [rank0]")
+    shown = printed(replace(found, rows=(odd, *found.rows[1:]), missing=(lost,)), 120)
+    assert shown.count("[/INST]") > 1
+    assert shown.count("[rank0]") > 1
+
+
 def test_dropped_combinations_are_listed_with_their_reason(small: Report, html: str) -> None:
     for text in (html, table.markdown_text(small), printed(small, 120)):
         assert "smollm2_135m" in text
@@ -393,7 +416,7 @@ def test_cells_that_differ_in_a_setting_are_told_apart_by_it(tmp_path: Path) -> 
     content = {"schema": SCHEMA, "name": "beams", "experiment": "", "cells": ids, "dropped": [], "code": ""}
     write_json(found.store.sweep("beams").sweep_json, content)
     rows = report.collect(found.store, found.store.sweep("beams")).rows
-    assert [row.variant for row in rows] == ["generation.beams=default", "generation.beams=4"]
+    assert [row.variant for row in rows] == ["generation.beams=1", "generation.beams=4"]
 
 
 def test_cases_follow_the_rule_best_cell_then_nearest_median_and_farthest(small: Report) -> None:

@@ -148,7 +148,7 @@ def test_code_that_was_purged_is_missed_and_not_replaced_by_the_clones(tmp_path:
     submit.close(first.path, {})
     content = root.sweep("s").read()
     store.write_json(root.sweep("s").sweep_json, {**content, "code": "deadbeef"})
-    with pytest.raises(UserError, match="deadbeef.*--code=current"):
+    with pytest.raises(UserError, match=r"deadbeef.*--code=current"):
         submit.decide(asked, root)
     assert submit.decide(asked, root, current_code=True).code == "c0de"
 
@@ -234,7 +234,7 @@ def test_a_recorded_sweep_comes_back_with_its_cells_and_placement(tmp_path: Path
 def test_a_resume_may_change_how_but_not_what(tmp_path: Path) -> None:
     composition = compose(["placement.micro_batch=2", "deepspeed=zero2"], conf_folders(None))
     config = sweep(*ALL).cells[1].config
-    changed = composition.replaced(config)
+    changed = composition.replaced(config, "finetune")
     assert changed.placement.micro_batch == 2
     assert changed.deepspeed.name == "zero2"
     same = dataclasses.replace(changed, placement=config.placement, deepspeed=config.deepspeed)

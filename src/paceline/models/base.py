@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import torch
 
 from paceline.errors import UserError
-from paceline.spec import ModelSpec
+from paceline.spec import ModelSpec, locate_weights
 
 
 def _define_missing_operators() -> None:

@@ -12,6 +12,11 @@ A reader is one module in this folder, named by ``reader:`` in ``conf/task/NAME.
     the reader makes; images that lie in a folder of the user's are referred to where they are.
     ``progress(stage, done, total)`` may be called at any rate; a total of 0 means unknown.
 
+``PATHS`` (optional)
+    names of the options that hold paths of the user's: a text, a list of them, or a mapping to them. A relative
+    one is taken from the folder in which the command is given, and made absolute before anything is recorded;
+    ``~`` and ``$VARIABLES`` are expanded with it.
+
 A bad record is yielded as :class:`Skipped` and never raises; a wrong option, a missing folder or an
 unreachable source raises. Reasons are few fixed phrases, because they are counted. ``prepared.prepare``
 decodes every image once and skips the broken ones, so that a reader need not.
@@ -100,6 +105,32 @@ def check_shares(shares: dict[str, Any]) -> dict[str, float]:
     return numbers
 
 
+def absolute(path: str) -> Path:
+    """A path of the user's, with ``~`` and ``$VARIABLES`` expanded, made absolute.
+
+    Raises:
+        UserError: the home folder of somebody who is not known.
+    """
+    try:
+        return Path(os.path.expandvars(path)).expanduser().absolute()
+    except RuntimeError:
+        raise UserError(f"task.options: '{path}' names a home folder that there is not; give a path") from None
+
+
+def with_absolute_paths(reader: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The reader's options with its ``PATHS`` made absolute; what is empty or no text stays as it is."""
+
+    def mend(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [mend(v) for v in value]
+        if isinstance(value, dict):
+            return {k: mend(v) for k, v in value.items()}
+        return str(absolute(value)) if isinstance(value, str) and value else value
+
+    paths = getattr(load(reader), "PATHS", ())
+    return {name: mend(value) if name in paths else value for name, value in options.items()}
+
+
 def source_folder(path: str, what: str) -> Path:
     """The user's folder that an option names, with ``~`` and ``$VARIABLES`` expanded, made absolute.
 
@@ -109,7 +140,7 @@ def source_folder(path: str, what: str) -> Path:
     """
     if not path:
         raise UserError(f"task.options.path is not set; give the folder of {what}: task.options.path=FOLDER")
-    folder = Path(os.path.expandvars(path)).expanduser().absolute()
+    folder = absolute(path)
     if not folder.is_dir():
         shown = f"'{path}'" if str(folder) == path else f"'{path}' ({folder})"
         raise DataError(f"task.options.path: no folder {shown}; give the folder of {what}: task.options.path=FOLDER")

@@ -11,6 +11,7 @@ from paceline.gazetteer import coordinates_of, nearest_places, place_fields
 from paceline.readers import Progress, Sample, Skipped, check_shares, source_folder, split_of
 from paceline.readers.sidecar import PLACE_DECIMALS
 
+PATHS = ("path",)
 IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
 
 # Tags of the GPS directory (EXIF 2.32, section 4.6.6).

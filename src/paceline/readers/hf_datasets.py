@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime
 import io
 import itertools
-import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -20,8 +19,9 @@ from typing import Any
 
 from paceline.errors import DataError, Unavailable, UserError, nearest
 from paceline.gazetteer import coordinates_of, nearest_places, place_fields
-from paceline.readers import Progress, Sample, Skipped
+from paceline.readers import Progress, Sample, Skipped, absolute
 
+PATHS = ("files", "folder")
 BUILDERS = ("csv", "imagefolder", "json", "parquet")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -152,7 +152,7 @@ def _load(options: Options, split: str, cache: str) -> Any:
             revision=options.revision,
             streaming=options.streaming,
         )
-    data = datasets.load_from_disk(str(_expand(options.folder)))
+    data = datasets.load_from_disk(str(absolute(options.folder)))
     if isinstance(data, datasets.Dataset):
         if len(options.splits) > 1:
             raise UserError(f"task.options.splits: {options.folder} holds one dataset without splits; name one split")
@@ -167,17 +167,13 @@ def _paths(given: Any, split: str) -> list[str]:
     patterns = given if isinstance(given, list | tuple) else [given]
     found: list[str] = []
     for pattern in patterns:
-        path = _expand(str(pattern))
+        path = absolute(str(pattern))
         matches = path.rglob("*") if path.is_dir() else Path(path.anchor).glob(str(path.relative_to(path.anchor)))
         files = [str(match) for match in sorted(matches) if match.is_file()]
         if not files:
             raise DataError(f"task.options.files.{split}: no file {path}")
         found += files
     return found
-
-
-def _expand(path: str) -> Path:
-    return Path(os.path.expandvars(path)).expanduser().absolute()
 
 
 def _explain(error: Exception, options: Options) -> UserError | Unavailable:

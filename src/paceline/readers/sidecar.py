@@ -20,6 +20,7 @@ from pathlib import Path
 from paceline.gazetteer import coordinates_of, nearest_places, place_fields
 from paceline.readers import Progress, Sample, Skipped, check_shares, fraction, source_folder, split_of
 
+PATHS = ("path",)
 IMAGES = (".png", ".jpg", ".jpeg")
 PLACE_DECIMALS = 3  # degrees; about 100 m: views from one spot differ in the fourth
 
@@ -29,7 +30,7 @@ class Options:
     """Which folder to read, and how to split it."""
 
     path: str = field(default="", metadata={"doc": "folder of the photos, searched with its subfolders"})
-    sample: int = field(default=0, metadata={"doc": "records taken at random; 0 takes all"})
+    sample: int = field(default=0, metadata={"doc": "records taken at random; 0 takes all", "low": 0})
     shares: dict[str, float] = field(
         default_factory=lambda: {"train": 0.7, "validation": 0.15, "test": 0.15},
         metadata={"doc": "share of the places that each split gets"},

@@ -7,14 +7,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paceline import prepared, status, tasks
 from paceline.errors import UserError
 from paceline.scoring import load_scorer
-from paceline.spec import Config, TaskSpec
+from paceline.spec import TaskSpec
 from paceline.status import CellState
-from paceline.store import SCHEMA, Cell, CellFolder, Store, SweepFolder, canonical, read_json
+from paceline.store import SCHEMA, Cell, Store, SweepFolder, canonical, read_json
+from paceline.variants import variants
 
 if TYPE_CHECKING:
     from paceline.report.answers import Answers
@@ -275,6 +277,7 @@ def collect(store: Store, sweep: SweepFolder) -> Report:
     record = sweep.read()
     cells: dict[str, Cell] = {}
     absent: dict[str, Absent] = {}
+    scored: dict[str, dict[str, Any] | None] = {}
     for cell_id in record["cells"]:
         folder = store.cell(cell_id)
         if not folder.cell_json.exists():
@@ -282,13 +285,15 @@ def collect(store: Store, sweep: SweepFolder) -> Report:
             continue
         cells[cell_id] = folder.read()
     for cell_id, state in status.states(store, cells.values()).items():
-        if found := _absent(store.cell(cell_id), cells[cell_id], state):
+        if state.state == "done" and cells[cell_id].kind == "evaluate":
+            scored[cell_id] = _read_metrics(store.cell(cell_id).metrics)
+        if found := _absent(cells[cell_id], state, scored.get(cell_id), sweep.name):
             absent[cell_id] = found
     evaluated = [cell for cell in cells.values() if cell.kind == "evaluate"]
     tunings = {cell.id: _tuning(store, cells, cell) for cell in evaluated}
     configs = {cell.id: cell.config for cell in evaluated}
     trained_on = {cell.id: cell.config.prompt.name for cell in tunings.values() if cell}
-    variants = _variants(evaluated, configs, tunings)
+    differing = variants(evaluated, {cell.id: cell for cell in tunings.values() if cell})
     rows = []
     specs: dict[str, TaskSpec] = {}
     data: dict[str, str] = {}
@@ -301,7 +306,7 @@ def collect(store: Store, sweep: SweepFolder) -> Report:
         lacking = absent.get(cell.id)
         shown = lacking.state if lacking else "done"
         tuned = str(cell.identity.get("tuned", ""))
-        metrics = read_json(store.cell(cell.id).metrics) if shown == "done" else {}
+        metrics = scored.get(cell.id) or {}
         rows.append(
             Row(
                 id=cell.id,
@@ -310,13 +315,13 @@ def collect(store: Store, sweep: SweepFolder) -> Report:
                 task=config.task.name,
                 prompt=config.prompt.name,
                 method=config.method.name,
-                variant=variants[cell.id],
+                variant=differing[cell.id],
                 trained_on=trained_on.get(tuned, ""),
                 tuned=tuned,
                 splits=tuple(config.task.evaluate),
                 samples=metrics.get("samples", 0),
                 parsed=metrics.get("parsed", 0),
-                metrics={name: Metric(**metric) for name, metric in metrics.get("metrics", {}).items()},
+                metrics=metrics.get("metrics", {}),
                 pairing=canonical({key: cell.identity.get(key) for key in PAIRED}),
             )
         )
@@ -341,13 +346,27 @@ def _wider(before: int | None, limit: int) -> int:
     return limit if before is None else 0 if 0 in (before, limit) else max(before, limit)
 
 
-def _absent(folder: CellFolder, cell: Cell, found: CellState) -> Absent | None:
+def _read_metrics(path: Path) -> dict[str, Any] | None:
+    """The content of ``metrics.json``, its metrics as :class:`Metric`; None where it is missing or damaged.
+
+    Nothing is lost with it: it is made again from the answers.
+    """
+    try:
+        content = read_json(path)
+        metrics = {name: Metric(**metric) for name, metric in content["metrics"].items()}
+        return {"samples": int(content["samples"]), "parsed": int(content["parsed"]), "metrics": metrics}
+    except (UserError, KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def _absent(cell: Cell, found: CellState, metrics: Mapping[str, Any] | None, sweep: str) -> Absent | None:
     """Why a cell has no result; None where it has one."""
     if found.state != "done":
         return Absent(cell.id, cell.kind, found.state, found.cause, found.detail, found.attempts)
-    if cell.kind == "finetune" or folder.metrics.exists():
+    if cell.kind == "finetune" or metrics is not None:
         return None
-    return Absent(cell.id, cell.kind, "unscored", "", "answered; score it with paceline score", found.attempts)
+    remedy = f"answered, and metrics.json is missing or damaged; run: paceline score {sweep}"
+    return Absent(cell.id, cell.kind, "unscored", "", remedy, found.attempts)
 
 
 def _tuning(store: Store, cells: Mapping[str, Cell], cell: Cell) -> Cell | None:
@@ -359,46 +378,6 @@ def _tuning(store: Store, cells: Mapping[str, Cell], cell: Cell) -> Cell | None:
         return cells[tuned]
     folder = store.cell(tuned)
     return folder.read() if folder.cell_json.exists() else None
-
-
-def _variants(
-    cells: Iterable[Cell], configs: Mapping[str, Config], tunings: Mapping[str, Cell | None]
-) -> dict[str, str]:
-    """Cell id -> the settings that differ among cells of the same model, task, prompt and method."""
-    alike: dict[tuple[str, ...], list[Cell]] = defaultdict(list)
-    for cell in cells:
-        config = configs[cell.id]
-        alike[config.model.name, config.task.name, config.prompt.name, config.method.name].append(cell)
-    found: dict[str, str] = {}
-    for members in alike.values():
-        settings = {}
-        for cell in members:
-            tuning = tunings[cell.id]
-            own = {k: v for k, v in cell.identity.items() if k != "tuned"}
-            settings[cell.id] = dict(_flat(tuning.identity if tuning else {})) | dict(_flat(own))
-            if tuning:
-                settings[cell.id]["trained on"] = tuning.identity.get("prompt", {}).get("name", "")
-        keys = sorted({key for values in settings.values() for key in values})
-        differing = [k for k in keys if len({canonical(v.get(k)) for v in settings.values()}) > 1]
-        # A preset's name stands for the settings that come with it.
-        named = {k.rsplit(".", 1)[0] for k in differing if k.endswith(".name")}
-        shown = [k for k in differing if k.endswith(".name") or k.rsplit(".", 1)[0] not in named]
-        for cell in members:
-            values = settings[cell.id]
-            found[cell.id] = ", ".join(f"{_short(k)}={values.get(k, 'default')}" for k in shown)
-    return found
-
-
-def _short(key: str) -> str:
-    return key.removeprefix("method.").removesuffix(".name")
-
-
-def _flat(value: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, Any]]:
-    for key, inner in value.items():
-        if isinstance(inner, Mapping):
-            yield from _flat(inner, f"{start}{key}.")
-        else:
-            yield f"{start}{key}", inner
 
 
 def _judge(task: TaskSpec, rows: Iterable[Row]) -> Judge:

@@ -96,14 +96,15 @@ def _fill_leaderboard(
     for metric in metrics:
         unit = wording.unit_name(group.unit(metric))
         # The mark's column is part of the number's, so the heading keeps off it too.
-        table.add_column(f"{wording.title(metric)}  \n{unit}  ", justify="right", no_wrap=True)
+        table.add_column(Text(f"{wording.title(metric)}  \n{unit}  "), justify="right", no_wrap=True)
     for model, rows in groupby(group.rows, key=lambda row: row.model):
         table.add_row(Text(model, style="bold"))
         for row in rows:
             answers = report.chosen(row, group.split)
             read = wording.share(answers.outcomes.count("parsed"), len(answers.outcomes))
             cells = [_value(group, row, metric, standings[metric].mark(row), stacked) for metric in metrics]
-            table.add_row(f"  {row.prompt}{OTHER_PROMPT if row.other_prompt else ''}", row.label, read, *cells)
+            prompt = Text(f"  {row.prompt}{OTHER_PROMPT if row.other_prompt else ''}")
+            table.add_row(prompt, Text(row.label), Text(read), *cells)
     return table
 
 
@@ -156,19 +157,19 @@ def _fill_differences(group: results.Group, metric: str, differences: Sequence[D
         for d in found:
             number = wording.number(d.difference, unit, signed=True)
             table.add_row(
-                f"  {d.prompt}",
-                d.method,
-                f"{wording.number(d.value_before, unit)} → {wording.number(d.value_after, unit)}",
-                f"{number} {wording.interval(d.low, d.high, unit, signed=True)}",
+                Text(f"  {d.prompt}"),
+                Text(d.method),
+                Text(f"{wording.number(d.value_before, unit)} → {wording.number(d.value_after, unit)}"),
+                Text(f"{number} {wording.interval(d.low, d.high, unit, signed=True)}"),
                 Text(wording.verdict(d), style="dim" if d.low <= 0 <= d.high else ""),
             )
     return table
 
 
 def _table(title: str, *names: str, whole: bool = True) -> Table:
-    table = Table(
-        box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", padding=(0, 1, 0, 0), pad_edge=True
-    )
+    # Names and messages come from files: as Text, a bracket in one is a bracket.
+    heading = Text(title, style="bold")
+    table = Table(box=SIMPLE_HEAD, title=heading, title_justify="left", padding=(0, 1, 0, 0), pad_edge=True)
     for name in names:
         table.add_column(name, no_wrap=whole, overflow="ellipsis" if whole else "fold")
     return table
@@ -179,14 +180,14 @@ def _absent(report: Report) -> Iterator[RenderableType]:
     if report.missing:
         table = _table(f"No result: {len(report.missing)} of {report.cells} cells", "cell", "why", whole=False)
         for cell in report.missing[:MOST_ABSENT]:
-            table.add_row(cell.id, _why(cell))
+            table.add_row(Text(cell.id), Text(_why(cell)))
         if len(report.missing) > MOST_ABSENT:
-            table.add_row(f"and {len(report.missing) - MOST_ABSENT} more", f"see paceline status {report.sweep}")
+            table.add_row(f"and {len(report.missing) - MOST_ABSENT} more", Text(f"see paceline status {report.sweep}"))
         yield table
     if report.dropped:
         table = _table(f"Dropped: {len(report.dropped)} combinations that can't be", "combination", "why", whole=False)
         for dropped in report.dropped[:MOST_ABSENT]:
-            table.add_row(" · ".join(map(str, dropped["point"].values())), dropped["reason"])
+            table.add_row(Text(" · ".join(map(str, dropped["point"].values()))), Text(dropped["reason"]))
         if len(report.dropped) > MOST_ABSENT:
             table.add_row(f"and {len(report.dropped) - MOST_ABSENT} more", "")
         yield table

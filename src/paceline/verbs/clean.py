@@ -28,8 +28,9 @@ def command(words: Sequence[str], conf: str | None, yes: bool) -> None:
         click.echo(f"{folder.name}: no checkpoints of done cells")
         return
     click.echo(f"{folder.name}: {len(found)} folders of checkpoints, {size / 2**20:,.1f} MiB")
-    if not yes:
-        click.confirm("remove them?", abort=True)
+    if not yes and not click.confirm("remove them?"):
+        click.echo("left as it is")
+        return
     for path in found:
         shutil.rmtree(path)
     click.echo("removed")

@@ -18,7 +18,7 @@ from paceline.arguments import compose_words, overrides_argument, short, store_o
 
 if TYPE_CHECKING:
     from paceline.compose import Composition
-    from paceline.store import Store
+    from paceline.store import CellFolder, Store
 
 Check = tuple[str, bool, str]
 FREE_GIB = 5
@@ -28,16 +28,18 @@ FREE_GIB = 5
 @overrides_argument
 def command(words: Sequence[str], conf: str | None) -> None:
     """Check that this machine and this root can run what they are asked to. Imports no torch."""
-    from paceline.errors import UserError
+    from paceline.errors import Unavailable, UserError
 
     composition = compose_words(words, conf)
     store = store_of(composition)
-    bad = 0
+    bad = []
     for name, good, text in [*machine(), *root(store), *configs(composition), *damage(store)]:
         click.echo(f"{'✓' if good else '✗'} {name}: {text}")
-        bad += not good
+        if not good:
+            bad.append(name)
     if bad:
-        raise UserError(f"{bad} checks failed")
+        kind = Unavailable if "root" in bad else UserError
+        raise kind(f"{len(bad)} {'check' if len(bad) == 1 else 'checks'} failed: {', '.join(bad)}")
 
 
 def machine() -> Iterator[Check]:
@@ -63,8 +65,9 @@ def root(store: Store) -> Iterator[Check]:
     except PacelineError as error:
         yield "root", False, str(error)
         return
+    yield "root", True, short(store.root)
     free = shutil.disk_usage(store.root).free / 2**30
-    yield "root", free > FREE_GIB, f"{short(store.root)}, {free:,.0f} GiB free"
+    yield "room", free > FREE_GIB, f"{free:,.0f} GiB free"
 
 
 def configs(composition: Composition) -> Iterator[Check]:
@@ -88,5 +91,18 @@ def damage(store: Store) -> Iterator[Check]:
     cells = store.root / "cells"
     folders = [store.cell(p.name) for p in sorted(cells.iterdir())] if cells.is_dir() else []
     done = [f for f in folders if f.done_json.exists()]
-    broken = [f"{f.id}: {', '.join(names)}" for f in done if (names := f.verify())]
+    broken = [told for f in done if (told := wrong(f))]
     yield "results", not broken, "; ".join(broken) or f"{len(done)} done cells, all as attested"
+
+
+def wrong(folder: CellFolder) -> str:
+    """What is wrong with a done cell; empty where nothing is."""
+    from paceline.errors import PacelineError
+
+    try:
+        names = folder.verify()
+    except PacelineError as error:
+        return f"{folder.id}: {error}"
+    except (OSError, KeyError, TypeError, AttributeError) as error:
+        return f"{folder.id}: {folder.done_json} can't be used ({type(error).__name__}: {error}); move it away"
+    return f"{folder.id}: {', '.join(names)}" if names else ""

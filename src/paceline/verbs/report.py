@@ -17,10 +17,9 @@ from paceline.arguments import find_sweep, json_option, name_argument, say_json,
 @click.option("--no-page", is_flag=True, help="only the table")
 def command(words: Sequence[str], conf: str | None, as_json: bool, csv: str | None, no_page: bool) -> None:
     """Compare the results of a sweep (the latest, where none is named): a table here, and a page to look at."""
-    from rich.console import Console
-
     from paceline import report
     from paceline.report import page, table, terminal
+    from paceline.tables import Literal
 
     folder, store, _ = find_sweep(words, conf)
     collected = report.collect(store, folder)
@@ -29,7 +28,7 @@ def command(words: Sequence[str], conf: str | None, as_json: bool, csv: str | No
     if as_json:
         say_json(collected.as_json())
         return
-    terminal.show(collected, Console(highlight=False))
+    terminal.show(collected, Literal())
     if csv:
         click.echo(f"table: {csv}")
     if not no_page:

@@ -26,5 +26,5 @@ def command(words: Sequence[str], conf: str | None, as_json: bool, retry_failed:
 
     folder, store, composition = find_sweep(words, conf)
     sweep = recorded(folder, store)
-    sweep.cells = [dataclasses.replace(c, config=composition.replaced(c.config)) for c in sweep.cells]
+    sweep.cells = [dataclasses.replace(c, config=composition.replaced(c.config, c.cell.kind)) for c in sweep.cells]
     make_true(sweep, store, as_json, extend=False, retry_failed=retry_failed, current_code=code == "current")

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import click
 
-from paceline.arguments import compose_words, one_name, overrides_argument, split, store_of
+from paceline.arguments import cell_or_overrides_argument, compose_words, data_digests, one_name, split, store_of
 
 
 @click.command(short_help="run one cell here")
-@overrides_argument
+@cell_or_overrides_argument
 @click.option("--retry-failed", is_flag=True, help="also where it ended with a bug, bad data or a NaN loss")
 def command(words: Sequence[str], conf: str | None, retry_failed: bool) -> None:
     """Run one cell here, in the foreground: a recorded one by its id, or the one that overrides describe.
@@ -29,12 +29,16 @@ def command(words: Sequence[str], conf: str | None, retry_failed: bool) -> None:
         name, store, composition = one_name(words, conf)
         cell = store.find_cell(str(name)).read()
         needed = [store.cell(n).read() for n in cell.needs]
-        cells = [PlannedCell(c, composition.replaced(c.config)) for c in (*needed, cell)]
+        cells = [PlannedCell(c, composition.replaced(c.config, c.kind)) for c in (*needed, cell)]
         sweep = Sweep(f"run-{cell.id.rpartition('-')[2]}", (), None, cells)
     else:
         composition = compose_words(words, conf)
         store = store_of(composition)
-        sweep = expand(composition, lambda task: prepared.data_digest(store.root, task))
+        sweep = expand(
+            composition,
+            data_digests(store, words, conf),
+            lambda task: prepared.splits(store.root, task),
+        )
         points = sum(1 for c in sweep.cells if c.cell.kind == "evaluate")
         if points > 1:
             raise UserError(f"these overrides describe {points} cells; `paceline submit` runs a sweep")

@@ -7,20 +7,27 @@ from typing import Any
 
 import click
 
-from paceline.arguments import compose_words, json_option, one_name, overrides_argument, say_json, split, store_of
+from paceline.arguments import (
+    cell_or_overrides_argument,
+    compose_words,
+    digests_or_not,
+    json_option,
+    one_name,
+    say_json,
+    split,
+    store_of,
+)
 
 
 @click.command(short_help="print a resolved cell")
-@overrides_argument
+@cell_or_overrides_argument
 @json_option
 def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
     """Print a resolved cell as YAML, defaults filled in: a recorded one, or those that overrides describe."""
     from omegaconf import OmegaConf
 
-    from paceline import prepared
-    from paceline.errors import DataError
     from paceline.spec import placement_of, plain
-    from paceline.sweep import UNPREPARED, expand
+    from paceline.sweep import expand
 
     cells: list[tuple[Any, dict[str, Any]]] = []
     if split(words)[0]:
@@ -32,13 +39,7 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
     else:
         composition = compose_words(words, conf)
         store = store_of(composition)
-
-        def data_digest(task: Any) -> str:
-            try:
-                return prepared.data_digest(store.root, task)
-            except DataError:
-                return UNPREPARED
-
+        data_digest, _ = digests_or_not(store, words, conf)
         cells += [(c.cell, placement_of(c.config)) for c in expand(composition, data_digest).cells]
     for cell, placement in cells:
         resolved = plain(cell.config)

@@ -18,13 +18,15 @@ def command(words: Sequence[str], conf: str | None, as_json: bool, show_all: boo
     """Tell where the cells of a sweep stand (the latest, where none is named), why, and what to do next."""
     from paceline import status
     from paceline.sweep import recorded
+    from paceline.variants import variants
 
     folder, store, _ = find_sweep(words, conf)
     sweep = recorded(folder, store)
     cap = min(c.config.cluster.attempts for c in sweep.cells)
     found = status.states(store, [c.cell for c in sweep.cells], cap)
     counts = status.counts(found.values())
-    cells = [describe(c, found[c.id]) for c in sweep.cells]
+    differing = variants(c.cell for c in sweep.cells)
+    cells = [describe(c, found[c.id], differing[c.id]) for c in sweep.cells]
     following = next_step(sweep.name, counts)
     if as_json:
         say_json({"sweep": sweep.name, "counts": counts, "cells": cells, "next": following})
@@ -33,7 +35,7 @@ def command(words: Sequence[str], conf: str | None, as_json: bool, show_all: boo
     click.echo(following)
 
 
-def describe(planned: Any, state: Any) -> dict[str, Any]:
+def describe(planned: Any, state: Any, variant: str) -> dict[str, Any]:
     """One cell's line."""
     config, cell = planned.config, planned.cell
     return {
@@ -43,10 +45,12 @@ def describe(planned: Any, state: Any) -> dict[str, Any]:
         "task": config.task.name,
         "prompt": config.prompt.name,
         "method": config.method.name,
+        "variant": variant,
         "state": state.state,
         "cause": state.cause,
         "detail": state.detail,
         "attempts": state.attempts,
+        "needs": list(cell.needs),
         "progress": state.progress,
         "pid": state.pid,
     }
@@ -65,24 +69,20 @@ def next_step(name: str, counts: dict[str, int]) -> str:
 
 def show(name: str, counts: dict[str, int], cells: Sequence[dict[str, Any]], show_all: bool) -> None:
     """Print a table of the cells that are not done, or of all."""
-    from rich.console import Console
-    from rich.table import Table
+    from rich.text import Text
 
-    console = Console(highlight=False)
+    from paceline.tables import Literal, print_cells, short_hash
+
+    console = Literal()
     words = ", ".join(f"{n} {state}" for state, n in counts.items())
-    console.print(f"[bold]{name}[/bold]: {len(cells)} cells, {words}\n")
-    shown = [c for c in cells if show_all or c["state"] != "done"]
-    if not shown:
-        return
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("state", "kind", "model", "prompt", "method", "id", "progress", "why"):
-        table.add_column(column, no_wrap=column != "why")
-    for c in shown:
+    console.print(Text.assemble((name, "bold"), f": {len(cells)} cells, {words}"), soft_wrap=True)
+    rows = []
+    for c in cells:
         beat = c["progress"] or {}
         far = f"{beat['done']}/{beat['total']} {beat['unit']}" if beat.get("total") else ""
         why = ": ".join(w for w in (c["cause"], c["detail"]) if w)
-        table.add_row(
-            c["state"], c["kind"], c["model"], c["prompt"], c["method"], c["id"].rpartition("-")[2][:6], far, why[:120]
-        )
-    console.print(table)
-    console.print()
+        if c["state"] == "waiting":
+            why = f"after {', '.join(map(short_hash, c['needs']))}"
+        rows.append({**c, "id": short_hash(c["id"]), "progress": far, "why": why})
+    shown = [r for r in rows if show_all or r["state"] != "done"]
+    print_cells(console, rows, shown, ("state", "kind", "task", "model", "prompt", "method", "id", "progress"))

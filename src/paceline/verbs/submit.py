@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from paceline.arguments import compose_words, json_option, overrides_argument, say_json, short, store_of
+from paceline.arguments import compose_words, data_digests, json_option, overrides_argument, say_json, short, store_of
 
 if TYPE_CHECKING:
     from paceline.launch.submit import Submission
@@ -33,7 +33,11 @@ def command(words: Sequence[str], conf: str | None, as_json: bool, extend: bool,
 
     composition = compose_words(words, conf)
     store = store_of(composition)
-    sweep = expand(composition, lambda task: prepared.data_digest(store.root, task))
+    sweep = expand(
+        composition,
+        data_digests(store, words, conf),
+        lambda task: prepared.splits(store.root, task),
+    )
     for drop in sweep.dropped:
         click.echo(f"left out: {' · '.join(drop['point'].values())}: {drop['reason']}", err=True)
     make_true(sweep, store, as_json, extend=extend, retry_failed=retry_failed, current_code=code == "current")

@@ -1,0 +1,102 @@
+"""Tables of cells for a terminal. What comes from files is shown as it is: a bracket in it is no markup."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+INDENT = 4
+MOST_TEXT = 400  # characters of a cause
+NAMES = ("task", "model", "prompt", "method")
+
+
+class Literal(Console):
+    """A console that prints text as it is, and tells who called it when nobody reads any more."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **settings)
+
+    def on_broken_pipe(self) -> None:
+        """`paceline plan | head`: rich would exit with 1, and the command line knows better."""
+        raise BrokenPipeError
+
+
+def short_hash(cell: str) -> str:
+    """The part of a cell's id by which people call it."""
+    return cell.rpartition("-")[2][:6]
+
+
+def short_id(cell: str) -> str:
+    """A cell's id for people: the words that tell it from its neighbours, and the short hash."""
+    return f"{cell.rpartition('-')[0]} {short_hash(cell)}"
+
+
+def one_line(text: str) -> str:
+    """A message of a file as one line, without what would move a terminal's cursor."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= MOST_TEXT else f"{line[:MOST_TEXT]}…"
+
+
+def method_label(cell: Mapping[str, Any]) -> str:
+    """The method with the settings that tell this cell from others of the same names."""
+    return f"{cell['method']} ({cell['variant']})" if cell["variant"] else str(cell["method"])
+
+
+def print_cells(
+    console: Console, cells: Sequence[Mapping[str, Any]], shown: Sequence[Mapping[str, Any]], columns: Sequence[str]
+) -> None:
+    """Print one row a cell, with its ``why`` beside the row where all of them fit, else on a line of its own below.
+
+    Names that are the same of all cells are said once, above.
+
+    Args:
+        console: where to.
+        cells: all cells of the sweep: plain values, with ``variant`` and ``why``.
+        shown: those of them to print.
+        columns: keys of a cell in the order of the columns; of ``NAMES`` only those that differ are shown.
+    """
+    labelled = [{**c, "method": method_label(c)} for c in cells]
+    same = [name for name in NAMES if name in columns and len({c[name] for c in labelled}) == 1]
+    if same and len(labelled) > 1:
+        console.print(Text(f"all: {' · '.join(labelled[0][name] for name in same)}"), soft_wrap=True)
+    elif same:
+        console.print(Text(" · ".join(labelled[0][name] for name in same)), soft_wrap=True)
+    if not shown:
+        return
+    console.print()
+    kept = [name for name in columns if name not in same]
+    texts = [[str({**c, "method": method_label(c)}[name]) for name in kept] for c in shown]
+    # A column in which no row says anything is no column.
+    filled = [i for i in range(len(kept)) if any(row[i] for row in texts)]
+    kept, texts = [kept[i] for i in filled], [[row[i] for i in filled] for row in texts]
+    widths = [max(map(cell_len, (name, *(row[i] for row in texts)))) for i, name in enumerate(kept)]
+    whys = [one_line(str(c["why"])) for c in shown]
+    each = whys[0] if len(shown) > 1 and len(set(whys)) == 1 else ""
+    if each:
+        whys = [""] * len(shown)
+    beside = sum(widths) + 2 * len(widths) + max(map(cell_len, whys)) <= console.width
+    console.print(_row([*kept, "why"] if beside and any(whys) else kept, widths, "dim"), soft_wrap=True)
+    for row, why in zip(texts, whys, strict=True):
+        console.print(_row([*row, why] if beside else row, widths), soft_wrap=True)
+        if why and not beside:
+            _below(console, why, INDENT)
+    if each:
+        _below(console, f"each: {each}", 0)
+    console.print()
+
+
+def _below(console: Console, text: str, indent: int) -> None:
+    if console.is_terminal:
+        console.print(Padding(Text(text), (0, 0, 0, indent)))
+    else:  # whole, for grep
+        console.print(Text(" " * indent + text), soft_wrap=True)
+
+
+def _row(values: Sequence[str], widths: Sequence[int], style: str = "") -> Text:
+    padded = [v + " " * (w - cell_len(v)) for v, w in zip(values, widths, strict=False)]
+    return Text("  ".join([*padded, *values[len(widths) :]]).rstrip(), style=style)

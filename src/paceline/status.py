@@ -22,8 +22,8 @@ class Claim:
 
     Attributes:
         submission: its folder.
-        state: ``pending``: will begin it, or begin it again; ``running``: its process runs; ``unknown``: the queue
-            gave no answer.
+        state: ``pending``: will begin it, or begin it again; ``running``: its process runs; ``over``: the queue
+            holds its job no more; ``unknown``: the queue gave no answer.
         job: the Slurm job; empty on this machine.
         detail: why it waits, in Slurm's words.
     """
@@ -120,6 +120,8 @@ def claims(store: Store) -> dict[str, Claim]:
             for place, index in enumerate(indices):
                 job = jobs.get((f"{intent['name']}-{k}", place))
                 if job is None and asked:
+                    for cell in content["elements"][index]["cells"]:
+                        found.setdefault(cell, Claim(str(folder), "over"))
                     continue
                 claim = (
                     Claim(str(folder), "unknown", detail="Slurm's queue gave no answer")
@@ -145,7 +147,11 @@ def cell_state(folder: CellFolder, cell: Cell, claim: Claim | None, needs_done: 
     if folder.done():
         return CellState(cell.id, "done", attempts=count)
     last = attempts[-1] if attempts else None
-    if last is not None and last.end() is None and lives(last):
+    # The queue knows at once that a job is gone; the pulse of its attempt would look alive for another minute.
+    submission = (last.start() or {}).get("submission") if last else None
+    over = claim is not None and claim.state == "over" and claim.submission == submission
+    claim = None if claim is not None and claim.state == "over" else claim
+    if last is not None and last.end() is None and not over and lives(last):
         start = last.start() or {}
         return CellState(cell.id, "running", attempts=count, progress=last.progress(), pid=start.get("pid"))
     if claim is not None and claim.state == "unknown":

@@ -196,3 +196,15 @@ def test_slurm_is_asked_once_whatever_the_number_of_submissions(
     monkeypatch.setattr("paceline.slurm.queue", lambda: calls.append(1) or [])
     status.claims(submitted)
     assert len(calls) == 1
+
+
+def test_an_attempt_whose_job_left_the_queue_is_over_however_fresh_its_pulse(submitted: Store) -> None:
+    asked = sweep("cluster=slurm")
+    cell = next(c for c in asked.cells if c.cell.kind == "finetune")
+    attempt = submitted.cell(cell.id).new_attempt()
+    path = submitted.sweep("s").submissions()[0]
+    start = {"schema": 1, "submission": str(path), "host": "node1", "pid": 1, "job": "1_0.0"}
+    store.write_json(attempt.start_json, start)
+    store.write_json(attempt.heartbeat, {"schema": 1, "done": 1, "total": 2})
+    found = status.states(submitted, [c.cell for c in asked.cells])
+    assert found[cell.id].state == "interrupted"

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paceline.errors import UserError
-from paceline.spec import Config, DeepSpeedSpec
+from paceline.spec import DeepSpeedSpec
 from paceline.store import SCHEMA, CellFolder, file_digest, read_json, write_json
 
 MARKER = "COMPLETE.json"
@@ -123,17 +123,21 @@ def engine(settings: DeepSpeedSpec) -> str:
     return f"zero{config.get('zero_optimization', {}).get('stage', 0)}" if config else "torch"
 
 
-def misfit(folder: CellFolder, config: Config) -> str | None:
-    """Why a cell's newest checkpoint can't be taken up under a placement, or None. Reads markers alone."""
-    found = next((c for path in _newest_first(folder, STATE) if (c := read(path))), None)
-    world, wanted = config.placement.nodes * config.placement.ranks, engine(config.deepspeed)
-    if found is None or (found.engine == wanted and (wanted == "torch" or found.world == world)):
+def misfit(found: Checkpoint, settings: DeepSpeedSpec, world: int) -> str | None:
+    """Why a checkpoint can't be taken up by ``world`` ranks under a placement's DeepSpeed settings, or None."""
+    wanted = engine(settings)
+    if found.engine == wanted and (wanted == "torch" or found.world == world):
         return None
     return (
         f"the checkpoint of step {found.step} was saved by {found.world} ranks under {found.engine}, and this "
         f"placement has {world} under {wanted}: a split state can't be shared out anew; submit with the placement "
         f"it had, or delete {found.path.parent} to begin again"
     )
+
+
+def newest(folder: CellFolder) -> Checkpoint | None:
+    """The newest whole checkpoint by its marker alone: quick, for the login node; :func:`latest` reads the bytes."""
+    return next((found for path in _newest_first(folder, STATE) if (found := read(path))), None)
 
 
 def latest(folder: CellFolder, note: Callable[[str], None] = lambda text: None) -> Checkpoint | None:

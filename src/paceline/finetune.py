@@ -235,7 +235,7 @@ def train(
     if planned.validate and len(validation) == 0:
         raise DataError(f"task '{config.task.name}' has no samples in its split '{config.task.validation}'")
     engine = checkpoints.engine(config.deepspeed)
-    resume = _resume_point(run, planned, engine)
+    resume = _resume_point(run, planned)
     # DeepSpeed keeps float32 masters of bfloat16 weights by itself. Without it they have to be the weights: updates
     # of 1e-5 vanish in bfloat16's 8 bits. The memory is the same 16 bytes per parameter either way.
     if config.model.dtype != "float32" and engine == "torch":
@@ -294,13 +294,13 @@ def _to_train(family: Family, method: MethodSpec) -> Iterator[torch.nn.Parameter
                 yield parameter
 
 
-def _resume_point(run: Run, planned: Plan, engine: str) -> checkpoints.Checkpoint | None:
+def _resume_point(run: Run, planned: Plan) -> checkpoints.Checkpoint | None:
     """Rank 0's choice, on every rank: a digest is read once, and all go on from the same."""
     found = checkpoints.latest(run.folder, run.note) if run.rank == 0 else None
     found = distributed.from_first(found)
     if found is None:
         return None
-    if why := checkpoints.misfit(run.folder, run.config):
+    if why := checkpoints.misfit(found, run.config.deepspeed, run.world):
         raise UserError(why)
     if found.world != run.world or found.micro_batch != planned.micro_batch:
         run.note("other ranks or micro-batch than at the checkpoint: same samples per step, sums in another order")

@@ -14,9 +14,9 @@ from paceline.errors import UserError
 from paceline.launch import slurm
 from paceline.launch.elements import Element, group
 from paceline.process import this_process
-from paceline.spec import ClusterSpec
+from paceline.spec import ClusterSpec, Config
 from paceline.status import CellState
-from paceline.store import SCHEMA, Store, SweepFolder, write_json
+from paceline.store import SCHEMA, CellFolder, Store, SweepFolder, write_json
 from paceline.sweep import PlannedCell, Sweep
 
 
@@ -81,9 +81,8 @@ def decide(
     with store.mutex():
         current = snapshot.freeze(store)
         for planned in asked.cells:
-            own = store.cell(planned.id)
-            if planned.cell.kind == "finetune" and not own.done() and (why := checkpoints.misfit(own, planned.config)):
-                raise UserError(f"{planned.id}: {why}")
+            if planned.cell.kind == "finetune":
+                _refuse_misfit(store.cell(planned.id), planned.config)
         folder = sweep.record(asked, store, current, extend)
         content = folder.read()
         notes = []
@@ -127,6 +126,18 @@ def decide(
         path = _claim(folder, intent, {"elements": [e.as_json() for e in elements], "arrays": arrays})
         jobs = slurm.launch(path, elements, arrays, name, store, content["code"], running)
         return Submission(path, elements, found, content["code"], notes, jobs, held)
+
+
+def _refuse_misfit(folder: CellFolder, config: Config) -> None:
+    """Refuse a placement that a cell's checkpoint can't be taken up under, before it is recorded.
+
+    Raises:
+        UserError: the checkpoint was split in another way.
+    """
+    found = None if folder.done() else checkpoints.newest(folder)
+    world = config.placement.nodes * config.placement.ranks
+    if found is not None and (why := checkpoints.misfit(found, config.deepspeed, world)):
+        raise UserError(f"{folder.id}: {why}")
 
 
 def executor_of(elements: Sequence[Element]) -> str:

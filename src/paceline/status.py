@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from paceline import slurm
 from paceline.attempts import lives
 from paceline.errors import UserError
 from paceline.process import age_of, alive
+from paceline.spec import ClusterSpec
 from paceline.store import NOT_RETRIED, Attempt, Cell, CellFolder, Store, read_json
+
+if TYPE_CHECKING:
+    from paceline.sweep import Sweep
 
 STATES = ("done", "running", "queued", "waiting", "interrupted", "failed", "missing", "unknown")
 
@@ -180,9 +184,17 @@ def cell_state(folder: CellFolder, cell: Cell, claim: Claim | None, needs_done: 
     return CellState(cell.id, "interrupted", cause, message, count, last.progress())
 
 
-def states(store: Store, cells: Iterable[Cell], cap: int = 5) -> dict[str, CellState]:
-    """The states of a sweep's cells, in its order."""
-    taken = claims(store)
+def of_sweep(store: Store, sweep: Sweep, taken: Mapping[str, Claim] | None = None) -> dict[str, CellState]:
+    """The states of a sweep's cells, under the attempts that its cluster allows."""
+    cap = min((c.config.cluster.attempts for c in sweep.cells), default=ClusterSpec.attempts)
+    return states(store, [c.cell for c in sweep.cells], cap, taken)
+
+
+def states(
+    store: Store, cells: Iterable[Cell], cap: int = ClusterSpec.attempts, taken: Mapping[str, Claim] | None = None
+) -> dict[str, CellState]:
+    """The states of cells, in their order. ``taken`` saves asking again for :func:`claims`."""
+    taken = claims(store) if taken is None else taken
     found: dict[str, CellState] = {}
     for cell in cells:
         needs = all(found[n].state == "done" if n in found else store.cell(n).done() is not None for n in cell.needs)

@@ -22,21 +22,11 @@ Paceline = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def paceline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Paceline:
-    """Run a command line; returns exit code, stdout, stderr."""
-    monkeypatch.setenv("PACELINE_ROOT", str(tmp_path / "root"))
-    monkeypatch.delenv("PACELINE_CONF", raising=False)
+def paceline(command_line: Paceline, monkeypatch: pytest.MonkeyPatch) -> Paceline:
+    """A command line that finds its data prepared."""
     monkeypatch.setattr("paceline.prepared.data_digest", lambda root, task: "d" * 64)
     monkeypatch.setenv("COLUMNS", "160")
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["paceline", *words])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        out, err = capfd.readouterr()
-        return int(caught.value.code or 0), out, err
-
-    return run
+    return command_line
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from paceline import cli, progress, store
+from paceline import progress, store
 from paceline.launch.elements import Element
 from paceline.spec import Config, GenerationSpec, LoraSpec, MethodSpec, ModelSpec, PromptSpec, TaskSpec, identity_of
 from paceline.status import CellState
@@ -30,20 +30,10 @@ Paceline = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def paceline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Paceline:
-    """Run a command line at 80 columns; returns exit code, stdout, stderr."""
-    monkeypatch.setenv("PACELINE_ROOT", str(tmp_path / "root"))
-    monkeypatch.delenv("PACELINE_CONF", raising=False)
+def paceline(command_line: Paceline, monkeypatch: pytest.MonkeyPatch) -> Paceline:
+    """A command line on a screen of 80 columns."""
     monkeypatch.setenv("COLUMNS", "80")
-
-    def run(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["paceline", *words])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        out, err = capfd.readouterr()
-        return int(caught.value.code or 0), out, err
-
-    return run
+    return command_line
 
 
 def cell_of(kind: Any = "evaluate", tuned: str = "", **groups: Any) -> Cell:

@@ -14,7 +14,7 @@ from paceline.errors import UserError
 from paceline.launch import slurm
 from paceline.launch.elements import Element, group
 from paceline.process import this_process
-from paceline.spec import ClusterSpec, Config
+from paceline.spec import Config
 from paceline.status import CellState
 from paceline.store import SCHEMA, CellFolder, Store, SweepFolder, write_json
 from paceline.sweep import PlannedCell, Sweep
@@ -98,8 +98,8 @@ def decide(
                 f"the code that sweep '{folder.name}' was recorded with is gone ({store.code(content['code'])}); "
                 f"--code=current goes on with the code as it is now"
             )
-        cap = min((c.config.cluster.attempts for c in asked.cells), default=ClusterSpec.attempts)
-        found = status.states(store, [c.cell for c in asked.cells], cap)
+        taken = status.claims(store)
+        found = status.of_sweep(store, asked, taken)
         chosen, _ = choose(asked.cells, found, retry_failed)
         elements = group(chosen)
         if not elements:
@@ -114,7 +114,7 @@ def decide(
             return Submission(path, elements, found, content["code"], notes)
         # Inside the mutex: on another login node a second submit could not see that this one is about to call sbatch.
         slurm.check(elements)
-        running = {cell: claim.job for cell, claim in status.claims(store).items() if claim.job}
+        running = {cell: claim.job for cell, claim in taken.items() if claim.job}
         arrays = slurm.chunks(elements, running, slurm.free(elements))
         kept = [i for indices in arrays for i in indices]
         held = [c for i, e in enumerate(elements) if i not in kept for c in e.cells]

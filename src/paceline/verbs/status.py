@@ -22,8 +22,7 @@ def command(words: Sequence[str], conf: str | None, as_json: bool, show_all: boo
 
     folder, store, _ = find_sweep(words, conf)
     sweep = recorded(folder, store)
-    cap = min(c.config.cluster.attempts for c in sweep.cells)
-    found = status.states(store, [c.cell for c in sweep.cells], cap)
+    found = status.of_sweep(store, sweep)
     counts = status.counts(found.values())
     differing = variants(c.cell for c in sweep.cells)
     cells = [describe(c, found[c.id], differing[c.id]) for c in sweep.cells]

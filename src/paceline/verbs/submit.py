@@ -75,7 +75,7 @@ def make_true(
             return
         with Watch(len(sweep.cells), before.get("done", 0)).showing() as view:
             launch_run.run(decided, store, view)
-    found = status.states(store, [c.cell for c in sweep.cells])
+    found = status.of_sweep(store, sweep)
     after = status.counts(found.values())
     if as_json:
         say_json({"sweep": sweep.name, "started": [c for e in decided.elements for c in e.cells], "states": after})

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from paceline import slurm
 from paceline.attempts import lives
 from paceline.errors import UserError
 from paceline.process import age_of, alive
+from paceline.slurm import queue
 from paceline.spec import ClusterSpec
 from paceline.store import NOT_RETRIED, Attempt, Cell, CellFolder, Store, read_json
 
@@ -97,7 +97,7 @@ def claims(store: Store) -> dict[str, Claim]:
     holds its jobs, which are known by their names: a name is written down before sbatch is called, a job id after.
     """
     found: dict[str, Claim] = {}
-    jobs: dict[tuple[str, int], slurm.Job] | None = None
+    jobs: dict[tuple[str, int], queue.Job] | None = None
     for path in sorted(store.root.glob("sweeps/*/submissions/*/elements.json")):
         folder = path.parent
         if (folder / "closed.json").exists():
@@ -113,7 +113,7 @@ def claims(store: Store) -> dict[str, Claim]:
                 found.update(dict.fromkeys((c for e in content["elements"] for c in e["cells"]), claim))
             continue
         if jobs is None:
-            listed = slurm.queue()
+            listed = queue.ask()
             if listed is None:
                 jobs = {}
                 asked = False

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from paceline import slurm, status, store
+from paceline import status, store
 from paceline.compose import compose, conf_folders
 from paceline.errors import Unavailable, UserError
 from paceline.launch import elements as grouping
 from paceline.launch import slurm as launching
 from paceline.launch import submit
 from paceline.launch.elements import Element
+from paceline.slurm import clients, queue
 from paceline.store import Store
 from paceline.sweep import Sweep, expand
 
@@ -38,8 +39,8 @@ def elements(*overrides: str) -> list[Element]:
     return grouping.group(sweep(*overrides).cells)
 
 
-def queue(monkeypatch: pytest.MonkeyPatch, *jobs: slurm.Job) -> None:
-    monkeypatch.setattr("paceline.slurm.queue", lambda: list(jobs))
+def queued(monkeypatch: pytest.MonkeyPatch, *jobs: queue.Job) -> None:
+    monkeypatch.setattr("paceline.slurm.queue.ask", lambda: list(jobs))
 
 
 @pytest.mark.parametrize("site", ["pace_phoenix", "pace_ice", "slurm"])
@@ -129,18 +130,18 @@ def test_a_walltime_that_would_pend_for_ever_is_refused(words: list[str], said: 
 
 def test_the_queue_is_read_line_by_line() -> None:
     text = "12_0|paceline-s-0-0|0|RUNNING|None\n13|paceline-s-0-1|N/A|PENDING|Dependency\nnonsense\n"
-    first, second = slurm.parse_queue(text)
+    first, second = queue.parse(text)
     assert (first.id, first.index, first.pending) == ("12_0", 0, False)
     assert (second.name, second.index, second.pending, second.reason) == ("paceline-s-0-1", 0, True, "Dependency")
 
 
 def test_a_client_that_is_missing_or_hangs_is_unavailable() -> None:
     with pytest.raises(Unavailable, match="is not installed here"):
-        slurm.call(["no-such-slurm-client"])
+        clients.call(["no-such-slurm-client"])
     with pytest.raises(Unavailable, match="gave no answer"):
-        slurm.call(["sleep", "5"], seconds=0.05)
+        clients.call(["sleep", "5"], seconds=0.05)
     with pytest.raises(Unavailable, match=r"exit code 1|false"):
-        slurm.call(["false"])
+        clients.call(["false"])
 
 
 @pytest.fixture
@@ -154,7 +155,7 @@ def submitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setattr("paceline.snapshot.freeze", freeze)
     monkeypatch.setattr("paceline.launch.slurm.launch", lambda *a: {"0": "1_0"})
     monkeypatch.setattr("paceline.launch.submit.this_process", lambda: {"host": "login-1", "pid": 1})
-    queue(monkeypatch)
+    queued(monkeypatch)
     root = Store(tmp_path)
     submit.decide(sweep("cluster=slurm"), root)
     return root
@@ -168,10 +169,10 @@ def test_jobs_are_known_by_name_so_a_launcher_that_died_repeats_nothing(
     submitted: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = names(submitted)
-    queue(
+    queued(
         monkeypatch,
-        slurm.Job("1_0", f"{name}-0", 0, "RUNNING", "None"),
-        slurm.Job("1_1", f"{name}-0", 1, "PENDING", "P"),
+        queue.Job("1_0", f"{name}-0", 0, "RUNNING", "None"),
+        queue.Job("1_1", f"{name}-0", 1, "PENDING", "P"),
     )
     asked = sweep("cluster=slurm")
     found = status.states(submitted, [c.cell for c in asked.cells])
@@ -182,7 +183,7 @@ def test_jobs_are_known_by_name_so_a_launcher_that_died_repeats_nothing(
 
 
 def test_an_unanswered_question_is_unknown_and_never_dead(submitted: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("paceline.slurm.queue", lambda: None)
+    monkeypatch.setattr("paceline.slurm.queue.ask", lambda: None)
     asked = sweep("cluster=slurm")
     assert {s.state for s in status.states(submitted, [c.cell for c in asked.cells]).values()} == {"unknown"}
     assert submit.decide(asked, submitted).path is None
@@ -193,7 +194,7 @@ def test_slurm_is_asked_once_whatever_the_number_of_submissions(
 ) -> None:
     submit.decide(sweep("cluster=slurm"), submitted)
     calls: list[int] = []
-    monkeypatch.setattr("paceline.slurm.queue", lambda: calls.append(1) or [])
+    monkeypatch.setattr("paceline.slurm.queue.ask", lambda: calls.append(1) or [])
     status.claims(submitted)
     assert len(calls) == 1
 

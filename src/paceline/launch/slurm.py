@@ -15,9 +15,10 @@ from typing import Any
 import submitit
 from submitit.slurm.slurm import _make_sbatch_string
 
-from paceline import slurm, snapshot
+from paceline import snapshot
 from paceline.errors import Unavailable, UserError
 from paceline.launch.elements import Element, arrays
+from paceline.slurm import queue
 from paceline.spec import ClusterSpec, build
 from paceline.store import SCHEMA, Store, write_json
 from paceline.worker import RunElement
@@ -62,7 +63,7 @@ def free(elements: Sequence[Element]) -> int | None:
     most = min((c.max_submit for e in elements if (c := cluster_of(e)).max_submit), default=0)
     if not most:
         return None
-    jobs = slurm.queue()
+    jobs = queue.ask()
     if jobs is None:
         raise Unavailable("squeue gave no answer, so what may still be submitted is not known; try again in a minute")
     return max(0, most - len(jobs))

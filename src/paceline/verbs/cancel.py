@@ -18,7 +18,8 @@ from paceline.arguments import find_sweep, name_argument
 @click.option("-y", "--yes", is_flag=True, help="do not ask")
 def command(words: Sequence[str], conf: str | None, yes: bool) -> None:
     """Ask a sweep's running cells to save and stop, and what it has queued not to start. Touches no other sweep."""
-    from paceline import process, slurm, status
+    from paceline import process, status
+    from paceline.slurm import clients
     from paceline.store import read_json
     from paceline.sweep import recorded
 
@@ -47,7 +48,7 @@ def command(words: Sequence[str], conf: str | None, yes: bool) -> None:
         click.echo("left as it is")
         return
     if jobs:
-        slurm.call(["scancel", *jobs])
+        clients.call(["scancel", *jobs])
     # A launcher passes the word on to its cells and starts no more; cells whose launcher died are told themselves.
     orphans = [start for start in running if start["submission"] not in launchers and not jobs]
     for owner in [*launchers.values(), *orphans]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -96,8 +97,9 @@ def _paired(
     return x[both], y[both], of_a
 
 
+@cache
 def differences(report: Report) -> tuple[Difference, ...]:
-    """Every tuned cell against its untuned model, by split and headline metric, in sweep order."""
+    """Every tuned cell against its untuned model, by split and headline metric, in sweep order. Worked out once."""
     found = list(_differences(report))
     tested = [i for i, d in enumerate(found) if d.p is not None]
     if tested:

@@ -83,7 +83,7 @@ def _script_json(value: Any) -> Any:
 def _section(report: Report, group: Group, pictures: _Pictures) -> dict[str, Any]:
     """What the template shows of one task and split."""
     differences: dict[tuple[str, str, str], dict[str, compare.Difference]] = {}
-    for d in report.differences:
+    for d in compare.differences(report):
         if (d.task, d.split) == (group.task, group.split):
             differences.setdefault((d.model, d.prompt, d.method), {})[d.metric] = d
     chosen = cases.choose(report, group)

@@ -15,12 +15,11 @@ from paceline.errors import UserError
 from paceline.scoring import load_scorer
 from paceline.spec import TaskSpec
 from paceline.status import CellState
-from paceline.store import SCHEMA, Cell, Store, SweepFolder, canonical, read_json
+from paceline.store import Cell, Store, SweepFolder, canonical, read_json
 from paceline.variants import variants
 
 if TYPE_CHECKING:
     from paceline.report.answers import Answers
-    from paceline.report.compare import Difference
 
 
 # Parts of the identity that the untuned counterpart of a tuned cell shares with it.
@@ -145,9 +144,9 @@ class Group:
         return [row for _, row in sorted(valued, key=lambda pair: pair[0])]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Report:
-    """A sweep's results, rows in sweep order."""
+    """A sweep's results, rows in sweep order. Equal to itself alone, so that what is worked out from it is kept."""
 
     sweep: str
     experiment: str
@@ -241,31 +240,9 @@ class Report:
         return answers.take(self._positions[key])
 
     @cached_property
-    def differences(self) -> tuple[Difference, ...]:
-        """Every tuned cell against its untuned model, by split and headline metric."""
-        from paceline.report.compare import differences
-
-        return differences(self)
-
-    @cached_property
     def notes(self) -> tuple[str, ...]:
         """What a reader must know before trusting the tables."""
         return tuple(_notes(self))
-
-    def as_json(self) -> dict[str, Any]:
-        """The whole report as plain values."""
-        return {
-            "schema": SCHEMA,
-            "sweep": self.sweep,
-            "experiment": self.experiment,
-            "code": self.code,
-            "cells": self.cells,
-            "rows": [row.as_json() for row in self.rows],
-            "differences": [dataclasses.asdict(d) for d in self.differences],
-            "missing": [dataclasses.asdict(m) for m in self.missing],
-            "dropped": [dict(d) for d in self.dropped],
-            "notes": list(self.notes),
-        }
 
 
 def collect(store: Store, sweep: SweepFolder) -> Report:

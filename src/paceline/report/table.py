@@ -1,15 +1,17 @@
-"""The report as tables for other programs: CSV in long form, and Markdown."""
+"""The report for other programs: JSON, CSV in long form, and Markdown."""
 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from paceline.report import compare, wording
 from paceline.report.results import Report
-from paceline.store import write_bytes
+from paceline.store import SCHEMA, write_bytes
 
 COLUMNS = (
     "sweep",
@@ -51,6 +53,22 @@ def csv_text(report: Report) -> str:
     writer.writerow(COLUMNS)
     writer.writerows(_records(report))
     return stream.getvalue()
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """The whole report as plain values."""
+    return {
+        "schema": SCHEMA,
+        "sweep": report.sweep,
+        "experiment": report.experiment,
+        "code": report.code,
+        "cells": report.cells,
+        "rows": [row.as_json() for row in report.rows],
+        "differences": [dataclasses.asdict(d) for d in compare.differences(report)],
+        "missing": [dataclasses.asdict(m) for m in report.missing],
+        "dropped": [dict(d) for d in report.dropped],
+        "notes": list(report.notes),
+    }
 
 
 def write_csv(report: Report, path: Path) -> None:

@@ -36,7 +36,7 @@ def show(report: Report, console: Console) -> None:
         console.print()
         console.print(_leaderboard(report, group, shown, console))
         kept = {(group.task, group.split, row.id) for row in shown.rows}
-        differences = [d for d in report.differences if (d.task, d.split, d.after) in kept]
+        differences = [d for d in compare.differences(report) if (d.task, d.split, d.after) in kept]
         if differences:
             console.print()
             console.print(_differences(group, differences))

@@ -26,7 +26,7 @@ def command(words: Sequence[str], conf: str | None, as_json: bool, csv: str | No
     if csv:
         table.write_csv(collected, Path(csv))
     if as_json:
-        say_json(collected.as_json())
+        say_json(table.as_json(collected))
         return
     terminal.show(collected, Literal())
     if csv:

@@ -8,7 +8,7 @@ TORCH := $(shell sed -n 's/^ *"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
 DEEPSPEED := $(shell sed -n 's/^ *"\(deepspeed==[^"]*\)".*/\1/p' pyproject.toml)
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test test-unit test-models lint docs benchmarks slurm-up slurm-down test-slurm clean
+.PHONY: help setup demo test test-unit test-models lint docs benchmarks slurm-up slurm-demo slurm-down test-slurm fault-matrix clean
 
 help:  ## print this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -51,11 +51,17 @@ benchmarks: setup  ## run the measurements and print their ratios
 slurm-up:  ## a real Slurm on this machine (root, Debian); VARIANT="--preempt cancel" chooses, see slurm/README.md
 	@slurm/dev/cluster.py up $(VARIANT)
 
+slurm-demo: setup  ## the demo sweep as Slurm job arrays, a node that dies, and a resume (root, Debian; 10 minutes)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" bash docs/slurm_demo.sh
+
 slurm-down:  ## stop every Slurm that slurm-up started
 	@slurm/dev/cluster.py down --all
 
 test-slurm: setup  ## what needs a real Slurm, which the tests start themselves (root, Debian; minutes)
 	PACELINE_SLURM=1 $(BIN)/python -m pytest tests/slurm
+
+fault-matrix: setup  ## harm small sweeps on a real Slurm in every way we know; writes docs/faults.md (root, Debian; half an hour)
+	$(BIN)/python tests/slurm/matrix.py
 
 clean:  ## remove .venv/ and caches; runs/ stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -103,6 +103,24 @@ def json_option(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="print JSON for programs")(function)
 
 
+def wishes_options(function: F) -> F:
+    """What ``submit`` and ``resume`` may be asked besides: fields of :class:`paceline.launch.submit.Wishes`."""
+    function = click.option(
+        "--chain", is_flag=True, help="Slurm: end with a small job that resumes what was held back or interrupted"
+    )(function)
+    function = click.option(
+        "--code",
+        "current_code",
+        type=click.Choice(["recorded", "current"]),
+        default="recorded",
+        callback=lambda ctx, param, value: value == "current",
+        help="which code runs the cells of a recorded sweep",
+    )(function)
+    return click.option(
+        "--retry-failed", is_flag=True, help="also run cells that ended with a bug, bad data or a NaN loss"
+    )(function)
+
+
 def say_json(value: Any) -> None:
     """Print a value as JSON."""
     click.echo(json.dumps(value, indent=1, ensure_ascii=False))

@@ -7,10 +7,12 @@ import errno
 import json
 import os
 import platform
+import re
 import resource
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -23,7 +25,7 @@ from types import FrameType
 from typing import Any
 
 from paceline.errors import DataError, Interrupted, NonFiniteLoss, Unavailable, UserError
-from paceline.process import HEARTBEAT_SECONDS, alive, this_process
+from paceline.process import HEARTBEAT_SECONDS, age_of, alive, this_process
 from paceline.snapshot import STAMP, code_state, source_tree
 from paceline.spec import Config, with_placement
 from paceline.store import SCHEMA, Attempt, Cell, CellFolder, read_json, write_json
@@ -31,6 +33,8 @@ from paceline.store import SCHEMA, Attempt, Cell, CellFolder, read_json, write_j
 RENDEZVOUS_SECONDS = 300.0
 # From the claim of an attempt to its first file pass milliseconds.
 CLAIM_SECONDS = 10.0
+# Between TERM and KILL stand Slurm's KillWait, 30 s by default, and the state is saved by then.
+CONTROLLER_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -133,16 +137,29 @@ class StopFlag:
 
     def __init__(self) -> None:
         self.cause: str | None = None
+        # Of the monotonic clock: USR2 before it can't be the walltime, so another job wants the place.
+        self.walltime_from = 0.0
+        self._listening = False
+        os.register_at_fork(after_in_child=self._deaf)
 
     def _set(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and self.cause is not None:
             raise KeyboardInterrupt
-        self.cause = self.cause or self.CAUSES[signal.Signals(number)]
+        early = number == signal.SIGUSR2 and time.monotonic() < self.walltime_from
+        self.cause = self.cause or ("preempted" if early else self.CAUSES[signal.Signals(number)])
+
+    def _deaf(self) -> None:
+        """In a process forked while cells run, such as a data loader's: Slurm tells it too, and the rank still needs
+        it for the step at whose end it saves. It goes when the rank does."""
+        if self._listening:
+            for number in self.CAUSES:
+                signal.signal(number, signal.SIG_IGN)
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[StopFlag]:
         """Take over the signals while cells run."""
         self.cause = None
+        self._listening = True
         before = {number: signal.getsignal(number) for number in self.CAUSES}
         for number, handler in before.items():
             if not (number == signal.SIGINT and handler == signal.SIG_IGN):
@@ -150,6 +167,7 @@ class StopFlag:
         try:
             yield self
         finally:
+            self._listening = False
             for number, handler in before.items():
                 signal.signal(number, handler)
 
@@ -159,13 +177,8 @@ STOP = StopFlag()
 
 def lives(attempt: Attempt) -> bool:
     """Whether an attempt without an end still runs."""
-    age = None
-    for path in (attempt.heartbeat, attempt.start_json, attempt.path):
-        try:
-            age = time.time() - path.stat().st_mtime
-            break
-        except OSError:
-            continue
+    ages = map(age_of, (attempt.heartbeat, attempt.start_json, attempt.path))
+    age = next((a for a in ages if a is not None), None)
     start = attempt.start()
     if start is None:  # claimed a moment ago, or killed between mkdir and its first file
         return age is not None and age < CLAIM_SECONDS
@@ -211,6 +224,8 @@ def attempt(folder: CellFolder, launch: Launch) -> Iterator[Run]:
             cause, message = classify(error), f"{type(error).__name__}: {error}"
             if isinstance(error, Interrupted):
                 message = ""
+                if cause == "cancelled" and launch.rank == 0 and config.cluster.executor == "slurm":
+                    cause = _why_ended()
             else:
                 traceback.print_exc()
             _end(run, cause, message, began)
@@ -303,23 +318,42 @@ def classify(error: BaseException) -> str:
     return "unknown" if isinstance(error, Unavailable | ConnectionError) else "code bug"
 
 
+def _why_ended() -> str:
+    """What TERM meant. A job that heeds it is FAILED to Slurm afterwards, whether it was cancelled or preempted; while
+    it still runs, the controller knows."""
+    words = ["scontrol", "show", "job", os.environ.get("SLURM_JOB_ID", "")]
+    try:
+        told = subprocess.run(words, capture_output=True, text=True, timeout=CONTROLLER_SECONDS, check=False).stdout
+    except (OSError, subprocess.SubprocessError):
+        return "cancelled"
+    found = re.search(r"\bPreemptTime=(\S+)", told)
+    return "preempted" if found and found[1] not in ("None", "N/A", "Unknown") else "cancelled"
+
+
 def _end(run: Run, cause: str, message: str, began: float) -> None:
     seconds = time.monotonic() - began
     usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    gpus = torch.cuda.device_count() if (torch := sys.modules.get("torch")) else 0
     record = {
         "schema": SCHEMA,
         "time": time.time(),
         "cause": cause,
         "message": message[:2000],
         "seconds": seconds,
-        "gpu_seconds": seconds * run.world if gpus else 0.0,
+        "gpu_seconds": seconds * _gpus(run),
         "peaks": {"host_gib": usage / 2**20, **run.peaks},
     }
     run.beat()
     path = run.attempt.end_json if run.rank == 0 else run.attempt.path / f"end.rank{run.rank}.json"
     with contextlib.suppress(Exception):  # on a full disk the cause can't be told, but the process still ends well
         write_json(path, record)
+
+
+def _gpus(run: Run) -> int:
+    """GPUs that the attempt holds, busy or not: on Slurm those that were asked for."""
+    if run.config.cluster.executor == "slurm":
+        return run.config.cluster.gpus * run.world
+    torch = sys.modules.get("torch")
+    return run.world if torch and torch.cuda.is_available() else 0
 
 
 @contextlib.contextmanager

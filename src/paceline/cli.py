@@ -26,6 +26,7 @@ ORDER = [
     "cancel",
     "score",
     "report",
+    "sync",
     "show",
     "run",
     "clean",
@@ -93,7 +94,7 @@ def cli() -> None:
 def main() -> None:
     """Entry point. Exit codes: 0 well, 1 some cells failed, 2 the user's input, 3 Slurm, disk or network."""
     try:
-        code = cli(standalone_mode=False)
+        code = cli(prog_name="paceline", standalone_mode=False)
     except click.exceptions.Exit as error:
         code = error.exit_code
     except click.ClickException as error:

@@ -35,6 +35,7 @@ from paceline.spec import (
     Config,
     DeepSpeedSpec,
     Kind,
+    PlacementSpec,
     build,
     field_types,
     plain,
@@ -206,7 +207,7 @@ class Composition:
 
     def spec(self, group: str, choice: str | None, values: Mapping[str, Any]) -> Any:
         """The spec of one group: its file, the experiment's words, the command line's, then ``values``."""
-        key = (group, choice, repr(sorted(values.items())))
+        key = (group, choice, repr(sorted(values.items())) if values else "")
         if key not in self._specs:
             raw = merge(self.base.get(group, {}), self.tree.load(group, choice) if choice else {})
             raw = merge(raw, self.fixed.get(group, {}))
@@ -225,18 +226,27 @@ class Composition:
 
     def prompt(self, name: str) -> Any:
         """A prompt by its name, for training."""
-        return build(GROUPS["prompt"], {**self.tree.load("prompt", name), "name": name}, f"prompt/{name}")
+        key = ("prompt of training", name)
+        if key not in self._specs:
+            content = {**self.tree.load("prompt", name), "name": name}
+            self._specs[key] = build(GROUPS["prompt"], content, f"prompt/{name}")
+        return self._specs[key]
 
     def config(self, choices: Mapping[str, str], values: Mapping[str, Any]) -> Config:
-        """The config of one point."""
-        parts = {}
-        for group in GROUPS:
-            own = {k: v for k, v in values.items() if k.startswith(group + ".")}
-            parts[group] = self.spec(group, choices.get(group), own)
-        for name in SCALARS:
-            parts[name] = values.get(name, self.fixed.get(name, self.base.get(name, 0)))
-        scalars = build(Config, {n: parts[n] for n in SCALARS}, "")
-        return dataclasses.replace(scalars, **{g: parts[g] for g in GROUPS})
+        """The config of one point. Points that say the same of a group share its spec: one object, built once."""
+        own: dict[str, dict[str, Any]] = {}
+        for key, value in values.items():
+            own.setdefault(key.partition(".")[0], {})[key] = value
+        groups = {group: self.spec(group, choices.get(group), own.get(group, {})) for group in GROUPS}
+        return Config(**groups, **self._scalars(values))
+
+    def _scalars(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        raw = {n: values.get(n, self.fixed.get(n, self.base.get(n, 0))) for n in SCALARS}
+        key = ("scalars", repr(raw))
+        if key not in self._specs:
+            built = build(Config, raw, "")
+            self._specs[key] = {n: getattr(built, n) for n in SCALARS}
+        return dict(self._specs[key])
 
     def replaced(self, config: Config, kind: Kind) -> Config:
         """A recorded cell's config with the placement that this command line names, and nothing else changed.
@@ -295,10 +305,17 @@ class Composition:
         return _on_one_rank(config) if kind == "evaluate" else config
 
 
+_WITHOUT_DEEPSPEED = DeepSpeedSpec(name="none")
+
+
 def _on_one_rank(config: Config) -> Config:
     # Answers are not shared out over ranks (yet): each rank would answer every sample, at its own cost.
-    placement = dataclasses.replace(config.placement, nodes=1, ranks=1)
-    return dataclasses.replace(config, placement=placement, deepspeed=DeepSpeedSpec(name="none"))
+    return dataclasses.replace(config, placement=_one_rank(config.placement), deepspeed=_WITHOUT_DEEPSPEED)
+
+
+@cache
+def _one_rank(placement: PlacementSpec) -> PlacementSpec:
+    return dataclasses.replace(placement, nodes=1, ranks=1)
 
 
 def matches(rule: Mapping[str, Any], choices: Mapping[str, str], config: Config) -> bool:

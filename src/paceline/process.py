@@ -1,9 +1,10 @@
-"""Which process owns a piece of work, and whether it still lives."""
+"""Which process owns a piece of work, whether it still lives, and what time it is where its files lie."""
 
 from __future__ import annotations
 
 import os
 import socket
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,11 +30,33 @@ def started(pid: int) -> str | None:
 
 
 def age_of(path: Path) -> float | None:
-    """Seconds since a file was last renewed; None where it is not there."""
+    """Seconds since a file was last renewed, by the clock of its file system; None where it is not there."""
     try:
-        return time.time() - path.stat().st_mtime
+        found = path.stat()
     except OSError:
         return None
+    return time.time() + _ahead(path.parent, found.st_dev) - found.st_mtime
+
+
+def _ahead(folder: Path, device: int) -> float:
+    """Seconds by which a file system's clock is ahead of this host's.
+
+    A file server stamps files by its own clock, which may be minutes off: a pulse would look stale, or a dead one
+    fresh. So a file that is made now, and is gone at once, tells what the server calls now.
+    """
+    known = _AHEAD.get(device)
+    if known is not None and time.monotonic() - known[0] < STALE_SECONDS:
+        return known[1]
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            ahead = os.fstat(probe.fileno()).st_mtime - time.time()
+    except OSError:  # nothing can be written there now, so nothing can be learned
+        ahead = 0.0
+    _AHEAD[device] = time.monotonic(), ahead
+    return ahead
+
+
+_AHEAD: dict[int, tuple[float, float]] = {}
 
 
 def alive(owner: Mapping[str, Any], age: float | None) -> bool:

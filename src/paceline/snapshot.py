@@ -59,20 +59,25 @@ def code_files(source: Path) -> list[Path]:
     return sorted(p for p in found if (source / p).is_file() and "__pycache__" not in p.parts)
 
 
-def freeze(store: Store) -> str:
-    """Copy the running code under the root, once per content, and return its digest."""
+def code_digest() -> str:
+    """The name under which the running code is frozen: of the names and the content of its files."""
     source = source_tree()
     if (source / STAMP).exists():  # already running from a snapshot
         return source.name
-    files = code_files(source)
     total = hashlib.sha256()
-    for path in files:
+    for path in code_files(source):
         content = (source / path).read_bytes()
         total.update(f"{path}\0{len(content)}\0".encode() + content)
-    code = total.hexdigest()[:16]
+    return total.hexdigest()[:16]
+
+
+def freeze(store: Store) -> str:
+    """Copy the running code under the root, once per content, and return its digest."""
+    source, code = source_tree(), code_digest()
     target = store.code(code)
-    if target.exists():
+    if target.exists() or (source / STAMP).exists():
         return code
+    files = code_files(source)
     draft = target.with_name(f".{code}.{secrets.token_hex(4)}.tmp")
     try:
         for path in files:

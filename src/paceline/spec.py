@@ -14,6 +14,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypedDict, TypeVar, Union, Unpack
 
@@ -193,7 +194,12 @@ class ClusterSpec:
     root: str = placement_field("", "storage root; root= and PACELINE_ROOT come first")
     slots: int = placement_field(0, "local: ranks that run at the same time; 0 takes the cores", low=0)
     cells_per_element: int = placement_field(16, "most evaluate cells answered by one loading of the weights", low=1)
-    attempts: int = placement_field(5, "attempts of a cell, per cause, before it is left to the user", low=1)
+    attempts: int = placement_field(
+        5, "attempts in a row that end with one cause and get no further, before a cell is left to the user", low=1
+    )
+    attempts_per_cause: dict[str, int] = placement_field(
+        {"CUDA out of memory": 2, "out of host memory": 2}, "the same for single causes, where it is another number"
+    )
     account: str = placement_field("", "Slurm account that is charged; empty takes the user's own")
     qos: str = placement_field("", "Slurm quality of service; empty takes the account's own")
     partition: str = placement_field("", "Slurm partition; empty takes the cluster's own")
@@ -213,6 +219,10 @@ class ClusterSpec:
     max_minutes: int = placement_field(0, "longest walltime; 0: no limit", low=0)
     max_gpu_hours: int = placement_field(0, "most GPUs × hours of one job; 0: no limit", low=0)
     mail: str = placement_field("", "address that Slurm writes to at the end of each array and at failures")
+
+    def attempts_after(self, cause: str) -> int:
+        """How many attempts may end with a cause and get no further."""
+        return self.attempts_per_cause.get(cause, self.attempts)
 
 
 @dataclass(frozen=True)
@@ -263,8 +273,9 @@ PLACEMENT_GROUPS = ("placement", "deepspeed", "cluster", "tracking")
 SCALARS = ("seed", "limit")
 
 
+@cache
 def field_types(cls: type) -> dict[str, Any]:
-    """Name -> resolved type of every field of a spec class."""
+    """Name -> resolved type of every field of a spec class. Resolved once, because it takes longer than a build."""
     hints = typing.get_type_hints(cls)
     return {f.name: hints[f.name] for f in dataclasses.fields(cls)}
 
@@ -280,7 +291,7 @@ def build(cls: type[T], data: Mapping[str, Any], where: str) -> T:
     Raises:
         UserError: unknown key (with the nearest valid one), a value of the wrong type, or out of its range.
     """
-    hints = field_types(cls)
+    hints = field_types(cls)  # type: ignore[arg-type]  # a class is hashable
     unknown = [key for key in data if key not in hints]
     if unknown:
         key = str(unknown[0])
@@ -357,17 +368,22 @@ def plain(spec: Any) -> Any:
 def identity_of(spec: Any, kind: Kind) -> dict[str, Any]:
     """The identity of a spec for one kind of cell: declared identity, of that kind, and not the default."""
     found: dict[str, Any] = {}
-    base = defaults(type(spec))
-    for f in dataclasses.fields(spec):
-        if f.metadata["part"] != "identity" or f.metadata["only"] not in (None, kind):
-            continue
-        value = getattr(spec, f.name)
-        if dataclasses.is_dataclass(value):
+    for name, default in _identity_fields(type(spec), kind):  # type: ignore[arg-type]  # likewise
+        value = getattr(spec, name)
+        if dataclasses.is_dataclass(default):
             if inner := identity_of(value, kind):
-                found[f.name] = inner
-        elif value != base[f.name]:
-            found[f.name] = value
+                found[name] = inner
+        elif value != default:
+            found[name] = value
     return found
+
+
+@cache
+def _identity_fields(cls: type, kind: Kind) -> list[tuple[str, Any]]:
+    """Name and default of the fields that are identity for a kind of cell."""
+    fields: Any = dataclasses.fields(cls)
+    mine = [f.name for f in fields if f.metadata["part"] == "identity" and f.metadata["only"] in (None, kind)]
+    return [(name, defaults(cls)[name]) for name in mine]
 
 
 def clear_inactive(config: Config, kind: Kind) -> Config:

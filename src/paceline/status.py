@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paceline.attempts import lives
 from paceline.errors import UserError
 from paceline.process import age_of, alive
-from paceline.slurm import queue
+from paceline.slurm import history, queue
+from paceline.slurm.answers import Answers
+from paceline.slurm.queue import ENDED
 from paceline.spec import ClusterSpec
 from paceline.store import NOT_RETRIED, Attempt, Cell, CellFolder, Store, read_json
 
 if TYPE_CHECKING:
     from paceline.sweep import Sweep
 
-STATES = ("done", "running", "queued", "waiting", "interrupted", "failed", "missing", "unknown")
+STATES = ("done", "running", "queued", "held", "waiting", "interrupted", "failed", "missing", "unknown")
+_DEFAULT = ClusterSpec()
+
+# What Slurm says of a run of a job, ``1234_5.0``; None where it says nothing.
+Verdict = Callable[[str], history.Run | None]
+
+
+def unheard(job: str) -> None:
+    """The verdict where nobody was asked."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +38,10 @@ class Claim:
 
     Attributes:
         submission: its folder.
-        state: ``pending``: will begin it, or begin it again; ``running``: its process runs; ``over``: the queue
-            holds its job no more; ``unknown``: the queue gave no answer.
+        state: ``pending``: will begin it, or begin it again; ``running``: its process runs; ``over``: its job has
+            ended; ``unknown``: the queue gave no answer.
         job: the Slurm job; empty on this machine.
-        detail: why it waits, in Slurm's words.
+        detail: why it waits, in Slurm's words; the cause that the end of its job stands for, where that is over.
     """
 
     submission: str
@@ -43,9 +55,9 @@ class CellState:
     """What is known of a cell now.
 
     Attributes:
-        state: one of ``STATES``. ``waiting``: for a finetune cell that is not done; ``interrupted``: to be taken up
-            by the next resume; ``failed``: not taken up again by itself; ``missing``: never begun; ``unknown``: its
-            job may live, and Slurm can't be asked.
+        state: one of ``STATES``. ``held``: over the cluster's submit limit, for the next resume; ``waiting``: for a
+            finetune cell that is not done; ``interrupted``: to be taken up by the next resume; ``failed``: not taken
+            up again by itself; ``missing``: never begun; ``unknown``: its job may live, and Slurm can't be asked.
         cause: how the last attempt ended, where it did not end well.
         detail: one line for people.
         attempts: attempts so far.
@@ -64,23 +76,34 @@ class CellState:
     @property
     def needed(self) -> bool:
         """Whether a submit would run the cell."""
-        return self.state in ("missing", "interrupted", "waiting")
+        return self.state in ("missing", "interrupted", "waiting", "held")
 
 
-def attempt_end(attempt: Attempt) -> tuple[str, str]:
-    """Cause and message of an attempt that is over."""
+def attempt_end(attempt: Attempt, verdict: Verdict = unheard) -> tuple[str, str]:
+    """Cause and message of an attempt that is over.
+
+    The process's own word counts, where it left one: Slurm calls most ends FAILED. But a process that is told to end
+    can't know why, and one that was killed says nothing.
+    """
     end = attempt.end()
-    if end is None:
+    if end is not None and end["cause"] != "cancelled":
+        return end["cause"], end["message"]
+    job = str((attempt.start() or {}).get("job", ""))
+    said = verdict(job) if job else None
+    if end is not None:
+        known = said is not None and said.cause in ("preempted", "timeout", "node failure")
+        return (said.cause or "cancelled", said.words) if said and known else (end["cause"], end["message"])
+    if said is None:
         return "unknown", "ended without a word: killed, or its node went down"
-    return end["cause"], end["message"]
+    return said.cause or "unknown", f"ended without a word; {said.words}"
 
 
-def stuck(attempts: Sequence[Attempt]) -> int:
+def stuck(attempts: Sequence[Attempt], verdict: Verdict = unheard) -> int:
     """How many attempts, up to the last, ended with its cause and got no further than the one before."""
-    cause = attempt_end(attempts[-1])[0]
+    cause = attempt_end(attempts[-1], verdict)[0]
     count = 0
     for before, attempt in zip([None, *attempts[:-1]][::-1], attempts[::-1], strict=True):
-        if attempt_end(attempt)[0] != cause or _reached(attempt) > (_reached(before) if before else 0):
+        if attempt_end(attempt, verdict)[0] != cause or _reached(attempt) > (_reached(before) if before else 0):
             break
         count += 1
     return count
@@ -90,14 +113,13 @@ def _reached(attempt: Attempt) -> int:
     return int((attempt.progress() or {}).get("done", 0))
 
 
-def claims(store: Store) -> dict[str, Claim]:
-    """Cell -> the submission that has taken it, over all sweeps. Asks Slurm once, and only if it has to.
+def claims(store: Store, asked: Answers) -> dict[str, Claim]:
+    """Cell -> the submission that has taken it, over all sweeps. Asks Slurm only if it has to.
 
     A submission on this machine holds its cells while its launcher lives. One on Slurm holds them while the queue
     holds its jobs, which are known by their names: a name is written down before sbatch is called, a job id after.
     """
     found: dict[str, Claim] = {}
-    jobs: dict[tuple[str, int], queue.Job] | None = None
     for path in sorted(store.root.glob("sweeps/*/submissions/*/elements.json")):
         folder = path.parent
         if (folder / "closed.json").exists():
@@ -107,36 +129,47 @@ def claims(store: Store) -> dict[str, Claim]:
         except UserError:
             continue
         here = alive(intent, age_of(folder / "heartbeat"))
-        if "arrays" not in content or here:
-            if here:
-                claim = Claim(str(folder), "pending")
-                found.update(dict.fromkeys((c for e in content["elements"] for c in e["cells"]), claim))
-            continue
-        if jobs is None:
-            listed = queue.ask()
-            if listed is None:
-                jobs = {}
-                asked = False
-            else:
-                jobs = {(job.name, job.index): job for job in listed}
-                asked = True
-        for k, indices in enumerate(content["arrays"]):
-            for place, index in enumerate(indices):
-                job = jobs.get((f"{intent['name']}-{k}", place))
-                if job is None and asked:
-                    for cell in content["elements"][index]["cells"]:
-                        found.setdefault(cell, Claim(str(folder), "over"))
-                    continue
-                claim = (
-                    Claim(str(folder), "unknown", detail="Slurm's queue gave no answer")
-                    if job is None
-                    else Claim(str(folder), "pending" if job.pending else "running", job.id, job.reason)
-                )
-                found.update(dict.fromkeys(content["elements"][index]["cells"], claim))
+        if "arrays" in content and not here:
+            _claims_on_slurm(folder, intent, content, asked, found)
+        elif here:
+            claim = Claim(str(folder), "pending")
+            found.update(dict.fromkeys((c for e in content["elements"] for c in e["cells"]), claim))
     return found
 
 
-def cell_state(folder: CellFolder, cell: Cell, claim: Claim | None, needs_done: bool, cap: int) -> CellState:
+def _claims_on_slurm(
+    folder: Path, intent: dict[str, Any], content: dict[str, Any], asked: Answers, found: dict[str, Claim]
+) -> None:
+    jobs = asked.jobs()
+    for k, indices in enumerate(content["arrays"]):
+        for place, index in enumerate(indices):
+            job = None if jobs is None else jobs.get((f"{intent['name']}-{k}", place))
+            cells = content["elements"][index]["cells"]
+            if job is not None and not job.over:
+                claim = Claim(str(folder), "pending" if job.pending else "running", job.id, job.reason)
+            elif jobs is None:
+                claim = Claim(str(folder), "unknown", detail="Slurm's queue gave no answer")
+            elif job is None and intent.get("uid", os.getuid()) != os.getuid():
+                claim = Claim(str(folder), "unknown", detail="submitted by another user, whose jobs are not seen here")
+            elif job is None and intent["time"] > asked.asked:
+                claim = Claim(str(folder), "pending", detail="submitted after Slurm was asked; look again in a minute")
+            else:
+                # What waited for a tuning that failed is cancelled by Slurm, and not by anybody's wish.
+                cause = "" if job is None or job.reason.startswith("Dependency") else ENDED[job.state]
+                for cell in cells:
+                    found.setdefault(cell, Claim(str(folder), "over", job.id if job else "", cause))
+                continue
+            found.update(dict.fromkeys(cells, claim))
+
+
+def cell_state(
+    folder: CellFolder,
+    cell: Cell,
+    claim: Claim | None,
+    needs_done: bool,
+    cluster: ClusterSpec,
+    verdict: Verdict = unheard,
+) -> CellState:
     """Derive one cell's state.
 
     Args:
@@ -144,7 +177,8 @@ def cell_state(folder: CellFolder, cell: Cell, claim: Claim | None, needs_done: 
         cell: the cell.
         claim: the submission that has taken it, if one has.
         needs_done: whether all cells that it needs are done.
-        cap: attempts that end with one and the same cause before the cell is left to the user.
+        cluster: says how many attempts may end with one and the same cause before the cell is left to the user.
+        verdict: what Slurm says of a job that is over.
     """
     attempts = folder.attempts()
     count = len(attempts)
@@ -153,8 +187,9 @@ def cell_state(folder: CellFolder, cell: Cell, claim: Claim | None, needs_done: 
     last = attempts[-1] if attempts else None
     # The queue knows at once that a job is gone; the pulse of its attempt would look alive for another minute.
     submission = (last.start() or {}).get("submission") if last else None
-    over = claim is not None and claim.state == "over" and claim.submission == submission
-    claim = None if claim is not None and claim.state == "over" else claim
+    ended = claim if claim is not None and claim.state == "over" else None
+    over = ended is not None and ended.submission == submission
+    claim = None if ended else claim
     if last is not None and last.end() is None and not over and lives(last):
         start = last.start() or {}
         return CellState(cell.id, "running", attempts=count, progress=last.progress(), pid=start.get("pid"))
@@ -166,11 +201,12 @@ def cell_state(folder: CellFolder, cell: Cell, claim: Claim | None, needs_done: 
         return CellState(cell.id, "running", detail="no sign of life for a while", attempts=count)
     if claim is not None and (not begun or (claim.job and claim.state == "pending")):
         return CellState(cell.id, "queued", detail=claim.detail, attempts=count)
+    never = f"its job {ended.job} ended before it began" if ended and ended.job and not over else ""
     if last is None:
         if not needs_done:
             return CellState(cell.id, "waiting", detail=f"needs {', '.join(cell.needs)}")
-        return CellState(cell.id, "missing")
-    cause, message = attempt_end(last)
+        return CellState(cell.id, "missing", ended.detail if ended and never else "", never)
+    cause, message = attempt_end(last, verdict)
     if cause == "done":
         cause, message = (
             "unknown",
@@ -179,27 +215,84 @@ def cell_state(folder: CellFolder, cell: Cell, claim: Claim | None, needs_done: 
         return CellState(cell.id, "interrupted", cause, message, count)
     if cause in NOT_RETRIED:
         return CellState(cell.id, "failed", cause, message, count)
-    if cause != "cancelled" and (same := stuck(attempts)) >= cap:
+    if ended and never and ended.detail == "cancelled":
+        return CellState(cell.id, "interrupted", "cancelled", never, count, last.progress())
+    if cause != "cancelled" and (same := stuck(attempts, verdict)) >= cluster.attempts_after(cause):
         return CellState(cell.id, "failed", cause, f"{same} attempts in a row got no further. {message}".strip(), count)
     return CellState(cell.id, "interrupted", cause, message, count, last.progress())
 
 
-def of_sweep(store: Store, sweep: Sweep, taken: Mapping[str, Claim] | None = None) -> dict[str, CellState]:
-    """The states of a sweep's cells, under the attempts that its cluster allows."""
-    cap = min((c.config.cluster.attempts for c in sweep.cells), default=ClusterSpec.attempts)
-    return states(store, [c.cell for c in sweep.cells], cap, taken)
+def of_sweep(store: Store, sweep: Sweep, asked: Answers | None = None) -> dict[str, CellState]:
+    """The states of a sweep's cells, under the caps of its clusters; those over the submit limit are told as held."""
+    clusters = {c.id: c.config.cluster for c in sweep.cells}
+    found = states(store, [c.cell for c in sweep.cells], clusters, asked)
+    held = store.sweep(sweep.name).held()
+    for cell in held["cells"]:
+        if cell in found and found[cell].state in ("missing", "interrupted", "waiting"):
+            found[cell] = replace(found[cell], state="held", detail=held["reason"])
+    return found
 
 
 def states(
-    store: Store, cells: Iterable[Cell], cap: int = ClusterSpec.attempts, taken: Mapping[str, Claim] | None = None
+    store: Store,
+    cells: Iterable[Cell],
+    clusters: Mapping[str, ClusterSpec] | None = None,
+    asked: Answers | None = None,
 ) -> dict[str, CellState]:
-    """The states of cells, in their order. ``taken`` saves asking again for :func:`claims`."""
-    taken = claims(store) if taken is None else taken
+    """The states of cells, in their order.
+
+    Args:
+        store: the store.
+        cells: those needed before those that need them.
+        clusters: cell -> where it runs, for the caps on attempts; the default ones where it is not named.
+        asked: what Slurm was asked already.
+    """
+    asked = asked or Answers(store.root, fresh=False)
+    cells = list(cells)
+    taken = claims(store, asked)
+    verdict = Verdicts(store, cells, asked)
     found: dict[str, CellState] = {}
     for cell in cells:
         needs = all(found[n].state == "done" if n in found else store.cell(n).done() is not None for n in cell.needs)
-        found[cell.id] = cell_state(store.cell(cell.id), cell, taken.get(cell.id), needs, cap)
+        cluster = (clusters or {}).get(cell.id, _DEFAULT)
+        found[cell.id] = cell_state(store.cell(cell.id), cell, taken.get(cell.id), needs, cluster, verdict)
     return found
+
+
+class Verdicts:
+    """What Slurm says of the jobs of cells that are over. Asks nothing before an attempt wants to know."""
+
+    def __init__(self, store: Store, cells: Sequence[Cell], asked: Answers) -> None:
+        self._store, self._cells, self._asked = store, cells, asked
+        self._last: dict[str, queue.Job] | None = None
+
+    def __call__(self, job: str) -> history.Run | None:
+        """How the run ``1234_5.0`` of a job ended: its element, and after the point how often it had been requeued."""
+        element, _, restart = job.partition(".")
+        if not queue.base(element).isdigit() or not restart.isdigit():
+            return None  # of this machine
+        if self._last is None:
+            self._last = {j.id: j for j in self._asked.queue() or []}
+        runs = (self._asked.history(self._unexplained()) or {}).get(element, [])
+        if int(restart) < len(runs) and runs[int(restart)].cause:
+            return runs[int(restart)]
+        ended = self._last.get(element)
+        # The queue knows the last run only; it knows that before the accounting does.
+        return history.Run(ended.state) if ended and ended.over and int(restart) >= len(runs) - 1 else None
+
+    def _unexplained(self) -> set[str]:
+        """Jobs of all attempts that left no word of why they ended: one question for all of them."""
+        found = set()
+        for cell in self._cells:
+            folder = self._store.cell(cell.id)
+            if folder.done_json.exists():
+                continue
+            for attempt in folder.attempts():
+                end = attempt.end()
+                job = str((attempt.start() or {}).get("job", ""))
+                if (end is None or end["cause"] == "cancelled") and (base := queue.base(job)).isdigit():
+                    found.add(base)
+        return found
 
 
 def counts(found: Iterable[CellState]) -> dict[str, int]:

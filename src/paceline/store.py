@@ -11,12 +11,14 @@ systems too, where locks are not.
                                    log               what it printed
                                    predictions.jsonl or checkpoints/
                       predictions.jsonl scores.jsonl metrics.json
-                      weights/ tracking.json
+                      weights/ tracking.json         what tuning made; the cell's W&B run
                       DONE.json                      written last; attests the artefacts
-    <root>/sweeps/<name>/sweep.json
-                         submissions/<n>/{intent,elements,jobs}.json
+    <root>/sweeps/<name>/sweep.json held.json        the cells; those that a submit limit held back
+                         submissions/<n>/{intent,elements,jobs,granted}.json
     <root>/data/<reader>-<digest>/manifest.json
     <root>/code/<digest>/
+    <root>/asked/                                    what Slurm answered, for a minute or an hour
+    <root>/submitting <root>/syncing                 folders that exist while one process decides, or uploads
 """
 
 from __future__ import annotations
@@ -29,15 +31,20 @@ import re
 import secrets
 import shutil
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from paceline.errors import Unavailable, UserError, nearest
+from paceline.process import age_of, alive, this_process
 from paceline.spec import Config, Kind, read_config
 
 SCHEMA = 1
+# Files written at a time: on a shared file system a writer waits for the disk, and hardly computes.
+WRITERS = 8
 MUTEX_WAIT_SECONDS = 20.0
 MUTEX_STALE_SECONDS = 120.0
 
@@ -221,18 +228,29 @@ class Cell:
         }
 
 
+class _Inside:
+    """A path inside a folder, joined when it is asked for: of a thousand cells, `status` asks for few."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, folder: Attempt | CellFolder, owner: type) -> Path:
+        return folder.path / self._name
+
+
 class Attempt:
     """One execution of a cell. Its folder has a single writer: the process that claimed it."""
+
+    start_json = _Inside("start.json")
+    heartbeat = _Inside("heartbeat")
+    end_json = _Inside("end.json")
+    log = _Inside("log")
+    predictions = _Inside("predictions.jsonl")
+    checkpoints = _Inside("checkpoints")
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.n = int(path.name)
-        self.start_json = path / "start.json"
-        self.heartbeat = path / "heartbeat"
-        self.end_json = path / "end.json"
-        self.log = path / "log"
-        self.predictions = path / "predictions.jsonl"
-        self.checkpoints = path / "checkpoints"
 
     def start(self) -> dict[str, Any] | None:
         """Placement and provenance; None while the attempt has only just claimed its folder."""
@@ -253,16 +271,17 @@ class Attempt:
 class CellFolder:
     """The files of one cell."""
 
+    cell_json = _Inside("cell.json")
+    predictions = _Inside("predictions.jsonl")
+    scores = _Inside("scores.jsonl")
+    metrics = _Inside("metrics.json")
+    weights = _Inside("weights")
+    tracking = _Inside("tracking.json")
+    done_json = _Inside("DONE.json")
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self.id = path.name
-        self.cell_json = path / "cell.json"
-        self.predictions = path / "predictions.jsonl"
-        self.scores = path / "scores.jsonl"
-        self.metrics = path / "metrics.json"
-        self.weights = path / "weights"
-        self.tracking = path / "tracking.json"
-        self.done_json = path / "DONE.json"
 
     def read(self) -> Cell:
         """The cell, as it was frozen."""
@@ -353,10 +372,18 @@ class SweepFolder:
         self.path = path
         self.name = path.name
         self.sweep_json = path / "sweep.json"
+        self.held_json = path / "held.json"
 
     def read(self) -> dict[str, Any]:
         """The recorded sweep: ``{name, overrides, cells, dropped, code}``."""
         return read_json(self.sweep_json)
+
+    def held(self) -> dict[str, Any]:
+        """What the last submit held back: ``{cells, reason}``."""
+        try:
+            return dict(read_json(self.held_json))
+        except UserError:
+            return {"cells": [], "reason": ""}
 
     def submissions(self) -> list[Path]:
         """Every submission's folder, oldest first."""
@@ -368,11 +395,13 @@ class SweepFolder:
 
 
 def _left(held: Path) -> bool:
-    """Whether a mutex is older than any decision takes: its holder died."""
-    try:
-        return time.time() - held.stat().st_mtime > MUTEX_STALE_SECONDS
-    except OSError:
-        return False
+    """Whether the holder of a mutex died: known at once on its own host, and by an age that no decision reaches."""
+    for token in held.glob("*"):  # one, or none for a moment
+        with contextlib.suppress(OSError, ValueError):
+            owner = json.loads(token.read_text())
+            if owner["host"] == this_process()["host"] and not alive(owner, None):
+                return True
+    return (age_of(held) or 0.0) > MUTEX_STALE_SECONDS
 
 
 def _move_away(held: Path) -> None:
@@ -391,10 +420,29 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._cells = root / "cells"
 
     def cell(self, cell_id: str) -> CellFolder:
         """The folder of a cell, there or not."""
-        return CellFolder(self.root / "cells" / cell_id)
+        return CellFolder(self._cells / cell_id)
+
+    def freeze(self, cells: Iterable[Cell]) -> None:
+        """Freeze many cells, several at a time, each whole or not at all.
+
+        On return all of them and their folders are on the disk, and not before: a sweep that names a cell is written
+        after it, so a crash leaves at worst cells that no sweep names.
+
+        Raises:
+            UserError: as :meth:`CellFolder.freeze`; of the cells that were not begun none is written.
+            Unavailable: they can't be written.
+        """
+        with ThreadPoolExecutor(WRITERS) as pool:
+            deque(pool.map(lambda cell: self.cell(cell.id).freeze(cell), cells), maxlen=0)
+        try:
+            for parent in (self._cells, self.root):
+                _sync_folder(parent)
+        except OSError as error:
+            raise _explain(error, self._cells) from error
 
     def sweep(self, name: str) -> SweepFolder:
         """The folder of a sweep, there or not."""
@@ -424,13 +472,16 @@ class Store:
         while True:
             try:
                 held.mkdir()
-                (held / token).touch()
+                (held / token).write_text(json.dumps(this_process()))
                 break
             except FileExistsError:
                 if _left(held):
                     _move_away(held)
                     continue
             except OSError as error:
+                with contextlib.suppress(OSError):  # a full disk takes the folder and not the word in it
+                    (held / token).unlink()
+                    held.rmdir()
                 raise _explain(error, held) from error
             if time.monotonic() > deadline:
                 raise Unavailable(

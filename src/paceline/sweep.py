@@ -8,23 +8,29 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from paceline.compose import Composition, Point
+from paceline.compose import Composition
 from paceline.errors import UserError
 from paceline.spec import (
+    PLACEMENT_GROUPS,
     Config,
     Kind,
+    PromptSpec,
     TaskSpec,
     TrainSpec,
     check,
     clear_inactive,
     identity_of,
     placement_of,
+    read_config,
     with_placement,
 )
-from paceline.store import SCHEMA, Cell, Store, SweepFolder, digest, write_json
+from paceline.store import SCHEMA, Cell, Store, SweepFolder, canonical, digest, write_json
 
 HASH_LENGTH = 12
 UNPREPARED = "unprepared"
+# The parts of a config that are identity, and of those what a finetune cell is made of beside the prompt trained on.
+IDENTITY = {f.name: f.metadata["only"] for f in dataclasses.fields(Config) if f.metadata["part"] == "identity"}
+TUNING = [name for name, only in IDENTITY.items() if only != "evaluate" and name != "prompt"]
 
 
 @dataclass(frozen=True)
@@ -55,24 +61,38 @@ class Sweep:
 
     def as_json(self, code: str) -> dict[str, Any]:
         """The content of ``sweep.json``: the cells, and how each is to be run until a resume says otherwise."""
-        placements: list[dict[str, Any]] = []
+        listed: list[dict[str, Any]] = []
+        places: dict[int, int] = {}
         placed = {}
-        for planned in self.cells:
-            placement = placement_of(planned.config)
-            if placement not in placements:
-                placements.append(placement)
-            placed[planned.id] = placements.index(placement)
+        for planned, placement in zip(self.cells, placements_of(self.cells), strict=True):
+            if id(placement) not in places:
+                if placement not in listed:
+                    listed.append(placement)
+                places[id(placement)] = listed.index(placement)
+            placed[planned.id] = places[id(placement)]
         return {
             "schema": SCHEMA,
             "name": self.name,
             "experiment": self.experiment,
             "overrides": list(self.overrides),
             "cells": [c.id for c in self.cells],
-            "placements": placements,
+            "placements": listed,
             "placed": placed,
             "dropped": self.dropped,
             "code": code,
         }
+
+
+def placements_of(cells: Iterable[PlannedCell]) -> list[dict[str, Any]]:
+    """The placement of each cell as JSON values. Cells that share their placement specs share one mapping."""
+    known: dict[tuple[int, ...], dict[str, Any]] = {}
+    found = []
+    for planned in cells:
+        key = tuple(id(getattr(planned.config, group)) for group in PLACEMENT_GROUPS)
+        if key not in known:
+            known[key] = placement_of(planned.config)
+        found.append(known[key])
+    return found
 
 
 def cell_id(kind: Kind, identity: dict[str, Any]) -> str:
@@ -82,12 +102,17 @@ def cell_id(kind: Kind, identity: dict[str, Any]) -> str:
     return f"{kind}-{slug}-{digest({'kind': kind, **identity}, HASH_LENGTH)}"
 
 
-def finetune_cell(point: Point, config: Config, composition: Composition, data: str) -> Cell:
-    """The cell that makes the weights of a tuned point. Its prompt is the one trained on."""
+def training_prompt(config: Config, composition: Composition) -> PromptSpec:
+    """The prompt that a point is tuned on: the one named, the task's own, or the one evaluated."""
     name = config.train.prompt or config.task.prompt
     if not name:
         raise UserError(f"task '{config.task.name}' names no training prompt: give train.prompt=NAME or same")
-    prompt = config.prompt if name == "same" else composition.prompt(name)
+    return config.prompt if name == "same" else composition.prompt(name)
+
+
+def finetune_cell(config: Config, composition: Composition, data: str) -> Cell:
+    """The cell that makes the weights of a tuned point. Its prompt is the one trained on."""
+    prompt = training_prompt(config, composition)
     tuned = dataclasses.replace(config, prompt=prompt, train=dataclasses.replace(config.train, prompt=TrainSpec.prompt))
     identity = {**identity_of(clear_inactive(tuned, "finetune"), "finetune"), "data": data}
     return Cell(cell_id("finetune", identity), "finetune", identity)
@@ -128,6 +153,15 @@ def expand(
     digests: dict[str, str] = {}
     known_splits: dict[str, Mapping[str, int] | None] = {}
     problems: dict[str, None] = {}
+    tunings: dict[tuple[int, ...], Cell] = {}
+
+    def tuning(config: Config, data: str) -> Cell:
+        # Many points share one. The composition makes each spec once and holds it, so its id stands for what it says.
+        parts = [getattr(config, name) for name in TUNING]
+        key = tuple(p if isinstance(p, int) else id(p) for p in (*parts, training_prompt(config, composition)))
+        if key not in tunings:
+            tunings[key] = finetune_cell(config, composition, data)
+        return tunings[key]
 
     def add(cell: Cell, config: Config, splits: Mapping[str, int] | None) -> None:
         if cell.id not in cells:
@@ -151,7 +185,7 @@ def expand(
             known_splits[key] = splits(config.task)
         tuned = None
         if config.method.trains != "nothing":
-            tuned = finetune_cell(point, config, composition, digests[key])
+            tuned = tuning(config, digests[key])
             add(tuned, config, known_splits[key])
         cell = evaluate_cell(config, digests[key], tuned)
         evaluations += 1
@@ -196,8 +230,7 @@ def record(sweep: Sweep, store: Store, code: str, extend: bool) -> SweepFolder:
         if old != new and not extend:
             raise UserError(difference(sweep.name, old, new))
         content = _extended(before, content)
-    for planned in sweep.cells:
-        store.cell(planned.id).freeze(planned.cell)
+    store.freeze(planned.cell for planned in sweep.cells)
     if not folder.sweep_json.exists() or _said(folder.read()) != _said(content):
         write_json(folder.sweep_json, content)
     return folder
@@ -212,13 +245,14 @@ def _said(content: dict[str, Any]) -> dict[str, Any]:
 def _extended(before: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
     """A recorded sweep with the cells and the placement of a new request; its code stays."""
     shift = len(before["placements"])
+    dropped = set(map(canonical, before["dropped"]))
     return {
         **content,
         "overrides": content["overrides"] if set(content["cells"]) >= set(before["cells"]) else before["overrides"],
         "cells": before["cells"] + [c for c in content["cells"] if c not in before["placed"]],
         "placements": before["placements"] + content["placements"],
         "placed": {**before["placed"], **{c: i + shift for c, i in content["placed"].items()}},
-        "dropped": before["dropped"] + [d for d in content["dropped"] if d not in before["dropped"]],
+        "dropped": before["dropped"] + [d for d in content["dropped"] if canonical(d) not in dropped],
         "code": before["code"],
     }
 
@@ -226,11 +260,21 @@ def _extended(before: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]
 def recorded(folder: SweepFolder, store: Store) -> Sweep:
     """A sweep as it was recorded: frozen cells, and the placement of the last submit."""
     content = folder.read()
+    placements = [with_placement(Config(), p) for p in content["placements"]]
+    specs: dict[tuple[str, str], Any] = {}
     cells = []
     for cell_id in content["cells"]:
         cell = store.cell(cell_id).read()
-        placement = content["placements"][content["placed"][cell_id]]
-        cells.append(PlannedCell(cell, with_placement(cell.config, placement)))
+        placed = placements[content["placed"][cell_id]]
+        values = {group: getattr(placed, group) for group in PLACEMENT_GROUPS}
+        # As `cell.config`, but what several cells say of a group is read once.
+        for name, said in cell.identity.items():
+            if name in IDENTITY:
+                key = (name, canonical(said))
+                if key not in specs:
+                    specs[key] = getattr(read_config({name: said}, f"cell {cell_id}"), name)
+                values[name] = specs[key]
+        cells.append(PlannedCell(cell, Config(**values)))
     return Sweep(folder.name, tuple(content["overrides"]), content["experiment"], cells, content["dropped"])
 
 

@@ -70,7 +70,7 @@ def print_cells(
         return
     console.print()
     kept = [name for name in columns if name not in same]
-    texts = [[str({**c, "method": method_label(c)}[name]) for name in kept] for c in shown]
+    texts = [[str(method_label(c) if name == "method" else c[name]) for name in kept] for c in shown]
     # A column in which no row says anything is no column.
     filled = [i for i in range(len(kept)) if any(row[i] for row in texts)]
     kept, texts = [kept[i] for i in filled], [[row[i] for i in filled] for row in texts]
@@ -88,6 +88,11 @@ def print_cells(
     if each:
         _below(console, f"each: {each}", 0)
     console.print()
+
+
+def mark(ok: bool | None) -> str:
+    """A check's sign: it holds, it does not, or it can't be known."""
+    return {True: "✓", False: "✗", None: "?"}[ok]
 
 
 def _below(console: Console, text: str, indent: int) -> None:

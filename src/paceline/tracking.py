@@ -3,14 +3,16 @@
 Everything that touches the SDK happens on a thread of its own: importing it, starting its service, writing. So a slow
 disk or network delays no step, and whatever fails is noted once and ends the tracking, not the training.
 
-A cell is one W&B run: its random id is made at the first attempt and kept in ``tracking.json``. Offline, every attempt
-makes a folder of its own under ``attempts/<n>/wandb``; ``wandb sync --id ID`` puts them together. W&B drops rows whose
-step goes back, so a resumed attempt leaves out the steps that an earlier one has in its history.
+A cell is one W&B run: its random id is made at the first attempt and kept in ``tracking.json``. Every attempt leaves a
+piece of it under ``attempts/<n>/wandb``, which ``paceline sync`` puts together; online, it is sent at once as well. W&B
+drops rows whose step goes back, so a resumed attempt leaves out the steps that an earlier one has in its history, and
+begins with those that the earlier one could not hand over: a killed process loses what its SDK had not written yet.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import math
 import netrc
@@ -23,13 +25,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from paceline.attempts import Run
-from paceline.errors import Interrupted
+from paceline import pieces
+from paceline.attempts import Run, classify
 from paceline.spec import plain
 from paceline.store import SCHEMA, CellFolder, read_json, read_jsonl, write_json
 
-START_SECONDS = 60.0
+# How long W&B may take to be reached, before an attempt stays offline. Less than the end waits for, so that the piece
+# of a short attempt is written all the same.
+START_SECONDS = 20.0
 FINISH_SECONDS = 30.0
+# The SDK's service is a process that starts from a file system which many jobs may be reading at once.
+SERVICE_SECONDS = 300
+# The elements of an array start together; 500 of them within this time are 17 a second.
+STAGGER_SECONDS = 30.0
+# What Slurm takes up again: W&B shows such a run as preempted, not as failed.
+PREEMPTED = ("preempted", "timeout")
 # Points wait here while the service starts; beyond it the disk or network is not keeping up, and points are left out.
 _WAITING = 20_000
 
@@ -60,8 +70,10 @@ class WandbTracker(Tracker):
         self._run = run
         self._calls: queue.Queue[Callable[[Any], None] | None] = queue.Queue(_WAITING)
         self._broken = False
+        self._over = threading.Event()
         self._cause = "unknown"
-        self._logged = _logged_before(run)
+        self._before = _logged_before(run)
+        self._logged = max(self._before, default=-1)
         self._thread = threading.Thread(target=self._work, daemon=True, name="tracking")
         self._thread.start()
 
@@ -69,7 +81,7 @@ class WandbTracker(Tracker):
         if step <= self._logged:
             return
         # Several records may share a step (training and validation): W&B merges them.
-        shown = {k: v for k, v in values.items() if k != "schema"}
+        shown = dict(values)
         self._put(lambda wandb_run: wandb_run.log(shown, step=step))
 
     def metrics(self, metrics: Mapping[str, Mapping[str, Any]]) -> None:
@@ -94,7 +106,9 @@ class WandbTracker(Tracker):
                 for row in shown
                 if row.get("image") and Path(row["image"]).exists()
             ]
-            wandb_run.log({"samples": table, **({"images": images} if images else {})})
+            # An evaluate cell has no other steps; each attempt needs one of its own, or the later would be dropped.
+            step = max(wandb_run.step, self._run.attempt.n - 1)
+            wandb_run.log({"samples": table, **({"images": images} if images else {})}, step=step)
 
         if shown:
             self._put(show)
@@ -117,6 +131,7 @@ class WandbTracker(Tracker):
 
     def finish(self, cause: str) -> None:
         self._cause = cause
+        self._over.set()
         with contextlib.suppress(queue.Full):
             self._calls.put(None, timeout=1)
         self._thread.join(FINISH_SECONDS)
@@ -138,10 +153,17 @@ class WandbTracker(Tracker):
 
     def _work(self) -> None:
         try:
-            wandb_run = _begin(self._run)
+            if _online(self._run):
+                self._over.wait(_stagger(self._run.cell.id))
+            wandb_run, held = _begin(self._run)
+            for step, points in sorted(self._before.items()):
+                for values in points if step > held else ():
+                    wandb_run.log(values, step=step)
             while (call := self._calls.get()) is not None:
                 call(wandb_run)
-            wandb_run.summary["cause"] = self._cause
+            wandb_run.summary.update({"cause": self._cause, "attempts": self._run.attempt.n})
+            if self._cause in PREEMPTED:
+                wandb_run.mark_preempting()
             wandb_run.finish(exit_code=0 if self._cause == "done" else 1)
         except BaseException as error:  # the SDK raises SystemExit too
             self._give_up(f"failed ({type(error).__name__}: {str(error)[:200]})")
@@ -165,77 +187,108 @@ def tracked(run: Run) -> Iterator[Tracker]:
     cause = "done"
     try:
         yield tracker
-    except Interrupted as error:
-        cause = error.cause
-        raise
     except BaseException as error:
-        cause = f"failed: {type(error).__name__}"
+        cause = classify(error)
         raise
     finally:
         tracker.finish(cause)
 
 
-def record(folder: CellFolder, project: str) -> dict[str, Any]:
-    """The cell's ``tracking.json``, made where it is missing: ``{schema, run_id, project}``.
+def record(folder: CellFolder, project: str, entity: str) -> dict[str, Any]:
+    """The cell's ``tracking.json``, made where it is missing: ``{schema, run_id, project, entity}``.
 
     Raises:
         UserError: the file is damaged.
     """
     if not folder.tracking.exists():
         # Lower-case letters and digits, as W&B makes them; chance alone keeps two cells apart.
-        write_json(folder.tracking, {"schema": SCHEMA, "run_id": secrets.token_hex(8), "project": project})
-    return dict(read_json(folder.tracking))
+        made = {"schema": SCHEMA, "run_id": secrets.token_hex(8), "project": project, "entity": entity}
+        write_json(folder.tracking, made)
+    return {"entity": "", **read_json(folder.tracking)}
 
 
-def _logged_before(run: Run) -> int:
-    """The last step of the histories of earlier attempts. A curve's points are logged after they are in the history."""
-    steps = [
-        int(point.get("step", 0))
-        for attempt in run.folder.attempts()
-        if attempt.n < run.attempt.n
-        for point in read_jsonl(attempt.path / "history.jsonl")
-    ]
-    return max(steps, default=-1)
+def _logged_before(run: Run) -> dict[int, list[dict[str, float]]]:
+    """Step -> points, of the histories of earlier attempts. A curve's points are logged after they are in the history.
+
+    Of steps that were repeated, the first counts, because that is what W&B was given.
+    """
+    found: dict[int, list[dict[str, float]]] = {}
+    for attempt in run.folder.attempts():
+        if attempt.n < run.attempt.n:
+            known = max(found, default=-1)
+            for point in read_jsonl(attempt.path / "history.jsonl"):
+                if (step := int(point.pop("step", 0))) > known:
+                    found.setdefault(step, []).append(point)
+    return found
 
 
-def _begin(run: Run) -> Any:
+def _held_before(run: Run) -> int:
+    """The last step in the pieces of earlier attempts."""
+    earlier = [a for a in run.folder.attempts() if a.n < run.attempt.n]
+    return max((step for a in earlier for piece in pieces.pieces(a) for step in pieces.steps(piece.path)), default=-1)
+
+
+def _online(run: Run) -> bool:
+    """Whether an attempt is to be sent while it runs, and could be."""
+    return run.config.tracking.mode == "online" and credentials()
+
+
+def _stagger(cell_id: str) -> float:
+    """Seconds by which a cell waits for its turn at the service; the same for every attempt of it."""
+    return STAGGER_SECONDS * int.from_bytes(hashlib.sha256(cell_id.encode()).digest()[:4], "big") / 2**32
+
+
+def _begin(run: Run) -> tuple[Any, int]:
+    """The attempt's part of the run, and the last step that W&B has of it: where it was sent to, or in the pieces."""
     settings = run.config.tracking
-    kept = record(run.folder, settings.project)
+    kept = record(run.folder, settings.project, settings.entity)
     os.environ["WANDB_SILENT"] = "true"  # read at import
+    os.environ.setdefault("WANDB__SERVICE_WAIT", str(SERVICE_SECONDS))
     for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR"):  # else a home folder fills up behind a quota
         os.environ[name] = str(run.attempt.path / "wandb")
     import wandb
 
-    mode = settings.mode
-    if mode == "online" and not _credentials():
-        run.note("tracking: no W&B key on this machine, so the run stays offline; wandb login, then wandb sync")
-        mode = "offline"
-    return wandb.init(
-        id=kept["run_id"],
-        project=kept["project"],
-        entity=settings.entity or None,
-        name=run.cell.id,
-        group=run.sweep or None,
-        job_type=run.cell.kind,
-        tags=_tags(run),
-        config=_config(run),
-        dir=str(run.attempt.path),
-        mode=mode,
-        resume="allow",
-        reinit="create_new",
-        settings=wandb.Settings(
-            silent=True,
-            console="off",
-            save_code=False,
-            disable_code=True,
-            disable_git=True,
-            x_disable_meta=True,  # host, user, command line: start.json has what is needed
-            x_save_requirements=False,
-            symlink=False,
-            init_timeout=START_SECONDS,
-            finish_timeout=FINISH_SECONDS,
-        ),
-    )
+    def begin(mode: str) -> Any:
+        return wandb.init(
+            id=kept["run_id"],
+            project=kept["project"],
+            entity=kept["entity"] or None,
+            name=run.cell.id,
+            group=run.sweep or None,
+            job_type=run.cell.kind,
+            tags=_tags(run),
+            config=_config(run),
+            dir=str(run.attempt.path),
+            mode=mode,  # type: ignore[arg-type]
+            resume="allow",
+            reinit="create_new",
+            settings=wandb.Settings(
+                silent=True,
+                console="off",
+                save_code=False,
+                disable_code=True,
+                disable_git=True,
+                x_disable_meta=True,  # host, user, command line: start.json has what is needed
+                x_save_requirements=False,
+                symlink=False,
+                init_timeout=START_SECONDS,
+                finish_timeout=FINISH_SECONDS / 2,
+                finish_timeout_raises=True,
+            ),
+        )
+
+    if _online(run):
+        try:
+            wandb_run = begin("online")
+            return wandb_run, wandb_run.starting_step - 1
+        except Exception as error:
+            why = f"W&B can't be reached ({type(error).__name__})"
+            wandb.teardown()  # its service goes on trying, and holds the run's id
+    else:
+        why = "no W&B key on this machine" if settings.mode == "online" else ""
+    if why:
+        run.note(f"tracking: {why}, so the run stays offline; later, on a login node: wandb login, then paceline sync")
+    return begin("offline"), _held_before(run)
 
 
 def _tags(run: Run) -> list[str]:
@@ -258,11 +311,11 @@ def _config(run: Run) -> dict[str, Any]:
     }
 
 
-def _credentials() -> bool:
-    """Whether the SDK would find a key without asking a person. The key itself is not looked at."""
+def credentials(base_url: str = "") -> bool:
+    """Whether the SDK would find a key for its service without asking a person. The key itself is not looked at."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
-    host = urlsplit(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").hostname or ""
+    host = urlsplit(base_url or os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").hostname or ""
     path = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
     try:
         return netrc.netrc(path).authenticators(host) is not None

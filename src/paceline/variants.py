@@ -29,30 +29,51 @@ def variants(cells: Iterable[Cell], tunings: Mapping[str, Cell] | None = None) -
     for cell in cells:
         alike[cell.kind, *(_name(cell, group) for group in NAMED)].append(cell)
     found: dict[str, str] = {}
+    flat: dict[str, dict[str, Any]] = {}
     for members in alike.values():
         if len(members) == 1:
             found[members[0].id] = ""
             continue
-        settings = {cell.id: _settings(cell, known.get(str(cell.identity.get("tuned", "")))) for cell in members}
-        keys = sorted({key for values in settings.values() for key in values})
-        for values in settings.values():
-            values.update({key: _DEFAULTS.get(key, "default") for key in keys if key not in values})
-        differing = [k for k in keys if len({canonical(v[k]) for v in settings.values()}) > 1]
+        settings = [_settings(cell, flat, known.get(str(cell.identity.get("tuned", "")))) for cell in members]
+        differing = [k for k in sorted(set().union(*settings)) if _differ(_said(own, k) for own in settings)]
         # A preset's name stands for the settings that come with it.
         named = {k.rsplit(".", 1)[0] for k in differing if k.endswith(".name")}
         shown = [k for k in differing if k.endswith(".name") or k.rsplit(".", 1)[0] not in named]
-        for cell in members:
-            found[cell.id] = ", ".join(f"{_short(k)}={_value(k, settings[cell.id][k])}" for k in shown)
+        for cell, own in zip(members, settings, strict=True):
+            found[cell.id] = ", ".join(f"{_short(k)}={_value(k, _said(own, k))}" for k in shown)
     return found
+
+
+def _said(settings: Mapping[str, Any], key: str) -> Any:
+    return settings[key] if key in settings else _DEFAULTS.get(key, "default")
+
+
+def _differ(values: Iterator[Any]) -> bool:
+    """Whether two of the values are not the same JSON: 1 and 1.0 are not, as in a cell's id."""
+    first = next(values)
+    text = canonical(first)
+    plain = isinstance(first, str | int)
+    return any(
+        v is not first and not (plain and type(v) is type(first) and v == first) and canonical(v) != text
+        for v in values
+    )
 
 
 def _name(cell: Cell, group: str) -> str:
     return str(cell.identity.get(group, {}).get("name", ""))
 
 
-def _settings(cell: Cell, tuning: Cell | None) -> dict[str, Any]:
-    own = {k: v for k, v in cell.identity.items() if k != "tuned"}
-    found = dict(_flat(tuning.identity if tuning else {})) | dict(_flat(own))
+def _settings(cell: Cell, flat: dict[str, dict[str, Any]], tuning: Cell | None) -> dict[str, Any]:
+    """The settings of a cell and of what it needs. ``flat`` keeps what was laid flat: most cells share most of it."""
+    found: dict[str, Any] = {}
+    for part in (tuning, cell):
+        for key, value in part.identity.items() if part else ():
+            if part is cell and key == "tuned":
+                continue
+            text = canonical({key: value})
+            if text not in flat:
+                flat[text] = dict(_flat({key: value}))
+            found |= flat[text]
     if tuning:
         found["trained on"] = _name(tuning, "prompt")
     return found

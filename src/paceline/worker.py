@@ -10,6 +10,7 @@ import importlib.util
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,9 @@ from paceline.spec import Config, placement_of
 from paceline.store import CellFolder, read_json
 
 __all__ = ["Launch", "Run", "RunElement", "attempt", "by_hand", "joined", "run_cells"]
+
+# Slurm looks at walltimes every half minute and sends the signal up to a minute early; a prologue takes its time too.
+EARLY_SECONDS = 120.0
 
 
 def load_job(kind: str) -> Callable[[Sequence[Path], Launch], None]:
@@ -68,8 +72,9 @@ class RunElement:
     def __call__(self) -> None:
         """Run the element as this process's rank.
 
-        When the walltime is near, rank 0 hands over to submitit's own handler, which requeues the job: the fast
-        path. Where requeueing is forbidden, or has no tries left, the next resume finds the same files.
+        When the walltime is near, or the job is preempted with a warning, rank 0 hands over to submitit's own
+        handler, which requeues the job: the fast path. Where requeueing is forbidden, or has no tries left, the next
+        resume finds the same files.
 
         Raises:
             SystemExit: with 1 where a cell is not done, so that Slurm does not start what needs it.
@@ -89,10 +94,12 @@ class RunElement:
             world=environment.num_tasks,
         )
         requeue = signal.getsignal(signal.SIGUSR2)
+        cluster = element["placement"]["cluster"]
+        STOP.walltime_from = time.monotonic() + 60 * cluster["minutes"] - cluster["signal_seconds"] - EARLY_SECONDS
         cells = [submission.parents[3] / "cells" / cell for cell in element["cells"]]
         cause = run_cells(element["kind"], cells, launch)
-        on_slurm = "SLURM_JOB_ID" in os.environ
-        if cause == "timeout" and on_slurm and launch.rank == 0 and callable(requeue):
+        on_slurm = cluster["executor"] == "slurm"
+        if cause in ("timeout", "preempted") and on_slurm and launch.rank == 0 and callable(requeue):
             requeue(signal.SIGUSR2, None)
         if on_slurm and launch.rank == 0 and not all(CellFolder(c).done() for c in cells):
             sys.exit(1)

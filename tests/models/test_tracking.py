@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb
 from finetune_twin import ToyRun, attempt, config, curve, tune
 from PIL import Image
+from wandb_server import WandbServer, serving
 
-from paceline import tracking
+from paceline import pieces, tracking
 from paceline.errors import Interrupted
 from paceline.store import append_jsonl, write_jsonl
 
@@ -128,14 +133,133 @@ def test_online_without_a_key_stays_offline_and_asks_nobody(tmp_path: Path) -> N
     assert [n for n in run.notes if "wandb login" in n]
 
 
-def test_points_of_earlier_attempts_are_left_out(tmp_path: Path) -> None:
+def logged(run: ToyRun, points: Iterable[int], cause: str = "") -> None:
+    """An attempt that logs points, each in the history before, as training does; ended by ``cause``."""
+    with contextlib.suppress(Interrupted), tracking.tracked(run) as tracker:
+        for step in points:
+            append_jsonl(run.attempt.path / "history.jsonl", [{"step": step, "loss": 1 / step}])
+            tracker.log(step, {"loss": 1 / step})
+        if cause:
+            raise Interrupted(cause)
+
+
+def piece(run: ToyRun) -> Path:
+    """The last piece of an attempt, once the SDK's service has written its end: a moment after the run's own."""
+    path = pieces.pieces(run.attempt)[-1].path
+    deadline = time.monotonic() + 20
+    while not any(r.WhichOneof("record_type") == "exit" for r, _ in pieces.records(path)):
+        assert time.monotonic() < deadline, f"{path} has no end"
+        time.sleep(0.02)
+    return path
+
+
+def test_three_attempts_tell_their_causes_and_those_to_be_requeued_are_marked(tmp_path: Path) -> None:
+    folder = tmp_path / "cell"
+    logged(tracked_attempt(folder), range(1, 4), "timeout")
+    logged(tracked_attempt(folder), range(3, 6), "cancelled")  # step 3 again, from an older checkpoint
+    logged(tracked_attempt(folder), range(6, 8))
+    found = records(folder)
+    assert [steps(run) for run in found] == [[1, 2, 3], [4, 5], [6, 7]]
+    assert [(summary(run)["cause"], summary(run)["attempts"]) for run in found] == [
+        ("timeout", 1),
+        ("cancelled", 2),
+        ("done", 3),
+    ]
+    assert [any(r["type"] == "preempting" for r in run) for run in found] == [True, False, False]
+    begun = [next(r["run"] for r in run if r["type"] == "run") for run in found]
+    assert len({b["run_id"] for b in begun}) == 1
+    assert {(b["run_group"], b["display_name"]) for b in begun} == {("toy", "cell")}
+
+
+def test_what_a_killed_attempt_could_not_hand_over_comes_with_the_next(tmp_path: Path) -> None:
     first = tracked_attempt(tmp_path / "cell")
-    append_jsonl(first.attempt.path / "history.jsonl", [{"step": 7, "loss": 1.0}])
+    logged(first, range(1, 9))
+    torn = piece(first)
+    while len(pieces.steps(torn)) > 4:  # as a kill leaves it: cut anywhere
+        torn.write_bytes(torn.read_bytes()[:-7])
     second = tracked_attempt(tmp_path / "cell")
-    with tracking.tracked(second) as tracker:
-        for step in (5, 7, 8):
-            tracker.log(step, {"loss": 1.0})
-    assert steps(records(tmp_path / "cell")[0]) == [8]
+    logged(second, range(7, 11))
+    assert pieces.steps(torn) == [1, 2, 3, 4]
+    assert not second.notes
+    assert pieces.steps(piece(second)) == [5, 6, 7, 8, 9, 10]
+
+
+def test_our_reader_of_pieces_agrees_with_the_one_of_wandb(tmp_path: Path) -> None:
+    run = tracked_attempt(tmp_path / "cell")
+    logged(run, range(1, 400))  # more than a block of the log
+    path = piece(run)
+    assert path.stat().st_size > 2 * 32 * 1024
+    assert pieces.steps(path) == steps(records(tmp_path / "cell")[0]) == list(range(1, 400))
+    again = path.with_name("again.wandb")
+    pieces.write(again, pieces.messages(path))
+    assert again.read_bytes() == path.read_bytes()
+    pieces.write_rest(again, path, 390)
+    assert steps(records(tmp_path / "cell")[0]) == list(range(391, 400))
+
+
+@pytest.fixture
+def online(monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
+    """A service, and an account at it, for the attempts of this process; nobody waits for a turn."""
+    monkeypatch.setattr(tracking, "STAGGER_SECONDS", 0.0)
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    with serving() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        wandb.teardown()  # the SDK reads the environment once
+        yield server
+    wandb.teardown()
+
+
+def run_id(folder: Path) -> str:
+    return str(json.loads((folder / "tracking.json").read_text())["run_id"])
+
+
+def test_online_attempts_go_on_in_one_run_without_a_step_missing_or_twice(tmp_path: Path, online: WandbServer) -> None:
+    folder = tmp_path / "cell"
+    logged(tracked_attempt(folder, mode="online"), range(1, 4), "timeout")
+    lost = tracked_attempt(folder, mode="online")  # killed before it could send: only its history tells
+    append_jsonl(lost.attempt.path / "history.jsonl", [{"step": s, "loss": 1 / s} for s in (3, 4, 5)])
+    logged(tracked_attempt(folder, mode="online"), range(5, 8))
+    assert [row["_step"] for row in online.history(run_id(folder))] == list(range(1, 8))
+    assert list(online.runs) == [run_id(folder)]
+    assert online.rows_received(run_id(folder)) == 7
+    kept = online.runs[run_id(folder)]
+    assert (kept["state"], kept["preempted"], kept["group"], kept["name"]) == ("finished", [True], "toy", "cell")
+    assert online.summary(run_id(folder))["cause"] == "done"
+
+
+@pytest.mark.parametrize("harm", ["closed", "hangs"])
+def test_an_attempt_goes_on_offline_where_wandb_gives_no_answer(
+    harm: str, tmp_path: Path, online: WandbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "START_SECONDS", 1.5)
+    if harm == "closed":
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{probe.getsockname()[1]}")
+    online.hang = lambda what, body: True
+    run = tracked_attempt(tmp_path / "cell", mode="online")
+    logged(run, range(1, 4))
+    assert len(run.notes) == 1
+    assert "W&B can't be reached" in run.notes[0]
+    assert "paceline sync" in run.notes[0]
+    assert pieces.steps(piece(run)) == [1, 2, 3]
+
+
+def test_cells_that_start_together_come_to_the_service_one_after_the_other() -> None:
+    turns = sorted(tracking._stagger(f"finetune-{i:012x}") for i in range(500))
+    assert turns == sorted(tracking._stagger(f"finetune-{i:012x}") for i in range(500))
+    assert turns[0] >= 0
+    assert turns[-1] < tracking.STAGGER_SECONDS
+    # No second sees many more than its share, which is 17.
+    assert max(sum(s <= turn < s + 1 for turn in turns) for s in range(30)) < 40
+
+
+def test_a_short_cell_does_not_wait_for_its_turn(
+    tmp_path: Path, online: WandbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "_stagger", lambda cell: 3600.0)
+    logged(tracked_attempt(tmp_path / "cell", mode="online"), range(1, 3))
+    assert [row["_step"] for row in online.history(run_id(tmp_path / "cell"))] == [1, 2]
 
 
 @pytest.mark.parametrize("harm", ["no package", "start fails", "point fails", "record damaged"])

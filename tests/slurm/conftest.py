@@ -14,12 +14,11 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dev_cluster import TOOL, DevCluster, tool
+from dev_cluster import TOOL, DevCluster, running
 
 
 def _obstacle() -> str | None:
@@ -39,12 +38,5 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[DevCluster]:
     if obstacle := _obstacle():
         message = f"no Slurm here: {obstacle}"
         pytest.fail(message) if os.environ.get("PACELINE_SLURM") else pytest.skip(message)
-    # Short: the path of a socket holds 108 bytes. Not tmp_path, which other users can't enter.
-    root = Path(tempfile.mkdtemp(prefix="paceline-slurm-", dir="/tmp"))
-    root.chmod(0o755)
-    try:
-        yield DevCluster(root, shlex.split(getattr(request, "param", "")))
-    finally:
-        done = tool("down", "--root", str(root))
-        assert done.returncode == 0, f"cluster.py down: {done.stderr}"
-        shutil.rmtree(root)
+    with running(shlex.split(getattr(request, "param", ""))) as made:
+        yield made

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +29,13 @@ class DevCluster:
     Attributes:
         root: the cluster's folder, with ``log/`` in it.
         work: an empty folder that every user may write into; clients run there.
+        disk: a small file system that the nodes share, where :func:`running` made one.
         env: the environment for a client.
     """
 
     def __init__(self, root: Path, options: Sequence[str]) -> None:
         self.root = root
-        self.work = root / "work"
+        self.work, self.disk = root / "work", root / "disk"
         self.work.mkdir()
         self.work.chmod(0o777)
         self._options = options
@@ -92,3 +96,22 @@ def until(true: Callable[[], bool], timeout: float, what: Callable[[], str]) -> 
     while not true():
         assert time.monotonic() < end, f"after {timeout:.0f} s: {what()}"
         time.sleep(0.1)
+
+
+@contextlib.contextmanager
+def running(options: Sequence[str]) -> Iterator[DevCluster]:
+    """A cluster of a variant in a folder of its own; stopped afterwards, the folder removed."""
+    # Short: the path of a socket holds 108 bytes. Not pytest's, which other users can't enter.
+    root = Path(tempfile.mkdtemp(prefix="paceline-slurm-", dir="/tmp"))
+    root.chmod(0o755)
+    disk = root / "disk"
+    disk.mkdir()
+    # Mounted before the nodes take their copy of the mounts, so that all see one and the same.
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512m", "tmpfs", disk], check=True)
+    try:
+        yield DevCluster(root, options)
+    finally:
+        done = tool("down", "--root", str(root))
+        subprocess.run(["umount", disk], check=True)
+        assert done.returncode == 0, f"cluster.py down: {done.stderr}"
+        shutil.rmtree(root)

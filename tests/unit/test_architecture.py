@@ -15,22 +15,22 @@ JOBS = SOURCE.parents[1] / "jobs"
 # Lower stands lower in the house. A module may import its own layer and those below.
 LAYERS: list[set[str]] = [
     {"errors"},
-    {"spec"},
+    {"spec", "process"},
     {"store"},
     # shared: torch-free, no torch, no Hydra
-    {"snapshot", "stats", "gazetteer", "process"},
+    {"snapshot", "stats", "gazetteer"},
     {"prompts", "tasks", "readers", "scorers"},
     {"prepared"},
     {"scoring"},
-    {"checkpoints", "attempts"},
+    {"checkpoints", "attempts", "pieces"},
     # compute side: what runs beside a cell file
     {"models", "distributed"},
-    {"generate", "conversations", "tracking"},
+    {"generate", "conversations", "tracking", "uploader"},
     {"finetune", "evaluate"},
     {"worker"},
     # login side
     {"compose", "slurm"},
-    {"sweep", "status", "variants"},
+    {"sweep", "status", "forecast", "variants", "sync"},
     {"launch", "report"},
     {"arguments", "progress", "tables", "completion"},
     {"verbs"},
@@ -45,7 +45,7 @@ OWNERS = {
     "hydra": {"compose"},
     "omegaconf": {"compose", "verbs"},
     "submitit": {"launch", "worker"},
-    "wandb": {"tracking"},
+    "wandb": {"tracking", "pieces", "uploader"},
     "deepspeed": {"finetune", "distributed"},
     "torch": COMPUTE | {"worker"},
     "transformers": COMPUTE,

@@ -7,12 +7,14 @@ import errno
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from paceline import attempts, worker
+from paceline.attempts import STOP
 from paceline.errors import DataError, Interrupted, NonFiniteLoss, Unavailable
 from paceline.spec import Config, placement_of
 from paceline.store import CAUSES, Cell, CellFolder, Store
@@ -154,3 +156,27 @@ def test_no_secret_reaches_a_file_of_the_attempt(folder: CellFolder, monkeypatch
 def test_the_element_is_pickled_as_two_words() -> None:
     element = worker.RunElement("/root/sweeps/s/submissions/1", 3)
     assert json.loads(json.dumps(vars(element))) == {"submission": "/root/sweeps/s/submissions/1", "index": 3}
+
+
+def test_a_forked_child_ignores_what_is_meant_for_its_rank() -> None:
+    with STOP.listening():
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:  # a data loader's worker: it goes on through every signal, and ends by itself
+            for number in STOP.CAUSES:
+                os.kill(os.getpid(), number)
+            os.write(writer, b"fed" if STOP.cause is None else b"stopped")
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert os.read(reader, 10) == b"fed"
+
+
+def test_a_warning_long_before_the_walltime_is_a_preemption(monkeypatch: pytest.MonkeyPatch) -> None:
+    with STOP.listening():
+        monkeypatch.setattr(STOP, "walltime_from", time.monotonic() + 1000)
+        os.kill(os.getpid(), signal.SIGUSR2)
+        assert STOP.cause == "preempted"
+    with STOP.listening():
+        monkeypatch.setattr(STOP, "walltime_from", time.monotonic() - 1)
+        os.kill(os.getpid(), signal.SIGUSR2)
+        assert STOP.cause == "timeout"

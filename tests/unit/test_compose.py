@@ -14,6 +14,8 @@ from paceline.compose import ConfTree, compose, conf_folders
 from paceline.errors import UserError
 from paceline.snapshot import shipped
 from paceline.spec import GROUPS, SCALARS, Config, build
+from paceline.store import Cell
+from paceline.sweep import evaluate_cell, expand, finetune_cell, impossible
 
 TREE = ConfTree(conf_folders(None))
 BASE = ["model=tiny_qwen2_vl", "task=geolocation_earth", "prompt=geo_bare"]
@@ -36,8 +38,16 @@ def by_hydra(choices: dict[str, str], values: dict[str, object], experiment: str
 
 @pytest.mark.parametrize("experiment", TREE.choices("experiment"))
 def test_every_cell_of_every_experiment_equals_hydras_own_compose(experiment: str) -> None:
-    for point in composed(f"experiment={experiment}").points():
-        assert point.config == by_hydra(point.choices, point.values, experiment)
+    composition = composed(f"experiment={experiment}")
+    expected: dict[str, Cell] = {}
+    for point in composition.points():
+        config = by_hydra(point.choices, point.values, experiment)
+        assert point.config == config
+        tuned = finetune_cell(config, composition, "data") if config.method.trains != "nothing" else None
+        for cell in (tuned, evaluate_cell(config, "data", tuned)):
+            if cell is not None and impossible(config) is None:
+                expected.setdefault(cell.id, cell)
+    assert [planned.cell for planned in expand(composition, lambda task: "data").cells] == list(expected.values())
 
 
 @pytest.mark.parametrize(

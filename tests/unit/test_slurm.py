@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from pathlib import Path
 
@@ -11,12 +10,14 @@ import pytest
 
 from paceline import status, store
 from paceline.compose import compose, conf_folders
-from paceline.errors import Unavailable, UserError
+from paceline.errors import Unavailable
 from paceline.launch import elements as grouping
 from paceline.launch import slurm as launching
 from paceline.launch import submit
 from paceline.launch.elements import Element
-from paceline.slurm import clients, queue
+from paceline.slurm import clients, history, queue
+from paceline.slurm.answers import Answers
+from paceline.slurm.site import Site
 from paceline.store import Store
 from paceline.sweep import Sweep, expand
 
@@ -41,6 +42,13 @@ def elements(*overrides: str) -> list[Element]:
 
 def queued(monkeypatch: pytest.MonkeyPatch, *jobs: queue.Job) -> None:
     monkeypatch.setattr("paceline.slurm.queue.ask", lambda: list(jobs))
+
+
+@pytest.fixture(autouse=True)
+def no_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No client is called: what a cluster says of itself is test_preflight's matter."""
+    monkeypatch.setattr("paceline.slurm.site.ask", lambda root: Site())
+    monkeypatch.setattr("paceline.launch.preflight.findings", lambda *a: [])
 
 
 @pytest.mark.parametrize("site", ["pace_phoenix", "pace_ice", "slurm"])
@@ -113,23 +121,8 @@ def test_matching_arrays_free_each_other_element_by_element() -> None:
     assert launching.dependency(tuning, found, jobs) == ""
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["cluster=pace_phoenix", "cluster.minutes=600"], "give cluster.minutes=480"),
-        (
-            ["cluster=pace_ice", "placement.ranks=4"],
-            "32 GPU-hours, over the limit of pace_ice, 16; give cluster.minutes=240",
-        ),
-    ],
-)
-def test_a_walltime_that_would_pend_for_ever_is_refused(words: list[str], said: str) -> None:
-    with pytest.raises(UserError, match=re.escape(said)):
-        launching.check(elements(*words, "only=[{method: full}]"))
-
-
 def test_the_queue_is_read_line_by_line() -> None:
-    text = "12_0|paceline-s-0-0|0|RUNNING|None\n13|paceline-s-0-1|N/A|PENDING|Dependency\nnonsense\n"
+    text = "12_0|paceline-s-0-0|0|RUNNING|embers|None\n13|paceline-s-0-1|N/A|PENDING|inferno|Dependency\nnonsense\n"
     first, second = queue.parse(text)
     assert (first.id, first.index, first.pending) == ("12_0", 0, False)
     assert (second.name, second.index, second.pending, second.reason) == ("paceline-s-0-1", 0, True, "Dependency")
@@ -171,8 +164,8 @@ def test_jobs_are_known_by_name_so_a_launcher_that_died_repeats_nothing(
     name = names(submitted)
     queued(
         monkeypatch,
-        queue.Job("1_0", f"{name}-0", 0, "RUNNING", "None"),
-        queue.Job("1_1", f"{name}-0", 1, "PENDING", "P"),
+        queue.Job("1_0", f"{name}-0", 0, "RUNNING", "embers", "None"),
+        queue.Job("1_1", f"{name}-0", 1, "PENDING", "embers", "P"),
     )
     asked = sweep("cluster=slurm")
     found = status.states(submitted, [c.cell for c in asked.cells])
@@ -195,8 +188,23 @@ def test_slurm_is_asked_once_whatever_the_number_of_submissions(
     submit.decide(sweep("cluster=slurm"), submitted)
     calls: list[int] = []
     monkeypatch.setattr("paceline.slurm.queue.ask", lambda: calls.append(1) or [])
-    status.claims(submitted)
+    status.of_sweep(submitted, sweep("cluster=slurm"), Answers(submitted.root, fresh=True))
     assert len(calls) == 1
+
+
+def test_who_only_looks_is_told_what_the_last_look_heard_for_a_minute(
+    submitted: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr("paceline.slurm.queue.ask", lambda: calls.append(1) or [])
+    for _ in range(3):
+        status.of_sweep(submitted, sweep("cluster=slurm"))
+    assert len(calls) == 1
+    # Who decides asks afresh; and what was heard before jobs were submitted is no longer so.
+    submit.decide(sweep("cluster=slurm"), submitted)
+    assert len(calls) == 2
+    status.of_sweep(submitted, sweep("cluster=slurm"))
+    assert len(calls) == 3
 
 
 def test_an_attempt_whose_job_left_the_queue_is_over_however_fresh_its_pulse(submitted: Store) -> None:
@@ -209,3 +217,118 @@ def test_an_attempt_whose_job_left_the_queue_is_over_however_fresh_its_pulse(sub
     store.write_json(attempt.heartbeat, {"schema": 1, "done": 1, "total": 2})
     found = status.states(submitted, [c.cell for c in asked.cells])
     assert found[cell.id].state == "interrupted"
+
+
+def test_the_accounting_tells_every_run_of_a_job_and_why_it_ended() -> None:
+    lines = (
+        "1_0|PREEMPTED|0:0|2026-01-01T10:00:00|2026-01-01T10:00:01",
+        "1_0.batch|CANCELLED|0:15|2026-01-01T10:00:00|2026-01-01T10:00:01",
+        "1_0|CANCELLED by 0|0:0|2026-01-01T10:05:00|2026-01-01T10:05:30",
+        "1_1|FAILED|1:0|2026-01-01T10:00:00|2026-01-01T10:00:01",
+        "1_1.0|OUT_OF_MEMORY|0:125|2026-01-01T10:00:00|2026-01-01T10:00:01",
+        "1_2|FAILED|0:9|2026-01-01T10:00:00|2026-01-01T10:00:01",
+        "1_3|REQUEUED|0:0|2026-01-01T10:00:00|2026-01-01T10:00:01",
+        "1_3|RUNNING|0:0|2026-01-01T10:02:00|Unknown",
+    )
+    runs = history.parse("\n".join(lines))
+    assert [r.cause for r in runs["1_0"]] == ["preempted", "cancelled"]
+    assert [r.cause for r in runs["1_1"]] == ["out of host memory"]
+    assert (runs["1_2"][0].cause, runs["1_2"][0].words) == ("unknown", "Slurm says FAILED, signal 9")
+    assert [r.cause for r in runs["1_3"]] == [None, None]
+
+
+class Heard:
+    """Slurm's word on one job, and how often each client was asked for it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, state: str = "", runs: list[history.Run] | None = None) -> None:
+        self.squeue = self.sacct = 0
+        self._state, self._runs = state, runs
+        monkeypatch.setattr("paceline.slurm.queue.ask", self._queue)
+        monkeypatch.setattr("paceline.slurm.history.ask", self._history)
+
+    name = ""
+
+    def _queue(self) -> list[queue.Job]:
+        self.squeue += 1
+        return [queue.Job("1_0", f"{self.name}-0", 0, self._state, "embers", "None")] if self._state else []
+
+    def _history(self, jobs: object) -> dict[str, list[history.Run]] | None:
+        self.sacct += 1
+        return None if self._runs is None else {"1_0": self._runs}
+
+
+def attempted(root: Store, *ends: str | None) -> str:
+    """The first finetune cell, tried by runs of job 1_0 that ended so; None: without a word."""
+    cell = next(c for c in sweep("cluster=slurm").cells if c.cell.kind == "finetune")
+    for restart, cause in enumerate(ends):
+        attempt = root.cell(cell.id).new_attempt()
+        start = {
+            "submission": str(root.sweep("s").submissions()[0]),
+            "host": "node1",
+            "pid": 1,
+            "job": f"1_0.{restart}",
+        }
+        store.write_json(attempt.start_json, {"schema": 1, **start})
+        if cause:
+            store.write_json(attempt.end_json, {"schema": 1, "cause": cause, "message": ""})
+    return cell.id
+
+
+@pytest.mark.parametrize(
+    ("end", "queued_as", "runs", "shown"),
+    [
+        pytest.param(None, "", [history.Run("NODE_FAIL")], "node failure", id="a node that failed said nothing"),
+        pytest.param(None, "TIMEOUT", None, "timeout", id="without accounting the queue knows for some minutes"),
+        pytest.param(None, "", None, "unknown", id="later nobody knows"),
+        pytest.param("cancelled", "", [history.Run("PREEMPTED")], "preempted", id="a signal does not say what for"),
+        pytest.param("cancelled", "", [history.Run("CANCELLED")], "cancelled", id="a person did it"),
+        pytest.param("cancelled", "", None, "cancelled", id="nobody can tell"),
+        pytest.param("CUDA out of memory", "FAILED", None, "CUDA out of memory", id="its own word counts"),
+    ],
+)
+def test_how_a_job_ended_is_told_by_who_knows(
+    end: str | None,
+    queued_as: str,
+    runs: list[history.Run] | None,
+    shown: str,
+    submitted: Store,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cell = attempted(submitted, end)
+    heard = Heard(monkeypatch, queued_as, runs)
+    heard.name = names(submitted)
+    found = status.of_sweep(submitted, sweep("cluster=slurm"))[cell]
+    assert (found.state, found.cause) == ("interrupted", shown)
+    assert heard.squeue <= 1 and heard.sacct <= 1
+
+
+def test_a_cause_has_a_cap_of_its_own(submitted: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = attempted(submitted, "CUDA out of memory", "CUDA out of memory")
+    Heard(monkeypatch)
+    assert status.of_sweep(submitted, sweep("cluster=slurm"))[cell].state == "failed"
+    more = "cluster.attempts_per_cause={CUDA out of memory: 3}"
+    assert status.of_sweep(submitted, sweep("cluster=slurm", more))[cell].state == "interrupted"
+
+
+def test_cells_over_the_submit_limit_are_held_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    queued(monkeypatch)
+    monkeypatch.setattr("paceline.slurm.history.ask", lambda jobs: None)
+    monkeypatch.setattr("paceline.launch.slurm.launch", lambda *a: {"0": "1_0"})
+    asked = sweep("cluster=slurm", "cluster.max_submit=1", "cluster.qos=embers")
+    root = Store(tmp_path)
+    decided = submit.decide(asked, root)
+    assert len(decided.elements) == 1
+    found = status.of_sweep(root, asked)
+    held = [s for s in found.values() if s.state == "held"]
+    assert [s.id for s in held] == decided.held
+    assert {s.detail for s in held} == {"1 jobs of embers may be submitted at a time, 0 are in the queue"}
+
+
+def test_an_unattended_resume_leaves_what_a_person_cancelled(submitted: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = attempted(submitted, "cancelled")
+    Heard(monkeypatch, runs=[history.Run("CANCELLED")])
+    asked = sweep("cluster=slurm")
+    found = status.of_sweep(submitted, asked)
+    assert cell in {c.id for c in submit.choose(asked.cells, found)[0]}
+    chosen, left = submit.choose(asked.cells, found, submit.Wishes(unattended=True))
+    assert cell not in {c.id for c in chosen} and left[cell].startswith("cancelled")

@@ -114,7 +114,7 @@ def test_each_cause_decides_whether_a_resume_takes_the_cell_up(cause: str, tmp_p
     if cause in store.NOT_RETRIED:
         assert again.path is not None
         submit.close(again.path, {})
-        retried = submit.decide(asked, root, retry_failed=True)
+        retried = submit.decide(asked, root, submit.Wishes(retry_failed=True))
         assert asked.cells[0].id in [c for e in retried.elements for c in e.cells]
 
 
@@ -150,7 +150,7 @@ def test_code_that_was_purged_is_missed_and_not_replaced_by_the_clones(tmp_path:
     store.write_json(root.sweep("s").sweep_json, {**content, "code": "deadbeef"})
     with pytest.raises(UserError, match=r"deadbeef.*--code=current"):
         submit.decide(asked, root)
-    assert submit.decide(asked, root, current_code=True).code == "c0de"
+    assert submit.decide(asked, root, submit.Wishes(current_code=True)).code == "c0de"
 
 
 def test_a_placement_that_a_checkpoint_does_not_fit_is_refused_before_anything_is_recorded(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_a_name_taken_by_other_cells_is_refused_with_the_difference_unless_exten
     with pytest.raises(UserError, match=r"6 \(.*not in it; give name=OTHER .* or --extend"):
         submit.decide(wider, root)
     assert len(root.sweep("s").read()["cells"]) == 4
-    submit.decide(wider, root, extend=True)
+    submit.decide(wider, root, submit.Wishes(extend=True))
     assert len(root.sweep("s").read()["cells"]) == 10
 
 

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from paceline.spec import identity_of, placement_of
-from paceline.store import canonical, digest
-from paceline.sweep import PlannedCell
+from paceline.store import canonical
+from paceline.sweep import PlannedCell, placements_of
 
 SLURM_RESOURCES = ("account", "qos", "partition", "constraint", "gpu", "gpus", "cpus", "memory_gib", "minutes")
 
@@ -54,13 +53,18 @@ def group(cells: Sequence[PlannedCell]) -> list[Element]:
     The order is kept, so that a finetune element stands before those that need it.
     """
     elements: list[Element] = []
-    open_elements: dict[str, Element] = {}
-    for planned in cells:
-        cell, placement = planned.cell, placement_of(planned.config)
+    open_elements: dict[tuple[Any, ...], Element] = {}
+    texts: dict[int, str] = {}
+    for planned, placement in zip(cells, placements_of(cells), strict=True):
+        cell = planned.cell
         if cell.kind == "finetune":
             elements.append(Element("finetune", placement, [cell.id]))
             continue
-        key = digest([identity_of(planned.config.model, "evaluate"), cell.needs, cell.data, placement])
+        # Cells share the mapping, so its text is made once for each.
+        if id(placement) not in texts:
+            texts[id(placement)] = canonical(placement)
+        weights = canonical(cell.identity.get("model", {}))
+        key = (weights, cell.needs, cell.data, texts[id(placement)])
         element = open_elements.get(key)
         if element is None or len(element.cells) >= planned.config.cluster.cells_per_element:
             element = Element("evaluate", placement, needs=list(cell.needs))

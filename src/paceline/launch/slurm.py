@@ -6,9 +6,11 @@ command finds the array in the queue by its name, and adopts it instead of repea
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,17 @@ import submitit
 from submitit.slurm.slurm import _make_sbatch_string
 
 from paceline import snapshot
-from paceline.errors import Unavailable, UserError
+from paceline.errors import Unavailable
 from paceline.launch.elements import Element, arrays
-from paceline.slurm import queue
+from paceline.slurm import clients, queue
+from paceline.slurm.queue import Job
+from paceline.slurm.site import Site
 from paceline.spec import ClusterSpec, build
 from paceline.store import SCHEMA, Store, write_json
 from paceline.worker import RunElement
+
+CHAIN_MINUTES = 30
+CHAIN_MEMORY = "2G"
 
 
 def cluster_of(element: Element) -> ClusterSpec:
@@ -54,19 +61,80 @@ def chunks(elements: Sequence[Element], made: Mapping[str, str], free: int | Non
     return found
 
 
-def free(elements: Sequence[Element]) -> int | None:
+def free(elements: Sequence[Element], jobs: Sequence[Job] | None, site: Site) -> tuple[int | None, str]:
     """Jobs that may still be submitted under the cluster's limit, those in the queue subtracted; None: no limit.
+
+    Args:
+        elements: all that is to run.
+        jobs: the user's queue; None where it could not be asked.
+        site: what the cluster says.
+
+    Returns:
+        The number, and what stands in the way of more.
 
     Raises:
         Unavailable: there is a limit, and the queue can't be asked.
     """
-    most = min((c.max_submit for e in elements if (c := cluster_of(e)).max_submit), default=0)
-    if not most:
-        return None
-    jobs = queue.ask()
+    placements = {id(e.placement): e for e in elements}.values()
+    limited = [c for e in placements if (c := cluster_of(e)).max_submit]
+    if not limited:
+        return None, ""
+    tightest = min(limited, key=lambda c: c.max_submit)
     if jobs is None:
         raise Unavailable("squeue gave no answer, so what may still be submitted is not known; try again in a minute")
-    return max(0, most - len(jobs))
+    qos = site.qos_of(tightest)
+    there = len(queue.live(jobs, qos))
+    of = f" of {qos}" if qos else ""
+    reason = f"{tightest.max_submit} jobs{of} may be submitted at a time, {there} are in the queue"
+    return max(0, tightest.max_submit - there), reason
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """Which elements are submitted now, as which arrays, and what has to wait.
+
+    Attributes:
+        elements: those that are submitted now, in order.
+        arrays: their indices, one list per sbatch call.
+        rest: those that have to wait.
+        reason: why.
+    """
+
+    elements: list[Element]
+    arrays: list[list[int]]
+    rest: list[Element]
+    reason: str
+
+    @property
+    def held(self) -> list[str]:
+        """The cells that have to wait."""
+        return [cell for element in self.rest for cell in element.cells]
+
+
+def arrange(
+    elements: Sequence[Element], made: Mapping[str, str], jobs: Sequence[Job] | None, site: Site, kept: int = 0
+) -> Arrangement:
+    """Cut elements into arrays under the cluster's limits.
+
+    Args:
+        elements: all that is to run.
+        made: cell -> job, of cells that are being made elsewhere.
+        jobs: the user's queue; None where it could not be asked.
+        site: what the cluster says.
+        kept: places under the submit limit to leave free.
+    """
+    most, reason = free(elements, jobs, site)
+    arrays = chunks(elements, made, most if most is None else max(0, most - kept))
+    order = [i for indices in arrays for i in indices]
+    starts = [sum(map(len, arrays[:k])) for k in range(len(arrays))]
+    there = set(order)
+    rest = [e for i, e in enumerate(elements) if i not in there]
+    return Arrangement(
+        [elements[i] for i in order],
+        [list(range(start, start + len(a))) for start, a in zip(starts, arrays, strict=True)],
+        rest,
+        reason if rest else "",
+    )
 
 
 def parameters(element: Element, name: str, environment: Mapping[str, str], dependency: str = "") -> dict[str, Any]:
@@ -96,46 +164,38 @@ def parameters(element: Element, name: str, environment: Mapping[str, str], depe
         "stderr_to_stdout": True,
         "additional_parameters": extra,
         "use_srun": True,
+        # A rank that dies leaves the others waiting for it until their own time is up.
+        "srun_args": ["--kill-on-bad-exit=1"] if ranks * int(placement["nodes"]) > 1 else None,
     }
     if cluster.parallel:
         asked["array_parallelism"] = cluster.parallel
-    return {key: value for key, value in asked.items() if value is not None}
+    # submitit's own accounting key, which a site that checks such keys would refuse.
+    return {key: value for key, value in asked.items() if value is not None} | {"wckey": None}
 
 
 def environment_of(element: Element, store: Store, code: str) -> dict[str, str]:
     """Variables of an element's processes: the frozen code, and threads as placed. Never a secret."""
     threads = int(element.placement["placement"]["threads"]) or 1
     frozen = {k: v for k, v in snapshot.environment(store, code).items() if k != "PYTHONPATH"}
-    return {"PYTHONPATH": str(store.code(code) / "src"), **frozen, "OMP_NUM_THREADS": str(threads)}
+    return {
+        "PYTHONPATH": str(store.code(code) / "src"),
+        **frozen,
+        "OMP_NUM_THREADS": str(threads),
+        # Since Slurm 22.05 srun no longer takes --cpus-per-task from sbatch, and ranks would get one core.
+        "SRUN_CPUS_PER_TASK": str(cluster_of(element).cpus),
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # they make logs unreadable
+    }
 
 
-def sbatch_text(element: Element, count: int, name: str, environment: Mapping[str, str], folder: Path) -> str:
+def sbatch_text(
+    element: Element, count: int, name: str, environment: Mapping[str, str], folder: Path, dependency: str = ""
+) -> str:
     """The file that sbatch is given, for `plan` and for people."""
     command = f"{shlex.quote(sys.executable)} -u -m submitit.core._submit {shlex.quote(str(folder))}"
     many: dict[str, Any] = {"map_count": count} if count > 1 else {}
-    return _make_sbatch_string(command=command, folder=folder, **many, **parameters(element, name, environment))
-
-
-def check(elements: Sequence[Element]) -> None:
-    """Refuse what the cluster's limits forbid; Slurm would let some of it wait for ever.
-
-    Raises:
-        UserError: walltime or GPU-hours over the limit, with the setting to change.
-    """
-    for element in elements:
-        cluster, placement = cluster_of(element), element.placement["placement"]
-        if cluster.max_minutes and cluster.minutes > cluster.max_minutes:
-            raise UserError(
-                f"cluster.minutes={cluster.minutes} is over the limit of {cluster.name}, {cluster.max_minutes}; "
-                f"give cluster.minutes={cluster.max_minutes}: what does not finish is resumed"
-            )
-        gpus = cluster.gpus * int(placement["nodes"]) * int(placement["ranks"])
-        hours = gpus * cluster.minutes / 60
-        if cluster.max_gpu_hours and hours > cluster.max_gpu_hours:
-            raise UserError(
-                f"{gpus} GPUs for {cluster.minutes} minutes are {hours:.0f} GPU-hours, over the limit of "
-                f"{cluster.name}, {cluster.max_gpu_hours}; give cluster.minutes={cluster.max_gpu_hours * 60 // gpus}"
-            )
+    return _make_sbatch_string(
+        command=command, folder=folder, **many, **parameters(element, name, environment, dependency)
+    )
 
 
 def dependency(indices: Sequence[int], elements: Sequence[Element], jobs: Mapping[str, str]) -> str:
@@ -191,7 +251,7 @@ def launch(
             executor = submitit.SlurmExecutor(folder=path / "submitit" / "%j")
             waits = dependency(indices, elements, making)
             executor.update_parameters(**parameters(first, f"{name}-{k}", environment_of(first, store, code), waits))
-            with executor.batch():
+            with clients.outside(), executor.batch():
                 made = [executor.submit(RunElement(str(path), i)) for i in indices]
         except (submitit.core.utils.FailedJobError, RuntimeError) as error:
             said = str(error).strip().splitlines()
@@ -201,3 +261,38 @@ def launch(
             making.update(dict.fromkeys(elements[index].cells, job.job_id))
         write_json(path / "jobs.json", {"schema": SCHEMA, "jobs": jobs})
     return jobs
+
+
+def chained(sweep: str, jobs: Sequence[Job] | None) -> str | None:
+    """The job that waits to resume a sweep, where there is one: a second one would be of no use."""
+    mine = re.compile(rf"paceline-{re.escape(sweep)}-[0-9a-f]{{8}}-chain")
+    return next((job.id for job in jobs or () if job.pending and mine.fullmatch(job.name)), None)
+
+
+def chain(path: Path, element: Element, jobs: Mapping[str, str], name: str, store: Store, code: str) -> str:
+    """Submit the small job that resumes the sweep when all jobs of this submission are over; its id.
+
+    It takes the same account and quality of service, because a site lets users choose few, and no GPU.
+
+    Raises:
+        Unavailable: Slurm refused or gave no answer; the other jobs stay submitted.
+    """
+    cluster = cluster_of(element)
+    sweep = path.parents[1].name
+    resume = [sys.executable, "-m", "paceline", "resume", sweep, f"root={store.root}", "--chain", "--unattended"]
+    exports = [f"export {k}={shlex.quote(v)}" for k, v in environment_of(element, store, code).items()]
+    asked = {"account": cluster.account, "qos": cluster.qos, "partition": cluster.partition}
+    ids = sorted({queue.base(job) for job in jobs.values()}, key=int)
+    words = [
+        "sbatch",
+        "--parsable",
+        f"--job-name={name}-chain",
+        f"--output={path / 'chain.log'}",
+        f"--dependency=afterany:{':'.join(ids)}",
+        f"--time={CHAIN_MINUTES}",
+        f"--mem={CHAIN_MEMORY}",
+        "--ntasks=1",
+        *(f"--{key}={value}" for key, value in asked.items() if value),
+        f"--wrap={'; '.join([*cluster.setup, *exports, shlex.join(resume)])}",
+    ]
+    return clients.call(words).strip().partition(";")[0]

@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from paceline import checkpoints, snapshot, status, sweep
 from paceline.errors import UserError
-from paceline.launch import slurm
+from paceline.launch import preflight, slurm
 from paceline.launch.elements import Element, group
+from paceline.launch.granted import granted
 from paceline.process import this_process
+from paceline.slurm import site
+from paceline.slurm.answers import Answers
 from paceline.spec import Config
 from paceline.status import CellState
 from paceline.store import SCHEMA, CellFolder, Store, SweepFolder, write_json
 from paceline.sweep import PlannedCell, Sweep
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a person, or a script in their place, wants of a submit besides its cells.
+
+    Attributes:
+        extend: add cells to a recorded sweep of the same name.
+        retry_failed: also run cells that ended with what is not retried by itself.
+        current_code: go on with the code as it is now.
+        chain: end the submission with a small job that resumes the sweep.
+        unattended: leave alone what a person cancelled, and what a job could not begin.
+    """
+
+    extend: bool = False
+    retry_failed: bool = False
+    current_code: bool = False
+    chain: bool = False
+    unattended: bool = False
 
 
 @dataclass
@@ -25,21 +48,27 @@ class Submission:
     """What one submit decided: the elements it will run, and the state in which it found every cell.
 
     Attributes:
+        asked: what Slurm answered.
         jobs: index of an element -> Slurm job, where they are submitted already.
+        chain: the job that will resume the sweep, where one was wished for.
         held: cells over the cluster's submit limit, left to the next resume.
+        reason: why they are held.
     """
 
     path: Path | None
     elements: list[Element]
     found: dict[str, CellState]
     code: str
+    asked: Answers
     notes: list[str] = field(default_factory=list)
     jobs: dict[str, str] = field(default_factory=dict)
+    chain: str = ""
     held: list[str] = field(default_factory=list)
+    reason: str = ""
 
 
 def choose(
-    cells: Sequence[PlannedCell], found: dict[str, CellState], retry_failed: bool
+    cells: Sequence[PlannedCell], found: dict[str, CellState], wishes: Wishes = Wishes()
 ) -> tuple[list[PlannedCell], dict[str, str]]:
     """The cells to run, and why each of the others is not.
 
@@ -49,8 +78,12 @@ def choose(
     left: dict[str, str] = {}
     for planned in cells:
         state = found[planned.id]
-        if not (state.needed or (retry_failed and state.state == "failed")):
+        if not (state.needed or (wishes.retry_failed and state.state == "failed")):
             left[planned.id] = state.state
+            continue
+        # A job that could not even begin its cell (a prologue that fails) would come back for ever.
+        if wishes.unattended and (state.cause == "cancelled" or (state.state == "missing" and state.cause)):
+            left[planned.id] = f"{state.cause}: {state.detail}"
             continue
         blocked = [
             n
@@ -64,68 +97,128 @@ def choose(
     return list(chosen.values()), left
 
 
-def decide(
-    asked: Sweep,
-    store: Store,
-    *,
-    extend: bool = False,
-    retry_failed: bool = False,
-    current_code: bool = False,
-) -> Submission:
+def decide(wanted: Sweep, store: Store, wishes: Wishes = Wishes()) -> Submission:
     """Record the sweep and claim what is needed, so that a second submit finds it claimed.
+
+    What goes to Slurm is submitted here too, while no other submit can decide: on another login node it could not see
+    that this one is about to call sbatch.
 
     Raises:
         UserError: the name is taken by other cells, or another submit is deciding.
-        Unavailable: the root can't be written.
+        Unavailable: the root can't be written, or Slurm gives no answer.
     """
     with store.mutex():
         current = snapshot.freeze(store)
-        for planned in asked.cells:
+        for planned in wanted.cells:
             if planned.cell.kind == "finetune":
                 _refuse_misfit(store.cell(planned.id), planned.config)
-        folder = sweep.record(asked, store, current, extend)
-        content = folder.read()
-        notes = []
-        if content["code"] != current and current_code:
-            content["code"] = current
-            write_json(folder.sweep_json, content)
-            notes.append(f"switched to the current code, {current}; reports flag cells made by mixed code")
-        elif content["code"] != current:
-            notes.append(f"runs the code that the sweep was recorded with, {content['code']}; --code=current switches")
-        if not (store.code(content["code"]) / snapshot.STAMP).exists():
-            # Python passes over a missing folder without a word, and would run the clone's code instead.
-            raise UserError(
-                f"the code that sweep '{folder.name}' was recorded with is gone ({store.code(content['code'])}); "
-                f"--code=current goes on with the code as it is now"
-            )
-        taken = status.claims(store)
-        found = status.of_sweep(store, asked, taken)
-        chosen, _ = choose(asked.cells, found, retry_failed)
-        elements = group(chosen)
-        if not elements:
-            return Submission(None, [], found, content["code"], notes)
-        name = f"paceline-{folder.name}-{secrets.token_hex(4)}"
-        intent = {"schema": SCHEMA, "time": time.time(), "name": name, "code": content["code"], **this_process()}
-        executor = executor_of(elements)
-        if executor == "debug" and (many := [e for e in elements if e.ranks > 1]):
+        asked = Answers(store.root, fresh=True)
+        found = status.of_sweep(store, wanted, asked)
+        chosen, _ = choose(wanted.cells, found, wishes)
+        decided = Submission(None, group(chosen), found, current, asked)
+        executor = executor_of(decided.elements) if decided.elements else ""
+        if executor == "slurm":
+            made = _made(store, asked)
+            arranged = _arrange(decided, wanted, store, made, wishes)
+        elif executor and wishes.chain:
+            raise UserError("--chain is for Slurm: on this machine the launcher waits for its cells")
+        elif executor == "debug" and (many := [e for e in decided.elements if e.ranks > 1]):
             raise UserError(f"cluster=debug is one process, and {many[0].cells[0]} is placed on {many[0].ranks} ranks")
-        if executor != "slurm":
-            path = _claim(folder, intent, {"elements": [e.as_json() for e in elements]})
-            return Submission(path, elements, found, content["code"], notes)
-        # Inside the mutex: on another login node a second submit could not see that this one is about to call sbatch.
-        slurm.check(elements)
-        running = {cell: claim.job for cell, claim in taken.items() if claim.job}
-        arrays = slurm.chunks(elements, running, slurm.free(elements))
-        kept = [i for indices in arrays for i in indices]
-        held = [c for i, e in enumerate(elements) if i not in kept for c in e.cells]
-        elements = [elements[i] for i in kept]
-        starts = [sum(len(a) for a in arrays[:k]) for k in range(len(arrays))]
-        arrays = [list(range(start, start + len(a))) for start, a in zip(starts, arrays, strict=True)]
-        if not elements:
-            return Submission(None, [], found, content["code"], notes, held=held)
-        path = _claim(folder, intent, {"elements": [e.as_json() for e in elements], "arrays": arrays})
-        jobs = slurm.launch(path, elements, arrays, name, store, content["code"], running)
-        return Submission(path, elements, found, content["code"], notes, jobs, held)
+        folder = sweep.record(wanted, store, current, wishes.extend)
+        decided.code, notes = _code(folder, store, current, wishes.current_code)
+        decided.notes += notes
+        if executor:
+            intent = {
+                "schema": SCHEMA,
+                "time": time.time(),
+                "name": f"paceline-{folder.name}-{secrets.token_hex(4)}",
+                "code": decided.code,
+                "uid": os.getuid(),
+                **this_process(),
+            }
+            if executor == "slurm":
+                _to_slurm(decided, arranged, made, folder, store, intent, wishes)
+            else:
+                decided.path = _claim(folder, intent, {"elements": [e.as_json() for e in decided.elements]})
+        return decided
+
+
+def _code(folder: SweepFolder, store: Store, current: str, switch: bool) -> tuple[str, list[str]]:
+    """The code that the sweep runs, and what to say of it.
+
+    Raises:
+        UserError: it is gone.
+    """
+    content = folder.read()
+    notes = []
+    if content["code"] != current and switch:
+        content["code"] = current
+        write_json(folder.sweep_json, content)
+        notes.append(f"switched to the current code, {current}; reports flag cells made by mixed code")
+    elif content["code"] != current:
+        notes.append(f"runs the code that the sweep was recorded with, {content['code']}; --code=current switches")
+    if not (store.code(content["code"]) / snapshot.STAMP).exists():
+        # Python passes over a missing folder without a word, and would run the clone's code instead.
+        raise UserError(
+            f"the code that sweep '{folder.name}' was recorded with is gone ({store.code(content['code'])}); "
+            f"--code=current goes on with the code as it is now"
+        )
+    return content["code"], notes
+
+
+def _arrange(
+    decided: Submission, wanted: Sweep, store: Store, made: Mapping[str, str], wishes: Wishes
+) -> slurm.Arrangement:
+    """Which arrays go to Slurm, once nothing stands in the way. What the cluster says overrides the YAML.
+
+    Raises:
+        UserError: Slurm would refuse them, or let them wait for ever.
+        Unavailable: Slurm gives no answer, or the disk has no room.
+    """
+    told = site.ask(store.root)
+    elements, notes = preflight.applied(decided.elements, told)
+    decided.notes += notes
+    arranged = slurm.arrange(elements, made, decided.asked.queue(), told, int(wishes.chain))
+    chosen = {c for e in elements for c in e.cells}
+    cells = [c for c in wanted.cells if c.id in chosen]
+    ordered = [*arranged.elements, *arranged.rest]
+    preflight.require(preflight.findings(ordered, arranged.arrays, cells, store, decided.code, told))
+    return arranged
+
+
+def _made(store: Store, asked: Answers) -> dict[str, str]:
+    """Cell -> the job that is making it."""
+    taken = status.claims(store, asked)
+    return {cell: claim.job for cell, claim in taken.items() if claim.job and claim.state != "over"}
+
+
+def _to_slurm(
+    decided: Submission,
+    arranged: slurm.Arrangement,
+    made: Mapping[str, str],
+    folder: SweepFolder,
+    store: Store,
+    intent: dict[str, Any],
+    wishes: Wishes,
+) -> None:
+    """Submit what was arranged, and write down what is held back."""
+    decided.elements, decided.held, decided.reason = arranged.elements, arranged.held, arranged.reason
+    if decided.held or folder.held_json.exists():
+        write_json(folder.held_json, {"schema": SCHEMA, "cells": decided.held, "reason": decided.reason})
+    if not arranged.elements:
+        return
+    content = {"elements": [e.as_json() for e in arranged.elements], "arrays": arranged.arrays}
+    decided.path = path = _claim(folder, intent, content)
+    decided.asked.forget()
+    name = intent["name"]
+    decided.jobs = slurm.launch(path, arranged.elements, arranged.arrays, name, store, decided.code, made)
+    read = granted(arranged.elements, arranged.arrays, decided.jobs)
+    write_json(path / "granted.json", read)
+    decided.notes += read["differences"]
+    if wishes.chain:
+        decided.chain = slurm.chained(folder.name, decided.asked.queue()) or slurm.chain(
+            path, arranged.elements[0], decided.jobs, name, store, decided.code
+        )
 
 
 def _refuse_misfit(folder: CellFolder, config: Config) -> None:

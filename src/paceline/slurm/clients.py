@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from paceline.errors import Unavailable
 
 SECONDS = 20
+
+
+def environment() -> dict[str, str]:
+    """Variables as in a login shell, even inside of a job, whose memory and ranks sbatch would hand on."""
+    kept = ("SLURM_CONF", "SLURM_CLUSTERS")
+    found = {k: v for k, v in os.environ.items() if k in kept or not k.startswith(("SLURM_", "SRUN_"))}
+    return found | {"SLURM_TIME_FORMAT": "standard"}  # some people have it say "10 minutes ago"
+
+
+@contextlib.contextmanager
+def outside() -> Iterator[None]:
+    """Those variables for a library that calls a client by itself. Not for several threads at once."""
+    before = dict(os.environ)
+    wanted = environment()
+    for name in before.keys() - wanted.keys():
+        del os.environ[name]
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def call(words: Sequence[str], seconds: float = SECONDS) -> str:
@@ -17,12 +42,16 @@ def call(words: Sequence[str], seconds: float = SECONDS) -> str:
         Unavailable: no such client, no answer in time, or an error; the message is Slurm's own.
     """
     try:
-        done = subprocess.run(list(words), capture_output=True, text=True, timeout=seconds, check=False)
+        done = subprocess.run(
+            list(words), capture_output=True, text=True, timeout=seconds, check=False, env=environment()
+        )
     except FileNotFoundError:
         raise Unavailable(f"{words[0]} is not installed here; submit from a login node of the cluster") from None
     except subprocess.TimeoutExpired:
         raise Unavailable(f"{words[0]} gave no answer in {seconds:.0f} s; try again in a minute") from None
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip().splitlines()
-        raise Unavailable(f"{words[0]}: {said[-1] if said else f'exit code {done.returncode}'}")
+        # Some of Slurm's messages begin with the client's name, and some don't.
+        message = said[-1].removeprefix(f"{words[0]}: ") if said else f"exit code {done.returncode}"
+        raise Unavailable(f"{words[0]}: {message}")
     return done.stdout

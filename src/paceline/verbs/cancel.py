@@ -19,21 +19,32 @@ from paceline.arguments import find_sweep, name_argument
 def command(words: Sequence[str], conf: str | None, yes: bool) -> None:
     """Ask a sweep's running cells to save and stop, and what it has queued not to start. Touches no other sweep."""
     from paceline import process, status
+    from paceline.errors import Unavailable
     from paceline.slurm import clients
+    from paceline.slurm.answers import Answers
+    from paceline.slurm.queue import base
+    from paceline.slurm.queue import live as live_jobs
     from paceline.store import read_json
     from paceline.sweep import recorded
 
     folder, store, _ = find_sweep(words, conf)
     sweep = recorded(folder, store)
-    claims = status.claims(store)
-    mine = [c for p in sweep.cells if (c := claims.get(p.id)) and c.submission.startswith(f"{folder.path}/")]
-    jobs = sorted({c.job for c in mine if c.job})
+    asked = Answers(store.root, fresh=True)
     launchers: dict[str, dict[str, Any]] = {}
+    names = []
     for path in folder.submissions():
         if (path / "intent.json").exists() and not (path / "closed.json").exists():
             owner = read_json(path / "intent.json")
+            if (path / "elements.json").exists() and "arrays" in read_json(path / "elements.json"):
+                names.append(owner["name"])
             if process.alive(owner, process.age_of(path / "heartbeat")):
                 launchers[str(path)] = owner
+    queued = asked.queue() if names else []
+    if queued is None:
+        raise Unavailable("squeue gave no answer, so what to cancel is not known; try again in a minute")
+    # By the names that the submissions gave them: elements, and the job that would resume the sweep.
+    live = [job for job in live_jobs(queued) if any(job.name.startswith(f"{name}-") for name in names)]
+    jobs = sorted({base(job.id) for job in live}, key=int)
     running = []
     for planned in sweep.cells:
         attempts = store.cell(planned.id).attempts()
@@ -43,12 +54,13 @@ def command(words: Sequence[str], conf: str | None, yes: bool) -> None:
     if not launchers and not running and not jobs:
         click.echo(f"{folder.name}: nothing runs")
         return
-    queued = f" and {len(jobs)} jobs of Slurm" if jobs else ""
-    if not yes and not click.confirm(f"{folder.name}: stop {len(running)} running cells{queued}?"):
+    more = f" and {len(live)} jobs of Slurm" if live else ""
+    if not yes and not click.confirm(f"{folder.name}: stop {len(running)} running cells{more}?"):
         click.echo("left as it is")
         return
     if jobs:
         clients.call(["scancel", *jobs])
+        asked.forget()
     # A launcher passes the word on to its cells and starts no more; cells whose launcher died are told themselves.
     orphans = [start for start in running if start["submission"] not in launchers and not jobs]
     for owner in [*launchers.values(), *orphans]:

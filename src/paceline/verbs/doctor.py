@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import itertools
+import netrc
 import os
 import platform
 import shutil
 import sys
+import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import click
 
@@ -18,10 +24,15 @@ from paceline.arguments import compose_words, overrides_argument, short, store_o
 
 if TYPE_CHECKING:
     from paceline.compose import Composition
+    from paceline.slurm.site import Site
+    from paceline.spec import ClusterSpec
     from paceline.store import CellFolder, Store
 
-Check = tuple[str, bool, str]
+Check = tuple[str, bool | None, str]
 FREE_GIB = 5
+# A file system whose clock is further off than this is worth a word.
+CLOCK_SECONDS = 60
+CLIENTS = ("sbatch", "squeue", "scontrol", "scancel", "srun")
 
 
 @click.command(short_help="check this machine and the root")
@@ -29,16 +40,19 @@ FREE_GIB = 5
 def command(words: Sequence[str], conf: str | None) -> None:
     """Check that this machine and this root can run what they are asked to. Imports no torch."""
     from paceline.errors import Unavailable, UserError
+    from paceline.tables import mark
 
     composition = compose_words(words, conf)
     store = store_of(composition)
     bad = []
-    for name, good, text in [*machine(), *root(store), *configs(composition), *damage(store)]:
-        click.echo(f"{'✓' if good else '✗'} {name}: {text}")
-        if not good:
+    spec = composition.spec("cluster", composition.choices.get("cluster"), {})
+    checks = (machine(), root(store), cluster(spec, store), tracking(), configs(composition), damage(store))
+    for name, good, text in itertools.chain.from_iterable(checks):
+        click.echo(f"{mark(good)} {name}: {text}")
+        if good is False:
             bad.append(name)
     if bad:
-        kind = Unavailable if "root" in bad else UserError
+        kind = Unavailable if {"root", "Slurm's clients", "controller"} & set(bad) else UserError
         raise kind(f"{len(bad)} {'check' if len(bad) == 1 else 'checks'} failed: {', '.join(bad)}")
 
 
@@ -68,6 +82,117 @@ def root(store: Store) -> Iterator[Check]:
     yield "root", True, short(store.root)
     free = shutil.disk_usage(store.root).free / 2**30
     yield "room", free > FREE_GIB, f"{free:,.0f} GiB free"
+    yield clock(store.root)
+
+
+def clock(folder: Path) -> Check:
+    """How far the clock of the root's file system is from this host's."""
+    with tempfile.TemporaryFile(dir=folder) as probe:
+        ahead = os.fstat(probe.fileno()).st_mtime - time.time()
+    if abs(ahead) < CLOCK_SECONDS:
+        return "clock", True, f"that of the root's file system is within {CLOCK_SECONDS} s of this host's"
+    way = "ahead of" if ahead > 0 else "behind"
+    told = f"that of the root's file system is {abs(ahead):,.0f} s {way} this host's"
+    return "clock", None, f"{told}; ages of files are taken by the file system's, times in logs by the hosts'"
+
+
+def cluster(spec: ClusterSpec, store: Store) -> Iterator[Check]:
+    """What Slurm is there, whether it answers, and what it lets this user do."""
+    from paceline.errors import Unavailable
+    from paceline.slurm import site as site_of
+    from paceline.slurm.clients import call
+
+    if spec.executor != "slurm":
+        return
+    missing = [name for name in CLIENTS if not shutil.which(name)]
+    if missing:
+        yield "Slurm's clients", False, f"not installed here: {', '.join(missing)}; use a login node of {spec.name}"
+        return
+    try:
+        yield "Slurm's clients", True, call(["sbatch", "--version"], site_of.SECONDS).strip()
+        told = call(["scontrol", "ping"], site_of.SECONDS).split("\n\n")[0].strip()
+        yield "controller", True, told.replace("\n", "; ")
+    except Unavailable as error:
+        # Where it is down, scontrol's last line is a row of stars.
+        told = "scontrol ping: it is down" if "***" in str(error) else str(error)
+        yield "controller", False, f"{told}; nothing can be submitted until it answers"
+        return
+    site = site_of.ask(store.root, fresh=True)
+    yield from facts(spec, site)
+
+
+def facts(spec: ClusterSpec, site: Site) -> Iterator[Check]:
+    """What a cluster says of itself, a line for each."""
+    if site.accounting is False:
+        yield "accounting", True, "none: how a job ended is known from the queue for some minutes, then from its files"
+    elif lost := [site.unanswered[q] for q in ("qos", "associations") if q in site.unanswered]:
+        yield "accounting", None, f"{lost[0]}; limits are taken from conf/cluster/{spec.name}.yaml meanwhile"
+    else:
+        yield "accounting", True, f"answers; enforced: {', '.join(site.enforced) or 'nothing'}"
+    for question in ("config", "partitions"):
+        if question in site.unanswered:
+            yield question, None, site.unanswered[question]
+    if site.associations is not None:
+        names = [a.account + (f" on {a.partition}" if a.partition else "") for a in site.associations]
+        default = f"; default {site.default_account}" if site.default_account else ""
+        yield "accounts", bool(names) or None, (", ".join(names) or "none of yours") + default
+    usable = dict.fromkeys(q for a in site.associations or () for q in a.qos)
+    for name in usable:
+        if site.qos and name in site.qos:
+            yield f"QOS {name}", True, qos_line(site, name)
+    for partition in (site.partitions or {}).values():
+        longest = f"up to {partition.max_minutes} minutes" if partition.max_minutes is not None else "no walltime limit"
+        default = ", the default" if partition.default else ""
+        yield (
+            f"partition {partition.name}",
+            True if partition.up else None,
+            (f"{partition.nodes} nodes, {longest}{default}" + ("" if partition.up else "; takes no jobs now")),
+        )
+    if site.max_array:
+        yield "arrays", True, f"up to {site.max_array - 1:,} elements each (MaxArraySize {site.max_array})"
+    if site.requeue is not None:
+        told = (
+            "a cell whose time is up (USR2) saves and is requeued"
+            if site.requeue
+            else "JobRequeue=0: a cell whose time is up saves, and goes on at the next paceline resume"
+        )
+        yield "requeue", True if site.requeue else None, told
+    if site.rewrites:
+        yield "plugins", None, f"{site.rewrites} may change a job while it is submitted; submit reads back what it got"
+    for note in site.applied(spec)[1]:
+        yield "limits", True, note
+
+
+def qos_line(site: Site, name: str) -> str:
+    """A QOS in one line: limits, and what preemption means."""
+    assert site.qos is not None
+    qos = site.qos[name]
+    parts = [
+        f"{qos.max_minutes} minutes" if qos.max_minutes is not None else "",
+        f"{qos.max_submit} jobs submitted" if qos.max_submit is not None else "",
+        f"{qos.max_jobs} running" if qos.max_jobs is not None else "",
+        *(f"{n / 60:g} {tres.removeprefix('gres/')} hours a job" for tres, n in qos.max_tres_minutes.items()),
+        *(f"{n} {tres.removeprefix('gres/')} a user" for tres, n in qos.max_tres_user.items()),
+    ]
+    limits = ", ".join(p for p in parts if p)
+    cancels = site.cancels(name)
+    preempted = {
+        None: "not preempted",
+        True: "preempted jobs are cancelled: a preempted cell comes back only at the next paceline resume",
+        False: f"preempted jobs are requeued after {qos.grace_seconds} s",
+    }[cancels]
+    return f"{'up to ' + limits if limits else 'no limits'}; priority {qos.priority}; {preempted}"
+
+
+def tracking() -> Iterator[Check]:
+    """Whether W&B's SDK would find a key here. The key itself is not looked at."""
+    host = urlsplit(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").hostname or ""
+    there = bool(os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"))
+    with contextlib.suppress(OSError, RuntimeError, netrc.NetrcParseError):
+        path = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
+        there = there or netrc.netrc(path).authenticators(host) is not None
+    told = "there" if there else f"none for {host}: runs stay offline in their cells; wandb login, then paceline sync"
+    yield "W&B key", there or None, told
 
 
 def configs(composition: Composition) -> Iterator[Check]:

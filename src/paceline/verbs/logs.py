@@ -12,9 +12,10 @@ import click
 from paceline.arguments import name_argument, one_name, short
 
 if TYPE_CHECKING:
-    from paceline.store import Attempt, Store
+    from paceline.store import Attempt, CellFolder, Store
 
 POLL_SECONDS = 0.5
+WAIT_SECONDS = 3.0
 
 
 @click.command(short_help="print a cell's log")
@@ -22,7 +23,10 @@ POLL_SECONDS = 0.5
 @click.option("-f", "--follow", is_flag=True, help="go on as it grows, until the cell ends")
 @click.option("-a", "--attempt", type=int, help="an earlier attempt's log")
 def command(words: Sequence[str], conf: str | None, follow: bool, attempt: int | None) -> None:
-    """Print the log of a cell's latest attempt. CELL is an id, its beginning, or (part of) its hash."""
+    """Print the log of a cell's latest attempt. CELL is an id, its beginning, or (part of) its hash.
+
+    With -f it waits for a cell that is queued, and goes on with the next attempt where the job was requeued.
+    """
     from paceline.errors import UserError
 
     name, store, _ = one_name(words, conf)
@@ -33,10 +37,25 @@ def command(words: Sequence[str], conf: str | None, follow: bool, attempt: int |
     if attempt is not None and attempt not in attempts:
         numbers = ", ".join(map(str, attempts)) or "none"
         raise UserError(f"cell {folder.id} has no attempt {attempt}; it has {numbers}")
-    if not attempts:
+    chosen = attempts[attempt or max(attempts)] if attempts else None
+    if chosen is None and follow:
+        chosen = wait_for_attempt(store, folder, 0)
+    if chosen is None:
         tell_jobs(store, folder.id, f"cell {folder.id} was never begun")
         return
-    chosen = attempts[attempt or max(attempts)]
+    while chosen is not None:
+        show(store, folder, chosen, follow)
+        chosen = wait_for_attempt(store, folder, chosen.n) if follow and attempt is None else None
+
+
+def show(store: Store, folder: CellFolder, chosen: Attempt, follow: bool) -> None:
+    """Print an attempt's log, as it grows if asked to follow.
+
+    Raises:
+        UserError: there is none yet, or never was.
+    """
+    from paceline.errors import UserError
+
     over = wait_for_log(chosen, follow)
     if not chosen.log.exists():
         if not over:
@@ -54,6 +73,28 @@ def command(words: Sequence[str], conf: str | None, follow: bool, attempt: int |
     end = chosen.end()
     cause = f"ended: {end['cause']}" if end else ("is running" if not over else "ended without a word (killed)")
     click.echo(f"-- attempt {chosen.n} of {folder.id} {cause}", err=True)
+
+
+def wait_for_attempt(store: Store, folder: CellFolder, after: int) -> Attempt | None:
+    """The next attempt of a cell, waited for while something is about to begin it: a job in the queue, a launcher.
+
+    Looks at files, and at Slurm's queue once a minute.
+    """
+    from paceline import status
+
+    told = ""
+    while True:
+        found = folder.attempts()
+        if found and found[-1].n > after:
+            return found[-1]
+        state = status.states(store, [folder.read()])[folder.id]
+        if state.state not in ("queued", "running"):
+            return None
+        words = f"-- {folder.id} is queued{f' ({state.detail})' if state.detail else ''}; waiting for it"
+        if words != told:
+            click.echo(words, err=True)
+            told = words
+        time.sleep(WAIT_SECONDS)
 
 
 def is_over(attempt: Attempt) -> bool:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from paceline.arguments import compose_words, digests_or_not, json_option, overrides_argument, say_json, short, store_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 @click.command(short_help="show what a submit would start")
@@ -21,7 +24,9 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
     paceline plan model=tiny_qwen2_vl task=geolocation_earth prompt='glob(geo_*)' method=untuned,lora method.lora.r=8,16
     """
     from paceline import prepared, status
+    from paceline.errors import UserError
     from paceline.launch import elements, submit
+    from paceline.slurm.answers import Answers
     from paceline.sweep import expand
     from paceline.variants import variants
 
@@ -29,15 +34,17 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
     store = store_of(composition)
     data_digest, unprepared = digests_or_not(store, words, conf)
     sweep = expand(composition, data_digest, lambda task: prepared.splits(store.root, task))
-    found = status.of_sweep(store, sweep)
-    chosen, left = submit.choose(sweep.cells, found, retry_failed=False)
+    asked = Answers(store.root, fresh=False)
+    found = status.of_sweep(store, sweep, asked)
+    chosen, left = submit.choose(sweep.cells, found)
     grouped = elements.group(chosen)
+    where = {cell: i for i, element in enumerate(grouped) for cell in element.cells}
     differing = variants(c.cell for c in sweep.cells)
     plan = {
         "sweep": sweep.name,
         "root": str(store.root),
         "cells": [
-            describe(c, found[c.id], differing[c.id], grouped, left, c.config.task.name in unprepared)
+            describe(c, found[c.id], differing[c.id], where.get(c.id), left, c.config.task.name in unprepared)
             for c in sweep.cells
         ],
         "elements": [{**e.as_json(), "resources": e.resources} for e in grouped],
@@ -47,6 +54,15 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
         "problems": sweep.problems,
         "unprepared": sorted(unprepared),
     }
+    try:
+        on_slurm = bool(grouped) and submit.executor_of(grouped) == "slurm"
+    except UserError as several:
+        on_slurm = False
+        plan["problems"] = [*sweep.problems, str(several)]
+    if on_slurm:
+        from paceline.launch import preflight
+
+        plan["slurm"] = preflight.outlook(sweep, grouped, store, asked).as_json()
     if as_json:
         say_json(plan)
     else:
@@ -56,13 +72,12 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
 
 
 def describe(
-    planned: Any, state: Any, variant: str, grouped: Sequence[Any], left: dict[str, str], unprepared: bool
+    planned: Any, state: Any, variant: str, index: int | None, left: dict[str, str], unprepared: bool
 ) -> dict[str, Any]:
     """One cell of the plan: its names, its state, and why it will run or not."""
     from paceline.tables import short_hash
 
     config, cell = planned.config, planned.cell
-    index = next((i for i, e in enumerate(grouped) if cell.id in e.cells), None)
     after = f"after {', '.join(map(short_hash, cell.needs))}"
     reasons = {"missing": "never run", "waiting": after, "done": "done, nothing to do"}
     why = reasons.get(state.state, f"{state.state} {state.cause} {state.detail}".strip())
@@ -106,5 +121,27 @@ def show(plan: dict[str, Any], root: str) -> None:
         console.print(f"\nleft out: {' · '.join(drop['point'].values())}: {drop['reason']}", soft_wrap=True)
     for problem in plan["problems"]:
         console.print(f"\nsubmit will refuse this: {problem}", soft_wrap=True, markup=False)
+    if "slurm" in plan:
+        show_slurm(console, plan["slurm"])
     if not starts:
         console.print("\nnothing to start")
+
+
+def show_slurm(console: Console, slurm: dict[str, Any]) -> None:
+    """Print what sbatch would be given, what is held back, and what the checks say."""
+    from paceline.tables import mark
+
+    for number, array in enumerate(slurm["arrays"]):
+        console.rule(f"array {number}: sbatch is given", align="left", style="dim")
+        console.print(array["sbatch"].strip(), soft_wrap=True)
+    if slurm["arrays"]:
+        console.rule(style="dim")
+    if held := slurm["held"]["cells"]:
+        console.print(
+            f"\n{len(held)} cells would be held back for the next resume: {slurm['held']['reason']}", soft_wrap=True
+        )
+    console.print()
+    for note in slurm["notes"]:
+        console.print(f"note: {note}", soft_wrap=True)
+    for finding in slurm["findings"]:
+        console.print(f"{mark(finding['ok'])} {finding['name']}: {finding['text']}", soft_wrap=True)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
-from paceline.arguments import find_sweep, json_option, name_argument
+from paceline.arguments import find_sweep, json_option, name_argument, wishes_options
 
 
 @click.command(short_help="take up a recorded sweep where it stands")
 @name_argument("[SWEEP] [PLACEMENT]...")
 @json_option
-@click.option("--retry-failed", is_flag=True, help="also run cells that ended with a bug, bad data or a NaN loss")
-@click.option("--code", type=click.Choice(["recorded", "current"]), default="recorded", help="which code runs")
-def command(words: Sequence[str], conf: str | None, as_json: bool, retry_failed: bool, code: str) -> None:
+@wishes_options
+@click.option("--unattended", is_flag=True, help="for scripts: leave what was cancelled or could not begin")
+def command(words: Sequence[str], conf: str | None, as_json: bool, **wished: Any) -> None:
     """Take up a recorded sweep where it stands (the latest, where none is named).
 
     What is computed stays as recorded; how may change: paceline resume demo placement.micro_batch=4
@@ -27,4 +28,4 @@ def command(words: Sequence[str], conf: str | None, as_json: bool, retry_failed:
     folder, store, composition = find_sweep(words, conf)
     sweep = recorded(folder, store)
     sweep.cells = [dataclasses.replace(c, config=composition.replaced(c.config, c.cell.kind)) for c in sweep.cells]
-    make_true(sweep, store, as_json, extend=False, retry_failed=retry_failed, current_code=code == "current")
+    make_true(sweep, store, as_json, **wished)

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from paceline.arguments import compose_words, data_digests, json_option, overrides_argument, say_json, short, store_of
+from paceline.arguments import (
+    compose_words,
+    data_digests,
+    json_option,
+    overrides_argument,
+    say_json,
+    short,
+    store_of,
+    wishes_options,
+)
 
 if TYPE_CHECKING:
     from paceline.launch.submit import Submission
@@ -19,9 +28,8 @@ if TYPE_CHECKING:
 @overrides_argument
 @json_option
 @click.option("--extend", is_flag=True, help="add cells to a recorded sweep of the same name")
-@click.option("--retry-failed", is_flag=True, help="also run cells that ended with a bug, bad data or a NaN loss")
-@click.option("--code", type=click.Choice(["recorded", "current"]), default="recorded", help="code of a recorded sweep")
-def command(words: Sequence[str], conf: str | None, as_json: bool, extend: bool, retry_failed: bool, code: str) -> None:
+@wishes_options
+def command(words: Sequence[str], conf: str | None, as_json: bool, extend: bool, **wished: Any) -> None:
     """Make the cells of a sweep true: run what is missing or was interrupted, skip what is done or runs already.
 
     \b
@@ -40,13 +48,17 @@ def command(words: Sequence[str], conf: str | None, as_json: bool, extend: bool,
     )
     for drop in sweep.dropped:
         click.echo(f"left out: {' · '.join(drop['point'].values())}: {drop['reason']}", err=True)
-    make_true(sweep, store, as_json, extend=extend, retry_failed=retry_failed, current_code=code == "current")
+    make_true(sweep, store, as_json, extend=extend, **wished)
 
 
-def make_true(
-    sweep: Sweep, store: Store, as_json: bool, *, extend: bool, retry_failed: bool, current_code: bool
-) -> None:
-    """Decide, run, and tell how it ended; shared with ``resume``.
+def make_true(sweep: Sweep, store: Store, as_json: bool, **wished: Any) -> None:
+    """Decide, run, and tell how it ended; shared with ``resume`` and ``run``.
+
+    Args:
+        sweep: the cells.
+        store: where.
+        as_json: print the outcome for programs.
+        wished: fields of :class:`paceline.launch.submit.Wishes`.
 
     Raises:
         CellsFailed: some cells are not done and nothing else runs them.
@@ -57,12 +69,14 @@ def make_true(
     from paceline.launch import submit
     from paceline.progress import Watch
 
-    decided = submit.decide(sweep, store, extend=extend, retry_failed=retry_failed, current_code=current_code)
+    decided = submit.decide(sweep, store, submit.Wishes(**wished))
     for note in decided.notes:
         click.echo(f"note: {note}", err=True)
     before = status.counts(decided.found.values())
+    found = decided.found
     if decided.path is None:
         click.echo(f"{sweep.name}: nothing to start ({_words(before)})", err=True)
+        tell_held(decided)
     else:
         cells = sum(len(e.cells) for e in decided.elements)
         click.echo(
@@ -72,10 +86,12 @@ def make_true(
         )
         if decided.jobs:
             tell_jobs(decided)
+            if as_json:
+                say_json({"sweep": sweep.name, "jobs": decided.jobs, "chain": decided.chain, "held": decided.held})
             return
         with Watch(len(sweep.cells), before.get("done", 0)).showing() as view:
             launch_run.run(decided, store, view)
-    found = status.of_sweep(store, sweep)
+        found = status.of_sweep(store, sweep)
     after = status.counts(found.values())
     if as_json:
         say_json({"sweep": sweep.name, "started": [c for e in decided.elements for c in e.cells], "states": after})
@@ -99,11 +115,17 @@ def tell_jobs(decided: Submission) -> None:
     """What went to Slurm, and what is left."""
     arrays = sorted({job.partition("_")[0] for job in decided.jobs.values()}, key=int)
     click.echo(f"{len(decided.jobs)} elements in {len(arrays)} jobs of Slurm: {', '.join(arrays)}", err=True)
-    if decided.held:
-        click.echo(
-            f"{len(decided.held)} cells held back by the cluster's limit; the next resume releases them", err=True
-        )
+    tell_held(decided)
+    if decided.chain:
+        click.echo(f"job {decided.chain} resumes the sweep when they are over", err=True)
     click.echo("look with: paceline status", err=True)
+
+
+def tell_held(decided: Submission) -> None:
+    """What the submit limit held back."""
+    if decided.held:
+        following = "that job releases them" if decided.chain else "the next resume releases them"
+        click.echo(f"{len(decided.held)} cells held back: {decided.reason}; {following}", err=True)
 
 
 def _words(counts: dict[str, int]) -> str:

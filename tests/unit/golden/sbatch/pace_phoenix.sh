@@ -15,12 +15,16 @@
 #SBATCH --qos=embers
 #SBATCH --signal=USR2@180
 #SBATCH --time=480
-#SBATCH --wckey=submitit
 
 # setup
+[ "$HF_HOME" ] || export HF_HOME=$HOME/scratch/.cache/huggingface
+[ "$TORCH_HOME" ] || export TORCH_HOME=$HOME/scratch/.cache/torch
+export TRITON_CACHE_DIR=/tmp/triton-$SLURM_JOB_ID
 export PYTHONPATH=ROOT/code/c0de/src
 export PYTHONDONTWRITEBYTECODE=1
 export OMP_NUM_THREADS=1
+export SRUN_CPUS_PER_TASK=8
+export HF_HUB_DISABLE_PROGRESS_BARS=1
 
 # command
 export SUBMITIT_EXECUTOR=slurm

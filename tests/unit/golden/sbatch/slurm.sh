@@ -11,12 +11,13 @@
 #SBATCH --output=ROOT/submitit/%A_%a/%A_%a_0_log.out
 #SBATCH --signal=USR2@120
 #SBATCH --time=60
-#SBATCH --wckey=submitit
 
 # setup
 export PYTHONPATH=ROOT/code/c0de/src
 export PYTHONDONTWRITEBYTECODE=1
 export OMP_NUM_THREADS=1
+export SRUN_CPUS_PER_TASK=1
+export HF_HUB_DISABLE_PROGRESS_BARS=1
 
 # command
 export SUBMITIT_EXECUTOR=slurm

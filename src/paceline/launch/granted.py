@@ -1,0 +1,159 @@
+"""What Slurm granted, against what was asked: a site's plugins may change a job while it is submitted, and say nothing.
+
+A job that got other resources still runs, so a difference is told and stops nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from paceline.errors import Unavailable
+from paceline.launch import slurm
+from paceline.launch.elements import Element
+from paceline.slurm import queue
+from paceline.slurm.clients import call
+from paceline.slurm.site import asked_for, fields, minutes, tres
+from paceline.store import SCHEMA
+
+# scontrol takes one job at a time.
+MOST_CALLS = 4
+SECONDS = 10.0
+# What is written down of each job, by Slurm's own names.
+KEPT = (
+    "Account",
+    "QOS",
+    "Partition",
+    "TimeLimit",
+    "NumNodes",
+    "NumCPUs",
+    "TRES",
+    "MinMemoryNode",
+    "MinMemoryCPU",
+    "Features",
+    "Requeue",
+    "Dependency",
+    "MailUser",
+)
+
+
+def granted(elements: Sequence[Element], arrays: Sequence[Sequence[int]], jobs: Mapping[str, str]) -> dict[str, Any]:
+    """The content of ``granted.json``: what Slurm says of each array, and where that is not what was asked.
+
+    Args:
+        elements: all elements of the submission.
+        arrays: indices of elements per array.
+        jobs: index of an element -> job id, the answer of :func:`slurm.launch`.
+
+    Returns:
+        ``{schema, time, jobs: {id: {Account, …}}, differences: [sentences], unanswered: {id: why}}``. Never raises:
+        the jobs are submitted, whatever is known of them.
+    """
+    first = {queue.base(jobs[str(a[0])]): a for a in arrays if str(a[0]) in jobs}
+    found: dict[str, dict[str, str]] = {}
+    unanswered = dict.fromkeys(list(first)[MOST_CALLS:], f"not asked: more than {MOST_CALLS} arrays")
+    with ThreadPoolExecutor(MOST_CALLS) as pool:
+        asked = {
+            job: pool.submit(call, ["scontrol", "--oneliner", "show", "job", job], SECONDS)
+            for job in first
+            if job not in unanswered
+        }
+        for job, answer in asked.items():
+            try:
+                # An array's elements come one by one, all alike; the first speaks for them.
+                found[job] = fields(answer.result().partition("\n")[0])
+            except Unavailable as error:
+                unanswered[job] = str(error)
+    making = {c: jobs[str(i)] for i, e in enumerate(elements) if str(i) in jobs for c in e.cells}
+    told = [
+        f"job {job}: {sentence}"
+        for job, values in found.items()
+        for sentence in differences(elements[first[job][0]], values, slurm.dependency(first[job], elements, making))
+    ]
+    return {
+        "schema": SCHEMA,
+        "time": time.time(),
+        "jobs": {job: {k: values[k] for k in KEPT if k in values} for job, values in found.items()},
+        "differences": told,
+        "unanswered": unanswered,
+    }
+
+
+def differences(element: Element, values: Mapping[str, str], waits: str) -> list[str]:
+    """Where a job is not what was asked.
+
+    Args:
+        element: one of the array's.
+        values: ``scontrol show job``.
+        waits: the dependency on jobs of the same submission.
+    """
+    cluster, placement = slurm.cluster_of(element), element.placement["placement"]
+    nodes, ranks = int(placement["nodes"]), int(placement["ranks"])
+    told = []
+
+    def differ(what: str, asked: object, got: object, verb: str = "gets") -> None:
+        told.append(f"asked for {what}{asked}, {verb} {got}")
+
+    for name, key, verb in (
+        ("account", "Account", "is charged to"),
+        ("qos", "QOS", "gets"),
+        ("partition", "Partition", "runs in"),
+    ):
+        asked, got = asked_for(cluster, name), values.get(key, "")
+        # Of several partitions Slurm takes one.
+        if asked and got and not set(got.lower().split(",")) <= set(asked.lower().split(",")):
+            differ(f"{'QOS' if name == 'qos' else name} ", asked, got, verb)
+    limit = values.get("TimeLimit", "")
+    if limit and minutes(limit) != cluster.minutes:
+        differ("", f"{cluster.minutes} minutes", limit)
+    numbers = {key: found[0] for key in ("NumNodes", "NumCPUs") if (found := re.match(r"\d+", values.get(key, "")))}
+    for key, count, unit in (("NumNodes", nodes, "node"), ("NumCPUs", nodes * ranks * cluster.cpus, "CPU")):
+        if key in numbers and int(numbers[key]) != count:
+            differ("", _counted(count, unit), numbers[key])
+    resources = tres(values.get("TRES", ""))
+    memory = _memory(values, ranks * cluster.cpus)
+    if cluster.memory_gib and memory is not None and memory != cluster.memory_gib * 1024:
+        differ("", f"{cluster.memory_gib} GiB a node", f"{memory / 1024:g}")
+    gpus = _gpus(values, resources, nodes)
+    if gpus is not None and gpus != cluster.gpus * nodes * ranks:
+        differ("", _counted(cluster.gpus * nodes * ranks, "GPU"), gpus)
+    kinds = {k.partition(":")[2] for k in resources if k.startswith("gres/gpu:")}
+    if cluster.gpu and kinds and cluster.gpu.lower() not in kinds:
+        differ("GPU ", cluster.gpu, ", ".join(sorted(kinds)))
+    features = values.get("Features", "(null)")
+    if cluster.constraint and features != cluster.constraint:
+        differ("constraint ", cluster.constraint, "none" if features in ("", "(null)") else features)
+    if cluster.mail and values.get("MailUser", "") != cluster.mail:
+        differ("mail to ", cluster.mail, values.get("MailUser") or "none")
+    if waits and values.get("Dependency", "(null)") in ("", "(null)") and values.get("JobState") == "PENDING":
+        told.append(f"asked to wait ({waits}), waits for no job; its cells look for the weights themselves")
+    if values.get("Requeue") == "0":
+        told.append("the site forbids requeueing: a cell whose time is up waits for the next paceline resume")
+    return told
+
+
+def _counted(count: int, unit: str) -> str:
+    return f"{count} {unit}{'' if count == 1 else 's'}"
+
+
+def _memory(values: Mapping[str, str], cpus: int) -> int | None:
+    """MiB a node; None where it is not told."""
+    if found := tres(f"mem={values.get('MinMemoryNode', '')}"):
+        return found["mem"]
+    if found := tres(f"mem={values.get('MinMemoryCPU', '')}"):
+        return found["mem"] * cpus
+    return None
+
+
+def _gpus(values: Mapping[str, str], resources: Mapping[str, int], nodes: int) -> int | None:
+    """GPUs of the whole job; None where the cluster does not count them."""
+    if "gres/gpu" in resources:
+        return resources["gres/gpu"]
+    if typed := [n for k, n in resources.items() if k.startswith("gres/gpu:")]:
+        return sum(typed)
+    # Accounting may not count GPUs: then there is only what was written into the job, `gres:gpu:a100:1`.
+    per_node = re.findall(r"gpu(?::[^:,()=]+)??(?:[:=](\d+))?(?=,|\(|$)", values.get("TresPerNode", ""))
+    return nodes * sum(int(n or 1) for n in per_node) if per_node else None

@@ -1,0 +1,189 @@
+"""Bring the pieces of W&B runs that lie under a root to the service, once each, from where the network is.
+
+What was uploaded is recorded beside each piece, so an interrupted sync goes on where it ended. A piece that changed
+since is taken again with all that follow it: the last piece tells how the run ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from paceline.attempts import lives
+from paceline.errors import Unavailable, UserError
+from paceline.pieces import Piece, pieces
+from paceline.process import HEARTBEAT_SECONDS, age_of, alive, this_process
+from paceline.store import SCHEMA, CellFolder, Store, read_json, write_json
+
+UPLOADER = [sys.executable, "-m", "paceline.uploader"]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What became of one piece: uploaded, with so many rows, or left, with the reason."""
+
+    cell: str
+    piece: Piece
+    rows: int = 0
+    why: str = ""
+
+
+@dataclass
+class Pending:
+    """What a cell's run lacks at the service.
+
+    Attributes:
+        run: ``{run_id, project, entity}``.
+        pieces: to be uploaded, oldest first.
+        left: pieces that must wait.
+    """
+
+    cell: str
+    run: dict[str, str] = field(default_factory=dict)
+    pieces: list[Piece] = field(default_factory=list)
+    left: list[Told] = field(default_factory=list)
+
+
+def pending(folder: CellFolder) -> Pending:
+    """What of a cell is still to be uploaded; nothing, where it was not tracked.
+
+    Raises:
+        UserError: its ``tracking.json`` is damaged.
+    """
+    found = Pending(folder.id)
+    if not folder.tracking.exists():
+        return found
+    kept = read_json(folder.tracking)
+    found.run = {name: str(kept.get(name, "")) for name in ("run_id", "project", "entity")}
+    waits = ""
+    for attempt in folder.attempts():
+        if not waits and attempt.end() is None and lives(attempt):
+            waits = f"attempt {attempt.n} still runs"
+        for piece in pieces(attempt):
+            if waits:
+                found.left.append(Told(folder.id, piece, why=waits))
+            elif found.pieces or not synced(piece):
+                found.pieces.append(piece)
+    return found
+
+
+def synced(piece: Piece) -> bool:
+    """Whether a piece was uploaded as it is now. A log only grows, so its size tells."""
+    try:
+        return bool(read_json(piece.synced_json)["bytes"] == piece.path.stat().st_size)
+    except (UserError, OSError, KeyError, TypeError):
+        return False
+
+
+def upload(store: Store, cells: Iterable[Pending]) -> Iterator[Told]:
+    """Upload what cells lack, cell by cell, and record each piece as it arrives.
+
+    Yields:
+        Each piece when it is over. A piece that fails holds back the later ones of its cell, which are not told.
+
+    Raises:
+        UserError: no key of W&B on this machine.
+        Unavailable: W&B can't be reached, or another sync is at work here.
+    """
+    jobs = [cell for cell in cells if cell.pieces]
+    if not jobs:
+        return
+    known = {str(piece.path): (cell.cell, piece) for cell in jobs for piece in cell.pieces}
+    asked = [{**cell.run, "pieces": [str(piece.path) for piece in cell.pieces]} for cell in jobs]
+    with _alone(store.root), _uploader() as process:
+        assert process.stdin is not None and process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):  # its end is told below
+            process.stdin.write(json.dumps(asked) + "\n")
+            process.stdin.flush()
+        for line in process.stdout:
+            answer = json.loads(line)
+            if answer.get("end") == "no key":
+                raise UserError("W&B has no key on this machine: run `wandb login`, or set WANDB_API_KEY")
+            if answer.get("end") == "refused":
+                raise UserError("W&B refuses this machine's key: run `wandb login --relogin`, or mend WANDB_API_KEY")
+            if answer.get("end") == "unreachable":
+                raise Unavailable(f"W&B can't be reached ({answer['why']}); what arrived is recorded, sync again later")
+            cell, piece = known[answer["piece"]]
+            if "why" not in answer:
+                record = {"schema": SCHEMA, "bytes": answer["bytes"], "rows": answer["rows"], "time": time.time()}
+                write_json(piece.synced_json, record)
+            yield Told(cell, piece, answer.get("rows", 0), answer.get("why", ""))
+        if code := process.wait():
+            raise Unavailable(f"W&B's SDK ended with {code}; what arrived is recorded, sync again")
+
+
+@contextlib.contextmanager
+def _uploader() -> Iterator[subprocess.Popen[str]]:
+    """The process that holds the SDK, in a group of its own with the SDK's service; it ends when its stdin closes."""
+    process = subprocess.Popen(
+        UPLOADER,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        assert process.stdin is not None
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # the SDK's service may outlive it
+        process.wait()
+
+
+@contextlib.contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Only one sync at a time under a root: two would send the same rows.
+
+    Raises:
+        Unavailable: another one is at work.
+    """
+    held = root / "syncing"
+    owner = held / "owner.json"
+    mine = root / f".syncing.{secrets.token_hex(4)}"
+    write_json(mine / "owner.json", this_process())
+    while True:
+        try:
+            mine.rename(held)  # with its owner already in it, so that it never stands without one
+            break
+        except OSError:
+            if not held.exists():
+                continue
+        with contextlib.suppress(UserError):
+            found = read_json(owner)
+            if alive(found, age_of(owner)):
+                shutil.rmtree(mine)
+                raise Unavailable(f"another sync is at work on {found['host']} (process {found['pid']}); let it end")
+        aside = root / f".syncing.{secrets.token_hex(4)}"
+        with contextlib.suppress(OSError):
+            held.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(HEARTBEAT_SECONDS):
+            with contextlib.suppress(OSError):
+                owner.touch()
+
+    thread = threading.Thread(target=beat, daemon=True, name="syncing")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        shutil.rmtree(held, ignore_errors=True)

@@ -1,0 +1,189 @@
+"""The process that uploads pieces of runs with W&B's SDK, so that nothing else on a login node imports it.
+
+Reads one line of JSON, ``[{run_id, project, entity, pieces: [path]}]``, and answers each piece with one line. Uploading
+is the SDK's own ``wandb sync``, which puts the pieces of a resumed run together: rows go after those that the service
+has, config and summary are merged. It repeats rows of a piece that it is given twice, and calls a piece uploaded
+whatever became of it. So the service is asked before, and the piece cut to the rows that it lacks; and asked after.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from paceline import pieces
+from paceline.tracking import credentials
+
+REACH_SECONDS = 30.0
+# What the service took shows up in its answers a moment later.
+SETTLE_SECONDS = 15.0
+# The SDK would go on for a week; a person waits here, and the next sync goes on where this one ended.
+RETRIES = 4
+RETRY_SECONDS = 5.0
+
+_STATUS = """
+query PacelineRun($project: String, $entity: String, $name: String!, $files: [String] = [], $most: Int = 1) {
+  model(name: $project, entityName: $entity) {
+    bucket(name: $name, missingOk: true) {
+      historyLineCount historyTail state
+      files(names: $files, first: $most) { edges { node { name sizeBytes } } }
+    }
+  }
+}
+"""
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the service holds of a run: the step of its last row (-1 where there is none), and whether it has ended."""
+
+    step: int = -1
+    there: bool = False
+    ended: bool = False
+    files: frozenset[str] = frozenset()
+
+
+class Stopped(Exception):
+    """Nothing can be uploaded now: ``no key``, ``refused`` (the key), or ``unreachable``."""
+
+    def __init__(self, end: str, why: str = "") -> None:
+        super().__init__(why)
+        self.end = end
+
+
+def main() -> None:
+    """Upload what stdin names. Ends with the process that asked: when stdin closes, whatever goes on."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what the SDK prints is no answer
+    asked = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        with tempfile.TemporaryDirectory(prefix="paceline-sync-") as folder:
+            _upload_all(asked, Path(folder), answers)
+    except Stopped as error:
+        answers.write(json.dumps({"end": error.end, "why": str(error)[:300]}) + "\n")
+    answers.flush()
+    os._exit(0)  # the SDK's own end waits for what it could not send
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()
+    os.killpg(0, signal.SIGKILL)  # the SDK's service, which is of this group, would go on uploading
+
+
+def _upload_all(asked: list[dict[str, Any]], folder: Path, answers: TextIO) -> None:
+    for name in ("WANDB_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
+        os.environ[name] = str(folder)
+    os.environ.pop("WANDB_MODE", None)
+    import wandb
+
+    settings = wandb.setup(
+        settings=wandb.Settings(
+            silent=True,
+            x_file_stream_retry_max=RETRIES,
+            x_file_stream_retry_wait_max_seconds=RETRY_SECONDS,
+            x_file_stream_timeout_seconds=REACH_SECONDS,
+            x_file_transfer_retry_max=RETRIES,
+            x_file_transfer_retry_wait_max_seconds=RETRY_SECONDS,
+            x_graphql_retry_max=RETRIES,
+            x_graphql_retry_wait_max_seconds=RETRY_SECONDS,
+            x_graphql_timeout_seconds=REACH_SECONDS,
+        )
+    ).settings
+    if not credentials(settings.base_url):
+        raise Stopped("no key")
+    try:
+        api = wandb.Api(timeout=int(REACH_SECONDS))
+    except Exception as error:
+        raise _stopped(error) from error
+    for job in asked:
+        sent = False
+        for path in map(Path, job["pieces"]):
+            size = path.stat().st_size
+            held = _held(api, job)
+            steps = pieces.steps(path)
+            last = max(steps, default=-1)
+            rows = sum(step > held.step for step in steps)
+            online = pieces.Piece(path, 0).online
+            # Sent while it was written, to its end; or the SDK never got so far as to write a row.
+            if online and not sent and not rows and (not steps or held.ended):
+                answers.write(json.dumps({"piece": str(path), "bytes": size, "rows": 0}) + "\n")
+                continue
+            _upload(path, held, folder)
+            sent = True
+            if why := _lacking(api, job, last, pieces.files(path)):
+                answers.write(json.dumps({"piece": str(path), "why": why}) + "\n")
+                break
+            answers.write(json.dumps({"piece": str(path), "bytes": size, "rows": rows}) + "\n")
+
+
+def _upload(path: Path, held: Held, folder: Path) -> None:
+    """Hand what of a piece is missing to ``wandb sync``, in a folder of its own: it leaves marks beside its input."""
+    from wandb.cli.cli import sync
+
+    with tempfile.TemporaryDirectory(prefix="offline-run-", dir=folder) as made:
+        copy = Path(made) / path.name
+        pieces.write_rest(copy, path, held.step)
+        # The SDK numbers rows anew that are below its first step, and takes that from the summary, which may be ahead
+        # of the rows that arrived. What stands beside the log goes before.
+        copy.with_name(copy.name + ".syncstate").write_text(json.dumps({"starting_step": held.step + 1}))
+        if (path.parent / "files").is_dir():
+            (Path(made) / "files").symlink_to(path.parent.resolve() / "files")
+        with contextlib.suppress(SystemExit):
+            sync.main([str(copy)], standalone_mode=False)
+
+
+def _lacking(api: Any, job: Mapping[str, Any], last: int, files: Sequence[str]) -> str:
+    """What the service lacks of a piece, with its last step and the names of its files; empty where it has it all."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while True:
+        held = _held(api, job, files)
+        lacking = len(set(files) - held.files)
+        if held.there and held.ended and held.step >= last and not lacking:
+            return ""
+        if time.monotonic() > deadline:
+            if not held.there:
+                return "W&B did not take it"
+            if held.step < last:
+                return f"W&B has it up to step {held.step} of {last}"
+            return f"W&B lacks {lacking} of {len(files)} files" if lacking else "W&B was not told how it ended"
+        time.sleep(0.5)
+
+
+def _held(api: Any, job: Mapping[str, Any], files: Sequence[str] = ()) -> Held:
+    given = {"project": job["project"], "entity": job["entity"] or None, "name": job["run_id"]}
+    given |= {"files": [*files], "most": len(files) or 1}
+    try:
+        # The SDK's public calls load the whole run, and give the last step from an index that follows late.
+        answer = api._service_api.execute_graphql(_STATUS, given, timeout=REACH_SECONDS)
+    except Exception as error:
+        raise _stopped(error) from error
+    bucket = (answer.get("model") or {}).get("bucket")
+    if bucket is None:
+        return Held()
+    tail = json.loads(bucket["historyTail"] or "[]")
+    return Held(
+        step=int(json.loads(tail[-1]).get("_step", -1)) if tail and bucket["historyLineCount"] else -1,
+        there=True,
+        ended=bucket["state"] not in ("running", "pending"),
+        files=frozenset(e["node"]["name"] for e in bucket["files"]["edges"] if int(e["node"]["sizeBytes"] or 0)),
+    )
+
+
+def _stopped(error: Exception) -> Stopped:
+    code = getattr(getattr(error, "response", None), "http_status", 0)
+    return Stopped("refused" if code in (401, 403) else "unreachable", f"{type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""What a real Slurm says of itself is what is checked, shown and read back."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dev_cluster import DevCluster
+from lab import DATA, here, prepared
+
+from paceline.compose import compose, conf_folders
+from paceline.launch import elements as grouping
+from paceline.launch.granted import granted
+from paceline.slurm import site
+from paceline.spec import ClusterSpec
+from paceline.sweep import expand
+
+WORDS = [
+    "model=tiny_qwen2_vl,tiny_pixtral",
+    "task=geolocation_earth",
+    DATA,
+    "prompt=geo_bare",
+    "method=untuned,full",
+    "name=s",
+    "cluster=slurm",
+]
+MINE = ["cluster.account=gts-dev", "cluster.qos=embers", "cluster.minutes=20"]
+
+
+@pytest.fixture
+def login(cluster: DevCluster, monkeypatch: pytest.MonkeyPatch) -> DevCluster:
+    """The cluster, with this process as a client of it."""
+    monkeypatch.setenv("SLURM_CONF", cluster.env["SLURM_CONF"])
+    return cluster
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root with prepared data, made once."""
+    root = tmp_path_factory.mktemp("template")
+    here(root, "prepare", "task=geolocation_earth", DATA)
+    return root
+
+
+@pytest.fixture
+def root(template: Path, tmp_path: Path) -> Path:
+    return prepared(tmp_path, template)
+
+
+def paceline(cluster: DevCluster, root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return cluster.attempt(sys.executable, "-m", "paceline", *words, f"root={root}", timeout=120)
+
+
+def findings(cluster: DevCluster, root: Path, *words: str) -> dict[str, dict[str, Any]]:
+    done = paceline(cluster, root, "plan", *WORDS, *words, "--json")
+    assert done.returncode == 0, done.stderr
+    return {f["name"]: f for f in json.loads(done.stdout)["slurm"]["findings"]}
+
+
+def test_a_cluster_tells_what_it_allows(login: DevCluster, tmp_path: Path) -> None:
+    told = site.ask(tmp_path)
+    assert told.unanswered == {}
+    assert (told.name, told.max_array, told.default_account) == ("paceline", 1001, "gts-dev")
+    limits = told.limits(ClusterSpec(qos="embers"))
+    assert (limits.submit, limits.minutes) == (site.Limit(50, "QOS embers"), site.Limit(480, "QOS embers"))
+    assert told.limits(ClusterSpec()).submit == site.Limit(500, "QOS inferno")
+    assert told.cancels("embers") is False
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["cluster.account=gts-def"], "(cluster.account=gts-dev)"),
+        (["cluster.qos=ember"], "(cluster.qos=embers)"),
+        (["cluster.minutes=481"], "give cluster.minutes=480"),
+        (["cluster.gpus=3"], "Requested node configuration is not available"),
+        (["cluster.constraint=A100-80GB"], "give another cluster.constraint"),
+    ],
+)
+def test_what_slurm_would_refuse_or_never_run_is_refused_before_anything_is_recorded(
+    words: list[str], said: str, login: DevCluster, root: Path
+) -> None:
+    done = paceline(login, root, "submit", *WORDS, *MINE, *words)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert not (root / "sweeps").exists()
+    assert not (root / "cells").exists()
+
+
+def test_plan_shows_the_very_text_that_sbatch_is_given(login: DevCluster, root: Path) -> None:
+    done = paceline(login, root, "plan", *WORDS, *MINE, "--json")
+    shown = [array["sbatch"] for array in json.loads(done.stdout)["slurm"]["arrays"]]
+    login.run("scontrol", "update", "PartitionName=gpu-a100", "State=DOWN")  # jobs wait, and nothing runs
+    try:
+        # A partition that takes no jobs would be refused: what was asked a moment ago is still believed.
+        done = paceline(login, root, "submit", *WORDS, *MINE)
+        assert done.returncode == 0, done.stderr
+    finally:
+        login.run("scancel", "--user=root")
+        login.run("scontrol", "update", "PartitionName=gpu-a100", "State=UP")
+    given = [p.read_text() for p in root.glob("sweeps/s/submissions/1/submitit/*.sh")]
+    assert sorted(map(blank, given)) == sorted(map(blank, shown))
+    assert len(given) == 3
+
+
+def blank(text: str) -> str:
+    """A text without what is known only once it is submitted."""
+    text = re.sub(r"(--job-name=paceline-s)-\w+", r"\1-X", text)
+    text = re.sub(r"/code/\w+/", "/code/X/", text)
+    return re.sub(r"(--dependency=\w+:)(<job of array \d+>|\d+)", r"\1X", text)
+
+
+def test_what_was_granted_is_compared_with_what_was_asked(login: DevCluster) -> None:
+    words = [*WORDS, *MINE, "method=untuned", "cluster.gpus=1", "cluster.gpu=a100", "cluster.memory_gib=2"]
+    elements = grouping.group(expand(compose(words, conf_folders(None)), lambda task: "d" * 64).cells)
+    options = ["--account=gts-dev", "--qos=embers", "--time=20", "--gres=gpu:a100:1", "--mem=2G", "--cpus-per-task=1"]
+    jobs = [login.sbatch("true", "--hold", *options, *more) for more in (["--array=0-1"], ["--no-requeue"])]
+    try:
+        arrays, ids = [[0, 1]], {"0": f"{jobs[0]}_0", "1": f"{jobs[0]}_1"}
+        read = granted(elements, arrays, ids)
+        assert (read["differences"], read["unanswered"]) == ([], {})
+        # As a site's plugin would.
+        login.run("scontrol", "update", f"JobId={jobs[0]}", "QOS=inferno", "TimeLimit=10", "Partition=cpu-small")
+        assert granted(elements, arrays, ids)["differences"] == [
+            f"job {jobs[0]}: asked for QOS embers, gets inferno",
+            f"job {jobs[0]}: asked for 20 minutes, gets 00:10:00",
+        ]
+        (told,) = granted(elements, [[0]], {"0": jobs[1]})["differences"]
+        assert "waits for the next paceline resume" in told
+    finally:
+        login.run("scancel", *jobs)
+
+
+@pytest.fixture
+def no_database(login: DevCluster) -> Iterator[DevCluster]:
+    login.control("database", "stop")
+    yield login
+    login.control("database", "start")
+
+
+def test_without_the_database_nothing_is_refused_for_it(no_database: DevCluster, root: Path) -> None:
+    every = findings(no_database, root, *MINE, "cluster.account=gts-def")
+    assert (every["account"]["ok"], every["qos"]["ok"]) == (None, None)
+    assert every["partition"]["ok"] is True
+    done = paceline(no_database, root, "doctor", "cluster=slurm")
+    assert "? accounting: sacctmgr" in done.stdout
+    assert "✓ controller: " in done.stdout
+
+
+@pytest.mark.parametrize("cluster", ["--no-accounting --max-array 3"], indirect=True)
+def test_a_cluster_without_accounting_takes_any_account_and_says_so(login: DevCluster, root: Path) -> None:
+    every = findings(login, root)
+    assert every["account"] == {"name": "account", "ok": True, "text": "this cluster keeps no accounts"}
+    assert every["sbatch"]["ok"] is True
+    assert site.ask(root).applied(ClusterSpec())[0].max_array == 3
+    done = paceline(login, root, "doctor", "cluster=slurm")
+    assert "✓ accounting: none" in done.stdout

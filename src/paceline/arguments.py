@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -200,8 +202,8 @@ def digests_or_not(
     return digest, unprepared
 
 
-def one_name(words: Sequence[str], conf: str | None) -> tuple[str | None, Store, Composition]:
-    """The name (if any) and the store of a verb that speaks of a sweep or a cell.
+def composed_name(words: Sequence[str], conf: str | None) -> tuple[str | None, Store, Composition]:
+    """The name (if any), the store, and the placement that a verb is given for a sweep or a cell.
 
     Raises:
         UserError: two names, or an override that changes what is computed.
@@ -219,10 +221,31 @@ def one_name(words: Sequence[str], conf: str | None) -> tuple[str | None, Store,
     return (names[0] if names else None), store_of(composition), composition
 
 
-def find_sweep(words: Sequence[str], conf: str | None) -> tuple[SweepFolder, Store, Composition]:
+def one_name(words: Sequence[str], conf: str | None) -> tuple[str | None, Store]:
+    """The name (if any) and the store of a verb that only looks.
+
+    Where the root is said outright, nothing is composed: Hydra's import would be a good part of the answer's time.
+
+    Raises:
+        UserError: two names, or an override that changes what is computed.
+    """
+    names, overrides = split(words)
+    said = _PLAIN_ROOT.fullmatch("\n".join(overrides))
+    root = said[1] if said else "" if overrides else os.environ.get("PACELINE_ROOT", "")
+    if root and len(names) <= 1:
+        return (names[0] if names else None), Store(resolve_root(root, ""))
+    name, store, _ = composed_name(words, conf)
+    return name, store
+
+
+# What Hydra's grammar reads as it stands.
+_PLAIN_ROOT = re.compile(r"root=([\w./~-]+)")
+
+
+def find_sweep(words: Sequence[str], conf: str | None) -> tuple[SweepFolder, Store]:
     """The sweep that a verb speaks of: named, or the latest."""
-    name, store, composition = one_name(words, conf)
-    return store.find_sweep(name), store, composition
+    name, store = one_name(words, conf)
+    return store.find_sweep(name), store
 
 
 def short(path: Path) -> str:

@@ -6,9 +6,8 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from paceline.compose import Composition
 from paceline.errors import UserError
 from paceline.spec import (
     PLACEMENT_GROUPS,
@@ -25,6 +24,9 @@ from paceline.spec import (
     with_placement,
 )
 from paceline.store import SCHEMA, Cell, Store, SweepFolder, canonical, digest, write_json
+
+if TYPE_CHECKING:
+    from paceline.compose import Composition
 
 HASH_LENGTH = 12
 UNPREPARED = "unprepared"

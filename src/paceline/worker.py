@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import submitit
 
@@ -62,6 +63,12 @@ def run_cells(kind: str, folders: Sequence[Path], launch: Launch) -> str | None:
     return None
 
 
+def elements(path: Path) -> list[dict[str, Any]]:
+    """The elements of a submission: ``{kind, cells, needs, ranks, placement}`` each."""
+    content = read_json(path)
+    return [{**e, "placement": content["placements"][e["placement"]]} for e in content["elements"]]
+
+
 @dataclass
 class RunElement:
     """What submitit pickles: two words, no secret, no config. The rest is read from the submission's files."""
@@ -80,7 +87,7 @@ class RunElement:
             SystemExit: with 1 where a cell is not done, so that Slurm does not start what needs it.
         """
         submission = Path(self.submission)
-        element = read_json(submission / "elements.json")["elements"][self.index]
+        element = elements(submission / "elements.json")[self.index]
         environment = submitit.JobEnvironment()
         restarts = os.environ.get("SLURM_RESTART_COUNT", "0")
         launch = Launch(
@@ -139,7 +146,7 @@ def by_hand(main: Callable[[Sequence[Path], Launch], None]) -> None:
     cell = CellFolder(folders[0]).read()
     placement = placement_of(Config())
     for path in sorted(folders[0].parents[1].glob("sweeps/*/submissions/*/elements.json"), key=os.path.getmtime):
-        for element in read_json(path)["elements"]:
+        for element in elements(path):
             placement = element["placement"] if cell.id in element["cells"] else placement
     with STOP.listening():
         main(folders, Launch(placement=placement, job=f"hand-{os.getpid()}"))

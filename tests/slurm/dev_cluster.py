@@ -52,6 +52,10 @@ class DevCluster:
         assert done.returncode == 0, f"cluster.py {' '.join(words)}: {done.stderr}"
         return done.stdout
 
+    def mend(self) -> None:
+        """Start again what has stopped."""
+        self.control("up", *self._options)
+
     def attempt(
         self, *words: str, user: str | None = None, timeout: float = 30, text: str | None = None
     ) -> subprocess.CompletedProcess[str]:

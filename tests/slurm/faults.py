@@ -177,7 +177,7 @@ def node_lost(lab: Lab) -> None:
     rank = lab.at_work("finetune")
     lab.cluster.control("node", "kill", rank.node)
     begun = rank.attempt.with_name("2") / "start.json"
-    lab.until("Slurm noticed", lambda: lab.look("finetune")["cause"] or begun.exists(), 90)
+    lab.until("Slurm noticed", lambda: lab.look("finetune")["cause"] == "node failure" or begun.exists(), 90)
     lab.cluster.control("node", "start", rank.node)
 
 

@@ -80,7 +80,7 @@ def run(fault: Fault, cluster: DevCluster, template: Path) -> Outcome:
         traceback.print_exc()
     try:
         cluster.attempt("scancel", "--me")
-        cluster.control("up")  # what a failed case left stopped
+        cluster.mend()  # what the fault, or a failed case, left stopped
         lab.until("the queue is empty", lab.queue_is_empty, 60)
     except AssertionError as error:
         outcome.wrong.append(f"the cluster did not recover: {error} {cluster.attempt('sinfo', '-NR').stdout}")

@@ -37,7 +37,7 @@ class Element:
         return asked
 
     def as_json(self) -> dict[str, Any]:
-        """An entry of ``elements.json``."""
+        """As plain values."""
         return {
             "kind": self.kind,
             "cells": self.cells,
@@ -45,6 +45,18 @@ class Element:
             "ranks": self.ranks,
             "placement": self.placement,
         }
+
+
+def recorded(elements: Sequence[Element]) -> dict[str, Any]:
+    """The content of ``elements.json``: placements are few and stand there once, elements name theirs by index."""
+    placements: list[dict[str, Any]] = []
+    places: dict[int, int] = {}
+    for element in elements:
+        if id(element.placement) not in places:
+            places[id(element.placement)] = len(placements)
+            placements.append(element.placement)
+    entries = [{**e.as_json(), "placement": places[id(e.placement)]} for e in elements]
+    return {"placements": placements, "elements": entries}
 
 
 def group(cells: Sequence[PlannedCell]) -> list[Element]:

@@ -120,7 +120,7 @@ class Scheduler:
         # submitit numbers the GPUs of every job from 0, so each element is told which are its own.
         mine, self.devices = self.devices[: element.ranks], self.devices[element.ranks :]
         self.given[index] = mine
-        executor = submitit.LocalExecutor(folder=self.submission / "submitit" / "%j")
+        executor = submitit.LocalExecutor(folder=self.submission / "submitit")
         executor.update_parameters(
             tasks_per_node=element.ranks,
             timeout_min=MINUTES,

@@ -443,7 +443,7 @@ def texts(
 
 def _text(element: Element, count: int, name: str, store: Store, code: str, path: Path, waits: str = "") -> str:
     environment = slurm.environment_of(element, store, code)
-    return slurm.sbatch_text(element, count, name, environment, path / "submitit" / "%j", waits)
+    return slurm.sbatch_text(element, count, name, environment, path / "submitit", waits)
 
 
 def _test(elements: Sequence[Element], arrays: Sequence[Sequence[int]], store: Store, code: str, site: Site) -> Finding:
@@ -469,6 +469,9 @@ def _test(elements: Sequence[Element], arrays: Sequence[Sequence[int]], store: S
         except Unavailable as error:
             if any(words in str(error) for words in _NO_ANSWER):
                 return Finding("sbatch", None, str(error))
+            if _NO_NODE in str(error) and (count := _out_of_service()):
+                # Nodes that are drained or down count as not there in a test; the queue itself takes the job.
+                return Finding("sbatch", True, f"not known: {count} nodes are out of service; until then it waits")
             refused.append(_refusal(element, len(indices), str(error)))
         except OSError as error:
             return Finding("sbatch", None, f"not known here: {tempfile.gettempdir()}: {error.strerror}")
@@ -479,6 +482,7 @@ def _test(elements: Sequence[Element], arrays: Sequence[Sequence[int]], store: S
     return Finding("sbatch", True, f"Slurm would take {'it' if tried == 1 else f'all {tried} kinds of job'}")
 
 
+_NO_NODE = "node configuration is not available"
 # Slurm's words -> what to change.
 _REMEDIES = {
     "Invalid account": "give another cluster.account",
@@ -486,7 +490,7 @@ _REMEDIES = {
     "Invalid partition": "give another cluster.partition",
     "Invalid feature": "give another cluster.constraint",
     "(gres)": "give another cluster.gpu or cluster.gpus",
-    "node configuration is not available": (
+    _NO_NODE: (
         "no node has as much: lower cluster.memory_gib, cluster.cpus, cluster.gpus or placement.ranks, or give another "
         "cluster.gpu, cluster.constraint or cluster.partition"
     ),
@@ -496,6 +500,16 @@ _REMEDIES = {
     "array specification": "lower cluster.max_array",
     "policy": "wait until jobs of yours have ended, or give another cluster.qos",
 }
+
+
+def _out_of_service() -> int:
+    """Nodes that take no jobs now, by one sinfo; 0 where it could not be asked."""
+    try:
+        states = call(["sinfo", "--noheader", "--Node", "--format=%N %T"]).splitlines()
+    except Unavailable:
+        return 0
+    shut = ("drain", "down", "maint", "fail", "reboot", "unk", "power", "reserved", "no_respond")
+    return len({s.split()[0] for s in states if any(word in s.split()[-1].lower() for word in shut)})
 
 
 def _refusal(element: Element, count: int, said: str) -> str:

@@ -248,7 +248,7 @@ def launch(
     for k, indices in enumerate(submitted):
         first = elements[indices[0]]
         try:
-            executor = submitit.SlurmExecutor(folder=path / "submitit" / "%j")
+            executor = submitit.SlurmExecutor(folder=path / "submitit")
             waits = dependency(indices, elements, making)
             executor.update_parameters(**parameters(first, f"{name}-{k}", environment_of(first, store, code), waits))
             with clients.outside(), executor.batch():

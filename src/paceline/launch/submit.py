@@ -13,7 +13,7 @@ from typing import Any
 from paceline import checkpoints, snapshot, status, sweep
 from paceline.errors import UserError
 from paceline.launch import preflight, slurm
-from paceline.launch.elements import Element, group
+from paceline.launch.elements import Element, group, recorded
 from paceline.launch.granted import granted
 from paceline.process import this_process
 from paceline.slurm import site
@@ -139,7 +139,7 @@ def decide(wanted: Sweep, store: Store, wishes: Wishes = Wishes()) -> Submission
             if executor == "slurm":
                 _to_slurm(decided, arranged, made, folder, store, intent, wishes)
             else:
-                decided.path = _claim(folder, intent, {"elements": [e.as_json() for e in decided.elements]})
+                decided.path = _claim(folder, intent, recorded(decided.elements))
         return decided
 
 
@@ -207,7 +207,7 @@ def _to_slurm(
         write_json(folder.held_json, {"schema": SCHEMA, "cells": decided.held, "reason": decided.reason})
     if not arranged.elements:
         return
-    content = {"elements": [e.as_json() for e in arranged.elements], "arrays": arranged.arrays}
+    content = {**recorded(arranged.elements), "arrays": arranged.arrays}
     decided.path = path = _claim(folder, intent, content)
     decided.asked.forget()
     name = intent["name"]

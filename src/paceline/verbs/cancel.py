@@ -27,7 +27,7 @@ def command(words: Sequence[str], conf: str | None, yes: bool) -> None:
     from paceline.store import read_json
     from paceline.sweep import recorded
 
-    folder, store, _ = find_sweep(words, conf)
+    folder, store = find_sweep(words, conf)
     sweep = recorded(folder, store)
     asked = Answers(store.root, fresh=True)
     launchers: dict[str, dict[str, Any]] = {}

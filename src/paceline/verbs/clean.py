@@ -17,7 +17,7 @@ def command(words: Sequence[str], conf: str | None, yes: bool) -> None:
     """Remove the checkpoints of a sweep's done cells. Weights, predictions, metrics and logs stay."""
     from paceline.sweep import recorded
 
-    folder, store, _ = find_sweep(words, conf)
+    folder, store = find_sweep(words, conf)
     found = []
     for planned in recorded(folder, store).cells:
         own = store.cell(planned.id)

@@ -29,7 +29,7 @@ def command(words: Sequence[str], conf: str | None, follow: bool, attempt: int |
     """
     from paceline.errors import UserError
 
-    name, store, _ = one_name(words, conf)
+    name, store = one_name(words, conf)
     if name is None:
         raise UserError("which cell? give an id, or its hash as `paceline status` shows it")
     folder = store.find_cell(name)

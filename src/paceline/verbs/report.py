@@ -21,7 +21,7 @@ def command(words: Sequence[str], conf: str | None, as_json: bool, csv: str | No
     from paceline.report import page, table, terminal
     from paceline.tables import Literal
 
-    folder, store, _ = find_sweep(words, conf)
+    folder, store = find_sweep(words, conf)
     collected = report.collect(store, folder)
     if csv:
         table.write_csv(collected, Path(csv))

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from paceline.arguments import find_sweep, json_option, name_argument, wishes_options
+from paceline.arguments import composed_name, json_option, name_argument, wishes_options
 
 
 @click.command(short_help="take up a recorded sweep where it stands")
@@ -25,7 +25,8 @@ def command(words: Sequence[str], conf: str | None, as_json: bool, **wished: Any
     from paceline.sweep import recorded
     from paceline.verbs.submit import make_true
 
-    folder, store, composition = find_sweep(words, conf)
+    name, store, composition = composed_name(words, conf)
+    folder = store.find_sweep(name)
     sweep = recorded(folder, store)
     sweep.cells = [dataclasses.replace(c, config=composition.replaced(c.config, c.cell.kind)) for c in sweep.cells]
     make_true(sweep, store, as_json, **wished)

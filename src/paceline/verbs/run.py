@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from paceline.arguments import cell_or_overrides_argument, compose_words, data_digests, one_name, split, store_of
+from paceline.arguments import cell_or_overrides_argument, compose_words, composed_name, data_digests, split, store_of
 
 
 @click.command(short_help="run one cell here")
@@ -26,7 +26,7 @@ def command(words: Sequence[str], conf: str | None, retry_failed: bool) -> None:
     from paceline.verbs.submit import make_true
 
     if split(words)[0]:
-        name, store, composition = one_name(words, conf)
+        name, store, composition = composed_name(words, conf)
         cell = store.find_cell(str(name)).read()
         needed = [store.cell(n).read() for n in cell.needs]
         cells = [PlannedCell(c, composition.replaced(c.config, c.kind)) for c in (*needed, cell)]

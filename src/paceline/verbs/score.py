@@ -18,7 +18,7 @@ def command(words: Sequence[str], conf: str | None) -> None:
     from paceline import scoring
     from paceline.sweep import recorded
 
-    folder, store, _ = find_sweep(words, conf)
+    folder, store = find_sweep(words, conf)
     cells = [c for c in recorded(folder, store).cells if c.cell.kind == "evaluate" and store.cell(c.id).done()]
     changed = 0
     for planned in cells:

@@ -31,7 +31,7 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
 
     cells: list[tuple[Any, dict[str, Any]]] = []
     if split(words)[0]:
-        name, store, _ = one_name(words, conf)
+        name, store = one_name(words, conf)
         folder = store.find_cell(str(name))
         cell = folder.read()
         starts = [s for a in folder.attempts() if (s := a.start())]

@@ -25,7 +25,7 @@ def command(words: Sequence[str], conf: str | None, as_json: bool, show_all: boo
     from paceline.sweep import recorded
     from paceline.variants import variants
 
-    folder, store, _ = find_sweep(words, conf)
+    folder, store = find_sweep(words, conf)
     sweep = recorded(folder, store)
     asked = Answers(store.root, fresh=False)
     found = status.of_sweep(store, sweep, asked)

@@ -27,7 +27,7 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
     from paceline.errors import PacelineError
     from paceline.progress import counting
 
-    folder, store, _ = find_sweep(words, conf)
+    folder, store = find_sweep(words, conf)
     cells = [sync.pending(store.cell(cell)) for cell in folder.read()["cells"]]
     left = [told for cell in cells for told in cell.left]
     waiting = {piece.path: sync.Told(cell.cell, piece, why=NOT_YET) for cell in cells for piece in cell.pieces}

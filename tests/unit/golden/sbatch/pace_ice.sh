@@ -10,7 +10,7 @@
 #SBATCH --nodes=1
 #SBATCH --ntasks-per-node=1
 #SBATCH --open-mode=append
-#SBATCH --output=ROOT/submitit/%A_%a/%A_%a_0_log.out
+#SBATCH --output=ROOT/submitit/%A_%a_0_log.out
 #SBATCH --signal=USR2@180
 #SBATCH --time=480
 
@@ -26,4 +26,4 @@ export HF_HUB_DISABLE_PROGRESS_BARS=1
 
 # command
 export SUBMITIT_EXECUTOR=slurm
-srun --unbuffered --output ROOT/submitit/%A_%a/%A_%a_%t_log.out PYTHON -u -m submitit.core._submit ROOT/submitit/%j
+srun --unbuffered --output ROOT/submitit/%A_%a_%t_log.out PYTHON -u -m submitit.core._submit ROOT/submitit

@@ -57,7 +57,7 @@ def test_each_site_is_asked_for_just_this(site: str, tmp_path: Path) -> None:
     (first, *_) = elements(f"cluster={site}", *more)
     root = Store(tmp_path)
     text = launching.sbatch_text(
-        first, 3, "paceline-s-0123abcd-0", launching.environment_of(first, root, "c0de"), tmp_path / "submitit"
+        first, 3, "paceline-s-0123abcd-0", launching.environment_of(first, root, "c0de"), tmp_path
     )
     text = text.replace(str(tmp_path), "ROOT").replace(sys.executable, "PYTHON")
     path = GOLDEN / f"{site}.sh"

@@ -67,6 +67,13 @@ class Phi3VConfig(Phi3Config):
             if arrangement.get(name, value) != value:
                 raise ValueError(f"embd_layer.{name} is {arrangement[name]!r}; only {value!r} is implemented")
 
+    def convert_rope_params_to_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """The library's, with the stretch written out, for which it would ask in the log."""
+        rest = super().convert_rope_params_to_dict(*args, **kwargs)
+        if self.rope_parameters and self.rope_parameters["rope_type"] == "longrope":
+            self.rope_parameters["factor"] = self.max_position_embeddings / self.original_max_position_embeddings
+        return rest
+
     @property
     def feature_layer(self) -> int:
         """Index of the CLIP layer whose output is read; negative from the end, over the embeddings and all layers."""

@@ -68,11 +68,15 @@ class Phi3VImageProcessor(BaseImageProcessor):
             that has fewer than the others (the published processor fills up to ``num_crops``, to no effect);
             ``image_sizes`` (images, 2), height and width of the cropped image; ``num_img_tokens``, a list.
         """
-        cropped = [self._crops(image) for image in images]
-        pixels = torch.zeros(len(cropped), max(len(crops) for crops, _ in cropped), 3, self.edge, self.edge)
-        for row, (crops, _) in enumerate(cropped):
-            pixels[row, : len(crops)] = crops
-        sizes = [size for _, size in cropped]
+        fitted = [self._fitted(image) for image in images]
+        sizes = [(image.shape[1], image.shape[2]) for image in fitted]
+        grids = [(height // self.edge, width // self.edge) for height, width in sizes]
+        most = max(down * across for down, across in grids)
+        pixels = torch.zeros(len(fitted), 1 + most, 3, self.edge, self.edge)
+        for row, image, (down, across) in zip(pixels, fitted, grids, strict=True):
+            row[0] = torch.nn.functional.interpolate(image[None], size=(self.edge, self.edge), mode="bicubic")[0]
+            crops = image.view(3, down, self.edge, across, self.edge).permute(1, 3, 0, 2, 4)
+            row[1 : 1 + down * across].view_as(crops).copy_(crops)
         counts = [self._tokens(*size) for size in sizes]
         return BatchFeature(
             {"pixel_values": pixels, "image_sizes": torch.tensor(sizes), "num_img_tokens": counts},
@@ -97,8 +101,8 @@ class Phi3VImageProcessor(BaseImageProcessor):
             across += 1
         return across * self.edge, max(1, int(across * self.edge / ratio))
 
-    def _crops(self, image: Image.Image) -> tuple[torch.Tensor, tuple[int, int]]:
-        """The whole and the crops, (1 + crops, 3, edge, edge), and the size (height, width) that was cropped."""
+    def _fitted(self, image: Image.Image) -> torch.Tensor:
+        """The image scaled and filled to whole crops, normalised: (3, height, width)."""
         image = image.convert("RGB")
         upright = image.width < image.height
         if upright:
@@ -109,13 +113,9 @@ class Phi3VImageProcessor(BaseImageProcessor):
         filled.paste(scaled, (0, (filled.height - height) // 2))
         if upright:
             filled = filled.transpose(Image.Transpose.TRANSPOSE)
-        pixels = torch.from_numpy(np.array(filled)).permute(2, 0, 1).float() / 255
+        pixels = torch.from_numpy(np.array(filled)).permute(2, 0, 1).contiguous().float().div_(255)
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (self.image_mean, self.image_std))
-        pixels = (pixels - mean) / std
-        whole = torch.nn.functional.interpolate(pixels[None], size=(self.edge, self.edge), mode="bicubic")
-        down, across = filled.height // self.edge, filled.width // self.edge
-        crops = pixels.view(3, down, self.edge, across, self.edge).permute(1, 3, 0, 2, 4).flatten(0, 1)
-        return torch.cat([whole, crops]), (filled.height, filled.width)
+        return pixels.sub_(mean).div_(std)
 
 
 class Phi3VProcessor(ProcessorMixin):

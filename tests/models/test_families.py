@@ -17,7 +17,7 @@ from paceline.models import families, load_family
 from paceline.models.base import IGNORED, Conversation, Family
 from paceline.spec import ModelSpec
 
-LARGE = ("qwen2_vl_2b", "pixtral_12b")
+LARGE = ("qwen2_vl_2b", "pixtral_12b", "phi35_vision")
 
 
 def last_logits(family: Family, conversations: list[Conversation]) -> torch.Tensor:
@@ -188,7 +188,7 @@ def test_every_weight_learns(spec: ModelSpec, conversations: list[Conversation])
     assert family.model.training
     family.model(**family.training_batch(conversations)).loss.backward()
     without = [n for n, p in family.model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
-    assert without == []
+    assert without == [n for n, _ in family.model.named_parameters() if family.is_idle(n)]
 
 
 def test_a_lesson_without_an_answer_is_refused(twin: Family) -> None:

@@ -1,11 +1,11 @@
 """Model families: how a kind of vision-language model is loaded, fed, trained and saved. They know no task.
 
 The folder is the registry: ``family: qwen2_vl`` in a model's YAML names ``paceline/models/qwen2_vl.py``. To
-add a family, write that one module with a class named ``FAMILY`` that derives from
-:class:`paceline.models.base.Family` and says only what differs: which module names make up the vision tower,
-the connector and the language model, how its tiny twin is configured, and, where the processor wants it,
-another form of prompt or batch. Then write ``conf/model/tiny_<family>.yaml``: the tests of ``tests/models``
-run on every twin that they find there.
+add a family, write that one module (a package, where the network itself is written here) with a class named
+``FAMILY`` that derives from :class:`paceline.models.base.Family` and says only what differs: which module names
+make up the vision tower, the connector and the language model, how its tiny twin is configured, and, where the
+processor wants it, another form of prompt or batch. Then write ``conf/model/tiny_<family>.yaml``: the tests of
+``tests/models`` run on every twin that they find there.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ _SHARED = {"__init__", "base", "twin"}
 
 def families() -> list[str]:
     """Names of the families that there are; importing nothing, so that the login side may ask."""
-    return sorted(p.stem for p in Path(__file__).parent.glob("*.py") if p.stem not in _SHARED)
+    here = Path(__file__).parent
+    modules = {p.stem for p in here.glob("*.py")} | {p.parent.name for p in here.glob("*/__init__.py")}
+    return sorted(modules - _SHARED)
 
 
 def load_family(name: str) -> type[Family]:

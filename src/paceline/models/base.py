@@ -386,6 +386,13 @@ class Family:
                 return component
         return None
 
+    def is_idle(self, name: str) -> bool:
+        """Whether no answer depends on a parameter of the bare model.
+
+        Such weights come with the published files and are kept and saved with the others; no gradient reaches them.
+        """
+        return False
+
     def linear_layers(self, components: Sequence[str]) -> list[str]:
         """Full module names of the linear layers in some components: what an adapter may be put on.
 

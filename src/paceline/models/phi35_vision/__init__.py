@@ -1,0 +1,128 @@
+"""Phi-3.5-vision (Abdin et al. 2024, arXiv:2404.14219): CLIP on square crops, Phi-3 with long rotary positions.
+
+Transformers has no class for it, and the code published with the weights runs on no current version: the network is
+in :mod:`.modeling`, the processor in :mod:`.processing`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import Any
+
+import torch
+import transformers
+
+from paceline.models.base import Conversation, Family
+from paceline.models.phi35_vision.modeling import MERGED, Phi3VConfig, Phi3VForCausalLM
+from paceline.models.phi35_vision.processing import PLACEHOLDER, Phi3VImageProcessor, Phi3VProcessor
+from paceline.models.twin import twin_tokenizer
+from paceline.spec import ModelSpec
+
+_CHAT_TEMPLATE = (
+    "{% for message in messages %}<|{{ message['role'] }}|>\n{{ message['content'] }}<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+)
+_SPECIAL = ("<s>", "</s>", "<|endoftext|>", "<|assistant|>", "<|system|>", "<|end|>", "<|user|>", "<|image|>")
+
+# What is saved here is found again by the library's own Auto classes, once this module is imported.
+transformers.AutoConfig.register(Phi3VConfig.model_type, Phi3VConfig)
+transformers.AutoModelForCausalLM.register(Phi3VConfig, Phi3VForCausalLM)
+transformers.AutoModelForImageTextToText.register(Phi3VConfig, Phi3VForCausalLM)
+transformers.AutoImageProcessor.register(Phi3VConfig, image_processor_classes={"pil": Phi3VImageProcessor})
+transformers.AutoProcessor.register(Phi3VConfig, Phi3VProcessor)
+
+
+class Phi35Vision(Family):
+    """:class:`Phi3VForCausalLM`. ``pixel_values`` is (images, 1 + crops, 3, height, width)."""
+
+    components = {
+        "vision": ("model.vision_embed_tokens.img_processor",),
+        "connector": (
+            "model.vision_embed_tokens.img_projection",
+            "model.vision_embed_tokens.sub_GN",
+            "model.vision_embed_tokens.glb_GN",
+        ),
+        "language": ("model.embed_tokens", "model.layers", "model.norm", "lm_head"),
+    }
+
+    def __init__(self, spec: ModelSpec, model: Any, processor: Any) -> None:
+        super().__init__(spec, model, processor)
+        # The tokenizer's own end, `<|endoftext|>`, ends a document; `<|end|>` ends a turn.
+        turn = self.tokenizer.convert_tokens_to_ids("<|end|>")
+        self.end_tokens = list(dict.fromkeys([turn, *self.end_tokens]))
+
+    @classmethod
+    def make_model(cls, spec: ModelSpec, source: str, revision: str | None, device: str) -> Phi3VForCausalLM:
+        """The network, of the class here: the weights' own code is never run."""
+        options: dict[str, Any] = {"dtype": getattr(torch, spec.dtype), "attn_implementation": spec.attention}
+        if device != "cpu":
+            options["device_map"] = {"": device}
+        return Phi3VForCausalLM.from_pretrained(source, revision=revision or "main", **options)
+
+    @classmethod
+    def make_processor(cls, spec: ModelSpec, source: str, revision: str | None) -> Phi3VProcessor:
+        """The processor; crops are the published file's, unless ``spec.processor`` says otherwise."""
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision)
+        images = Phi3VImageProcessor.from_pretrained(source, revision=revision or "main", **spec.processor)
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        return Phi3VProcessor(images, tokenizer, chat_template=tokenizer.chat_template or _CHAT_TEMPLATE)
+
+    def is_idle(self, name: str) -> bool:
+        """What stands behind the layer of CLIP that is read: its last layer, and the norm of the class token."""
+        tower = "model.vision_embed_tokens.img_processor"
+        read: Any = self.bare_model().get_submodule(tower).layers
+        found = re.fullmatch(re.escape(tower) + r"\.vision_model\.(?:encoder\.layers\.(\d+)|post_layernorm)\..*", name)
+        return found is not None and (found[1] is None or int(found[1]) >= int(read))
+
+    def render(self, conversation: Conversation) -> str:
+        """The text with the images numbered in the order in which they stand, over all turns."""
+        numbers = itertools.count(1)
+        text = super().render(conversation)
+        return re.sub(re.escape(self.processor.image_token), lambda _: f"<|image_{next(numbers)}|>", text)
+
+    def message(self, role: str, text: str, images: int = 0) -> dict[str, Any]:
+        """A turn is a string; every image stands on a line of its own."""
+        return {"role": role, "content": f"{self.processor.image_token}\n" * images + text}
+
+    def _defused(self, text: str) -> str:
+        # Numbered placeholders are the processor's, no tokens: the tokenizer does not know them.
+        return PLACEHOLDER.sub(r"< |image_\1|>", super()._defused(text))
+
+    @classmethod
+    def twin_processor(cls, spec: ModelSpec) -> Phi3VProcessor:
+        """A :class:`Phi3VProcessor`; crops are as large as the tower's image, and as many as ``processor`` says."""
+        from tokenizers.processors import TemplateProcessing
+
+        tower = spec.config["vision_config"]
+        tokenizer = twin_tokenizer(
+            _SPECIAL, pad="<|endoftext|>", eos="<|endoftext|>", bos="<s>", chat_template=_CHAT_TEMPLATE
+        )
+        # As the published one, it begins every text with a token.
+        tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+            single="<s> $A", special_tokens=[("<s>", tokenizer.bos_token_id)]
+        )
+        images = Phi3VImageProcessor(
+            edge=tower["image_size"],
+            num_img_tokens=(tower["image_size"] // tower["patch_size"] // MERGED) ** 2,
+            **spec.processor,
+        )
+        return Phi3VProcessor(images, tokenizer, chat_template=_CHAT_TEMPLATE)
+
+    @classmethod
+    def twin_model(cls, config: dict[str, Any], processor: Any) -> Phi3VForCausalLM:
+        """A small :class:`Phi3VForCausalLM` whose vocabulary is the twin tokenizer's."""
+        tokenizer = processor.tokenizer
+        made = Phi3VConfig(
+            **config,
+            vocab_size=len(tokenizer),
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+            image_token_id=processor.image_token_id,
+        )
+        return Phi3VForCausalLM(made)
+
+
+FAMILY = Phi35Vision

@@ -144,7 +144,8 @@ class Family:
     components: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     # Attention implementations that the network has.
     attentions: ClassVar[tuple[str, ...]] = ("sdpa", "eager", "flash_attention_2")
-    # Modules that 8- and 4-bit loading leaves in the model's number format (`llm_int8_skip_modules`).
+    # Modules that 8- and 4-bit loading leaves in the model's number format (`llm_int8_skip_modules`), by their full
+    # names: the library matches from the beginning, and a `vision_model` alone would leave out nothing.
     unquantised: ClassVar[tuple[str, ...]] = ("lm_head",)
     # A batch without an image passes over some weights. ZeRO-3 gathers weights on all ranks together: there, either
     # every rank's micro-batch has an image or none has, or the ranks wait for one another for ever.
@@ -338,7 +339,11 @@ class Family:
         return system + "".join(turns) + self._plain(conversation)
 
     def _plain(self, turn: Conversation) -> str:
-        return f"{self.processor.image_token * len(turn.images)}{self._defused(turn.prompt)}\n"
+        return f"{self.placeholders(len(turn.images))}{self._defused(turn.prompt)}\n"
+
+    def placeholders(self, images: int) -> str:
+        """What stands for so many images, side by side, in a text without a chat template."""
+        return str(self.processor.image_token) * images
 
     def _messages(self, conversation: Conversation) -> list[dict[str, Any]]:
         messages = []

@@ -10,7 +10,7 @@ import torch
 import transformers
 
 from paceline.models.base import BACKEND, Conversation, Family, Features
-from paceline.models.twin import twin_tokenizer
+from paceline.models.twin import begins_itself, twin_tokenizer
 from paceline.spec import ModelSpec
 
 # isort: split
@@ -47,7 +47,7 @@ class Idefics(Family):
         ),
     }
     attentions = ("sdpa", "eager")
-    unquantised = ("lm_head", "embed_tokens")
+    unquantised = ("lm_head", "model.embed_tokens")
     skips_without_images = False  # it then looks at an empty image, and forgets what it saw
     turn_end = "\n"
     token_tensors: ClassVar[Mapping[str, Literal["own", "zero", "last"]]] = {
@@ -98,14 +98,11 @@ class Idefics(Family):
         return f"{self.tokenizer.bos_token}{opening}{text}{self._asked(conversation)}"
 
     def _asked(self, turn: Conversation) -> str:
-        return f"User:{self._images(turn)}{self._defused(turn.prompt)}{UTTERANCE}\nAssistant:"
+        return f"User:{self.placeholders(len(turn.images))}{self._defused(turn.prompt)}{UTTERANCE}\nAssistant:"
 
-    def _plain(self, turn: Conversation) -> str:
-        return f"{self._images(turn)}{self._defused(turn.prompt)}\n"
-
-    def _images(self, turn: Conversation) -> str:
-        """Images side by side share the token between them."""
-        return "".join(f"{AROUND}{IMAGE}" for _ in turn.images) + (AROUND if turn.images else "")
+    def placeholders(self, images: int) -> str:
+        """Images side by side share the mark between them."""
+        return f"{AROUND}{IMAGE}" * images + (AROUND if images else "")
 
     def pixel_batch(self, texts: list[str], images: Sequence[Sequence[Any]]) -> dict[str, Any]:
         """As ``IdeficsProcessor`` makes it, which is not asked because it fetches a prompt that is a web address."""
@@ -159,6 +156,7 @@ class Idefics(Family):
         config = spec.config
         tokenizer = twin_tokenizer(_SPECIAL, pad="<pad>", eos="</s>", bos="<s>", chat_template="")
         tokenizer.chat_template = None
+        begins_itself(tokenizer)
         # Behind the vocabulary: the network keeps their embeddings in a table of their own.
         added = [AROUND, IMAGE, UTTERANCE][: config["additional_vocab_size"]]
         tokenizer.add_tokens(added, special_tokens=True)

@@ -3,13 +3,14 @@ cross-attention."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
 
 from paceline.models.base import Conversation, Family, Features
-from paceline.models.twin import twin_tokenizer
+from paceline.models.twin import begins_itself, twin_tokenizer
 from paceline.spec import ModelSpec
 
 # isort: split
@@ -49,7 +50,7 @@ class LlamaVision(Family):
     }
     attentions = ("sdpa", "eager")
     # Reported broken in 8 bit, and sound once the vision tower is left alone.
-    unquantised = ("lm_head", "vision_model", "multi_modal_projector")
+    unquantised = ("lm_head", "model.vision_model", "model.multi_modal_projector")
     token_tensors: ClassVar[Mapping[str, Literal["own", "zero", "last"]]] = {
         **Family.token_tensors,
         "cross_attention_mask": "last",
@@ -77,20 +78,21 @@ class LlamaVision(Family):
 
     def _messages(self, conversation: Conversation) -> list[dict[str, Any]]:
         """With an image, the published template refuses a system turn: its text then opens the first user's turn."""
-        messages = super()._messages(conversation)
         if not conversation.system or not conversation.all_images:
-            return messages
-        system, first, *rest = messages
-        opening = {"type": "text", "text": f"{system['content']}\n\n"}
-        images = [part for part in first["content"] if part["type"] == "image"]
-        return [{**first, "content": [*images, opening, *first["content"][len(images) :]]}, *rest]
+            return super()._messages(conversation)
+        first = (*conversation.shots, conversation)[0]
+        opened = dataclasses.replace(first, prompt=f"{conversation.system}\n\n{first.prompt}")
+        if not conversation.shots:
+            return super()._messages(dataclasses.replace(opened, system=""))
+        shots = [opened, *conversation.shots[1:]]
+        return super()._messages(dataclasses.replace(conversation, system="", shots=shots))
 
     def message(self, role: str, text: str, images: int = 0) -> dict[str, Any]:
         """The system's turn is a string, the others have parts."""
         return {"role": role, "content": text} if role == "system" else super().message(role, text, images)
 
     def pixel_batch(self, texts: list[str], images: Sequence[Sequence[Any]]) -> dict[str, Any]:
-        """As ``MllamaProcessor`` makes it, which fails where the first sample has no image."""
+        """As ``MllamaProcessor`` makes it where every sample has an image; it has no row for one without."""
         if not any(images):
             return dict(self.tokenizer(texts, **self._text_options(texts)))
         inputs, tiles = self._tiles([image for row in images for image in row])
@@ -154,6 +156,7 @@ class LlamaVision(Family):
         tokenizer = twin_tokenizer(
             _SPECIAL, pad="<|pad|>", eos="<|eot_id|>", bos="<|begin_of_text|>", chat_template=_CHAT_TEMPLATE
         )
+        begins_itself(tokenizer)
         tokenizer.add_tokens([_IMAGE], special_tokens=True)  # behind the vocabulary, as in the published one
         images = MllamaImageProcessor(
             size={"height": edge, "width": edge},

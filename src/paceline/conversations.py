@@ -12,8 +12,17 @@ from paceline.prepared import load_image
 from paceline.spec import PromptSpec, TaskSpec
 
 
-def question(sample: Mapping[str, Any], prompt: PromptSpec, task: TaskSpec) -> Conversation:
-    """A sample as it is asked. The prompt sees only the fields that its task shows, so no answer leaks into it."""
+def question(
+    sample: Mapping[str, Any], prompt: PromptSpec, task: TaskSpec, shots: Sequence[Conversation] = ()
+) -> Conversation:
+    """A sample as it is asked. The prompt sees only the fields that its task shows, so no answer leaks into it.
+
+    Args:
+        sample: a prepared record.
+        prompt: the template.
+        task: names what the prompt may see.
+        shots: lessons of other samples, shown before the question with their images and answers.
+    """
     kind = tasks.load(task.kind)
     fields = kind.fields(sample)
     shown = {name: fields[name] for name in kind.SHOWN}
@@ -21,6 +30,7 @@ def question(sample: Mapping[str, Any], prompt: PromptSpec, task: TaskSpec) -> C
         prompt=prompts.render(prompt.text, shown),
         images=[load_image(sample["image"])] if sample.get("image") else [],
         system=prompts.render(prompt.system, shown),
+        shots=list(shots),
     )
 
 

@@ -191,7 +191,7 @@ def adapt(family: Family, method: MethodSpec, seed: int) -> dict[str, int]:
         if unknown := [c for c in method.frozen if c not in family.components]:
             raise UserError(f"method.frozen: no component '{unknown[0]}': {nearest(unknown[0], family.components)}")
         for name, parameter in family.model.named_parameters():
-            parameter.requires_grad_(family.component_of(name) not in method.frozen)
+            parameter.requires_grad_(family.component_of(name) not in method.frozen and not family.is_idle(name))
     counts: Counter[str] = Counter()
     for name, parameter in family.bare_model().named_parameters():
         counts["parameters"] += parameter.numel()
@@ -290,7 +290,7 @@ def _last_points(folder: CellFolder) -> dict[str, float]:
 def _to_train(family: Family, method: MethodSpec) -> Iterator[torch.nn.Parameter]:
     if method.trains == "all":  # adapters are made in float32 by PEFT, over a base that never changes
         for name, parameter in family.model.named_parameters():
-            if family.component_of(name) not in method.frozen:
+            if family.component_of(name) not in method.frozen and not family.is_idle(name):
                 yield parameter
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
+from paceline.errors import UserError
 from paceline.models.base import Conversation, Family
 from paceline.spec import GenerationSpec, check_generation
 
@@ -18,10 +19,11 @@ class Answer:
     """What a model said to one conversation.
 
     Attributes:
-        text: the answer, without special tokens.
+        text: the answer, without special tokens, and without what ended it.
         prompt_tokens: tokens read, image tokens counted, padding not.
-        new_tokens: tokens generated, the end token counted.
-        finish: ``stop`` where the model ended its answer, ``length`` where the limit did.
+        new_tokens: tokens generated, those that ended the answer counted.
+        finish: ``stop`` where the model ended its answer, by an end token or by a text of ``Family.stops``;
+            ``length`` where the limit did.
     """
 
     text: str
@@ -50,6 +52,19 @@ class GumbelNoise:
         return scores.float() - noise.log()
 
 
+class AtText:
+    """Ends a sample's answer at a text. A row's criterion, so that a batch ends each of its answers by itself."""
+
+    def __init__(self, family: Family, prompt_width: int) -> None:
+        self.family, self.prompt_width = family, prompt_width
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
+        """Which rows have said one of the texts; shape (rows,), bool."""
+        rows = input_ids[:, self.prompt_width :].tolist()
+        said = [_cut(self.family, self.family.decode(row)) is not None for row in rows]
+        return torch.tensor(said, device=input_ids.device)
+
+
 @torch.inference_mode()
 def generate(
     family: Family, conversations: Sequence[Conversation], spec: GenerationSpec, seeds: Sequence[int]
@@ -63,13 +78,20 @@ def generate(
         seeds: one per conversation; used where the temperature is above 0.
 
     Raises:
-        UserError: settings that exclude each other.
+        UserError: settings that exclude each other, or more tokens than the model has positions for.
     """
     from transformers import GenerationConfig, LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
+    from transformers.generation import StoppingCriteriaList
 
     check_generation(spec)
     model = family.model.eval()
     batch = family.to_model(family.batch(conversations))
+    prompt_width = batch["input_ids"].shape[1]
+    if prompt_width + spec.new_tokens > family.longest:
+        raise UserError(
+            f"model {family.spec.name} has {family.longest} positions: a prompt of {prompt_width} tokens (images "
+            f"counted) and generation.new_tokens={spec.new_tokens} are more; show fewer or smaller images, or lower it"
+        )
     processors = LogitsProcessorList()
     if spec.temperature > 0:
         processors.append(TemperatureLogitsWarper(spec.temperature))
@@ -84,8 +106,10 @@ def generate(
         eos_token_id=family.end_tokens,
         pad_token_id=family.tokenizer.pad_token_id,
     )
-    output = model.generate(**batch, generation_config=settings, logits_processor=processors)
-    prompt_width = batch["input_ids"].shape[1]
+    criteria = StoppingCriteriaList([AtText(family, prompt_width)] if family.stops else [])
+    output = model.generate(
+        **batch, generation_config=settings, logits_processor=processors, stopping_criteria=criteria
+    )
     prompts = batch["attention_mask"].sum(dim=1).tolist()
     rows = output[:, prompt_width:].tolist()
     return [_answer(family, row, prompt) for row, prompt in zip(rows, prompts, strict=True)]
@@ -95,4 +119,16 @@ def _answer(family: Family, ids: list[int], prompt_tokens: int) -> Answer:
     # Behind its end a row is filled up to the longest of the batch.
     end = next((i for i, token in enumerate(ids) if token in family.end_tokens), None)
     new_tokens = len(ids) if end is None else end + 1
-    return Answer(family.decode(ids[:end]), prompt_tokens, new_tokens, "length" if end is None else "stop")
+    text = family.decode(ids[:end])
+    if (cut := _cut(family, text)) is not None:
+        # Generation stopped at the first token with which the text was complete.
+        new_tokens = next(n for n in range(1, len(ids) + 1) if _cut(family, family.decode(ids[:n])) is not None)
+        return Answer(text[:cut], prompt_tokens, new_tokens, "stop")
+    return Answer(text, prompt_tokens, new_tokens, "length" if end is None else "stop")
+
+
+def _cut(family: Family, text: str) -> int | None:
+    """Where a stop text begins behind the first thing that was said; None where there is none."""
+    said = len(text) - len(text.lstrip())
+    found = [at for stop in family.stops if (at := text.find(stop, said)) >= 0]
+    return min(found, default=None)

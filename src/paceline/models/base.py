@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 
@@ -45,6 +45,7 @@ _define_missing_operators()
 
 import transformers  # noqa: E402  (after the operators: some versions import torchvision on the way)
 from transformers import GenerationConfig, PreTrainedModel  # noqa: E402
+from transformers.modeling_outputs import BaseModelOutputWithPooling  # noqa: E402
 
 # A bar that redraws itself is noise in a log file.
 transformers.utils.logging.disable_progress_bar()
@@ -56,6 +57,10 @@ IGNORED = -100
 # cell would then answer differently on two machines. torchvision's is the default of the families' own
 # authors today.
 BACKEND = "torchvision"
+
+# Some chat templates (Llama 3) write today's date into a prompt that has no image, unless they are given one: this is
+# what they say where there is no clock. A cell must ask the same tomorrow.
+DATE = "26 Jul 2024"
 
 
 @contextlib.contextmanager
@@ -75,12 +80,26 @@ def _whole_weights() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
+class Features:
+    """What a model sees in one image, before it reads a word: made once, kept, and shared by any number of prompts.
+
+    Attributes:
+        states: what takes the image's place in the language model, on the model's device; (tokens, width), or with a
+            leading axis where the family cuts an image into tiles.
+        shape: what else the family must know of the image, such as its grid of patches, by the processor's names.
+    """
+
+    states: torch.Tensor
+    shape: Mapping[str, torch.Tensor] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Conversation:
     """What a model is asked once, and, to train on it, what it should answer.
 
     Attributes:
         prompt: the user's turn, without image placeholders.
-        images: the images of the turn; they stand before the text.
+        images: the images of the turn, or their :class:`Features`; they stand before the text.
         system: the system's turn; left out where empty.
         answer: the target; None where the model is to answer.
         shots: earlier turns, each with its answer, shown before the question.
@@ -101,6 +120,17 @@ class Conversation:
 class Family:
     """A loaded model with its processor. Made by :meth:`load`.
 
+    What a family promises, and what it may say otherwise:
+
+    - text: :meth:`render` and :meth:`message` make one text of a conversation; without a chat template it is completed
+      as plain text, in which ``turn_end`` parts the turns and stops an answer (:attr:`stops`).
+    - tensors: :meth:`pixel_batch` for ``generate``, padded on the left; :meth:`training_batch` with labels, padded on
+      the right (rotary positions are relative: a pad in front costs memory and changes nothing, and right padding is
+      what fused losses and packing expect). ``token_tensors`` names those with a column per token.
+    - images: :meth:`features` takes the vision tower and the connector out of the way, :meth:`feature_batch` makes the
+      batch of what they saw. A conversation holds either pictures or features.
+    - weights: ``components`` for adapters and counts, ``end_tokens``, :attr:`longest`.
+
     Attributes:
         spec: what was loaded.
         model: the network, or a ``PeftModel`` around it; on the device that was asked for, in evaluation mode
@@ -112,6 +142,24 @@ class Family:
     auto_class: ClassVar[str] = "AutoModelForImageTextToText"
     # Component -> prefixes of module names, as `model.named_modules()` of the bare model spells them.
     components: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    # Attention implementations that the network has.
+    attentions: ClassVar[tuple[str, ...]] = ("sdpa", "eager", "flash_attention_2")
+    # Modules that 8- and 4-bit loading leaves in the model's number format (`llm_int8_skip_modules`), by their full
+    # names: the library matches from the beginning, and a `vision_model` alone would leave out nothing.
+    unquantised: ClassVar[tuple[str, ...]] = ("lm_head",)
+    # A batch without an image passes over some weights. ZeRO-3 gathers weights on all ranks together: there, either
+    # every rank's micro-batch has an image or none has, or the ranks wait for one another for ever.
+    skips_without_images: ClassVar[bool] = True
+    # Without a chat template: what parts the turns of a prompt, and thus ends the answer that imitates them.
+    turn_end: ClassVar[str] = "\n\n"
+    # Tensors with a column per token, and what stands there for the tokens of an answer: their own value, zero, or
+    # what stood at the prompt's last token.
+    token_tensors: ClassVar[Mapping[str, Literal["own", "zero", "last"]]] = {
+        "input_ids": "own",
+        "attention_mask": "own",
+        "mm_token_type_ids": "zero",  # type 0 is text in every family that marks types
+        "token_type_ids": "zero",
+    }
 
     def __init__(self, spec: ModelSpec, model: Any, processor: Any) -> None:
         self.spec = spec
@@ -140,8 +188,14 @@ class Family:
             device: where the weights go.
 
         Raises:
-            UserError: no such folder, a hub id without a revision, or weights that can't be reached.
+            UserError: no such folder, a hub id without a revision, weights that can't be reached, or an attention
+                that the family does not have.
         """
+        if spec.attention not in cls.attentions:
+            raise UserError(
+                f"conf/model/{spec.name}.yaml: attention: {spec.attention} is not among those of family "
+                f"'{spec.family}': {', '.join(cls.attentions)}"
+            )
         adapter = tuned is not None and (tuned / "adapter_config.json").exists()
         if tuned is not None and not adapter and not (tuned / "config.json").exists():
             raise UserError(f"{tuned} holds neither a model (config.json) nor an adapter (adapter_config.json)")
@@ -249,29 +303,47 @@ class Family:
         """The processor's tokenizer."""
         return self.processor.tokenizer
 
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """Texts that end an answer, beside the end tokens, once something other than white space was said.
+
+        A chat model ends its turn by a token. A base model goes on and invents the next question: what parts the turns
+        of its prompt ends its answer.
+        """
+        return () if getattr(self.processor, "chat_template", None) else (self.turn_end,)
+
+    @property
+    def longest(self) -> int:
+        """Most tokens, prompt and answer together, that the network has positions for."""
+        return int(self.bare_model().config.get_text_config().max_position_embeddings)
+
     def render(self, conversation: Conversation) -> str:
         """The text up to where the answer begins, with one placeholder per image.
 
-        Uses the processor's chat template; a base model without one gets plain text to complete: images,
-        prompt, a line break.
+        Uses the processor's chat template; a base model without one gets plain text to complete: images, prompt, a
+        line break; shots likewise, each with its answer and ``turn_end`` behind.
 
         Raises:
             UserError: the template leaves the prompt out, as some do without a word where they expect another layout.
         """
         if getattr(self.processor, "chat_template", None):
             messages = self._messages(conversation)
-            text = self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+            dated = {"date_string": DATE} if "date_string" in str(self.processor.chat_template) else {}
+            text = self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **dated)
             for part in (conversation.system, conversation.prompt):
                 if self._defused(part).strip() not in text:
                     raise UserError(f"the chat template of model {self.spec.name} leaves out {part[:60]!r}")
             return text
-        end = self.tokenizer.convert_ids_to_tokens(self.end_tokens[0])
-        turns = [f"{self._plain(shot)}{self._defused(shot.answer or '')}{end}" for shot in conversation.shots]
+        turns = [f"{self._plain(shot)}{self._defused(shot.answer or '')}{self.turn_end}" for shot in conversation.shots]
         system = f"{self._defused(conversation.system)}\n" if conversation.system else ""
         return system + "".join(turns) + self._plain(conversation)
 
     def _plain(self, turn: Conversation) -> str:
-        return f"{self.processor.image_token * len(turn.images)}{self._defused(turn.prompt)}\n"
+        return f"{self.placeholders(len(turn.images))}{self._defused(turn.prompt)}\n"
+
+    def placeholders(self, images: int) -> str:
+        """What stands for so many images, side by side, in a text without a chat template."""
+        return str(self.processor.image_token) * images
 
     def _messages(self, conversation: Conversation) -> list[dict[str, Any]]:
         messages = []
@@ -301,22 +373,68 @@ class Family:
 
     # -- tensors
 
-    def batch(self, conversations: Sequence[Conversation]) -> dict[str, torch.Tensor]:
+    def batch(self, conversations: Sequence[Conversation]) -> dict[str, Any]:
         """Tensors for ``generate``, padded on the left so that every answer begins in the same column.
 
         ``input_ids`` and ``attention_mask`` are (samples, tokens); the image tensors are the family's own.
         """
         texts = [self.render(c) for c in conversations]
+        images = [c.all_images for c in conversations]
+        if not any(isinstance(image, Features) for row in images for image in row):
+            return self.pixel_batch(texts, images)
+        seen = iter(self.features([image for row in images for image in row if not isinstance(image, Features)]))
+        return self.feature_batch(
+            texts, [[image if isinstance(image, Features) else next(seen) for image in row] for row in images]
+        )
+
+    def pixel_batch(self, texts: list[str], images: Sequence[Sequence[Any]]) -> dict[str, Any]:
+        """The batch of rendered texts with the pictures of each, in the order of their placeholders."""
+        options = {"images": images} if any(images) else {}
+        return dict(self.processor(text=texts, **self._text_options(texts), **options))
+
+    def feature_batch(self, texts: list[str], features: Sequence[Sequence[Features]]) -> dict[str, Any]:
+        """The batch of rendered texts with features in place of pictures.
+
+        As the families need it whose processor writes a placeholder per visual token and whose network takes
+        ``mm_encoder_outputs``.
+        """
+        flat = [f for row in features for f in row]
+        shape = {name: torch.stack([f.shape[name] for f in flat]) for name in flat[0].shape}
+        written = [self.processor.replace_image_token(shape, i) for i in range(len(flat))]
+        texts, _ = self.processor.get_text_with_replacements(list(texts), written)
+        inputs = dict(self.tokenizer(texts, **self._text_options(texts)))
+        if "mm_token_type_ids" in self.processor.model_input_names:
+            types = self.processor.create_mm_token_type_ids(inputs["input_ids"].tolist())
+            inputs["mm_token_type_ids"] = torch.tensor(types)
+        seen = BaseModelOutputWithPooling(pooler_output=tuple(f.states for f in flat))  # type: ignore[arg-type]
+        return {**inputs, **shape, "mm_encoder_outputs": {"image": seen}}
+
+    def _text_options(self, texts: Sequence[str]) -> dict[str, Any]:
         bos = self.tokenizer.bos_token
         options: dict[str, Any] = {"padding": True, "padding_side": "left", "return_tensors": "pt"}
-        if bos and texts[0].startswith(bos):
-            options["add_special_tokens"] = False  # the chat template wrote the beginning token already
-        images = [c.all_images for c in conversations]
-        if any(images):
-            options["images"] = images
-        return dict(self.processor(text=texts, **options))
+        if bos and bos in texts[0]:
+            options["add_special_tokens"] = False  # the rendered text has its beginning token already
+        return options
 
-    def training_batch(self, conversations: Sequence[Conversation]) -> dict[str, torch.Tensor]:
+    @torch.no_grad()
+    def features(self, images: Sequence[Any]) -> list[Features]:
+        """What the model sees in each image. Put them into conversations in place of the pictures.
+
+        They hold as long as the vision tower and the connector do not change. All images are encoded together: how
+        many fit into memory is the caller's to know.
+        """
+        if not images:
+            return []
+        inputs = self.to_model(dict(self.processor(images=list(images), return_tensors="pt")))
+        network: Any = self.bare_model()
+        states = network.get_image_features(**inputs, return_dict=True).pooler_output
+        inputs.pop("pixel_values")
+        return [
+            Features(state, {name: tensor[i].cpu() for name, tensor in inputs.items()})
+            for i, state in enumerate(states)
+        ]
+
+    def training_batch(self, conversations: Sequence[Conversation]) -> dict[str, Any]:
         """Tensors for the loss, padded on the right: labels are the answer's tokens and the token that ends
         it.
 
@@ -342,34 +460,36 @@ class Family:
         text = self._defused(conversation.answer)
         return [*self.tokenizer(text, add_special_tokens=False)["input_ids"], self.end_tokens[0]]
 
-    def append_answers(
-        self, batch: dict[str, torch.Tensor], ids: torch.Tensor, mask: torch.Tensor
-    ) -> dict[str, torch.Tensor]:
+    def append_answers(self, batch: dict[str, Any], ids: torch.Tensor, mask: torch.Tensor) -> dict[str, Any]:
         """The batch with ``ids`` after the prompts, in every tensor that has a column per token."""
-        zeros = torch.zeros_like(ids)  # type 0 is text in every family that marks types
-        blocks = {"input_ids": ids, "attention_mask": mask, "mm_token_type_ids": zeros, "token_type_ids": zeros}
-        return {
-            name: torch.cat([tensor, blocks[name].to(tensor.dtype)], dim=1) if name in blocks else tensor
-            for name, tensor in batch.items()
-        }
+        own = {"input_ids": ids, "attention_mask": mask}
+        appended = dict(batch)
+        for name in self.token_tensors.keys() & batch.keys():
+            tensor = batch[name]
+            block = own[name] if name in own else tensor[:, -1:].repeat(1, ids.shape[1], *[1] * (tensor.dim() - 2))
+            if self.token_tensors[name] == "zero":
+                block = torch.zeros_like(block)
+            appended[name] = torch.cat([tensor, block.to(tensor.dtype)], dim=1)
+        return appended
 
-    @staticmethod
-    def _right_padded(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def _right_padded(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Move every row's tokens to its left end, in all tensors with a column per token."""
         mask = batch["attention_mask"]
         order = torch.argsort(mask, dim=1, descending=True, stable=True)[:, : int(mask.sum(1).max())]
         rows = torch.arange(len(mask)).unsqueeze(1)
-        return {
-            name: tensor[rows, order] if tensor.shape[:2] == mask.shape else tensor for name, tensor in batch.items()
-        }
+        moved = {*self.token_tensors, "labels"}
+        return {name: value[rows, order] if name in moved else value for name, value in batch.items()}
 
-    def to_model(self, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def to_model(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """The batch on the model's device, its images in the model's number format."""
-        model = self.model
-        return {
-            name: tensor.to(model.device, model.dtype if tensor.is_floating_point() else None)
-            for name, tensor in batch.items()
-        }
+        return {name: self._placed(value) for name, value in batch.items()}
+
+    def _placed(self, value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            return value.to(self.model.device, self.model.dtype if value.is_floating_point() else None)
+        if isinstance(value, Mapping):
+            return type(value)(**{name: self._placed(part) for name, part in value.items()})
+        return tuple(self._placed(part) for part in value)
 
     # -- parts
 
@@ -399,11 +519,11 @@ class Family:
         The output layer is left out: it is as large as the vocabulary, and often shares its weights with the
         input embeddings.
         """
-        head = self.bare_model().get_output_embeddings()
+        head = set(self.bare_model().get_output_embeddings().modules())  # some are made of several
         return [
             name
             for name, module in self.bare_model().named_modules()
-            if isinstance(module, torch.nn.Linear) and module is not head and self.component_of(name) in components
+            if isinstance(module, torch.nn.Linear) and module not in head and self.component_of(name) in components
         ]
 
     # -- saving

@@ -37,6 +37,10 @@ class Qwen2VL(Family):
         "language": ("model.language_model", "lm_head"),
     }
 
+    def placeholders(self, images: int) -> str:
+        """Every image stands between two marks."""
+        return f"<|vision_start|>{self.processor.image_token}<|vision_end|>" * images
+
     @classmethod
     def twin_processor(cls, spec: ModelSpec) -> Any:
         """A ``Qwen2VLProcessor``; patch sizes come from ``config``, pixel limits from ``processor``."""

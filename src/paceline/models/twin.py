@@ -11,6 +11,7 @@ import string
 from collections.abc import Sequence
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
 # Words of the shipped prompts and of English at large. Token ids follow this order and a twin's weights follow the
@@ -46,6 +47,14 @@ Thailand Then These Tower Vegetation Work Writing You Your Zealand After Always 
 """.split()  # noqa: SIM905  (likewise)
 
 UNKNOWN = "<unk>"
+
+
+def begins_itself(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Let a twin's tokenizer write its beginning token before every text, as those of Llama and Phi do."""
+    bos = tokenizer.bos_token
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{bos} $A", special_tokens=[(bos, tokenizer.bos_token_id)]
+    )
 
 
 def twin_tokenizer(

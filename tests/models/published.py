@@ -1,0 +1,64 @@
+"""The published models without their weights: their configs, the networks on the meta device, their processors."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from conftest import model_spec
+from PIL import Image
+
+from paceline.models import load_family
+from paceline.models.base import Family
+from paceline.spec import ModelSpec
+
+GOLDEN = Path(__file__).parent / "golden"
+# Model of conf/model/ -> the file of its architecture.
+CONFIGS = {
+    "qwen2_vl_2b": "Qwen2-VL-2B-Instruct",
+    "pixtral_12b": "pixtral-12b",
+    "llama32_11b_vision": "Llama-3.2-11B-Vision",
+    "llama32_11b_vision_instruct": "Llama-3.2-11B-Vision-Instruct",
+    "idefics_9b": "idefics-9b",
+}
+
+
+def published(name: str) -> ModelSpec:
+    """The spec of ``conf/model/<name>.yaml`` with the published architecture for its config."""
+    spec = model_spec(name)
+    config = json.loads((GOLDEN / "published" / f"{CONFIGS[name]}.json").read_text())
+    return ModelSpec(name=name, family=spec.family, config=config, processor=spec.processor)
+
+
+def on_meta(name: str) -> Family:
+    """The whole network, which takes no memory there, with the published geometry and a twin's words."""
+    spec = published(name)
+    config = transformers.AutoConfig.for_model(**spec.config)
+    with torch.device("meta"):
+        model = transformers.AutoModelForImageTextToText.from_config(config)
+    family = load_family(spec.family)
+    return family(spec, model, family.twin_processor(spec))
+
+
+def gradient(width: int, height: int) -> Image.Image:
+    """An image in which every place has a colour of its own: left to right in red, top to bottom in green."""
+    across = Image.linear_gradient("L").rotate(90).resize((width, height))
+    down = Image.linear_gradient("L").resize((width, height))
+    return Image.merge("RGB", (across, down, Image.new("L", (width, height), 128)))
+
+
+def check(name: str, found: Any) -> None:
+    """Compare with ``golden/<name>.json``; ``PACELINE_ACCEPT=1`` writes it instead."""
+    path = GOLDEN / f"{name}.json"
+    if os.environ.get("PACELINE_ACCEPT"):
+        path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    expected = json.loads(path.read_text()) if path.exists() else {}
+    keys = sorted(key for key in {*expected, *found} if expected.get(key) != found.get(key))
+    if changed := [f"{key}:\n  was {expected.get(key)!r}\n  is  {found.get(key)!r}" for key in keys]:
+        told = "\n".join(changed)
+        pytest.fail(f"{path.name}:\n{told}\nIf this is meant: PACELINE_ACCEPT=1 pytest tests/models", pytrace=False)

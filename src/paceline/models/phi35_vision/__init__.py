@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import transformers
 
-from paceline.models.base import Conversation, Family
+from paceline.models.base import Conversation, Family, Features
 from paceline.models.phi35_vision.modeling import MERGED, Phi3VConfig, Phi3VForCausalLM
 from paceline.models.phi35_vision.processing import PLACEHOLDER, Phi3VImageProcessor, Phi3VProcessor
 from paceline.models.twin import twin_tokenizer
@@ -68,6 +69,24 @@ class Phi35Vision(Family):
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
         return Phi3VProcessor(images, tokenizer, chat_template=tokenizer.chat_template or _CHAT_TEMPLATE)
+
+    @torch.no_grad()
+    def features(self, images: Sequence[Any]) -> list[Features]:
+        """States are (tokens, hidden) of the crops and the whole, separators among them."""
+        if not images:
+            return []
+        inputs = self.processor.image_processor(list(images))
+        placed = self.to_model({name: inputs[name] for name in ("pixel_values", "image_sizes")})
+        states = self.bare_model().get_image_features(**placed)
+        return [Features(state, {"image_sizes": inputs["image_sizes"][i]}) for i, state in enumerate(states)]
+
+    def feature_batch(self, texts: list[str], features: Sequence[Sequence[Features]]) -> dict[str, Any]:
+        """``pixel_values`` is (images, tokens, hidden), padded."""
+        flat = [f for row in features for f in row]
+        states = torch.nn.utils.rnn.pad_sequence([f.states for f in flat], batch_first=True)
+        counts = [[len(f.states) for f in row] for row in features]
+        inputs = self.processor.read(texts, counts)
+        return {**inputs, "pixel_values": states, "image_sizes": torch.stack([f.shape["image_sizes"] for f in flat])}
 
     def is_idle(self, name: str) -> bool:
         """What stands behind the layer of CLIP that is read: its last layer, and the norm of the class token."""

@@ -228,6 +228,8 @@ class Phi3VModel(Phi3VPreTrainedModel, Phi3Model):
     ) -> BaseModelOutputWithPast:
         """States of the last layer. Images fill the places marked in ``input_ids``, row by row.
 
+        ``pixel_values`` may hold, instead of pixels, the features of each image, padded: (images, tokens, hidden).
+
         Raises:
             ValueError: the images have more or fewer features than places are marked.
         """
@@ -251,7 +253,12 @@ class Phi3VModel(Phi3VPreTrainedModel, Phi3Model):
         embeds = self.embed_tokens(input_ids.masked_fill(places, 0))
         if pixel_values is None or image_sizes is None:
             return embeds
-        features = torch.cat(self.get_image_features(pixel_values, image_sizes)).to(embeds)
+        if pixel_values.dim() == 3:  # features that were made before
+            counts = token_counts(image_sizes, self.config)
+            seen = [row[:count] for row, count in zip(pixel_values, counts, strict=True)]
+        else:
+            seen = self.get_image_features(pixel_values, image_sizes)
+        features = torch.cat(seen).to(embeds)
         if int(places.sum()) != len(features):
             raise ValueError(f"{int(places.sum())} places for images, and {len(features)} features of images")
         return embeds.masked_scatter(places[..., None], features)
@@ -351,9 +358,7 @@ class Phi3VForCausalLM(Phi3VPreTrainedModel, GenerationMixin):
 
     def _images_of_beams(self, input_ids: torch.Tensor, image_sizes: torch.Tensor, beams: int) -> list[int]:
         """Indices of the images of all rows, each row ``beams`` times."""
-        tower = self.config.vision_config
-        edge = tower.image_size // tower.patch_size // MERGED
-        counts = [token_count(down, across, edge) for down, across in (image_sizes // tower.image_size).tolist()]
+        counts = token_counts(image_sizes, self.config)
         order: list[int] = []
         first = 0
         for places in image_places(input_ids, self.config).sum(dim=1).tolist():
@@ -371,3 +376,10 @@ def token_count(down: int, across: int, edge: int) -> int:
     The crops and the whole, a separator between them, and one after each of their lines.
     """
     return (down * across + 1) * edge**2 + 1 + (down + 1) * edge
+
+
+def token_counts(image_sizes: torch.Tensor, config: Phi3VConfig) -> list[int]:
+    """Tokens of each image, from (images, 2): height and width of the cropped images in pixels."""
+    tower = config.vision_config
+    edge = tower.image_size // tower.patch_size // MERGED
+    return [token_count(down, across, edge) for down, across in (image_sizes // tower.image_size).tolist()]

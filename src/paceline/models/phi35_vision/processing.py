@@ -164,9 +164,35 @@ class Phi3VProcessor(ProcessorMixin):
         flat = list(itertools.chain.from_iterable(rows))
         tensors = self.image_processor(flat) if flat else {}
         counts = iter(tensors.pop("num_img_tokens") if flat else ())
-        ids = [
-            self._ids(t, [next(counts) for _ in row], add_special_tokens) for t, row in zip(texts, rows, strict=True)
-        ]
+        text_tensors = self.read(
+            texts,
+            [[next(counts) for _ in row] for row in rows],
+            padding=padding,
+            padding_side=padding_side,
+            add_special_tokens=add_special_tokens,
+        )
+        return BatchFeature({**text_tensors, **tensors})
+
+    def read(
+        self,
+        texts: Sequence[str],
+        counts: Sequence[list[int]],
+        *,
+        padding: bool = True,
+        padding_side: str = "left",
+        add_special_tokens: bool = True,
+    ) -> dict[str, torch.Tensor]:
+        """``input_ids`` and ``attention_mask`` of texts, with a place for each token of each image.
+
+        Args:
+            texts: one per row.
+            counts: tokens of each image, one list per row.
+            padding, padding_side, add_special_tokens: as for a call.
+
+        Raises:
+            ValueError: as for a call.
+        """
+        ids = [self._ids(text, list(row), add_special_tokens) for text, row in zip(texts, counts, strict=True)]
         if not padding and len({len(row) for row in ids}) > 1:
             raise ValueError("rows of unequal length need padding")
         width = max(len(row) for row in ids)
@@ -176,7 +202,7 @@ class Phi3VProcessor(ProcessorMixin):
             where = slice(width - len(row), width) if padding_side == "left" else slice(0, len(row))
             input_ids[i, where] = torch.tensor(row, dtype=torch.long)
             mask[i, where] = 1
-        return BatchFeature({"input_ids": input_ids, "attention_mask": mask, **tensors})
+        return {"input_ids": input_ids, "attention_mask": mask}
 
     def _ids(self, text: str, counts: list[int], add_special_tokens: bool) -> list[int]:
         pieces = PLACEHOLDER.split(text)  # text, number, text, number, … text

@@ -379,6 +379,13 @@ def test_every_weight_learns(spec: ModelSpec, conversations: list[Conversation])
     assert without == [n for n, _ in family.model.named_parameters() if family.is_idle(n)]
 
 
+def test_whether_a_batch_without_an_image_passes_over_weights_is_told(spec: ModelSpec) -> None:
+    family = load_family(spec.family).load(spec, training=True)
+    family.model(**family.training_batch([Conversation("Why?", answer="So.")])).loss.backward()
+    weights = {name: p for name, p in family.model.named_parameters() if not family.is_idle(name)}
+    assert any(p.grad is None for p in weights.values()) == family.skips_without_images
+
+
 def test_a_lesson_without_an_answer_is_refused(twin: Family) -> None:
     with pytest.raises(UserError, match=r"task\.target"):
         twin.training_batch([Conversation("Where?")])
@@ -431,6 +438,7 @@ def test_every_attention_gives_the_same_answer(spec: ModelSpec, conversations: l
     cls = load_family(spec.family)
     assert {"sdpa", "eager"} <= set(cls.attentions)
     one, other = (cls.load(dataclasses.replace(spec, attention=kind)) for kind in ("sdpa", "eager"))
+    assert ("flash_attention_2" in cls.attentions) == one.model._supports_flash_attn
     assert torch.allclose(last_logits(one, conversations), last_logits(other, conversations), atol=1e-4)
 
 

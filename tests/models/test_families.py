@@ -7,7 +7,7 @@ import math
 import string
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -17,11 +17,12 @@ from finetune_twin import LORA, attempt, config, curve, tune, weights
 from PIL import Image
 from transformers import BitsAndBytesConfig, GenerationConfig, LogitsProcessorList
 
+from paceline.conversations import lesson, question
 from paceline.errors import Interrupted, UserError
 from paceline.generate import generate
 from paceline.models import families, load_family
 from paceline.models.base import IGNORED, Conversation, Family
-from paceline.spec import GenerationSpec, ModelSpec
+from paceline.spec import GenerationSpec, ModelSpec, PromptSpec, TaskSpec
 
 LARGE = (
     "qwen2_vl_2b",
@@ -142,6 +143,22 @@ def test_shots_stand_before_the_question_with_their_images(twin: Family, photo: 
     two = [Conversation("And this?", [photo(64, 64, 2)], shots=[shot])]
     one = [Conversation("And this?", [photo(64, 64, 2)])]
     assert twin.batch(two)["input_ids"].shape[1] > twin.batch(one)["input_ids"].shape[1]
+
+
+def test_shots_are_lessons_of_other_samples(twin: Family, photo: Callable[..., Image.Image], tmp_path: Path) -> None:
+    samples: list[dict[str, Any]] = []
+    for place in range(3):
+        photo(32, 32, place).save(tmp_path / f"{place}.png")
+        where = {"latitude": 1.0 + place, "longitude": 2.0, "country": "CH", "country_name": "Switzerland"}
+        samples.append({"id": str(place), "image": str(tmp_path / f"{place}.png"), "region": "Bern", **where})
+    task = TaskSpec(kind="geolocation", target="({latitude:.1f}, {longitude:.1f})")
+    prompt = PromptSpec(text="Where is this?", system="Be short.")
+    shots = [lesson(sample, prompt, task) for sample in samples[:2]]
+    text = twin.render(question(samples[2], prompt, task, shots))
+    assert text.count("Where is this?") == 3
+    assert text.count("Be short.") == 1
+    assert text.index("(1.0, 2.0)") < text.index("(2.0, 2.0)") < text.rindex("Where is this?")
+    assert "(3.0, 2.0)" not in text
 
 
 def test_text_from_data_cannot_write_structure(twin: Family, photo: Callable[..., Image.Image]) -> None:
@@ -363,6 +380,13 @@ def test_every_weight_learns(spec: ModelSpec, conversations: list[Conversation])
     assert without == [n for n, _ in family.model.named_parameters() if family.is_idle(n)]
 
 
+def test_whether_a_batch_without_an_image_passes_over_weights_is_told(spec: ModelSpec) -> None:
+    family = load_family(spec.family).load(spec, training=True)
+    family.model(**family.training_batch([Conversation("Why?", answer="So.")])).loss.backward()
+    weights = {name: p for name, p in family.model.named_parameters() if not family.is_idle(name)}
+    assert any(p.grad is None for p in weights.values()) == family.skips_without_images
+
+
 def test_a_lesson_without_an_answer_is_refused(twin: Family) -> None:
     with pytest.raises(UserError, match=r"task\.target"):
         twin.training_batch([Conversation("Where?")])
@@ -415,6 +439,7 @@ def test_every_attention_gives_the_same_answer(spec: ModelSpec, conversations: l
     cls = load_family(spec.family)
     assert {"sdpa", "eager"} <= set(cls.attentions)
     one, other = (cls.load(dataclasses.replace(spec, attention=kind)) for kind in ("sdpa", "eager"))
+    assert ("flash_attention_2" in cls.attentions) == one.model._supports_flash_attn
     assert torch.allclose(last_logits(one, conversations), last_logits(other, conversations), atol=1e-4)
 
 

@@ -63,6 +63,8 @@ class Rank:
     def stop(self) -> None:
         """Hold it still, as a file system that hangs would: what happens next finds it where it is."""
         os.kill(self.pid, signal.SIGSTOP)
+        while not self._status().get("State", "T").startswith("T"):  # a signal takes its time to arrive
+            time.sleep(0.001)
 
     def go_on(self) -> None:
         """Let it go on, if it is still there."""
@@ -71,11 +73,17 @@ class Rank:
 
     def told(self) -> bool:
         """Whether a signal reached it: one waits until it goes on, or it goes on or ended because of one."""
-        try:
-            status = dict(line.split(":\t", 1) for line in Path(f"/proc/{self.pid}/status").read_text().splitlines())
-        except (FileNotFoundError, ProcessLookupError):
+        status = self._status()
+        if not status.get("State", "").startswith("T"):
             return True
-        return not status["State"].startswith("T") or bool(int(status["ShdPnd"], 16) | int(status["SigPnd"], 16))
+        return bool(int(status["ShdPnd"], 16) | int(status["SigPnd"], 16))
+
+    def _status(self) -> dict[str, str]:
+        """What the kernel says of it; nothing where it is gone."""
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+            return dict(line.split(":\t", 1) for line in lines)
+        return {}
 
     def kill(self) -> None:
         """End it without a word."""

@@ -19,6 +19,7 @@ from dev_cluster import DevCluster
 
 DATA = "task.options={train: 64, validation: 8, test_near: 24, test_far: 24, spacing: 2.0}"
 ON_SLURM = ("cluster=slurm", "cluster.account=gts-dev", "cluster.qos=embers", "cluster.minutes=20")
+REPOSITORY = Path(__file__).parents[2]
 SETTLED_SECONDS = 240.0
 
 Cell = dict[str, Any]
@@ -36,6 +37,19 @@ def results(root: Path) -> dict[str, bytes]:
     found = [path for name in names for path in (root / "cells").glob(name) if path.is_file()]
     # How long a tuning took is no result.
     return {str(p.relative_to(root / "cells")): p.read_bytes() for p in found if p.name != "training.json"}
+
+
+def clone(folder: Path, **families: str) -> Path:
+    """A clone that somebody works on, with families that git was not told of, and a twin of each: ``tiny_<family>``."""
+    for part in ("src", "conf", "jobs"):
+        shutil.copytree(REPOSITORY / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "all"]):
+        subprocess.run(["git", *words], cwd=folder, check=True)
+    model = (folder / "conf/model/tiny_qwen2_vl.yaml").read_text()
+    for name, code in families.items():
+        (folder / f"src/paceline/models/{name}.py").write_text(code)
+        (folder / f"conf/model/tiny_{name}.yaml").write_text(model.replace("family: qwen2_vl", f"family: {name}"))
+    return folder
 
 
 def prepared(root: Path, template: Path) -> Path:

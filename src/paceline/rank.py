@@ -16,7 +16,7 @@ from submitit.core.submission import process_job
 from submitit.core.utils import DelayedSubmission
 
 from paceline.store import read_json
-from paceline.worker import RunElement
+from paceline.worker import RunElement, elements
 
 # Times that a job requeues itself when its walltime is over.
 TIMEOUTS = 3
@@ -30,10 +30,10 @@ def main() -> None:
     environment = submitit.JobEnvironment()
     pickled = environment.paths.submitted_pickle
     if environment.global_rank == 0 and not pickled.exists():
-        content = read_json(submission / "elements.json")
-        index = content["arrays"][array][int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))]
+        path = submission / "elements.json"
+        index = read_json(path)["arrays"][array][int(os.environ.get("SLURM_ARRAY_TASK_ID", "0"))]
         delayed = DelayedSubmission(RunElement(str(submission), index))
-        delayed.set_timeout(content["elements"][index]["placement"]["cluster"]["minutes"], TIMEOUTS)
+        delayed.set_timeout(elements(path)[index]["placement"]["cluster"]["minutes"], TIMEOUTS)
         draft = pickled.with_name(f".{pickled.name}.{secrets.token_hex(4)}.tmp")
         delayed.dump(draft)
         draft.replace(pickled)

@@ -77,7 +77,8 @@ class Phi35Vision(Family):
             return []
         inputs = self.processor.image_processor(list(images))
         placed = self.to_model({name: inputs[name] for name in ("pixel_values", "image_sizes")})
-        states = self.bare_model().get_image_features(**placed)
+        network: Any = self.bare_model()
+        states = network.get_image_features(**placed)
         return [Features(state, {"image_sizes": inputs["image_sizes"][i]}) for i, state in enumerate(states)]
 
     def feature_batch(self, texts: list[str], features: Sequence[Sequence[Features]]) -> dict[str, Any]:

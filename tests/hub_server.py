@@ -1,4 +1,4 @@
-"""As much of a model hub, on loopback, as its library needs to fetch: metadata, listing, files by range; and its faults.
+"""As much of a model hub, on loopback, as its library needs to fetch: metadata, files by range; and its faults.
 
 Not served: Xet's own protocol, redirects to a content network, sign-in, compressed answers.
 """

@@ -1,28 +1,36 @@
 """A hub model's weights in the hub library's own cache: fetched once where there is a network, then read offline.
 
     <cache>/models--<owner>--<name>/
-        snapshots/<revision>/<file>   links into blobs/
-        blobs/<digest>                named by what the hub says of the content: sha256 of large files, git's sha1 of small
-        trees/<revision>.json         the hub's list of files, as the library keeps it
+        snapshots/<revision>/<file>   links into blobs/; config.json is linked last, so where it is all of them are
+        blobs/<digest>                named by its content: sha256 of large files, git's sha1 of small ones
+        blobs/<digest>.partial        as far as an interrupted download came
 
-Whether a model is whole is read from these files each time and never stored. Imports no torch; the hub library only
+The library reads this layout and could write it too, but begins an interrupted file anew, and trusts what comes if only
+its length is right. So its request and its sign-in are used here, and the file is ours until its digest is right.
+
+Whether a model is whole is read from these files each time and never stored. Imports no torch, and the hub library only
 where the hub is asked.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import re
+import secrets
+import shutil
 import struct
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cache as kept
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from paceline.errors import Unavailable, UserError
 from paceline.spec import ModelSpec, locate_weights
@@ -32,6 +40,7 @@ Progress = Callable[[str, int, int], None]
 
 MEGABYTE = 10**6
 _POLL_SECONDS = 0.5
+_STREAMS = 4
 _CHUNK = 1 << 22
 
 # What transformers looks for, in its order; of several sets of the same weights only one is fetched.
@@ -79,8 +88,8 @@ class Listing:
         return sum(f.size for f in self.files)
 
     def absent(self) -> list[File]:
-        """Files that are not in the cache."""
-        return [f for f in self.files if not (self.folder / f.name).exists()]
+        """Files that are not in the cache, or of another length there."""
+        return [f for f in self.files if _size(self.folder / f.name) != f.size]
 
     def to_fetch(self) -> int:
         """Bytes that a download would bring: of absent files, less what an interrupted one left."""
@@ -91,11 +100,23 @@ class Listing:
         return self.bytes - self.to_fetch()
 
     def _begun(self, file: File) -> int:
-        blob = self.folder.parents[1] / "blobs" / file.digest
-        for path in (blob, blob.with_name(blob.name + ".incomplete")):
-            with contextlib.suppress(OSError):
-                return path.stat().st_size
-        return 0
+        return max(_size(self.blob(file)), _size(self.partial(file)), 0)
+
+    def blob(self, file: File) -> Path:
+        """Where the content of a file lies."""
+        return self.folder.parents[1] / "blobs" / file.digest
+
+    def partial(self, file: File) -> Path:
+        """Where the content of a file lies while it comes."""
+        return self.blob(file).with_name(f"{file.digest}.partial")
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; -1 where there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
 
 
 # -- where weights are
@@ -164,8 +185,8 @@ def lacking(model: ModelSpec) -> str:
         return f"{what} is not in {cache()}"
     there = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
     absent = [] if "config.json" in there else ["config.json"]
-    if from_hub:
-        absent += sorted(set(needed(_listed(folder), model.remote_code)) - there - {"config.json"})
+    if model.remote_code:
+        absent += sorted(_modules(folder / "config.json") - there)
     for index in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
         absent += sorted(set(_shards(folder / index)) - there - set(absent))
     if absent:
@@ -177,13 +198,15 @@ def lacking(model: ModelSpec) -> str:
     return f"{what}: {folder / cut[0]} is cut short or damaged" if cut else ""
 
 
-def _listed(folder: Path) -> list[str]:
-    """Names in the hub's list, where the library left it; a list of another form than known tells nothing."""
+def _modules(config: Path) -> set[str]:
+    """Files of the code that a config names: ``auto_map: {AutoConfig: configuration_x.Name}``."""
     try:
-        content = json.loads((folder.parents[1] / "trees" / f"{folder.name}.json").read_bytes())
-        return list(content["files"]) if content["format_version"] == 1 else []
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
+        named = json.loads(config.read_bytes()).get("auto_map", {}).values()
+    except (OSError, ValueError, AttributeError):
+        return set()
+    # `owner/name--module.Class` is code of another repository.
+    words = [n for value in named for n in (value if isinstance(value, list) else [value]) if isinstance(n, str)]
+    return {f"{n.partition('.')[0]}.py" for n in words if "--" not in n}
 
 
 def _shards(index: Path) -> list[str]:
@@ -242,7 +265,7 @@ def listing(model: ModelSpec) -> Listing:
         info = _info(model, model.revision or None)
         raise UserError(f"{unpinned}; the hub names {info.sha} now{_dated(info)}") from None
     if not source or revision is None:
-        raise UserError(f"model {model.name}: {'a twin' if not source else source} needs no fetching")
+        raise UserError(f"model {model.name}: {source or 'a twin'} needs no fetching")
     info = _info(model, revision)
     files = {s.rfilename: s for s in info.siblings or ()}
     names = needed(files, model.remote_code)
@@ -277,8 +300,9 @@ def _info(model: ModelSpec, revision: str | None) -> Any:
 @contextlib.contextmanager
 def _said_plainly(model: ModelSpec) -> Iterator[None]:
     """The hub library's errors as ours: what to do about them, and nothing of the request, which may hold a token."""
+    offline = UserError("HF_HUB_OFFLINE is set here, so the hub is not asked; unset it to fetch a model")
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        raise UserError("HF_HUB_OFFLINE is set here, so the hub is not asked; unset it to fetch a model")
+        raise offline
     from huggingface_hub import errors
 
     page = f"{_endpoint() or 'https://huggingface.co'}/{model.weights}"
@@ -306,8 +330,8 @@ def _said_plainly(model: ModelSpec) -> Iterator[None]:
                 f"with an account that has access: hf auth login (or set HF_TOKEN)"
             ) from None
         raise Unavailable(f"{page}: the hub answers {code or type(error).__name__}; try again later") from None
-    except errors.LocalEntryNotFoundError:
-        raise Unavailable(f"{page} can't be reached; run this where there is a network, then again here") from None
+    except errors.OfflineModeIsEnabled:
+        raise offline from None
     except OSError as error:
         if error.errno is None:
             raise Unavailable(f"{page}: the download broke off; run it again to go on where it stopped") from None
@@ -323,46 +347,101 @@ def _said_plainly(model: ModelSpec) -> Iterator[None]:
 
 
 def download(model: ModelSpec, wanted: Listing, progress: Progress) -> Path:
-    """Fetch what is absent, go on where an interrupted call stopped, and check all of it against the hub's digests.
+    """Fetch what is absent, going on where an interrupted call stopped. What comes is checked before it counts.
 
     Raises:
         UserError: a gated model without access.
-        Unavailable: the network or the disk gave out, which a second call goes on from; or a file came damaged, which
-            is removed.
+        Unavailable: the network or the disk gave out, which a second call goes on from; a file came damaged, which a
+            second call fetches anew; or another process fetches the same.
     """
-    if wanted.absent():
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.utils import disable_progress_bars
-
-        disable_progress_bars()
-        with _said_plainly(model), _told(wanted, progress):
-            snapshot_download(
-                wanted.source,
-                revision=wanted.revision,
-                cache_dir=cache(),
-                endpoint=_endpoint(),
-                allow_patterns=[re.sub(r"([\[*?])", r"[\1]", f.name) for f in wanted.files],
-            )
-    if gone := wanted.absent():
-        raise Unavailable(f"model {model.name}: {gone[0].name} did not come; run it again to go on where it stopped")
-    bad = list(mismatches(((wanted.folder / f.name, f.digest) for f in wanted.files), wanted.bytes, progress))
-    for path in bad:
-        with contextlib.suppress(OSError):
-            path.resolve().unlink()
-            path.unlink()
-    if bad:
-        raise Unavailable(
-            f"model {model.name}: {len(bad)} files are not what the hub says ({bad[0].name}): they are removed; "
-            f"run it again"
-        )
+    absent = sorted(wanted.absent(), key=lambda f: f.name == "config.json")
+    if absent:
+        with _said_plainly(model):
+            wanted.partial(absent[0]).parent.mkdir(parents=True, exist_ok=True)
+            with _told(wanted, progress):
+                _fetch_all(model, wanted, absent)
     if told := lacking(model):
         raise UserError(f"model {model.name}: {told}; the repository does not hold what transformers needs")
     return wanted.folder
 
 
+def _fetch_all(model: ModelSpec, wanted: Listing, files: Sequence[File]) -> None:
+    """Bring files into the cache, some at a time, the last of them last; an error or Ctrl-C stops all of them."""
+    from huggingface_hub import utils
+
+    utils.disable_progress_bars()
+    utils.logging.set_verbosity_error()  # it would tell addresses, and that it tries again
+    stop = threading.Event()
+
+    class Bar(utils.tqdm):  # type: ignore[misc,unused-ignore]
+        """Shows nothing: it is what the library calls with every piece that comes."""
+
+        def update(self, n: float | None = 1) -> bool | None:
+            if stop.is_set():
+                raise Unavailable("stopped")
+            return super().update(n)
+
+    pool = ThreadPoolExecutor(_STREAMS)
+    try:
+        coming = [pool.submit(_fetch, model, wanted, file, Bar) for file in files[:-1]]
+        for done in as_completed(coming):
+            done.result()
+        _fetch(model, wanted, files[-1], Bar)
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+
+
+def _fetch(model: ModelSpec, wanted: Listing, file: File, bar: type) -> None:
+    """Bring one file into the cache."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers
+
+    blob, partial = wanted.blob(file), wanted.partial(file)
+    if _size(blob) != file.size:
+        with partial.open("ab") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Unavailable(f"model {model.name}: another process fetches {file.name}; wait for it") from None
+            except OSError:
+                pass  # a file system without locks: two that write the same file spoil it, and its digest tells
+            if stream.tell() > file.size:
+                stream.truncate(0)
+            url = hf_hub_url(wanted.source, file.name, revision=wanted.revision, endpoint=_endpoint())
+            headers = build_hf_headers()
+            place = get_hf_file_metadata(url).location
+            if urlsplit(place).netloc != urlsplit(url).netloc:  # a content network, which the login is none of
+                headers.pop("authorization", None)
+            if file.size:
+                begun = stream.tell()
+                http_get(place, stream, resume_size=begun, headers=headers, expected_size=file.size, tqdm_class=bar)
+            stream.flush()
+            os.fsync(stream.fileno())
+            if list(mismatches([(partial, file.digest)], 0, lambda *_: None)):
+                partial.unlink()
+                raise Unavailable(
+                    f"model {model.name}: {file.name} is not what the hub says, and was removed; run it again"
+                )
+            partial.replace(blob)
+    _link(wanted.folder / file.name, blob)
+
+
+def _link(path: Path, blob: Path) -> None:
+    """Let a file of a snapshot stand for its content, as the library does: by a relative link where there are links."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        draft.symlink_to(os.path.relpath(blob, path.parent))
+    except OSError:
+        shutil.copyfile(blob, draft)
+    draft.replace(path)
+
+
 @contextlib.contextmanager
 def _told(wanted: Listing, progress: Progress) -> Iterator[None]:
-    """Tell how many bytes have come, by looking at the cache: whichever way the library fetches them."""
+    """Tell how many bytes have come, by looking at the files."""
     over = threading.Event()
 
     def look() -> None:

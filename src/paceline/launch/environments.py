@@ -5,6 +5,7 @@ What such an environment must hold is asked of its own interpreter, once, and ke
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -21,9 +22,20 @@ from paceline.spec import ModelSpec
 from paceline.store import SCHEMA, Store, digest, read_json, write_json
 
 SECONDS = 120.0
-# What the cells of such an environment import, besides the code that they bring: the launcher's pickle, the prepared
-# data, the scorers. Of these the launcher's must be the same here and there.
-NEEDED = ("submitit", "cloudpickle", "torch", "transformers", "numpy", "pillow", "haversine", "PyYAML", "packaging")
+# What a cell that answers imports besides the code that it brings: for the launcher's pickle, the model, the images, the
+# scorer and its places. The launcher's must be the same here and there.
+NEEDED = (
+    "submitit",
+    "cloudpickle",
+    "torch",
+    "transformers",
+    "packaging",
+    "numpy",
+    "scipy",
+    "pillow",
+    "reverse_geocoder",
+    "wandb",
+)
 SAME = ("submitit", "cloudpickle")
 _ASK = """
 import json, os, sys
@@ -49,7 +61,7 @@ def interpreter(environment: str) -> str:
         return sys.executable
     text = os.path.expandvars(environment)
     if "$" in text:
-        raise UserError(f"model.environment: {environment}: the variable is not set here; export it, or give the folder")
+        raise UserError(f"model.environment: {environment} is not set here; export it, or give the folder")
     path = Path(text).expanduser()
     python = path / "bin" / "python"
     if not path.is_absolute() or not os.access(python, os.X_OK):
@@ -81,10 +93,8 @@ def versions(environment: str, store: Store) -> dict[str, Any]:
     except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
         said = str(getattr(error, "stderr", "") or error).strip().splitlines()
         raise UserError(f"model.environment: {python} does not run: {said[-1] if said else error}") from None
-    try:
+    with contextlib.suppress(PacelineError):  # asked again next time
         write_json(kept, told)
-    except PacelineError:
-        pass  # asked again next time
     return told
 
 
@@ -138,7 +148,7 @@ def _out_of_range(model: ModelSpec, wanted: SpecifierSet, found: Mapping[str, st
     remedy = (
         f'{interpreter(model.environment)} -m pip install "transformers{model.transformers}"'
         if model.environment
-        else "name an environment that has it: model.environment=FOLDER (docs/adding.md, Another environment)"
+        else "name an environment that has it: model.environment=FOLDER (docs/models.md, Another environment)"
     )
     return [
         f"conf/model/{model.name}.yaml: the model's code runs on transformers {model.transformers}, and {where} has "

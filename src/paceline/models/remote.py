@@ -6,8 +6,9 @@ versions of their day: ``transformers:`` in the model's YAML says which, and ``e
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -75,7 +76,7 @@ class Remote(Family):
     def make_model(cls, spec: ModelSpec, source: str, revision: str | None, device: str) -> Any:
         """The network, from a folder or a hub id, in the words of the library's version that is here."""
         dtype = "dtype" if Version(transformers.__version__) >= _DTYPE_SINCE else "torch_dtype"
-        return transformers.AutoModelForCausalLM.from_pretrained(
+        model = transformers.AutoModelForCausalLM.from_pretrained(
             source,
             revision=revision,
             attn_implementation=spec.attention,
@@ -83,7 +84,8 @@ class Remote(Family):
             # Without accelerate's hooks: old code makes parts that they can't place.
             low_cpu_mem_usage=False,
             **{dtype: getattr(torch, spec.dtype)},
-        ).to(device)
+        )
+        return torch.nn.Module.to(model, device)
 
     @property
     def tokenizer(self) -> Any:
@@ -103,8 +105,8 @@ class Remote(Family):
     ) -> list[OwnAnswer]:
         """Answer conversations one by one, each after seeding torch with its own seed.
 
-        The call tells neither how many tokens it read nor how many it wrote. Prompt tokens are those of the question's
-        words; new tokens those of the answer, spelled again where the call gives text instead of ids.
+        The call tells neither how many tokens it read nor how many it wrote. They are counted where it calls the
+        library's ``generate``; where it doesn't, they are those of the words of question and answer.
 
         Raises:
             UserError: a setting that the call doesn't take, or a conversation of another form than one image and one
@@ -124,17 +126,14 @@ class Remote(Family):
             )
         question = f"{conversation.system}\n{conversation.prompt}" if conversation.system else conversation.prompt
         torch.manual_seed(seed)
-        answer = self.model.answer_question(conversation.images[0], question, self.tokenizer, **settings)
-        if isinstance(answer, str):
-            text, ids = answer.strip(), self._ids(answer)
-        else:
-            ids = torch.as_tensor(answer).flatten().tolist()
-            text = self.decode(ids).strip()
-        finish: Literal["stop", "length"] = "length" if len(ids) >= spec.new_tokens else "stop"
-        return text, len(self._ids(question)), len(ids), finish
+        with _counted(self.model) as counts:
+            answer = self.model.answer_question(conversation.images[0], question, self.tokenizer, **settings)
+        text = answer if isinstance(answer, str) else self.decode(torch.as_tensor(answer).flatten().tolist())
+        read, written = counts[0] if counts else (self._length(question), self._length(text))
+        return text.strip(), read, written, "length" if written >= spec.new_tokens else "stop"
 
-    def _ids(self, text: str) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+    def _length(self, text: str) -> int:
+        return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _settings(self, spec: GenerationSpec) -> dict[str, Any]:
         """The call's keyword arguments: those that say something, so that a plain class need not take the others."""
@@ -159,6 +158,35 @@ class Remote(Family):
                     "that setting of generation at its default"
                 )
         return asked
+
+
+@contextlib.contextmanager
+def _counted(model: torch.nn.Module) -> Iterator[list[tuple[int, int]]]:
+    """Tokens read and written by each call of ``generate`` inside a model, the innermost first."""
+    counts: list[tuple[int, int]] = []
+
+    def watch(generate: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(*words: Any, **named: Any) -> Any:
+            output = generate(*words, **named)
+            ids = next((i for i in (*words[:1], named.get("inputs"), named.get("input_ids")) if i is not None), None)
+            embedded = named.get("inputs_embeds")
+            rows = getattr(output, "sequences", output)
+            if isinstance(rows, torch.Tensor) and rows.ndim == 2 and (ids is not None or embedded is not None):
+                # What was read as vectors has no ids to be given back.
+                before = ids.shape[1] if ids is not None else 0
+                counts.append((embedded.shape[1] if embedded is not None else before, rows.shape[1] - before))
+            return output
+
+        return watched
+
+    parts: list[Any] = [m for m in model.modules() if callable(getattr(m, "generate", None))]
+    for part in parts:
+        part.generate = watch(part.generate)
+    try:
+        yield counts
+    finally:
+        for part in parts:
+            del part.generate
 
 
 FAMILY = Remote

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
@@ -236,15 +236,17 @@ def model(spec: ModelSpec, store: Store, deep: bool) -> Iterator[Check]:
     from paceline.progress import counting
 
     lacks = environments.lacks([spec], store)
-    yield f"model {spec.name}", not lacks, "; ".join(lacks) or (short(f) if (f := weights.folder_of(spec)) else "a twin")
     if lacks:
+        yield f"model {spec.name}", False, "; ".join(lacks)
         return
+    folder = weights.folder_of(spec)
+    yield f"model {spec.name}", True, short(folder) if folder else "a twin"
     if deep and spec.weights:
         with counting(spec.name) as progress:
             bad = weights.damaged(spec, progress)
-        told = f"{bad[0]} is not what the hub says; remove it and run: {environments.prepare_command(spec)}"
-        yield "digests", not bad, told if bad else "every file is what its name in the cache says"
-    click.echo(f"· loading {spec.name} in a process of its own, with torch; this takes its memory and minutes", err=True)
+        remedy = f"is not what the hub says; remove it and run: {environments.prepare_command(spec)}"
+        yield "digests", not bad, f"{bad[0]} {remedy}" if bad else "every file is what its name in the cache says"
+    click.echo(f"· loading {spec.name} in a process of its own, with torch; it takes its memory, and minutes", err=True)
     try:
         found = describe(spec)
     except PacelineError as error:
@@ -266,7 +268,7 @@ def model(spec: ModelSpec, store: Store, deep: bool) -> Iterator[Check]:
     yield "describes a picture", is_text or (None if not spec.weights else False), f"{text[:300]!r} ({clock})"
 
 
-def describe(spec: ModelSpec) -> dict[str, object]:
+def describe(spec: ModelSpec) -> dict[str, Any]:
     """What :mod:`paceline.describe` finds, run by the model's own interpreter.
 
     Raises:

@@ -24,7 +24,7 @@ def command(words: Sequence[str], conf: str | None) -> None:
     """Make a task's data, or fetch a model's weights, once, so that cells can be planned and run.
 
     Data is frozen under the root. Weights go to the hub's own cache (HF_HOME), which compute nodes must see too; run it
-    where there is a network. What is there already is checked and not fetched again.
+    where there is a network. What is there already is not fetched again.
 
     \b
     paceline prepare task=geolocation_earth
@@ -94,7 +94,7 @@ def fetch(models: Sequence[ModelSpec]) -> None:
             click.echo(f"{model.name}: {wanted.source} at {wanted.revision[:12]}: {_room(size, model)}", err=True)
         with counting(model.name) as progress:
             weights.download(model, wanted, progress)
-        told = "fetched and checked" if size else "was there; checked"
+        told = "fetched and checked" if size else "was there"
         click.echo(
             f"{model.name}: {wanted.source} at {wanted.revision[:12]}: {len(wanted.files)} files, "
             f"{wanted.bytes / GIB:,.1f} GiB {told}, in {short(weights.cache())}"
@@ -126,7 +126,7 @@ def _room(size: int, model: ModelSpec) -> str:
     told = ", ".join(f"{left / GIB:,.1f} GiB free ({by})" for by, left in free) or "what is free is not known"
     line = f"{size / GIB:,.1f} GiB to fetch into {folder}; {told}"
     if any(size >= left for _, left in free):
-        raise Unavailable(f"model {model.name}: {line}: no room; set HF_HOME to a folder on a larger disk, or make room")
+        raise Unavailable(f"model {model.name}: {line}: no room; set HF_HOME to a folder on a larger disk")
     return line
 
 

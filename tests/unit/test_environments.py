@@ -1,4 +1,4 @@
-"""A cell that names another environment is run by that one's interpreter, and refused before it is queued if need be."""
+"""A cell that names another environment is run by that one's interpreter, or refused before it is queued."""
 
 from __future__ import annotations
 
@@ -70,6 +70,9 @@ def test_slurm_is_given_the_interpreter_of_the_environment(folder: Path, tmp_pat
         element = elements.group(sweep(*words).cells)[0]
         text = slurm.sbatch_text(element, 1, "job", {}, tmp_path)
         assert f"{python} -u -m submitit.core._submit" in text
+    # A plan shows what is named, where that is not there.
+    element = elements.group(sweep("model.environment=/gone").cells)[0]
+    assert "/gone/bin/python -u -m" in slurm.sbatch_text(element, 1, "job", {}, tmp_path)
 
 
 def test_variables_of_the_shell_are_expanded_and_a_missing_one_is_named(

@@ -22,8 +22,8 @@ from paceline.spec import ModelSpec
 from paceline.store import SCHEMA, Store, digest, read_json, write_json
 
 SECONDS = 120.0
-# What a cell that answers imports besides the code that it brings: for the launcher's pickle, the model, the images, the
-# scorer and its places. The launcher's must be the same here and there.
+# What a cell that answers imports besides the code that it brings: for the launcher's pickle, the model, the images,
+# the scorer and its places. The launcher's must be the same here and there.
 NEEDED = (
     "submitit",
     "cloudpickle",
@@ -69,6 +69,14 @@ def interpreter(environment: str) -> str:
             f"model.environment: there is no {python}; give the folder of a venv or a conda environment, whole"
         )
     return str(python)
+
+
+def shown(environment: str) -> str:
+    """:func:`interpreter` for a plan: as it is named, where it is not there."""
+    try:
+        return interpreter(environment)
+    except UserError:
+        return f"{environment}/bin/python"
 
 
 def versions(environment: str, store: Store) -> dict[str, Any]:

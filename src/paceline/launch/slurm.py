@@ -20,7 +20,7 @@ from submitit.slurm.slurm import _make_sbatch_string
 from paceline import snapshot
 from paceline.errors import Unavailable
 from paceline.launch.elements import Element, arrays
-from paceline.launch.environments import interpreter
+from paceline.launch.environments import interpreter, shown
 from paceline.slurm import clients, queue
 from paceline.slurm.queue import Job
 from paceline.slurm.site import Site
@@ -192,7 +192,7 @@ def sbatch_text(
     element: Element, count: int, name: str, environment: Mapping[str, str], folder: Path, dependency: str = ""
 ) -> str:
     """The file that sbatch is given, for `plan` and for people."""
-    command = f"{shlex.quote(interpreter(element.environment))} -u -m submitit.core._submit {shlex.quote(str(folder))}"
+    command = f"{shlex.quote(shown(element.environment))} -u -m submitit.core._submit {shlex.quote(str(folder))}"
     many: dict[str, Any] = {"map_count": count} if count > 1 else {}
     return _make_sbatch_string(
         command=command, folder=folder, **many, **parameters(element, name, environment, dependency)

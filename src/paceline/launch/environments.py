@@ -114,7 +114,7 @@ def problems(model: ModelSpec, store: Store) -> list[str]:
     except InvalidSpecifier:
         return [f"{where}: transformers: {model.transformers} is no range of versions; write one such as >=4.43,<4.49"]
     if not model.environment:
-        return _out_of_range(model, wanted, _here())
+        return _out_of_range(model, wanted, _here()) if model.transformers else []
     try:
         told = versions(model.environment, store)
     except UserError as error:

@@ -42,8 +42,9 @@ lint: setup  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: setup  ## write the generated reference
+docs: setup  ## write the generated pages, docs/reference.md and docs/models.md
 	$(BIN)/python docs/reference.py
+	$(BIN)/python docs/models.py
 
 benchmarks: setup  ## run the measurements and print their ratios
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

@@ -9,8 +9,9 @@ from typing import Any
 from paceline.attempts import Run
 from paceline.conversations import question
 from paceline.errors import Interrupted
-from paceline.generate import generate
-from paceline.models.base import Family
+from paceline.generate import Answer, generate
+from paceline.models.base import Conversation, Family
+from paceline.spec import GenerationSpec
 from paceline.store import SCHEMA, CellFolder, append_jsonl, read_jsonl
 
 Record = dict[str, Any]
@@ -60,7 +61,7 @@ def answer(run: Run, family: Family, samples: Sequence[Record]) -> list[Record]:
             raise Interrupted(cause)
         asked = [question(s, config.prompt, config.task) for s in batch]
         seeds = [sample_seed(config.seed, s["id"]) for s in batch]
-        answers = generate(family, asked, config.generation, seeds)
+        answers = answers_of(family, asked, config.generation, seeds)
         done[index] = [
             {
                 "schema": SCHEMA,
@@ -77,6 +78,15 @@ def answer(run: Run, family: Family, samples: Sequence[Record]) -> list[Record]:
         answered += len(batch)
         run.progress(answered, len(samples), "samples")
     return list(_in_order(done))
+
+
+def answers_of(
+    family: Family, asked: Sequence[Conversation], spec: GenerationSpec, seeds: Sequence[int]
+) -> list[Answer]:
+    """Answers to one batch: together, or by the model's own call where its family has one."""
+    if own := getattr(family, "own_answers", None):
+        return [Answer(*told) for told in own(asked, spec, seeds)]
+    return generate(family, asked, spec, seeds)
 
 
 def _in_order(done: dict[int, list[Record]]) -> Iterator[Record]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import operator
+import re
 import sys
 import types
 import typing
@@ -65,11 +66,15 @@ class ModelSpec:
     name: str = identity_field("", "the file's name in conf/model/")
     family: str = identity_field("", "module in paceline/models/ that loads and drives it")
     weights: str = identity_field("", "hub id or folder of the weights; empty builds a twin from `config`")
-    revision: str = identity_field("", "commit of the hub repository; a hub model without one is refused")
+    revision: str = identity_field("", "commit of the hub repository, 40 hex digits; a hub model needs one")
     inputs: list[str] = identity_field(["image", "text"], "what the model can read")
     dtype: Literal["float32", "bfloat16", "float16"] = identity_field("bfloat16", "number format of the weights")
     attention: Literal["sdpa", "eager", "flash_attention_2"] = identity_field("sdpa", "attention implementation")
     remote_code: bool = identity_field(False, "run code shipped with the weights; needs a pinned revision")
+    transformers: str = identity_field("", "versions of transformers that the code runs on, such as >=4.43,<4.49")
+    environment: str = placement_field(
+        "", "folder of the Python environment (venv, conda) that runs the cells, $VARIABLES expanded; empty: this one"
+    )
     config: dict[str, Any] = identity_field({}, "twins: arguments of the family's real config classes")
     processor: dict[str, Any] = identity_field({}, "arguments of the image processor, such as max_pixels")
 
@@ -410,13 +415,18 @@ def read_config(identity_values: Mapping[str, Any], where: str) -> Config:
 
 
 def placement_of(config: Config) -> dict[str, Any]:
-    """The placement groups of a config as JSON values: what a submission records of each cell."""
-    return {group: plain(getattr(config, group)) for group in PLACEMENT_GROUPS}
+    """The placement of a config as JSON values: what a submission records of each cell."""
+    placed = {group: plain(getattr(config, group)) for group in PLACEMENT_GROUPS}
+    # The one field of another group, and left out where it says nothing, as it does nearly always.
+    return placed | ({"model": {"environment": config.model.environment}} if config.model.environment else {})
 
 
 def with_placement(config: Config, recorded: Mapping[str, Any]) -> Config:
-    """A config with placement groups as :func:`placement_of` recorded them."""
+    """A config with the placement that :func:`placement_of` recorded."""
     groups: dict[str, Any] = {g: build(GROUPS[g], recorded[g], g) for g in PLACEMENT_GROUPS if g in recorded}
+    environment = recorded.get("model", {}).get("environment", "")
+    if environment != config.model.environment:
+        groups["model"] = dataclasses.replace(config.model, environment=environment)
     return dataclasses.replace(config, **groups)
 
 
@@ -504,11 +514,14 @@ def optimiser_steps(train: TrainSpec, samples: int) -> int:
     return steps
 
 
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
 def locate_weights(model: ModelSpec) -> tuple[str, str | None]:
     """Where a model's weights are: a folder and None, or a hub id and its revision; empty for a twin.
 
     Raises:
-        UserError: no such folder, or a hub id without a revision.
+        UserError: no such folder, or a hub id without a revision that stands still.
     """
     try:
         folder = Path(model.weights).expanduser()
@@ -522,6 +535,11 @@ def locate_weights(model: ModelSpec) -> tuple[str, str | None]:
     if not model.revision:
         raise UserError(
             f"{name}: {model.weights} has no revision, so tomorrow's weights could answer under today's cell id; "
-            "copy the commit hash from the model's page (Files, History) into `revision:`"
+            f"write its commit hash into `revision:` (paceline prepare model={model.name} tells the hub's newest)"
+        )
+    if not _COMMIT.fullmatch(model.revision):
+        raise UserError(
+            f"{name}: revision: {model.revision} is no commit hash of 40 hex digits, and a branch or tag can move; "
+            f"paceline prepare model={model.name} tells the hash that it stands for now"
         )
     return model.weights, model.revision

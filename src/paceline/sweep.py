@@ -87,10 +87,11 @@ class Sweep:
 
 def placements_of(cells: Iterable[PlannedCell]) -> list[dict[str, Any]]:
     """The placement of each cell as JSON values. Cells that share their placement specs share one mapping."""
-    known: dict[tuple[int, ...], dict[str, Any]] = {}
+    known: dict[tuple[Any, ...], dict[str, Any]] = {}
     found = []
     for planned in cells:
-        key = tuple(id(getattr(planned.config, group)) for group in PLACEMENT_GROUPS)
+        groups = (id(getattr(planned.config, group)) for group in PLACEMENT_GROUPS)
+        key = (planned.config.model.environment, *groups)
         if key not in known:
             known[key] = placement_of(planned.config)
         found.append(known[key])
@@ -276,7 +277,10 @@ def recorded(folder: SweepFolder, store: Store) -> Sweep:
                 if key not in specs:
                     specs[key] = getattr(read_config({name: said}, f"cell {cell_id}"), name)
                 values[name] = specs[key]
-        cells.append(PlannedCell(cell, Config(**values)))
+        config = Config(**values)
+        if placed.model.environment:
+            config = with_placement(config, {"model": {"environment": placed.model.environment}})
+        cells.append(PlannedCell(cell, config))
     return Sweep(folder.name, tuple(content["overrides"]), content["experiment"], cells, content["dropped"])
 
 

@@ -86,6 +86,9 @@ class RunElement:
         Raises:
             SystemExit: with 1 where a cell is not done, so that Slurm does not start what needs it.
         """
+        # The weights were fetched before: a library that asks the hub for more would wait on nodes without a network,
+        # or find something newer.
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
         submission = Path(self.submission)
         element = elements(submission / "elements.json")[self.index]
         environment = submitit.JobEnvironment()

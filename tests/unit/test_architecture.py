@@ -18,7 +18,7 @@ LAYERS: list[set[str]] = [
     {"spec", "process"},
     {"store"},
     # shared: torch-free, no torch, no Hydra
-    {"snapshot", "stats", "gazetteer"},
+    {"snapshot", "stats", "gazetteer", "weights"},
     {"prompts", "tasks", "readers", "scorers"},
     {"prepared"},
     {"scoring"},
@@ -27,6 +27,7 @@ LAYERS: list[set[str]] = [
     {"models", "distributed"},
     {"generate", "conversations", "tracking", "uploader"},
     {"finetune", "evaluate"},
+    {"describe"},
     {"worker"},
     {"rank"},
     # login side
@@ -52,6 +53,7 @@ OWNERS = {
     "transformers": COMPUTE,
     "peft": COMPUTE,
     "datasets": {"readers"},
+    "huggingface_hub": {"weights"},
 }
 
 

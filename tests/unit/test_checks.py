@@ -76,6 +76,7 @@ def test_every_default_lies_in_the_range_that_its_field_declares(cls: type) -> N
         (["method=full", "train.epochs=0"], "train.epochs=0.0 makes no step"),
         (["generation.beams=4", "generation.temperature=0.7"], "set temperature=0 or beams=1"),
         (["model.weights=owner/name"], "has no revision"),
+        (["model.weights=owner/name", "model.revision=main"], "main is no commit hash"),
         (["model.weights=/nowhere/at/all"], "neither a folder nor a hub id"),
     ],
 )
@@ -95,7 +96,7 @@ def test_settings_that_contradict_each_other_are_planned_and_never_frozen(
     [
         ["method=untuned", "train.keep=best", "train.batch=6", "placement.ranks=4"],
         ["method=full", "task.validation=none_such"],
-        ["model.weights=owner/name", "model.revision=0123abc"],
+        ["model.weights=owner/name", f"model.revision={'0a' * 20}"],
         ["method=full", "train.epochs=0", "train.max_steps=3", "train.validations=3", "train.keep=best"],
     ],
 )

@@ -60,7 +60,8 @@ def test_every_field_is_declared_identity_or_placement_and_told_what_it_is(name:
     assert declared.metadata.get("doc"), f"{name} has no line for people"
     group = name.partition(".")[0]
     if group in spec.GROUPS:
-        wanted = "placement" if group in spec.PLACEMENT_GROUPS else "identity"
+        placed = group in spec.PLACEMENT_GROUPS or name == "model.environment"  # see docs/decisions/0013
+        wanted = "placement" if placed else "identity"
         assert declared.metadata["part"] == wanted
 
 
@@ -88,6 +89,7 @@ def test_defaults_are_those_that_published_identities_left_out() -> None:
 
 def test_placement_never_changes_an_id() -> None:
     placed = ("deepspeed=zero2", "placement.ranks=2", "placement.micro_batch=4", "cluster=debug", "tracking=disabled")
+    placed += ("model.environment=/envs/old",)
     assert ids(*BASE, "method=full") == ids(*BASE, "method=full", *placed)
 
 

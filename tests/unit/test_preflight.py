@@ -299,15 +299,15 @@ def test_weights_are_measured_by_their_headers_in_a_folder_and_in_the_hubs_cache
     assert isinstance(found, storage.Weights)
     assert found.numbers == 36
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    weights(tmp_path / "hub" / "models--o--m" / "snapshots" / "abc", layer__q__weight=[8, 4])
-    found = storage.weights_of(ModelSpec(name="m", weights="o/m", revision="abc"))
+    weights(tmp_path / "hub" / "models--o--m" / "snapshots" / ("ab" * 20), layer__q__weight=[8, 4])
+    found = storage.weights_of(ModelSpec(name="m", weights="o/m", revision="ab" * 20))
     assert isinstance(found, storage.Weights)
     assert found.numbers == 32
 
 
 @pytest.mark.parametrize(
     "model",
-    [ModelSpec(name="t"), ModelSpec(name="h", weights="o/m", revision="abc"), ModelSpec(name="h", weights="o/m")],
+    [ModelSpec(name="t"), ModelSpec(name="h", weights="o/m", revision="ab" * 20), ModelSpec(name="h", weights="o/m")],
 )
 def test_a_size_that_is_not_known_is_said_and_not_guessed(
     model: ModelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

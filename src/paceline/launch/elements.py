@@ -27,11 +27,18 @@ class Element:
         return int(self.placement["placement"]["nodes"] * self.placement["placement"]["ranks"])
 
     @property
+    def environment(self) -> str:
+        """Folder of the Python environment that runs it; empty: the launcher's own."""
+        return str(self.placement.get("model", {}).get("environment", ""))
+
+    @property
     def resources(self) -> dict[str, Any]:
         """What the element asks of the cluster. Elements of equal resources form one array."""
         placement, cluster = self.placement["placement"], self.placement["cluster"]
         asked = {"cluster": cluster["name"], "nodes": placement["nodes"], "ranks": placement["ranks"]}
         asked["threads"] = placement["threads"]
+        if self.environment:  # an array has one interpreter
+            asked["environment"] = self.environment
         if cluster["executor"] == "slurm":
             asked |= {k: cluster[k] for k in SLURM_RESOURCES if cluster[k]}
         return asked

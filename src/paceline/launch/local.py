@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ import submitit
 
 from paceline import snapshot, status
 from paceline.launch.elements import Element
+from paceline.launch.environments import interpreter
 from paceline.store import Store
 from paceline.worker import RunElement
 
@@ -120,7 +122,8 @@ class Scheduler:
         # submitit numbers the GPUs of every job from 0, so each element is told which are its own.
         mine, self.devices = self.devices[: element.ranks], self.devices[element.ranks :]
         self.given[index] = mine
-        executor = submitit.LocalExecutor(folder=self.submission / "submitit")
+        python = shlex.quote(interpreter(element.environment))
+        executor = submitit.LocalExecutor(folder=self.submission / "submitit", python=python)
         executor.update_parameters(
             tasks_per_node=element.ranks,
             timeout_min=MINUTES,

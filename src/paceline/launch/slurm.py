@@ -20,6 +20,7 @@ from submitit.slurm.slurm import _make_sbatch_string
 from paceline import snapshot
 from paceline.errors import Unavailable
 from paceline.launch.elements import Element, arrays
+from paceline.launch.environments import interpreter, shown
 from paceline.slurm import clients, queue
 from paceline.slurm.queue import Job
 from paceline.slurm.site import Site
@@ -199,15 +200,15 @@ def sbatch_text(
     """The file that sbatch is given for an array of the submission at ``path``, for `plan` and for people."""
     many: dict[str, Any] = {"map_count": count} if count > 1 else {}
     return _make_sbatch_string(
-        command=_command(path, array),
+        command=_command(shown(element.environment), path, array),
         folder=path / "submitit",
         **many,
         **parameters(element, name, environment, dependency),
     )
 
 
-def _command(path: Path, array: int) -> str:
-    return shlex.join([sys.executable, "-u", "-m", "paceline.rank", str(path), str(array)])
+def _command(python: str, path: Path, array: int) -> str:
+    return shlex.join([python, "-u", "-m", "paceline.rank", str(path), str(array)])
 
 
 def dependency(indices: Sequence[int], elements: Sequence[Element], jobs: Mapping[str, str]) -> str:
@@ -235,13 +236,13 @@ class _Executor(submitit.SlurmExecutor):
     submitit's own would wait for a file named by the job's id, and log into a folder of that name.
     """
 
-    def __init__(self, path: Path, array: int) -> None:
+    def __init__(self, path: Path, array: int, python: str) -> None:
         super().__init__(folder=path / "submitit")
-        self._path, self._array = path, array
+        self._command = _command(python, path, array)
 
     @property
     def _submitit_command_str(self) -> str:
-        return _command(self._path, self._array)
+        return self._command
 
 
 def launch(
@@ -275,7 +276,7 @@ def launch(
     for k, indices in enumerate(submitted):
         first = elements[indices[0]]
         try:
-            executor = _Executor(path, k)
+            executor = _Executor(path, k, interpreter(first.environment))
             waits = dependency(indices, elements, making)
             executor.update_parameters(**parameters(first, f"{name}-{k}", environment_of(first, store, code), waits))
             with clients.outside(), executor.batch():

@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import itertools
+import json
 import netrc
 import os
 import platform
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
@@ -25,7 +27,7 @@ from paceline.arguments import compose_words, overrides_argument, short, store_o
 if TYPE_CHECKING:
     from paceline.compose import Composition
     from paceline.slurm.site import Site
-    from paceline.spec import ClusterSpec
+    from paceline.spec import ClusterSpec, ModelSpec
     from paceline.store import CellFolder, Store
 
 Check = tuple[str, bool | None, str]
@@ -35,10 +37,19 @@ CLOCK_SECONDS = 60
 CLIENTS = ("sbatch", "squeue", "scontrol", "scancel", "srun")
 
 
-@click.command(short_help="check this machine and the root")
+@click.command(short_help="check this machine and the root, or a model")
 @overrides_argument
-def command(words: Sequence[str], conf: str | None) -> None:
-    """Check that this machine and this root can run what they are asked to. Imports no torch."""
+@click.option("--deep", is_flag=True, help="models: also read every byte of the weights against the hub's digests")
+def command(words: Sequence[str], conf: str | None, deep: bool) -> None:
+    """Check that this machine and this root can run what they are asked to. Imports no torch.
+
+    With model=NAME it looks at that model instead: whether its weights are whole and what they should be, and whether
+    it loads and describes a picture, in a process of its own, which does import torch and needs the model's memory.
+
+    \b
+    paceline doctor
+    srun --gres=gpu:1 paceline doctor model=qwen2_vl_2b
+    """
     from paceline.errors import Unavailable, UserError
     from paceline.tables import mark
 
@@ -46,7 +57,13 @@ def command(words: Sequence[str], conf: str | None) -> None:
     store = store_of(composition)
     bad = []
     spec = composition.spec("cluster", composition.choices.get("cluster"), {})
-    checks = (machine(), root(store), cluster(spec, store), tracking(), configs(composition), damage(store))
+    checks: Iterable[Iterator[Check]]
+    if any(w.lstrip("+~").startswith(("model=", "model.")) for w in words):
+        from paceline.verbs.prepare import models
+
+        checks = (model(m, store, deep) for m in models(composition))
+    else:
+        checks = (machine(), root(store), cluster(spec, store), tracking(), configs(composition), damage(store))
     for name, good, text in itertools.chain.from_iterable(checks):
         click.echo(f"{mark(good)} {name}: {text}")
         if good is False:
@@ -209,6 +226,68 @@ def configs(composition: Composition) -> Iterator[Check]:
             except PacelineError as error:
                 broken.append(f"{name} ({error})")
         yield f"conf/{group}", not broken, "; ".join(broken) or ", ".join(names)
+
+
+def model(spec: ModelSpec, store: Store, deep: bool) -> Iterator[Check]:
+    """Whether a model's weights are whole, its environment fits, and it is and does what it should."""
+    from paceline import weights
+    from paceline.errors import PacelineError
+    from paceline.launch import environments
+    from paceline.progress import counting
+
+    lacks = environments.lacks([spec], store)
+    if lacks:
+        yield f"model {spec.name}", False, "; ".join(lacks)
+        return
+    folder = weights.folder_of(spec)
+    yield f"model {spec.name}", True, short(folder) if folder else "a twin"
+    if deep and spec.weights:
+        with counting(spec.name) as progress:
+            bad = weights.damaged(spec, progress)
+        remedy = f"is not what the hub says; remove it and run: {environments.prepare_command(spec)}"
+        yield "digests", not bad, f"{bad[0]} {remedy}" if bad else "every file is what its name in the cache says"
+    click.echo(f"· loading {spec.name} in a process of its own, with torch; it takes its memory, and minutes", err=True)
+    try:
+        found = describe(spec)
+    except PacelineError as error:
+        yield "loads", False, str(error)
+        return
+    versions = ", ".join(f"{n} {v}" for n, v in found["versions"].items())
+    yield "loads", True, f"in {found['seconds']['load']:.1f} s on {found['device']} ({versions})"
+    known = weights.facts(spec)
+    for name, title in (("parameters", "parameters"), ("image_tokens", "image tokens")):
+        if found[name] is None:
+            continue
+        wanted = known.get(name)
+        good = None if wanted is None else found[name] in (wanted if isinstance(wanted, list) else [wanted])
+        said = {None: "", True: ", as published", False: f"; {wanted} are published"}[good]
+        yield title, True if good is None else good, f"{found[name]:,}{said}"
+    text = " ".join(found["text"].split())
+    is_text = bool(text) and text.isprintable()
+    clock = f"{found['new_tokens']} tokens in {found['seconds']['answer']:.1f} s"
+    yield "describes a picture", is_text or (None if not spec.weights else False), f"{text[:300]!r} ({clock})"
+
+
+def describe(spec: ModelSpec) -> dict[str, Any]:
+    """What :mod:`paceline.describe` finds, run by the model's own interpreter.
+
+    Raises:
+        UserError: it ended badly; the last line that it said.
+    """
+    from paceline.errors import UserError
+    from paceline.launch import environments
+    from paceline.spec import plain
+
+    words = [environments.interpreter(spec.environment), "-m", "paceline.describe"]
+    source = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
+    own = {**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(words, input=json.dumps(plain(spec)), capture_output=True, text=True, check=False, env=own)
+    lines = done.stdout.splitlines()
+    if done.returncode or not lines:
+        said = [line for line in done.stderr.splitlines() if line.strip()]
+        raise UserError(said[-1] if said else f"{words[0]} ended with {done.returncode} and said nothing")
+    return dict(json.loads(lines[-1]))
 
 
 def damage(store: Store) -> Iterator[Check]:

@@ -1,10 +1,10 @@
-"""Make a task's data once, frozen under the root, so that cells can be planned and run."""
+"""Make a task's data, or fetch a model's weights, once, so that cells can be planned and run."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,25 +12,49 @@ from paceline.arguments import compose_words, overrides_argument, short, store_o
 
 if TYPE_CHECKING:
     from paceline.compose import Composition
-    from paceline.spec import TaskSpec
+    from paceline.spec import ModelSpec, TaskSpec
+    from paceline.store import Store
+
+GIB = 2**30
 
 
-@click.command(short_help="make a task's data, once")
+@click.command(short_help="make a task's data, or fetch a model, once")
 @overrides_argument
 def command(words: Sequence[str], conf: str | None) -> None:
-    """Make a task's data once, frozen under the root, so that cells can be planned and run.
+    """Make a task's data, or fetch a model's weights, once, so that cells can be planned and run.
+
+    Data is frozen under the root. Weights go to the hub's own cache (HF_HOME), which compute nodes must see too; run it
+    where there is a network. What is there already is not fetched again.
 
     \b
     paceline prepare task=geolocation_earth
     paceline prepare task=geolocation_street task.options.path=/data/street-location-images
     paceline prepare experiment=demo
+    paceline prepare model=qwen2_vl_2b,pixtral_12b
     """
+    from paceline.errors import UserError
+
+    composition = compose_words(words, conf)
+    named = {w.lstrip("+~").partition("=")[0].partition(".")[0] for w in words}
+    if not named & {"task", "model", "experiment"}:
+        raise UserError(
+            f"which task? give task=NAME, or model=NAME to fetch weights; tasks: "
+            f"{', '.join(composition.tree.choices('task'))}; models: {', '.join(composition.tree.choices('model'))}"
+        )
+    if named & {"task", "experiment"}:
+        make_data(tasks(composition), store_of(composition))
+    if "model" in named:
+        fetch(models(composition))
+    elif "experiment" in named and (names := [m.name for m in models(composition) if not _there(m)]):
+        click.echo(f"not fetched: paceline prepare model={','.join(dict.fromkeys(names))}")
+
+
+def make_data(tasks: Sequence[TaskSpec], store: Store) -> None:
+    """Make the data of tasks, and say what came of it."""
     from paceline import prepared
     from paceline.progress import counting
 
-    composition = compose_words(words, conf)
-    store = store_of(composition)
-    for task in tasks(composition):
+    for task in tasks:
         with counting(task.name) as progress:
             manifest = prepared.prepare(store.root, task, progress)
         where = short(prepared.dataset_folder(store.root, task))
@@ -40,22 +64,97 @@ def command(words: Sequence[str], conf: str | None) -> None:
             click.echo(f"  {count} skipped: {reason} (named in {where}/skipped.jsonl)")
 
 
+def fetch(models: Sequence[ModelSpec]) -> None:
+    """Fetch models from the hub, each only if there is room for what is missing of it.
+
+    Raises:
+        UserError: a revision that is not pinned, a gated model, no such model.
+        Unavailable: no network, or no room.
+    """
+    from pathlib import Path
+
+    from paceline import weights
+    from paceline.progress import counting
+
+    seen: set[tuple[str, str]] = set()
+    for model in models:
+        if (model.weights, model.revision) in seen:
+            continue
+        if model.weights:
+            seen.add((model.weights, model.revision))
+        if not model.weights:
+            click.echo(f"{model.name}: a twin, built where it runs; nothing to fetch")
+            continue
+        if Path(model.weights).expanduser().is_dir():
+            click.echo(f"{model.name}: a folder, {model.weights}; nothing to fetch")
+            continue
+        wanted = weights.listing(model)
+        size = wanted.to_fetch()
+        if size:
+            click.echo(f"{model.name}: {wanted.source} at {wanted.revision[:12]}: {_room(size, model)}", err=True)
+        with counting(model.name) as progress:
+            weights.download(model, wanted, progress)
+        told = "fetched and checked" if size else "was there"
+        click.echo(
+            f"{model.name}: {wanted.source} at {wanted.revision[:12]}: {len(wanted.files)} files, "
+            f"{wanted.bytes / GIB:,.1f} GiB {told}, in {short(weights.cache())}"
+        )
+
+
+def _there(model: ModelSpec) -> bool:
+    from paceline import weights
+    from paceline.errors import UserError
+
+    try:
+        return not weights.lacking(model)
+    except UserError:
+        return False
+
+
+def _room(size: int, model: ModelSpec) -> str:
+    """What is to be fetched and what is free, in one line.
+
+    Raises:
+        Unavailable: it does not fit.
+    """
+    from paceline import weights
+    from paceline.errors import Unavailable
+    from paceline.launch import storage
+
+    folder = weights.cache()
+    free = [(r.by, r.bytes) for r in storage.rooms(folder) if r.bytes is not None]
+    told = ", ".join(f"{left / GIB:,.1f} GiB free ({by})" for by, left in free) or "what is free is not known"
+    line = f"{size / GIB:,.1f} GiB to fetch into {folder}; {told}"
+    if any(size >= left for _, left in free):
+        raise Unavailable(f"model {model.name}: {line}: no room; set HF_HOME to a folder on a larger disk")
+    return line
+
+
 def tasks(composition: Composition) -> list[TaskSpec]:
     """The distinct tasks of a composition: the product of its axes that concern a task.
 
     Raises:
         UserError: it names none.
     """
+    return _distinct(composition, "task")
+
+
+def models(composition: Composition) -> list[ModelSpec]:
+    """The distinct models of a composition, likewise."""
+    return _distinct(composition, "model")
+
+
+def _distinct(composition: Composition, group: str) -> list[Any]:
     from paceline.errors import UserError
 
-    axes = [a for a in composition.axes if a.key.partition(".")[0] == "task"]
-    found: list[TaskSpec] = []
+    axes = [a for a in composition.axes if a.key.partition(".")[0] == group]
+    found: list[Any] = []
     for combination in itertools.product(*(a.values for a in axes)):
         values = dict(zip((a.key for a in axes), combination, strict=True))
-        name = values.pop("task", composition.choices.get("task"))
+        name = values.pop(group, composition.choices.get(group))
         if name is None:
-            raise UserError(f"which task? give task=NAME; names: {', '.join(composition.tree.choices('task'))}")
-        task = composition.spec("task", name, values)
-        if task not in found:
-            found.append(task)
+            raise UserError(f"which {group}? give {group}=NAME; names: {', '.join(composition.tree.choices(group))}")
+        spec = composition.spec(group, name, values)
+        if spec not in found:
+            found.append(spec)
     return found

@@ -1,0 +1,191 @@
+"""The Python environment of an element: another one, where a model's code runs only on versions that are not here.
+
+What such an environment must hold is asked of its own interpreter, once, and kept until something is installed there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from paceline import __version__, weights
+from paceline.errors import PacelineError, UserError
+from paceline.spec import ModelSpec
+from paceline.store import SCHEMA, Store, digest, read_json, write_json
+
+SECONDS = 120.0
+# What a cell that answers imports besides the code that it brings: for the launcher's pickle, the model, the images,
+# the scorer and its places. The launcher's must be the same here and there.
+NEEDED = (
+    "submitit",
+    "cloudpickle",
+    "torch",
+    "transformers",
+    "packaging",
+    "numpy",
+    "scipy",
+    "pillow",
+    "reverse_geocoder",
+    "wandb",
+)
+SAME = ("submitit", "cloudpickle")
+_ASK = """
+import json, os, sys
+from importlib import metadata
+found = {}
+for name in sys.argv[1:]:
+    try:
+        found[name] = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        pass
+folders = {p: os.stat(p).st_mtime_ns for p in sys.path if os.path.isdir(p)}
+print(json.dumps({"python": sys.version.split()[0], "versions": found, "folders": folders}))
+"""
+
+
+def interpreter(environment: str) -> str:
+    """The Python of an environment, by its folder; this one's where none is named.
+
+    Raises:
+        UserError: a variable that is not set, or no such folder, or none with a Python in it.
+    """
+    if not environment:
+        return sys.executable
+    text = os.path.expandvars(environment)
+    if "$" in text:
+        raise UserError(f"model.environment: {environment} is not set here; export it, or give the folder")
+    path = Path(text).expanduser()
+    python = path / "bin" / "python"
+    if not path.is_absolute() or not os.access(python, os.X_OK):
+        raise UserError(
+            f"model.environment: there is no {python}; give the folder of a venv or a conda environment, whole"
+        )
+    return str(python)
+
+
+def shown(environment: str) -> str:
+    """:func:`interpreter` for a plan: as it is named, where it is not there."""
+    try:
+        return interpreter(environment)
+    except UserError:
+        return f"{environment}/bin/python"
+
+
+def versions(environment: str, store: Store) -> dict[str, Any]:
+    """``{python, versions}`` of an environment, by its own word.
+
+    Raises:
+        UserError: no such environment, or its Python does not run.
+    """
+    python = interpreter(environment)
+    kept = store.root / "asked" / f"environment-{digest([python, *NEEDED], 12)}.json"
+    try:
+        known = read_json(kept)
+        if all(Path(p).stat().st_mtime_ns == mtime for p, mtime in known["folders"].items()):
+            return dict(known)
+    except (PacelineError, OSError, KeyError, TypeError, AttributeError):
+        pass
+    # Isolated from this shell: what PYTHONPATH brings would be taken for the environment's own.
+    words = [python, "-I", "-c", _ASK, *NEEDED]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, check=True)
+        told = {"schema": SCHEMA, **json.loads(done.stdout.splitlines()[-1])}
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
+        said = str(getattr(error, "stderr", "") or error).strip().splitlines()
+        raise UserError(f"model.environment: {python} does not run: {said[-1] if said else error}") from None
+    with contextlib.suppress(PacelineError):  # asked again next time
+        write_json(kept, told)
+    return told
+
+
+def problems(model: ModelSpec, store: Store) -> list[str]:
+    """Why a model's cells would fail in its environment, each with what to install; none where they would run."""
+    where = f"conf/model/{model.name}.yaml"
+    try:
+        wanted = SpecifierSet(model.transformers)
+    except InvalidSpecifier:
+        return [f"{where}: transformers: {model.transformers} is no range of versions; write one such as >=4.43,<4.49"]
+    if not model.environment:
+        return _out_of_range(model, wanted, _here()) if model.transformers else []
+    try:
+        told = versions(model.environment, store)
+    except UserError as error:
+        return [str(error)]
+    python = interpreter(model.environment)
+    found = told["versions"]
+    here = _here()
+    named = [n for n in NEEDED if n not in found]
+    named += [f"{n}=={here[n]}" for n in SAME if n in found and n in here and found[n] != here[n]]
+    answers = []
+    if not _recent(told["python"]):
+        answers.append(f"{python} is Python {told['python']}; paceline {__version__} needs 3.11 or 3.12 there too")
+    if named:
+        answers.append(f"{python} lacks {', '.join(named)}; run: {python} -m pip install {' '.join(named)}")
+    return answers + _out_of_range(model, wanted, found)
+
+
+def _recent(python: str) -> bool:
+    return (3, 11) <= tuple(int(n) for n in python.split(".")[:2]) < (3, 13)
+
+
+def _here() -> dict[str, str]:
+    from importlib import metadata
+
+    found = {}
+    for name in NEEDED:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _out_of_range(model: ModelSpec, wanted: SpecifierSet, found: Mapping[str, str]) -> list[str]:
+    version = found.get("transformers")
+    if version is None or wanted.contains(version, prereleases=True):
+        return []
+    where = model.environment or "this environment"
+    remedy = (
+        f'{interpreter(model.environment)} -m pip install "transformers{model.transformers}"'
+        if model.environment
+        else "name an environment that has it: model.environment=FOLDER (docs/models.md, Another environment)"
+    )
+    return [
+        f"conf/model/{model.name}.yaml: the model's code runs on transformers {model.transformers}, and {where} has "
+        f"{version}; {remedy}"
+    ]
+
+
+def lacks(models: Iterable[ModelSpec], store: Store) -> list[str]:
+    """What stands in the way of running some models' cells: weights not fetched, an environment that can't run them.
+
+    Looks at files, and at most once at each environment. Each line ends with the remedy.
+    """
+    found: dict[str, None] = {}
+    seen: set[str] = set()
+    for model in models:
+        key = repr(model)
+        if key in seen:
+            continue
+        seen.add(key)
+        try:
+            if told := weights.lacking(model):
+                remedy = "" if Path(model.weights).expanduser().is_dir() else f"; run: {prepare_command(model)}"
+                found[f"model {model.name} is not prepared: {told}{remedy}"] = None
+        except UserError as error:
+            found[str(error)] = None
+        found |= dict.fromkeys(problems(model, store))
+    return list(found)
+
+
+def prepare_command(model: ModelSpec) -> str:
+    """The command that fetches a model."""
+    return f"paceline prepare model={model.name}"

@@ -310,6 +310,14 @@ def test_more_tokens_than_there_are_positions_are_refused(twin: Family, conversa
         generate(twin, conversations, GenerationSpec(new_tokens=twin.longest), [0, 0, 0])
 
 
+def test_a_lesson_longer_than_the_positions_is_refused(
+    twin: Family, conversations: list[Conversation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(twin), "longest", 20)
+    with pytest.raises(UserError, match=rf"{twin.spec.name} has 20 positions, and a prompt with its answer takes \d+"):
+        twin.training_batch(conversations)
+
+
 # -- training ------------------------------------------------------------------------------------------------------
 
 

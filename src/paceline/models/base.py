@@ -125,8 +125,8 @@ class Family:
     - text: :meth:`render` and :meth:`message` make one text of a conversation; without a chat template it is completed
       as plain text, in which ``turn_end`` parts the turns and stops an answer (:attr:`stops`).
     - tensors: :meth:`pixel_batch` for ``generate``, padded on the left; :meth:`training_batch` with labels, padded on
-      the right (rotary positions are relative: a pad in front costs memory and changes nothing, and right padding is
-      what fused losses and packing expect). ``token_tensors`` names those with a column per token.
+      the right (rotary positions are relative, so the side changes no loss, and the right one is what fused losses
+      expect). ``token_tensors`` names those with a column per token.
     - images: :meth:`features` takes the vision tower and the connector out of the way, :meth:`feature_batch` makes the
       batch of what they saw. A conversation holds either pictures or features.
     - weights: ``components`` for adapters and counts, ``end_tokens``, :attr:`longest`.
@@ -452,7 +452,13 @@ class Family:
         labels = torch.full_like(batch["input_ids"], IGNORED)
         batch = self.append_answers(batch, ids, mask)
         batch["labels"] = torch.cat([labels, ids.masked_fill(mask == 0, IGNORED)], dim=1)
-        return self._right_padded(batch)
+        batch = self._right_padded(batch)
+        if (width := batch["input_ids"].shape[1]) > self.longest:
+            raise UserError(
+                f"model {self.spec.name} has {self.longest} positions, and a prompt with its answer takes {width} "
+                "(images counted); show fewer or smaller images, or shorten task.target"
+            )
+        return batch
 
     def _answer_ids(self, conversation: Conversation) -> list[int]:
         if conversation.answer is None:

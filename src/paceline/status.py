@@ -42,12 +42,14 @@ class Claim:
             ended; ``unknown``: the queue gave no answer.
         job: the Slurm job; empty on this machine.
         detail: why it waits, in Slurm's words; the cause that the end of its job stands for, where that is over.
+        asked: when Slurm was asked, in seconds since the epoch.
     """
 
     submission: str
     state: str
     job: str = ""
     detail: str = ""
+    asked: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ def _claims_on_slurm(
             job = None if jobs is None else jobs.get((f"{intent['name']}-{k}", place))
             cells = content["elements"][index]["cells"]
             if job is not None and not job.over:
-                claim = Claim(str(folder), "pending" if job.pending else "running", job.id, job.reason)
+                claim = Claim(str(folder), "pending" if job.pending else "running", job.id, job.reason, asked.asked)
             elif jobs is None:
                 claim = Claim(str(folder), "unknown", detail="Slurm's queue gave no answer")
             elif job is None and intent.get("uid", os.getuid()) != os.getuid():
@@ -186,21 +188,24 @@ def cell_state(
         return CellState(cell.id, "done", attempts=count)
     last = attempts[-1] if attempts else None
     # The queue knows at once that a job is gone; the pulse of its attempt would look alive for another minute.
-    submission = (last.start() or {}).get("submission") if last else None
+    start = (last.start() or {}) if last else {}
+    submission = start.get("submission")
     ended = claim if claim is not None and claim.state == "over" else None
     over = ended is not None and ended.submission == submission
     claim = None if ended else claim
-    if last is not None and last.end() is None and not over and lives(last):
-        start = last.start() or {}
+    begun = claim is not None and last is not None and submission == claim.submission
+    # A job that waits again runs nothing, however fresh its last pulse, unless it began since Slurm was asked.
+    again = begun and claim is not None and claim.state == "pending" and claim.job and start["time"] < claim.asked
+    if last is not None and last.end() is None and not over and not again and lives(last):
         return CellState(cell.id, "running", attempts=count, progress=last.progress(), pid=start.get("pid"))
     if claim is not None and claim.state == "unknown":
         return CellState(cell.id, "unknown", detail=claim.detail, attempts=count)
-    begun = last is not None and (last.start() or {}).get("submission") == claim.submission if claim else False
     if claim is not None and begun and claim.state == "running" and last is not None and last.end() is None:
         # Its pulse is late and its job runs: a file system that hangs looks so.
         return CellState(cell.id, "running", detail="no sign of life for a while", attempts=count)
     if claim is not None and (not begun or (claim.job and claim.state == "pending")):
-        return CellState(cell.id, "queued", detail=claim.detail, attempts=count)
+        cause = attempt_end(last, verdict)[0] if last is not None and again else ""
+        return CellState(cell.id, "queued", cause, claim.detail, count)
     never = f"its job {ended.job} ended before it began" if ended and ended.job and not over else ""
     if last is None:
         if not needs_done:

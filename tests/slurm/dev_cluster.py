@@ -53,7 +53,11 @@ class DevCluster:
         return done.stdout
 
     def mend(self) -> None:
-        """Start again what has stopped."""
+        """Start again what has stopped, and take back the nodes.
+
+        Slurm drains one on which a step ended while the controller was away: "Kill task failed".
+        """
+        self.attempt("scontrol", "update", "nodename=node[1-2]", "state=resume")
         self.control("up", *self._options)
 
     def attempt(

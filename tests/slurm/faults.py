@@ -101,9 +101,9 @@ def walltime(lab: Lab) -> None:
     _warned(lab, lab.held("finetune"))
 
 
-@fault("timeout")
+@fault("preempted")
 def early_signal(lab: Lab) -> None:
-    """USR2 by `scancel --signal=USR2`, in the middle of tuning."""
+    """USR2 by `scancel --signal=USR2` in the middle of tuning, long before the walltime: as preemption sends it."""
     lab.submit()
     rank = lab.at_work("finetune")
     lab.cluster.run("scancel", "--signal=USR2", rank.job)
@@ -271,7 +271,8 @@ def resumed_twice_at_once(lab: Lab) -> None:
 
 @fault("disk full", "unknown", resumes=2)
 def storage_read_only(lab: Lab) -> None:
-    """The root takes no writes for a while, on the nodes and here; `resume` says so in a line and exits 3."""
+    """The root is mounted read-only for a while, on the nodes and here, except for files that are open; `resume` says
+    so in a line and exits 3."""
     lab.submit()
     rank = lab.held("finetune")
     with lab.read_only():
@@ -328,13 +329,15 @@ def _other_clock(lab: Lab, seconds: int) -> None:
 
 @fault("unknown")
 def clock_of_the_storage_ahead(lab: Lab) -> None:
-    """The file server's clock is 5 minutes ahead; a second `submit`, a kill, and two `resume` at once."""
+    """The file server's clock is 5 minutes ahead (a preloaded library shifts file times, here and in jobs); a second
+    `submit`, a kill, and two `resume` at once."""
     _other_clock(lab, 300)
 
 
 @fault("unknown")
 def clock_of_the_storage_behind(lab: Lab) -> None:
-    """The file server's clock is 5 minutes behind; a second `submit`, a kill, and two `resume` at once."""
+    """The file server's clock is 5 minutes behind (a preloaded library shifts file times, here and in jobs); a second
+    `submit`, a kill, and two `resume` at once."""
     _other_clock(lab, -300)
 
 

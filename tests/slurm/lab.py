@@ -19,6 +19,7 @@ from dev_cluster import DevCluster
 
 DATA = "task.options={train: 64, validation: 8, test_near: 24, test_far: 24, spacing: 2.0}"
 ON_SLURM = ("cluster=slurm", "cluster.account=gts-dev", "cluster.qos=embers", "cluster.minutes=20")
+REPOSITORY = Path(__file__).parents[2]
 SETTLED_SECONDS = 240.0
 
 Cell = dict[str, Any]
@@ -36,6 +37,19 @@ def results(root: Path) -> dict[str, bytes]:
     found = [path for name in names for path in (root / "cells").glob(name) if path.is_file()]
     # How long a tuning took is no result.
     return {str(p.relative_to(root / "cells")): p.read_bytes() for p in found if p.name != "training.json"}
+
+
+def clone(folder: Path, **families: str) -> Path:
+    """A clone that somebody works on, with families that git was not told of, and a twin of each: ``tiny_<family>``."""
+    for part in ("src", "conf", "jobs"):
+        shutil.copytree(REPOSITORY / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "all"]):
+        subprocess.run(["git", *words], cwd=folder, check=True)
+    model = (folder / "conf/model/tiny_qwen2_vl.yaml").read_text()
+    for name, code in families.items():
+        (folder / f"src/paceline/models/{name}.py").write_text(code)
+        (folder / f"conf/model/tiny_{name}.yaml").write_text(model.replace("family: qwen2_vl", f"family: {name}"))
+    return folder
 
 
 def prepared(root: Path, template: Path) -> Path:
@@ -63,6 +77,8 @@ class Rank:
     def stop(self) -> None:
         """Hold it still, as a file system that hangs would: what happens next finds it where it is."""
         os.kill(self.pid, signal.SIGSTOP)
+        while not self._status().get("State", "T").startswith("T"):  # a signal takes its time to arrive
+            time.sleep(0.001)
 
     def go_on(self) -> None:
         """Let it go on, if it is still there."""
@@ -71,11 +87,17 @@ class Rank:
 
     def told(self) -> bool:
         """Whether a signal reached it: one waits until it goes on, or it goes on or ended because of one."""
-        try:
-            status = dict(line.split(":\t", 1) for line in Path(f"/proc/{self.pid}/status").read_text().splitlines())
-        except (FileNotFoundError, ProcessLookupError):
+        status = self._status()
+        if not status.get("State", "").startswith("T"):
             return True
-        return not status["State"].startswith("T") or bool(int(status["ShdPnd"], 16) | int(status["SigPnd"], 16))
+        return bool(int(status["ShdPnd"], 16) | int(status["SigPnd"], 16))
+
+    def _status(self) -> dict[str, str]:
+        """What the kernel says of it; nothing where it is gone."""
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+            return dict(line.split(":\t", 1) for line in lines)
+        return {}
 
     def kill(self) -> None:
         """End it without a word."""

@@ -3,37 +3,22 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from pathlib import Path
 
 from dev_cluster import DevCluster
-from lab import DATA, ON_SLURM, Lab, here
+from lab import DATA, ON_SLURM, Lab, clone, here
 
-REPOSITORY = Path(__file__).parents[2]
 FAMILY = '''"""A family that a researcher has just written and not told git about."""
 
 from paceline.models.qwen2_vl import *  # noqa: F403
 '''
 
 
-def clone(folder: Path) -> Path:
-    """A clone that is being worked on."""
-    for part in ("src", "conf", "jobs"):
-        shutil.copytree(REPOSITORY / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "all"]):
-        subprocess.run(["git", *words], cwd=folder, check=True)
-    (folder / "src/paceline/models/newborn.py").write_text(FAMILY)
-    model = (folder / "conf/model/tiny_qwen2_vl.yaml").read_text()
-    (folder / "conf/model/tiny_newborn.yaml").write_text(model.replace("family: qwen2_vl", "family: newborn"))
-    return folder
-
-
 def test_a_queued_job_is_not_changed_by_editing_yaml_or_python(cluster: DevCluster, tmp_path: Path) -> None:
     here(tmp_path / "root", "prepare", "task=geolocation_earth", DATA)
     words = ["model=tiny_newborn", "task=geolocation_earth", DATA, "prompt=geo_bare", "method=untuned", "name=s"]
     lab = Lab(cluster, tmp_path / "root", [*words, "generation=short", "tracking=disabled", *ON_SLURM])
-    source = clone(tmp_path / "clone")
+    source = clone(tmp_path / "clone", newborn=FAMILY)
     lab.env["PYTHONPATH"] = str(source / "src")
     cluster.run("scontrol", "update", "nodename=node[1-2]", "state=drain", "reason=test")
     try:

@@ -55,4 +55,4 @@ def test_a_sweep_over_two_nodes_takes_few_jobs_survives_a_timeout_and_changes_no
     cells = lab.cells()
     assert {c["state"] for c in cells.values()} == {"done"}
     assert max(c["attempts"] for c in cells.values()) == 2
-    assert lab.results() == results(undisturbed)
+    assert results(lab.root) == results(undisturbed)

@@ -29,6 +29,7 @@ LAYERS: list[set[str]] = [
     {"finetune", "evaluate"},
     {"describe"},
     {"worker"},
+    {"rank"},
     # login side
     {"compose", "slurm"},
     {"sweep", "status", "forecast", "variants", "sync"},
@@ -45,7 +46,7 @@ COMPUTE = {n for layer in LAYERS[LEVEL["models"] : LEVEL["worker"]] for n in lay
 OWNERS = {
     "hydra": {"compose"},
     "omegaconf": {"compose", "verbs"},
-    "submitit": {"launch", "worker"},
+    "submitit": {"launch", "worker", "rank"},
     "wandb": {"tracking", "pieces", "uploader"},
     "deepspeed": {"finetune", "distributed"},
     "torch": COMPUTE | {"worker"},

@@ -180,3 +180,22 @@ def test_a_warning_long_before_the_walltime_is_a_preemption(monkeypatch: pytest.
         monkeypatch.setattr(STOP, "walltime_from", time.monotonic() - 1)
         os.kill(os.getpid(), signal.SIGUSR2)
         assert STOP.cause == "timeout"
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        pytest.param("echo 'JobId=7 JobState=COMPLETING PreemptTime=2026-01-01T10:00:00'", "preempted", id="preempted"),
+        pytest.param("echo 'JobId=7 JobState=COMPLETING PreemptTime=None'", "cancelled", id="cancelled"),
+        pytest.param("exit 1", "cancelled", id="no answer"),
+    ],
+)
+def test_what_a_term_meant_is_asked_of_slurm_while_it_knows(
+    said: str, cause: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scontrol = tmp_path / "scontrol"
+    scontrol.write_text(f"#!/bin/sh\n{said}\n")
+    scontrol.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    assert attempts._why_ended() == cause

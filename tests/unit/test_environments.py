@@ -69,7 +69,7 @@ def test_slurm_is_given_the_interpreter_of_the_environment(folder: Path, tmp_pat
     for words, python in (((), sys.executable), ((f"model.environment='{folder}'",), f"'{folder}/bin/python'")):
         element = elements.group(sweep(*words).cells)[0]
         text = slurm.sbatch_text(element, 1, "job", {}, tmp_path)
-        assert f"{python} -u -m submitit.core._submit" in text
+        assert f"{python} -u -m paceline.rank" in text
     # A plan shows what is named, where that is not there.
     element = elements.group(sweep("model.environment=/gone").cells)[0]
     assert "/gone/bin/python -u -m" in slurm.sbatch_text(element, 1, "job", {}, tmp_path)

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from submitit.core.utils import DelayedSubmission
 
-from paceline import status, store
+from paceline import rank, status, store
 from paceline.compose import compose, conf_folders
 from paceline.errors import Unavailable
 from paceline.launch import elements as grouping
@@ -20,6 +21,7 @@ from paceline.slurm.answers import Answers
 from paceline.slurm.site import Site
 from paceline.store import Store
 from paceline.sweep import Sweep, expand
+from paceline.worker import RunElement
 
 GOLDEN = Path(__file__).parent / "golden" / "sbatch"
 WORDS = (
@@ -57,7 +59,7 @@ def test_each_site_is_asked_for_just_this(site: str, tmp_path: Path) -> None:
     (first, *_) = elements(f"cluster={site}", *more)
     root = Store(tmp_path)
     text = launching.sbatch_text(
-        first, 3, "paceline-s-0123abcd-0", launching.environment_of(first, root, "c0de"), tmp_path / "submitit"
+        first, 3, "paceline-s-0123abcd-0", launching.environment_of(first, root, "c0de"), tmp_path
     )
     text = text.replace(str(tmp_path), "ROOT").replace(sys.executable, "PYTHON")
     path = GOLDEN / f"{site}.sh"
@@ -332,3 +334,32 @@ def test_an_unattended_resume_leaves_what_a_person_cancelled(submitted: Store, m
     assert cell in {c.id for c in submit.choose(asked.cells, found)[0]}
     chosen, left = submit.choose(asked.cells, found, submit.Wishes(unattended=True))
     assert cell not in {c.id for c in chosen} and left[cell].startswith("cancelled")
+
+
+def test_a_job_whose_launcher_died_after_sbatch_finds_its_element_by_itself(
+    submitted: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = submitted.sweep("s").submissions()[0]
+    ran: list[Path] = []
+    monkeypatch.setattr("paceline.rank.process_job", ran.append)
+    for name, value in {
+        "SUBMITIT_EXECUTOR": "slurm",
+        "SLURM_JOB_ID": "8",
+        "SLURM_ARRAY_JOB_ID": "7",
+        "SLURM_ARRAY_TASK_ID": "1",
+        "SLURM_PROCID": "0",
+        "SLURM_LOCALID": "0",
+        "SLURM_NTASKS": "1",
+        "SLURM_JOB_NUM_NODES": "1",
+        "SLURM_NODEID": "0",
+        "SLURM_JOB_NODELIST": "node1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    content = store.read_json(path / "elements.json")
+    (path / "submitit").mkdir()
+    array = next(k for k, indices in enumerate(content["arrays"]) if len(indices) > 1)
+    monkeypatch.setattr(sys, "argv", ["rank", str(path), str(array)])
+    rank.main()
+    pickled = DelayedSubmission.load(path / "submitit" / "7_1_submitted.pkl")
+    assert pickled.function == RunElement(str(path), content["arrays"][array][1])
+    assert ran == [path / "submitit"]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from paceline import store
 from paceline.errors import Unavailable, UserError
+from paceline.process import this_process
 from paceline.store import Cell, Store
 
 CELL = Cell("evaluate-m-t-p-untuned-0123456789ab", "evaluate", {"data": "d"})
@@ -149,6 +150,20 @@ def test_root_comes_from_the_command_then_the_environment_then_the_cluster(monke
     assert store.resolve_root(None, "/yaml") == Path("/yaml")
     with pytest.raises(UserError, match="NOT_SET_ANYWHERE"):
         store.resolve_root("$NOT_SET_ANYWHERE/x", "")
+
+
+def test_a_mutex_whose_holder_died_here_is_free_at_once(tmp_path: Path) -> None:
+    found = Store(tmp_path)
+    held = tmp_path / "submitting"
+    held.mkdir()
+    child = os.fork()
+    if child == 0:
+        (held / "token").write_text(json.dumps(this_process()))
+        os._exit(0)
+    os.waitpid(child, 0)
+    with found.mutex():
+        assert not (held / "token").exists()
+    assert not held.exists()
 
 
 def test_the_mutex_lets_one_decide_at_a_time_and_survives_a_dead_holder(

@@ -431,7 +431,7 @@ def texts(
     making, found = dict(known), []
     for k, indices in enumerate(arrays):
         waits = slurm.dependency(indices, elements, making)
-        text = _text(elements[indices[0]], len(indices), f"{name}-{k}", store, code, path, waits)
+        text = _text(elements[indices[0]], len(indices), f"{name}-{k}", store, code, path, k, waits)
         # The placeholder is put in last: quoted for a shell it would not be what sbatch is given.
         told = re.sub(r"@(\d+)@", r"<job of array \1>", waits)
         found.append(text.replace(f"--dependency={waits}\n", f"--dependency={told}\n"))
@@ -441,9 +441,9 @@ def texts(
     return found
 
 
-def _text(element: Element, count: int, name: str, store: Store, code: str, path: Path, waits: str = "") -> str:
+def _text(element: Element, count: int, name: str, store: Store, code: str, path: Path, k: int, waits: str = "") -> str:
     environment = slurm.environment_of(element, store, code)
-    return slurm.sbatch_text(element, count, name, environment, path / "submitit", waits)
+    return slurm.sbatch_text(element, count, name, environment, path, k, waits)
 
 
 def _test(elements: Sequence[Element], arrays: Sequence[Sequence[int]], store: Store, code: str, site: Site) -> Finding:
@@ -459,7 +459,7 @@ def _test(elements: Sequence[Element], arrays: Sequence[Sequence[int]], store: S
     refused, tried = [], 0
     for indices in longest.values():
         element = elements[indices[0]]
-        text = _text(element, len(indices), "paceline-test", store, code, store.root)
+        text = _text(element, len(indices), "paceline-test", store, code, store.root, 0)
         try:
             with tempfile.NamedTemporaryFile("w", prefix="paceline-", suffix=".sh") as script:
                 script.write(text)

@@ -189,14 +189,26 @@ def environment_of(element: Element, store: Store, code: str) -> dict[str, str]:
 
 
 def sbatch_text(
-    element: Element, count: int, name: str, environment: Mapping[str, str], folder: Path, dependency: str = ""
+    element: Element,
+    count: int,
+    name: str,
+    environment: Mapping[str, str],
+    path: Path,
+    array: int = 0,
+    dependency: str = "",
 ) -> str:
-    """The file that sbatch is given, for `plan` and for people."""
-    command = f"{shlex.quote(shown(element.environment))} -u -m submitit.core._submit {shlex.quote(str(folder))}"
+    """The file that sbatch is given for an array of the submission at ``path``, for `plan` and for people."""
     many: dict[str, Any] = {"map_count": count} if count > 1 else {}
     return _make_sbatch_string(
-        command=command, folder=folder, **many, **parameters(element, name, environment, dependency)
+        command=_command(shown(element.environment), path, array),
+        folder=path / "submitit",
+        **many,
+        **parameters(element, name, environment, dependency),
     )
+
+
+def _command(python: str, path: Path, array: int) -> str:
+    return shlex.join([python, "-u", "-m", "paceline.rank", str(path), str(array)])
 
 
 def dependency(indices: Sequence[int], elements: Sequence[Element], jobs: Mapping[str, str]) -> str:
@@ -216,6 +228,21 @@ def dependency(indices: Sequence[int], elements: Sequence[Element], jobs: Mappin
     if all(found == [f"{base}_{k}"] for k, found in enumerate(needed)) and len(indices) > 1:
         return f"aftercorr:{base}"
     return "afterok:" + ":".join(ids)
+
+
+class _Executor(submitit.SlurmExecutor):
+    """Jobs that need nothing which the launcher writes after sbatch: it may be dead by then.
+
+    submitit's own would wait for a file named by the job's id, and log into a folder of that name.
+    """
+
+    def __init__(self, python: str, path: Path, array: int) -> None:
+        super().__init__(folder=path / "submitit")
+        self._words = python, path, array
+
+    @property
+    def _submitit_command_str(self) -> str:
+        return _command(*self._words)
 
 
 def launch(
@@ -249,8 +276,7 @@ def launch(
     for k, indices in enumerate(submitted):
         first = elements[indices[0]]
         try:
-            python = shlex.quote(interpreter(first.environment))
-            executor = submitit.SlurmExecutor(folder=path / "submitit", python=python)
+            executor = _Executor(interpreter(first.environment), path, k)
             waits = dependency(indices, elements, making)
             executor.update_parameters(**parameters(first, f"{name}-{k}", environment_of(first, store, code), waits))
             with clients.outside(), executor.batch():

@@ -21,4 +21,4 @@ export HF_HUB_DISABLE_PROGRESS_BARS=1
 
 # command
 export SUBMITIT_EXECUTOR=slurm
-srun --unbuffered --output ROOT/submitit/%A_%a_%t_log.out PYTHON -u -m submitit.core._submit ROOT/submitit
+srun --unbuffered --output ROOT/submitit/%A_%a_%t_log.out PYTHON -u -m paceline.rank ROOT 0

@@ -637,7 +637,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_weights_that_cannot_be_reached_say_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     spec = ModelSpec(name="x", family="qwen2_vl", weights="owner/no-such-model", revision="0" * 40)
-    with pytest.raises(UserError, match=r"model x: can't read owner/no-such-model@0.*hf download"):
+    with pytest.raises(UserError, match=r"model x: can't read owner/no-such-model@0.*paceline prepare model=x"):
         load_family("qwen2_vl").load(spec)
 
 

@@ -62,6 +62,22 @@ def test_a_second_submit_starts_nothing_while_the_first_one_runs(tmp_path: Path)
     assert {s.state for s in second.found.values()} == {"queued"}
 
 
+def test_a_model_that_is_not_fetched_is_refused_and_nothing_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    hub = ("model.weights=lab/m", f"model.revision={'ab' * 20}")
+    with pytest.raises(UserError, match=r"not prepared: lab/m at abab.*paceline prepare model=tiny_qwen2_vl"):
+        submit.decide(sweep("model=tiny_qwen2_vl", *WORDS[1:], *hub, "name=s"), Store(tmp_path / "root"))
+    assert not (tmp_path / "root" / "sweeps").exists()
+
+
+def test_one_process_can_not_run_another_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("paceline.launch.environments.lacks", lambda models, root: [])
+    with pytest.raises(UserError, match="needs another environment; give cluster=local"):
+        submit.decide(sweep(*ALL, "cluster=debug", "model.environment=/envs/old"), Store(tmp_path))
+
+
 def test_cells_that_another_sweep_has_claimed_are_left_to_it(tmp_path: Path) -> None:
     submit.decide(sweep(*ALL), Store(tmp_path))
     other = submit.decide(sweep(*WORDS, "method=untuned,lora", "name=other"), Store(tmp_path))

@@ -12,7 +12,7 @@ from typing import Any
 
 from paceline import checkpoints, snapshot, status, sweep
 from paceline.errors import UserError
-from paceline.launch import preflight, slurm
+from paceline.launch import environments, preflight, slurm
 from paceline.launch.elements import Element, group, recorded
 from paceline.launch.granted import granted
 from paceline.process import this_process
@@ -115,6 +115,8 @@ def decide(wanted: Sweep, store: Store, wishes: Wishes = Wishes()) -> Submission
         asked = Answers(store.root, fresh=True)
         found = status.of_sweep(store, wanted, asked)
         chosen, _ = choose(wanted.cells, found, wishes)
+        if lacks := environments.lacks((p.config.model for p in chosen), store):
+            raise UserError("; ".join(lacks))
         decided = Submission(None, group(chosen), found, current, asked)
         executor = executor_of(decided.elements) if decided.elements else ""
         if executor == "slurm":
@@ -124,6 +126,10 @@ def decide(wanted: Sweep, store: Store, wishes: Wishes = Wishes()) -> Submission
             raise UserError("--chain is for Slurm: on this machine the launcher waits for its cells")
         elif executor == "debug" and (many := [e for e in decided.elements if e.ranks > 1]):
             raise UserError(f"cluster=debug is one process, and {many[0].cells[0]} is placed on {many[0].ranks} ranks")
+        elif executor == "debug" and (other := [e for e in decided.elements if e.environment]):
+            raise UserError(
+                f"cluster=debug is this process, and {other[0].cells[0]} needs another environment; give cluster=local"
+            )
         folder = sweep.record(wanted, store, current, wishes.extend)
         decided.code, notes = _code(folder, store, current, wishes.current_code)
         decided.notes += notes

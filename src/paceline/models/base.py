@@ -285,10 +285,9 @@ class Family:
         except OSError as error:
             what = f"{spec.weights}@{spec.revision}" if spec.revision else spec.weights
             reason = str(error).splitlines()[0]
-            fetch = f"hf download {spec.weights}" + (f" --revision {spec.revision}" if spec.revision else "")
             raise UserError(
-                f"model {spec.name}: can't read {what}: {reason}; fetch it where there is a network ({fetch}) "
-                "or set weights: to a folder that holds it"
+                f"model {spec.name}: can't read {what}: {reason}; fetch it where there is a network (paceline "
+                f"prepare model={spec.name}) or set weights: to a folder that holds it"
             ) from error
 
     def _with_adapter(self, folder: Path, training: bool) -> Any:

@@ -25,7 +25,7 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
     """
     from paceline import prepared, status
     from paceline.errors import UserError
-    from paceline.launch import elements, submit
+    from paceline.launch import elements, environments, submit
     from paceline.slurm.answers import Answers
     from paceline.sweep import expand
     from paceline.variants import variants
@@ -37,6 +37,7 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
     asked = Answers(store.root, fresh=False)
     found = status.of_sweep(store, sweep, asked)
     chosen, left = submit.choose(sweep.cells, found)
+    problems = list(dict.fromkeys([*sweep.problems, *environments.lacks((c.config.model for c in chosen), store)]))
     grouped = elements.group(chosen)
     where = {cell: i for i, element in enumerate(grouped) for cell in element.cells}
     differing = variants(c.cell for c in sweep.cells)
@@ -51,14 +52,14 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
         "arrays": elements.arrays(grouped),
         "dropped": sweep.dropped,
         "folded": sweep.folded,
-        "problems": sweep.problems,
+        "problems": problems,
         "unprepared": sorted(unprepared),
     }
     try:
         on_slurm = bool(grouped) and submit.executor_of(grouped) == "slurm"
     except UserError as several:
         on_slurm = False
-        plan["problems"] = [*sweep.problems, str(several)]
+        problems.append(str(several))
     if on_slurm:
         from paceline.launch import preflight
 

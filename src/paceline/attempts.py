@@ -412,4 +412,5 @@ def provenance() -> dict[str, Any]:
             versions[name] = metadata.version(name)
     torch = sys.modules.get("torch")
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch else []
-    return {"code": code, "python": platform.python_version(), "versions": versions, "gpus": gpus}
+    python = {"python": platform.python_version(), "environment": sys.prefix}
+    return {"code": code, **python, "versions": versions, "gpus": gpus}

@@ -220,6 +220,10 @@ def test_ctrl_c_is_one_word(monkeypatch: pytest.MonkeyPatch, paceline: Paceline)
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr("paceline.launch.run.run", interrupted)
-    code, _, err = paceline("submit", *WORDS, "name=s")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell has it ignored
+    try:
+        code, _, err = paceline("submit", *WORDS, "name=s")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert code == 130
     assert "Traceback" not in err

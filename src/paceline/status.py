@@ -156,8 +156,10 @@ def _claims_on_slurm(
             elif job is None and intent["time"] > asked.asked:
                 claim = Claim(str(folder), "pending", detail="submitted after Slurm was asked; look again in a minute")
             else:
-                # What waited for a tuning that failed is cancelled by Slurm, and not by anybody's wish.
-                cause = "" if job is None or job.reason.startswith("Dependency") else ENDED[job.state]
+                # What waited for a tuning that failed is cancelled by Slurm, and not by anybody's wish. Of an element
+                # that was cancelled by itself before it began, the queue keeps nothing at all.
+                waited = job is not None and job.reason.startswith("Dependency")
+                cause = "" if waited else "unknown" if job is None else ENDED[job.state]
                 for cell in cells:
                     found.setdefault(cell, Claim(str(folder), "over", job.id if job else "", cause))
                 continue
@@ -206,11 +208,11 @@ def cell_state(
     if claim is not None and (not begun or (claim.job and claim.state == "pending")):
         cause = attempt_end(last, verdict)[0] if last is not None and again else ""
         return CellState(cell.id, "queued", cause, claim.detail, count)
-    never = f"its job {ended.job} ended before it began" if ended and ended.job and not over else ""
+    never = f"its job {ended.job} ended before it began".replace("  ", " ") if ended and not over else ""
     if last is None:
         if not needs_done:
             return CellState(cell.id, "waiting", detail=f"needs {', '.join(cell.needs)}")
-        return CellState(cell.id, "missing", ended.detail if ended and never else "", never)
+        return CellState(cell.id, "missing", ended.detail if ended else "", never)
     cause, message = attempt_end(last, verdict)
     if cause == "done":
         cause, message = (

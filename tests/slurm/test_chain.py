@@ -49,7 +49,8 @@ def test_what_a_person_cancelled_is_not_brought_back_by_the_chained_job(lab: Lab
     lab.cluster.run("scancel", *elements)
     lab.settle()
     cells = lab.cells().values()
-    cancelled = [c for c in cells if c["cause"] == "cancelled"]
+    # An element that is cancelled by itself before it began leaves no trace in the queue.
+    cancelled = [c for c in cells if c["cause"] in ("cancelled", "unknown") and c["state"] != "done"]
     assert len(cancelled) == len(elements) == 2
     assert sum(1 for c in cells if c["state"] == "done") == 2  # those that were held back went on
 

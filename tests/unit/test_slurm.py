@@ -126,7 +126,7 @@ def test_matching_arrays_free_each_other_element_by_element() -> None:
 def test_the_queue_is_read_line_by_line() -> None:
     text = "12_0|paceline-s-0-0|0|RUNNING|embers|None\n13|paceline-s-0-1|N/A|PENDING|inferno|Dependency\nnonsense\n"
     first, second = queue.parse(text)
-    assert (first.id, first.index, first.pending) == ("12_0", 0, False)
+    assert (first.id, first.index, first.pending, first.reason) == ("12_0", 0, False, "")
     assert (second.name, second.index, second.pending, second.reason) == ("paceline-s-0-1", 0, True, "Dependency")
 
 

@@ -79,7 +79,8 @@ def parse(text: str) -> list[Job]:
         fields = line.split("|")
         if len(fields) == 6:
             job, name, index, state, qos, reason = fields
-            jobs.append(Job(job, name, int(index) if index.isdigit() else 0, state, qos, reason))
+            place = int(index) if index.isdigit() else 0
+            jobs.append(Job(job, name, place, state, qos, "" if reason == "None" else reason))
     return jobs
 
 

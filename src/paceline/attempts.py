@@ -313,9 +313,19 @@ def classify(error: BaseException) -> str:
             return "disk full"
         if isinstance(chain, DataError | UserError):
             return "bad data"
+        if _lost_peer(chain):
+            return "unknown"
         chain = chain.__cause__
     # A network or a file system that can't be used now comes back: worth another try.
     return "unknown" if isinstance(error, Unavailable | ConnectionError) else "code bug"
+
+
+def _lost_peer(error: BaseException) -> bool:
+    """Whether a collective failed because another rank is gone: its node died, and this one has no fault."""
+    if type(error).__name__ in ("DistBackendError", "DistNetworkError", "DistStoreError"):
+        return True
+    said = str(error).lower()
+    return isinstance(error, RuntimeError) and any(word in said for word in ("gloo", "nccl")) and "peer" in said
 
 
 def _why_ended() -> str:

@@ -88,13 +88,13 @@ def attempt_end(attempt: Attempt, verdict: Verdict = unheard) -> tuple[str, str]
     can't know why, and one that was killed says nothing.
     """
     end = attempt.end()
-    if end is not None and end["cause"] != "cancelled":
+    if end is not None and end["cause"] not in ("cancelled", "unknown"):
         return end["cause"], end["message"]
     job = str((attempt.start() or {}).get("job", ""))
     said = verdict(job) if job else None
     if end is not None:
         known = said is not None and said.cause in ("preempted", "timeout", "node failure")
-        return (said.cause or "cancelled", said.words) if said and known else (end["cause"], end["message"])
+        return (said.cause or end["cause"], said.words) if said and known else (end["cause"], end["message"])
     if said is None:
         return "unknown", "ended without a word: killed, or its node went down"
     return said.cause or "unknown", f"ended without a word; {said.words}"
@@ -297,7 +297,7 @@ class Verdicts:
             for attempt in folder.attempts():
                 end = attempt.end()
                 job = str((attempt.start() or {}).get("job", ""))
-                if (end is None or end["cause"] == "cancelled") and (base := queue.base(job)).isdigit():
+                if (end is None or end["cause"] in ("cancelled", "unknown")) and (base := queue.base(job)).isdigit():
                     found.add(base)
         return found
 

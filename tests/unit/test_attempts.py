@@ -199,3 +199,15 @@ def test_what_a_term_meant_is_asked_of_slurm_while_it_knows(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     assert attempts._why_ended() == cause
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:51598",
+        "NCCL error: remote process exited or there was a network error, connection reset by peer",
+    ],
+)
+def test_a_rank_whose_peer_was_lost_has_no_bug(said: str) -> None:
+    assert attempts.classify(RuntimeError(said)) == "unknown"
+    assert attempts.classify(RuntimeError("shapes differ")) == "code bug"

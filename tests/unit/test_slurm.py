@@ -285,6 +285,7 @@ def attempted(root: Store, *ends: str | None) -> str:
         pytest.param("cancelled", "", [history.Run("PREEMPTED")], "preempted", id="a signal does not say what for"),
         pytest.param("cancelled", "", [history.Run("CANCELLED")], "cancelled", id="a person did it"),
         pytest.param("cancelled", "", None, "cancelled", id="nobody can tell"),
+        pytest.param("unknown", "", [history.Run("NODE_FAIL")], "node failure", id="its peer's node failed"),
         pytest.param("CUDA out of memory", "FAILED", None, "CUDA out of memory", id="its own word counts"),
     ],
 )

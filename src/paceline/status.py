@@ -166,6 +166,11 @@ def _claims_on_slurm(
             found.update(dict.fromkeys(cells, claim))
 
 
+def made_by(store: Store, asked: Answers) -> dict[str, str]:
+    """Cell -> the Slurm job that is making it."""
+    return {cell: c.job for cell, c in claims(store, asked).items() if c.job and c.state != "over"}
+
+
 def cell_state(
     folder: CellFolder,
     cell: Cell,

@@ -114,7 +114,7 @@ def outlook(sweep: Sweep, elements: Sequence[Element], store: Store, asked: Answ
     """What a submit of these elements would do now. Submits and records nothing, and works where there is no Slurm."""
     site = site_of.ask(store.root)
     limited, notes = applied(elements, site)
-    made = {c: claim.job for c, claim in status.claims(store, asked).items() if claim.job and claim.state != "over"}
+    made = status.made_by(store, asked)
     try:
         arranged = slurm.arrange(limited, made, asked.queue(), site)
     except Unavailable:

@@ -120,7 +120,7 @@ def decide(wanted: Sweep, store: Store, wishes: Wishes = Wishes()) -> Submission
         decided = Submission(None, group(chosen), found, current, asked)
         executor = executor_of(decided.elements) if decided.elements else ""
         if executor == "slurm":
-            made = _made(store, asked)
+            made = status.made_by(store, asked)
             arranged = _arrange(decided, wanted, store, made, wishes)
         elif executor and wishes.chain:
             raise UserError("--chain is for Slurm: on this machine the launcher waits for its cells")
@@ -190,12 +190,6 @@ def _arrange(
     ordered = [*arranged.elements, *arranged.rest]
     preflight.require(preflight.findings(ordered, arranged.arrays, cells, store, decided.code, told))
     return arranged
-
-
-def _made(store: Store, asked: Answers) -> dict[str, str]:
-    """Cell -> the job that is making it."""
-    taken = status.claims(store, asked)
-    return {cell: claim.job for cell, claim in taken.items() if claim.job and claim.state != "over"}
 
 
 def _to_slurm(

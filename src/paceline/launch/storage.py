@@ -25,6 +25,7 @@ from paceline.slurm.site import user
 from paceline.spec import Config, ModelSpec, locate_weights
 from paceline.store import Cell
 from paceline.sweep import PlannedCell
+from paceline.weights import cache, snapshot
 
 LFS_SECONDS = 10.0
 # Files of one sweep besides its cells': sweep.json, held.json, and a submission's folders and words.
@@ -193,11 +194,8 @@ def weights_of(model: ModelSpec) -> Weights | str:
         return "a twin is built on the node"
     if revision is None:
         return _weights_in(Path(source))
-    hub = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
-    home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
-    cache = Path(hub).expanduser() if hub else home / "hub"
-    folder = cache / f"models--{source.replace('/', '--')}" / "snapshots" / revision
-    return _weights_in(folder) if folder.is_dir() else f"not in {cache}"
+    folder = snapshot(source, revision)
+    return _weights_in(folder) if folder.is_dir() else f"not in {cache()}"
 
 
 @functools.cache

@@ -131,9 +131,10 @@ def twin(name: str) -> ModelSpec:
     return build(ModelSpec, {"name": name, **TREE.load("model", name)}, name)
 
 
-def sharding(name: str) -> dict[str, Any]:
-    """What a choice of ``conf/deepspeed/`` tells DeepSpeed."""
-    return dict(TREE.load("deepspeed", name).get("config", {}))
+def sharding(name: str, **zero: Any) -> dict[str, Any]:
+    """What a choice of ``conf/deepspeed/`` tells DeepSpeed; ``zero`` are further words of ``zero_optimization``."""
+    found = TREE.load("deepspeed", name).get("config", {})
+    return {**found, "zero_optimization": {**found["zero_optimization"], **zero}} if zero else dict(found)
 
 
 def config(
@@ -207,7 +208,7 @@ def group(world: int, deepspeed: dict[str, Any], jobs: list[dict[str, Any]], log
     Args:
         jobs: each ``{cell: folder, stop_after: steps or 0, changes: fields of the config}``, and, where it is not
             full tuning of the toy under ``deepspeed``, ``method``, ``model`` and ``deepspeed`` by their names in conf/, ``lora``
-            where the method's adapter is another; ``unchecked`` runs what would be refused.
+            and ``zero`` where adapter or sharding are told more; ``unchecked`` runs what would be refused.
         log: folder for what the ranks print.
     """
     for job in jobs:
@@ -253,7 +254,7 @@ def _do(job: dict[str, Any], rank: int, world: int, deepspeed: dict[str, Any]) -
     made = config(
         method(job["method"], **job.get("lora", {})) if "method" in job else FULL,
         model=twin(job["model"]) if "model" in job else None,
-        deepspeed=sharding(job["deepspeed"]) if "deepspeed" in job else deepspeed,
+        deepspeed=sharding(job["deepspeed"], **job.get("zero", {})) if "deepspeed" in job else deepspeed,
         **job["changes"],
     )
     folder = CellFolder(Path(job["cell"]))

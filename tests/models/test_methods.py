@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,13 @@ import torch
 from finetune_twin import TREE, Squares, attempt, config, load, method, tune, twin, weights
 from peft import PeftModel
 
-from paceline import adapters
+from paceline import adapters, scoring
+from paceline.conversations import question
+from paceline.evaluate import answers_of
+from paceline.models import load_family
 from paceline.models.base import Family
 from paceline.spec import MethodSpec, as_loaded
+from paceline.store import CellFolder, Store, read_jsonl
 
 FAMILIES = ("tiny_llama32_vision", "tiny_pixtral", "tiny_qwen2_vl")
 # A study's adapter is for the model that it was made for.
@@ -113,3 +119,41 @@ def test_a_base_of_few_bits_stays_frozen_and_small() -> None:
     # Nothing was made float32 that was not, and no hook asks for the inputs' gradient.
     assert held(small) - before == 4 * counts["trainable"]
     assert not small.bare_model().get_input_embeddings()._forward_hooks
+
+
+SWEEP = (
+    "model=tiny_qwen2_vl",
+    "task=geolocation_earth",
+    "task.options={train: 16, validation: 8, test_near: 4, test_far: 4, spacing: 2.0}",
+    "prompt=geo_bare",
+    "method=untuned,untuned_nf4,qlora",
+    "train=quick",
+    "train.max_steps=2",
+    "generation.new_tokens=8",
+    "tracking=disabled",
+    "name=forms",
+)
+
+
+def test_a_sweep_answers_with_weights_in_the_form_that_they_were_tuned_in(tmp_path: Path) -> None:
+    for verb, words in (("prepare", [w for w in SWEEP if w.startswith("task")]), ("submit", [*SWEEP, "cluster=debug"])):
+        done = subprocess.run(
+            [sys.executable, "-m", "paceline", verb, *words, f"root={tmp_path}"], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+    store = Store(tmp_path)
+    cells = {c.name: CellFolder(c) for c in (tmp_path / "cells").iterdir()}
+    by_method = {f.read().config.method.name: f for n, f in cells.items() if n.startswith("evaluate")}
+    texts = {name: [r["text"] for r in read_jsonl(folder.predictions)] for name, folder in by_method.items()}
+    assert texts["untuned"] != texts["untuned_nf4"]
+    answered = by_method["qlora"].read()
+    made = store.cell(answered.needs[0]).read().config
+    assert made.method.quantise == "nf4"
+    samples = scoring.evaluated_samples(answered.config, tmp_path)
+    asked = [question(s, answered.config.prompt, answered.config.task) for s in samples]
+    for quantise in ("nf4", "none"):
+        family = load_family("qwen2_vl").load(
+            as_loaded(made), store.cell(answered.needs[0]).weights, quantise=quantise
+        )
+        said = [a.text for a in answers_of(family, asked, answered.config.generation, [0] * len(asked))]
+        assert (said == texts["qlora"]) == (quantise == "nf4"), quantise

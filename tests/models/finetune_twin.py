@@ -244,7 +244,11 @@ def _measured(publish: Any, run: ToyRun, trainer: Any, output: Path) -> None:
     inner = trainer.optimizer.optimizer  # of what Accelerate wraps
     states = getattr(inner, "optimizer", inner).state.values()
     moments = [v for state in states for k, v in state.items() if k.startswith("exp_avg")]
-    counted = {"read": run.peaks["read"], "parameters": sum(t.nbytes for t in parts), "optimiser": sum(t.nbytes for t in moments)}
+    counted = {
+        "read": run.peaks["read"],
+        "parameters": sum(t.nbytes for t in parts),
+        "optimiser": sum(t.nbytes for t in moments),
+    }
     (run.attempt.path / f"held{run.rank}.json").write_text(json.dumps(counted))
     publish(run, trainer, output)
 

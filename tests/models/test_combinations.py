@@ -37,7 +37,10 @@ def test_dora_on_eight_bits_fails_on_the_cpu(tmp_path: Path, unchecked: None) ->
 @pytest.mark.parametrize(
     ("job", "says"),
     [
-        ({"method": "qlora", "lora": {"dora": True}, "deepspeed": "zero3"}, "'Params4bit' object has no attribute 'ds_"),
+        (
+            {"method": "qlora", "lora": {"dora": True}, "deepspeed": "zero3"},
+            "'Params4bit' object has no attribute 'ds_",
+        ),
         ({"method": "qlora_idefics_study", "deepspeed": "zero2"}, "Type fp16 is not supported on your device"),
     ],
     ids=["dora on four bits under ZeRO-3", "float16 under DeepSpeed on the CPU"],

@@ -152,8 +152,6 @@ def test_a_sweep_answers_with_weights_in_the_form_that_they_were_tuned_in(tmp_pa
     samples = scoring.evaluated_samples(answered.config, tmp_path)
     asked = [question(s, answered.config.prompt, answered.config.task) for s in samples]
     for quantise in ("nf4", "none"):
-        family = load_family("qwen2_vl").load(
-            as_loaded(made), store.cell(answered.needs[0]).weights, quantise=quantise
-        )
+        family = load_family("qwen2_vl").load(as_loaded(made), store.cell(answered.needs[0]).weights, quantise=quantise)
         said = [a.text for a in answers_of(family, asked, answered.config.generation, [0] * len(asked))]
         assert (said == texts["qlora"]) == (quantise == "nf4"), quantise

@@ -206,9 +206,9 @@ def group(world: int, deepspeed: dict[str, Any], jobs: list[dict[str, Any]], log
     """Run jobs one after the other on ``world`` ranks, each a process, and check that all end well.
 
     Args:
-        jobs: each ``{cell: folder, stop_after: steps or 0, changes: fields of the config}``, and, where it is not
-            full tuning of the toy under ``deepspeed``, ``method``, ``model`` and ``deepspeed`` by their names in conf/, ``lora``
-            and ``zero`` where adapter or sharding are told more; ``unchecked`` runs what would be refused.
+        jobs: each ``{cell: folder, stop_after: steps or 0, changes: fields of the config}``. Where it is not full
+            tuning of the toy under ``deepspeed``: ``method``, ``model``, ``deepspeed`` by their names in conf/, and
+            ``lora`` and ``zero`` where adapter or sharding are told more. ``unchecked`` runs what would be refused.
         log: folder for what the ranks print.
     """
     for job in jobs:

@@ -25,7 +25,7 @@ def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_weights_of_few_bits_do_not_train(tmp_path: Path, unchecked: None) -> None:
     # They are no floating-point numbers, so that torch refuses first; the Trainer would too.
-    with pytest.raises((RuntimeError, ValueError), match="floating point|purely quantized"):
+    with pytest.raises((RuntimeError, ValueError), match=r"floating point|purely quantized"):
         tune(attempt(tmp_path / "cell", config(QUANTISED_FULL, max_steps=1)))
 
 

@@ -1,7 +1,7 @@
 """Settings that are each sound and don't work together, in the versions that are pinned or on a card that is named.
 
 Refused when a sweep is composed, with what works instead: on a compute node they would end in a library's own words,
-after the queue. Each one is shown to fail by ``tests/models/test_combinations.py``, or names the version.
+after the queue. Each one is shown to fail by ``tests/models/test_failing_combinations.py``, or names the version.
 """
 
 from __future__ import annotations

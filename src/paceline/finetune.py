@@ -286,6 +286,7 @@ def _arguments(run: Run, planned: Plan) -> TrainingArguments:
     config = run.config
     settings, placement = config.train, config.placement
     dtype = as_loaded(config).dtype
+    sharded = config.deepspeed.config.get("zero_optimization", {})
     cpu = not torch.cuda.is_available()
     return TrainingArguments(
         output_dir=str(run.attempt.checkpoints),
@@ -298,7 +299,8 @@ def _arguments(run: Run, planned: Plan) -> TrainingArguments:
         weight_decay=settings.weight_decay,
         adam_beta2=settings.beta2,
         max_grad_norm=settings.max_grad_norm,
-        optim="adamw_torch_fused" if not config.deepspeed.config else "adamw_torch",
+        # Fused, it goes through host memory once; under ZeRO alone it stays as published cells were trained.
+        optim="adamw_torch_fused" if not sharded or "offload_optimizer" in sharded else "adamw_torch",
         bf16=dtype == "bfloat16",
         fp16=dtype == "float16",
         activation_checkpointing=placement.activation_checkpointing,

@@ -213,8 +213,8 @@ def composed_name(words: Sequence[str], conf: str | None) -> tuple[str | None, S
         raise UserError(f"one name at a time, not {' and '.join(names)}")
     composition = compose_words(overrides, conf)
     for override in overrides:
-        key = override.lstrip("+~").partition("=")[0].partition(".")[0]
-        if key not in (*PLACEMENT_GROUPS, "root"):
+        key = override.lstrip("+~").partition("=")[0]
+        if key.partition(".")[0] not in (*PLACEMENT_GROUPS, "root") and key != "model.environment":
             raise UserError(
                 f"'{override}': a recorded cell keeps what it computes; only root= and placement may change"
             )

@@ -237,7 +237,7 @@ def alone(paceline: Paceline, queue: Queue, ranks: Sequence[int]) -> None:
     """Print seconds of paceline's own verbs on sweeps of tunings and their evaluations, grouped as by default."""
     head = "".join(f"{name:>10}" for name in ("plan", "submit", "again", "status", "arrays", "sbatch"))
     print(
-        f"\n{'cells':>8}{head}   paceline alone: seconds, arrays submitted, calls of sbatch (by all four, tests included)"
+        f"\n{'cells':>8}{head}   paceline alone: seconds, arrays submitted, calls of sbatch by all four and its tests"
     )
     for rank in ranks:
         runs = []

@@ -218,7 +218,7 @@ def _ensembles(report: Report, group: results.Group) -> Iterator[RenderableType]
     table = ruled("", "over … of")
     table.add_column(f"best → together\n{wording.unit_name(unit)}", justify="right", no_wrap=True)
     table.add_column(f"gain\n{wording.points(unit)}", justify="right", no_wrap=True)
-    table.add_column("in words")
+    table.add_column("")
     for over, members in groupby(found.in_metric(metric), key=lambda pair: pair[0].over):
         table.add_row(Text(f"over {over}", style="bold"))
         for one, gain in members:
@@ -227,9 +227,10 @@ def _ensembles(report: Report, group: results.Group) -> Iterator[RenderableType]
                 Text(f"  {one.name} ({len(one.members)})"),
                 Text(f"{wording.number(gain.value_best, unit)} → {wording.number(gain.value_ensemble, unit)}"),
                 Text(f"{number} {wording.interval(gain.low, gain.high, unit, signed=True)}"),
-                Text(gain.verdict, style="dim" if gain.low <= 0 <= gain.high else ""),
+                Text(TIED if gain.low <= 0 <= gain.high else gain.verdict),
             )
-    more = f" {wording.fewer_ensembles(found)}" if found.left_out else ""
+    more = f" {TIED} can't be told apart from the best member."
+    more += f" {wording.fewer_ensembles(found)}" if found.left_out else ""
     yield Group(Text(heading, style="bold"), table, Padding(Text(wording.ENSEMBLES + more, style="dim"), (0, 1)))
 
 

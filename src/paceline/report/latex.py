@@ -58,8 +58,7 @@ MARKED = (
 
 def escape(text: str) -> str:
     """Text that TeX sets as it stands, on one line."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return "".join(ESCAPES.get(c, c) for c in line)
+    return "".join(ESCAPES.get(c, c) for c in wording.one_line(text))
 
 
 def latex_text(report: Report) -> str:

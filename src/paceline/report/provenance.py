@@ -16,8 +16,8 @@ def as_json(report: Report) -> dict[str, Any]:
     """
     record = report.store.sweep(report.sweep).read()
     runs: dict[str, int] = {}
-    cells = {}
-    listed = []
+    cells: dict[str, int] = {}
+    listed: list[dict[str, Any]] = []
     for row in report.done:
         found = of_cell(report, row.id)
         key = canonical(found)

@@ -101,7 +101,8 @@ def _agreement(
         # A median has no resampling that is quick for a thousand cells at once, so its W stands alone.
         if all(s is not None and s.statistic == "mean" for judge in each for s in judge):
             interval = agreement_interval(np.array([[s.values for s in judge if s] for judge in each]))
-    return Agreement(w, *(interval or (None, None)), judges=len(complete))
+    low, high = interval or (None, None)
+    return Agreement(w, low, high, len(complete))
 
 
 def agreement_interval(values: np.ndarray, *, seed: int = stats.SEED) -> tuple[float, float] | None:

@@ -14,7 +14,6 @@ from rich.text import Text
 from paceline.report import results, wording
 from paceline.report.sweeps import CodeChange, Comparison, DataChange, Effect, FileChange, Pair
 from paceline.report.terminal import TIED, ruled
-from paceline.tables import one_line
 
 MOST_SETTINGS = 24
 MOST_CHANGES = 3
@@ -64,7 +63,7 @@ def _settings(found: Comparison) -> RenderableType:
 
 
 def _value(value: Any, default: bool) -> Text:
-    text = one_line(value if isinstance(value, str) else str(value)) or "(empty)"
+    text = wording.one_line(value if isinstance(value, str) else str(value)) or "(empty)"
     shown = text if len(text) <= MOST_VALUE else f"{text[:MOST_VALUE]}…"
     return Text.assemble(shown, (" (default)", "dim")) if default else Text(shown)
 

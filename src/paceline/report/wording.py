@@ -37,6 +37,11 @@ def title(metric: str) -> str:
     return name if name.startswith("within") else name.removesuffix(" km")
 
 
+def one_line(text: str) -> str:
+    """A text on one line, without what would move a cursor."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
 def unit_name(unit: str) -> str:
     """The unit as a heading shows it."""
     return "%" if unit == "share" else unit

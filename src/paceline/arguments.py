@@ -105,6 +105,33 @@ def json_option(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="print JSON for programs")(function)
 
 
+def json_or_file_option(function: F) -> F:
+    """``--json [FILE]``: empty text where no file is named, None where JSON is not wanted."""
+    help = "print JSON for programs; with a FILE.json, write it there"
+    return click.option("--json", "as_json", metavar="[FILE]", help=help)(function)
+
+
+def optional_value(option: str, is_value: Callable[[str], bool]) -> type[click.Command]:
+    """A command with an option that may stand without its value, also before a name: ``--watch demo``.
+
+    click's own optional values take whatever word comes next.
+
+    Args:
+        option: its long name; without a value it is given empty text.
+        is_value: whether the word behind it is its value.
+    """
+
+    class Command(click.Command):
+        def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+            end = args.index("--") if "--" in args else len(args)
+            for i in [i for i, word in enumerate(args[:end]) if word == option]:
+                if i + 1 >= len(args) or not is_value(args[i + 1]):
+                    args[i] = f"{option}="
+            return super().parse_args(ctx, args)
+
+    return Command
+
+
 def wishes_options(function: F) -> F:
     """What ``submit`` and ``resume`` may be asked besides: ``mail``, and fields of ``launch.submit.Wishes``."""
     function = click.option(

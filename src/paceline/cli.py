@@ -26,6 +26,7 @@ ORDER = [
     "cancel",
     "score",
     "report",
+    "compare",
     "sync",
     "show",
     "run",

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from paceline import prepared, report
-from paceline.report import compare, page, table, terminal
+from paceline.report import compare, page, sensitivity, table, terminal
 from paceline.report.results import Report
 from paceline.scorers.geolocation import aggregate
 from paceline.spec import (
@@ -533,18 +533,18 @@ def test_a_task_without_places_is_reported_without_a_map(tmp_path: Path) -> None
 def test_agreement_over_prompts_is_not_made_up_from_ties() -> None:
     import numpy as np
 
-    assert compare.kendall_w(np.array([[1.0, 2.0, 3.0], [10.0, 20.0, 30.0]])) == pytest.approx(1.0)
-    assert compare.kendall_w(np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])) == pytest.approx(0.0)
-    assert compare.kendall_w(np.array([[0.0, 0.0, 1.0], [0.0, 0.0, 5.0]])) == pytest.approx(1.0)
-    assert compare.kendall_w(np.zeros((2, 3))) is None
-    assert compare.kendall_w(np.array([[1.0, 2.0]])) is None
+    assert sensitivity.kendall_w(np.array([[1.0, 2.0, 3.0], [10.0, 20.0, 30.0]])) == pytest.approx(1.0)
+    assert sensitivity.kendall_w(np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])) == pytest.approx(0.0)
+    assert sensitivity.kendall_w(np.array([[0.0, 0.0, 1.0], [0.0, 0.0, 5.0]])) == pytest.approx(1.0)
+    assert sensitivity.kendall_w(np.zeros((2, 3))) is None
+    assert sensitivity.kendall_w(np.array([[1.0, 2.0]])) is None
 
 
 def test_prompts_that_no_model_answered_all_of_still_have_their_means(small: Report) -> None:
     group = small.groups[0]
     a, b = group.rows[:2]
     rows = (a, b, replace(a, model="x", prompt="c"), replace(b, model="x", prompt="d"))
-    found = compare.prompt_sensitivity(replace(group, rows=rows), "median_km")
+    found = sensitivity.prompt_sensitivity(small, replace(group, rows=rows), "median_km")
     assert found is not None and found.agreement is None
     assert [p.ranks for p in found.by_prompt] == [(), (), (), ()]
 

@@ -25,7 +25,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from paceline import readers
+from paceline import combinations, readers
 from paceline.errors import UserError, nearest
 from paceline.snapshot import shipped
 from paceline.spec import (
@@ -254,7 +254,8 @@ class Composition:
         """A recorded cell's config with the placement that this command line names, and nothing else changed.
 
         Raises:
-            UserError: a key is removed rather than set, or the effective batch can't be shared out so.
+            UserError: a key is removed rather than set, the effective batch can't be shared out so, or the cell
+                can't run on what is named.
         """
         if self.removed:
             key = self.removed[0]
@@ -271,9 +272,10 @@ class Composition:
         if "model.environment" in named and (config.model.environment or config.model.transformers):
             config = with_placement(config, {"model": self.fixed["model"]})
         if kind == "evaluate":
-            return _on_one_rank(config)
-        if config.placement != placement:
+            config = _on_one_rank(config)
+        elif config.placement != placement:
             share_out(config.train, config.placement, config.placement.nodes * config.placement.ranks)
+        combinations.check(config, kind)
         return config
 
     def points(self) -> Iterator[Point]:

@@ -9,14 +9,16 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
+from accelerate.state import AcceleratorState
 from PIL import Image
 
 from paceline import distributed, finetune
+from paceline.compose import ConfTree
 from paceline.errors import Interrupted
 from paceline.models import load_family
 from paceline.models.base import Conversation, Family
@@ -29,6 +31,7 @@ from paceline.spec import (
     PlacementSpec,
     TrackingSpec,
     TrainSpec,
+    as_loaded,
     build,
 )
 from paceline.store import Attempt, Cell, CellFolder, read_jsonl
@@ -63,9 +66,8 @@ MODEL: dict[str, Any] = {
     },
 }
 COLOURS = ["red", "green", "blue", "white", "black", "yellow", "cyan", "magenta", "orange", "purple", "brown"]
-ZERO2: dict[str, Any] = yaml.safe_load((Path(__file__).parents[2] / "conf" / "deepspeed" / "zero2.yaml").read_text())[
-    "config"
-]
+TREE = ConfTree([Path(__file__).parents[2] / "conf"])
+ZERO2: dict[str, Any] = TREE.load("deepspeed", "zero2")["config"]
 
 
 class Squares:
@@ -76,6 +78,9 @@ class Squares:
 
     def __len__(self) -> int:
         return self.count
+
+    def pictured(self, index: int) -> bool:
+        return True
 
     def __getitem__(self, index: int) -> Conversation:
         colour = COLOURS[(index + self.first) % len(COLOURS)]
@@ -115,7 +120,29 @@ LORA = MethodSpec(name="lora", trains="adapter", lora=LoraSpec(r=4, alpha=8, dro
 FULL = MethodSpec(name="full", trains="all")
 
 
-def config(method: MethodSpec = FULL, *, deepspeed: dict[str, Any] | None = None, **changes: Any) -> Config:
+def method(name: str, **lora: Any) -> MethodSpec:
+    """A method of ``conf/method/``, its adapter as told."""
+    made: MethodSpec = build(MethodSpec, {"name": name, **TREE.load("method", name)}, name)
+    return dataclasses.replace(made, lora=dataclasses.replace(made.lora, **lora))
+
+
+def twin(name: str) -> ModelSpec:
+    """A model of ``conf/model/``."""
+    return build(ModelSpec, {"name": name, **TREE.load("model", name)}, name)
+
+
+def sharding(name: str) -> dict[str, Any]:
+    """What a choice of ``conf/deepspeed/`` tells DeepSpeed."""
+    return dict(TREE.load("deepspeed", name).get("config", {}))
+
+
+def config(
+    method: MethodSpec = FULL,
+    *,
+    model: ModelSpec | None = None,
+    deepspeed: dict[str, Any] | None = None,
+    **changes: Any,
+) -> Config:
     """A config of the toy cell; ``changes`` are fields of train, placement or tracking, told apart by their names."""
 
     def pick(cls: type, **values: Any) -> Any:
@@ -123,7 +150,7 @@ def config(method: MethodSpec = FULL, *, deepspeed: dict[str, Any] | None = None
         return cls(**{**values, **{k: v for k, v in changes.items() if k in names}})
 
     return Config(
-        model=build(ModelSpec, MODEL, "toy"),
+        model=model or build(ModelSpec, MODEL, "toy"),
         method=method,
         train=pick(TrainSpec, batch=4, max_steps=6, learning_rate=1e-3),
         placement=pick(PlacementSpec, checkpoint_minutes=1000.0),
@@ -139,16 +166,20 @@ def attempt(folder: Path, made: Config, **fields: Any) -> ToyRun:
     return ToyRun(cell_folder, cell_folder.new_attempt(), Cell(folder.name, "finetune", {"seed": 3}), made, **fields)
 
 
-def load(made: Config) -> Family:
-    """The twin, the same weights every time."""
-    return load_family(made.model.family).load(made.model, training=True)
+def load(made: Config, tuned: Path | None = None) -> Family:
+    """The twin, the same weights every time, in the form that its method reads them."""
+    return load_family(made.model.family).load(
+        as_loaded(made), tuned, training=tuned is None, quantise=made.method.quantise
+    )
 
 
 def tune(run: ToyRun, **options: Any) -> dict[str, Any]:
     """Train the toy cell as a job would."""
     torch.set_num_threads(1)
     output = run.attempt.path / "weights"
-    return finetune.train(run, load(run.config), Squares(10), Squares(5, first=3), output=output, **options)
+    family = finetune.load(run, 10)
+    run.peaks["read"] = sum(p.nbytes for p in family.model.parameters())
+    return finetune.train(run, family, Squares(10), Squares(5, first=3), output=output, **options)
 
 
 def curve(folder: Path) -> dict[int, dict[str, float]]:
@@ -174,7 +205,9 @@ def group(world: int, deepspeed: dict[str, Any], jobs: list[dict[str, Any]], log
     """Run jobs one after the other on ``world`` ranks, each a process, and check that all end well.
 
     Args:
-        jobs: each ``{cell: folder, stop_after: steps or 0, lora: bool, changes: fields of the config}``.
+        jobs: each ``{cell: folder, stop_after: steps or 0, changes: fields of the config}``, and, where it is not
+            full tuning of the toy under ``deepspeed``, ``method``, ``model`` and ``deepspeed`` by their names in conf/, ``lora``
+            where the method's adapter is another; ``unchecked`` runs what would be refused.
         log: folder for what the ranks print.
     """
     for job in jobs:
@@ -199,6 +232,53 @@ def group(world: int, deepspeed: dict[str, Any], jobs: list[dict[str, Any]], log
     assert codes == [0] * world, "\n".join(out.read()[-3000:] for out in logs)
 
 
+def held(folder: Path, rank: int) -> dict[str, int]:
+    """Bytes that a rank of the cell's last attempt held: ``{read}``, whole weights when they had been read, and
+    ``{parameters, optimiser}`` after the last step."""
+    return json.loads((CellFolder(folder).attempts()[-1].path / f"held{rank}.json").read_text())
+
+
+def _measured(publish: Any, run: ToyRun, trainer: Any, output: Path) -> None:
+    parts = [t for p in trainer.model.parameters() for t in (p.data, getattr(p, "ds_tensor", None)) if t is not None]
+    inner = trainer.optimizer.optimizer  # of what Accelerate wraps
+    states = getattr(inner, "optimizer", inner).state.values()
+    moments = [v for state in states for k, v in state.items() if k.startswith("exp_avg")]
+    counted = {"read": run.peaks["read"], "parameters": sum(t.nbytes for t in parts), "optimiser": sum(t.nbytes for t in moments)}
+    (run.attempt.path / f"held{run.rank}.json").write_text(json.dumps(counted))
+    publish(run, trainer, output)
+
+
+def _do(job: dict[str, Any], rank: int, world: int, deepspeed: dict[str, Any]) -> None:
+    """One job of a group, on one rank."""
+    made = config(
+        method(job["method"], **job.get("lora", {})) if "method" in job else FULL,
+        model=twin(job["model"]) if "model" in job else None,
+        deepspeed=sharding(job["deepspeed"]) if "deepspeed" in job else deepspeed,
+        **job["changes"],
+    )
+    folder = CellFolder(Path(job["cell"]))
+    run = ToyRun(
+        folder=folder,
+        attempt=Attempt(Path(job["attempt"])),
+        cell=Cell(folder.id, "finetune", {"seed": 3}),
+        config=made,
+        rank=rank,
+        local_rank=rank,
+        world=world,
+        # A signal may reach one rank alone: here the last.
+        stop_after=job.get("stop_after", 0) if rank == world - 1 else 0,
+    )
+    if job.get("unchecked"):
+        finetune.combinations.check = lambda *args: None  # type: ignore[assignment]
+    began = time.monotonic()
+    try:
+        tune(run)
+        assert not job.get("stop_after")
+    except Interrupted as error:
+        assert job.get("stop_after") and error.cause == "timeout"
+    sys.stdout.write(f"{folder.id}: {time.monotonic() - began:.2f} s\n")
+
+
 def main() -> None:
     """One rank of a group."""
     rank, asked = int(sys.argv[1]), json.loads(sys.argv[2])
@@ -212,27 +292,10 @@ def main() -> None:
         threads=1,
         deepspeed=bool(deepspeed),
     )
+    finetune._publish = partial(_measured, finetune._publish)
     for job in asked["jobs"]:
-        made = config(LORA if job.get("lora") else FULL, deepspeed=deepspeed, **job["changes"])
-        folder = CellFolder(Path(job["cell"]))
-        run = ToyRun(
-            folder=folder,
-            attempt=Attempt(Path(job["attempt"])),
-            cell=Cell(folder.id, "finetune", {"seed": 3}),
-            config=made,
-            rank=rank,
-            local_rank=rank,
-            world=world,
-            # A signal may reach one rank alone: here the last.
-            stop_after=job.get("stop_after", 0) if rank == world - 1 else 0,
-        )
-        began = time.monotonic()
-        try:
-            tune(run)
-            assert not job.get("stop_after")
-        except Interrupted as error:
-            assert job.get("stop_after") and error.cause == "timeout"
-        sys.stdout.write(f"{folder.id}: {time.monotonic() - began:.2f} s\n")
+        AcceleratorState._reset_state(reset_partial_state=True)  # a process is one cell, but here many
+        _do(job, rank, world, deepspeed)
     distributed.tear_down()
 
 

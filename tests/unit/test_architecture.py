@@ -16,7 +16,7 @@ JOBS = SOURCE.parents[1] / "jobs"
 LAYERS: list[set[str]] = [
     {"errors"},
     {"spec", "process"},
-    {"store"},
+    {"store", "combinations"},
     # shared: torch-free, no torch, no Hydra
     {"snapshot", "stats", "gazetteer", "weights", "credentials"},
     {"prompts", "tasks", "readers", "scorers"},
@@ -25,7 +25,7 @@ LAYERS: list[set[str]] = [
     {"checkpoints", "attempts", "pieces"},
     # compute side: what runs beside a cell file
     {"models", "distributed"},
-    {"generate", "conversations", "tracking", "uploader"},
+    {"generate", "conversations", "adapters", "tracking", "uploader"},
     {"finetune", "evaluate"},
     {"describe"},
     {"worker"},

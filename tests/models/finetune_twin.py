@@ -14,10 +14,12 @@ from typing import Any
 
 import torch
 import yaml
+from accelerate.state import AcceleratorState
+from deaths import dying
 from PIL import Image
 
 from paceline import distributed, finetune
-from paceline.errors import Interrupted
+from paceline.errors import Interrupted, PacelineError
 from paceline.models import load_family
 from paceline.models.base import Conversation, Family
 from paceline.spec import (
@@ -66,6 +68,14 @@ COLOURS = ["red", "green", "blue", "white", "black", "yellow", "cyan", "magenta"
 ZERO2: dict[str, Any] = yaml.safe_load((Path(__file__).parents[2] / "conf" / "deepspeed" / "zero2.yaml").read_text())[
     "config"
 ]
+ZERO3: dict[str, Any] = {
+    **ZERO2,
+    "zero_optimization": {
+        **ZERO2["zero_optimization"],
+        "stage": 3,
+        "stage3_gather_16bit_weights_on_model_save": True,
+    },
+}
 
 
 class Squares:
@@ -139,16 +149,23 @@ def attempt(folder: Path, made: Config, **fields: Any) -> ToyRun:
     return ToyRun(cell_folder, cell_folder.new_attempt(), Cell(folder.name, "finetune", {"seed": 3}), made, **fields)
 
 
+class Questions(Squares):
+    """Squares that are not shown."""
+
+    def __getitem__(self, index: int) -> Conversation:
+        return dataclasses.replace(super().__getitem__(index), images=[])
+
+
 def load(made: Config) -> Family:
     """The twin, the same weights every time."""
     return load_family(made.model.family).load(made.model, training=True)
 
 
-def tune(run: ToyRun, **options: Any) -> dict[str, Any]:
+def tune(run: ToyRun, samples: type[Squares] = Squares, **options: Any) -> dict[str, Any]:
     """Train the toy cell as a job would."""
     torch.set_num_threads(1)
     output = run.attempt.path / "weights"
-    return finetune.train(run, load(run.config), Squares(10), Squares(5, first=3), output=output, **options)
+    return finetune.train(run, load(run.config), samples(10), samples(5, first=3), output=output, **options)
 
 
 def curve(folder: Path) -> dict[int, dict[str, float]]:
@@ -174,7 +191,9 @@ def group(world: int, deepspeed: dict[str, Any], jobs: list[dict[str, Any]], log
     """Run jobs one after the other on ``world`` ranks, each a process, and check that all end well.
 
     Args:
-        jobs: each ``{cell: folder, stop_after: steps or 0, lora: bool, changes: fields of the config}``.
+        jobs: each ``{cell: folder, stop_after: steps or 0, lora: bool, dropout: its own, unseen: without images,
+            changes: fields of the config}``, and, where it does not end well, ``dies`` (a place of
+            :func:`deaths.dying`) or ``raises`` (part of the error's text).
         log: folder for what the ranks print.
     """
     for job in jobs:
@@ -213,7 +232,10 @@ def main() -> None:
         deepspeed=bool(deepspeed),
     )
     for job in asked["jobs"]:
-        made = config(LORA if job.get("lora") else FULL, deepspeed=deepspeed, **job["changes"])
+        AcceleratorState._reset_state(reset_partial_state=True)  # a process is one cell, but here many
+        lora = dataclasses.replace(LORA.lora, dropout=job.get("dropout", LORA.lora.dropout))
+        method = dataclasses.replace(LORA, lora=lora) if job.get("lora") else FULL
+        made = config(method, deepspeed=deepspeed, **job["changes"])
         folder = CellFolder(Path(job["cell"]))
         run = ToyRun(
             folder=folder,
@@ -228,10 +250,13 @@ def main() -> None:
         )
         began = time.monotonic()
         try:
-            tune(run)
-            assert not job.get("stop_after")
+            with dying(job.get("dies", "")):
+                tune(run, Questions if job.get("unseen") else Squares)
+            assert not job.get("stop_after") and not job.get("raises")
         except Interrupted as error:
             assert job.get("stop_after") and error.cause == "timeout"
+        except PacelineError as error:
+            assert job.get("raises") and job["raises"] in str(error), error
         sys.stdout.write(f"{folder.id}: {time.monotonic() - began:.2f} s\n")
     distributed.tear_down()
 

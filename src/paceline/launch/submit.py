@@ -225,11 +225,10 @@ def _refuse_misfit(folder: CellFolder, config: Config) -> None:
     """Refuse a placement that a cell's checkpoint can't be taken up under, before it is recorded.
 
     Raises:
-        UserError: the checkpoint was split in another way.
+        UserError: the checkpoint was saved under another ZeRO stage.
     """
     found = None if folder.done() else checkpoints.newest(folder)
-    world = config.placement.nodes * config.placement.ranks
-    if found is not None and (why := checkpoints.misfit(found, config.deepspeed, world)):
+    if found is not None and (why := checkpoints.misfit(found, config.deepspeed)):
         raise UserError(f"{folder.id}: {why}")
 
 

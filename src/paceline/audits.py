@@ -208,8 +208,8 @@ class Learning:
             if self._zeros >= ZEROS:
                 raise UserError(
                     f"no gradient reaches any of the {len(self._parameters)} trained weights "
-                    f"({_few(self._parameters)}): their norm has been exactly 0 for {ZEROS} steps, up to step {step}; train a component that the "
-                    "answers depend on (method.frozen, method.lora.components)"
+                    f"({_few(self._parameters)}): their norm has been exactly 0 for {ZEROS} steps, up to step {step}; "
+                    "train a component that the answers depend on (method.frozen, method.lora.components)"
                 )
             self._still = self._still + 1 if rate == 0 else 0
             self._steps += rate > 0

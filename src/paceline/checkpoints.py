@@ -149,10 +149,14 @@ def misfit(found: Checkpoint, settings: DeepSpeedSpec) -> str | None:
     if found.engine == wanted:
         return None
     return (
-        f"the checkpoint of step {found.step} was saved under {found.engine}, and this placement has {wanted}, which "
-        f"lays the state out in another way; submit with a deepspeed group of {found.engine}, on as many ranks as you "
-        f"like, or delete {found.path.parent} to begin again"
+        f"the checkpoint of step {found.step} was saved {_under(found.engine)}, and this placement runs "
+        f"{_under(wanted)}, where the state has another form; submit with the deepspeed group it had, on as many ranks "
+        f"as you like, or delete {found.path.parent} to begin again"
     )
+
+
+def _under(engine: str) -> str:
+    return "without DeepSpeed" if engine == "torch" else f"under ZeRO stage {engine.removeprefix('zero')}"
 
 
 def universal(found: Checkpoint, attempt: Attempt) -> Path:
@@ -208,6 +212,11 @@ def drop_universal(folder: CellFolder) -> None:
 def newest(folder: CellFolder) -> Checkpoint | None:
     """The newest whole checkpoint by its marker alone: quick, for the login node; :func:`latest` reads the bytes."""
     return next((found for path in _newest_first(folder, STATE) if (found := read(path))), None)
+
+
+def longest_save(folder: CellFolder) -> float:
+    """Seconds of the longest save among the checkpoints that are there; 0 where there is none."""
+    return max((found.seconds for path in _newest_first(folder, STATE) if (found := read(path))), default=0.0)
 
 
 def latest(folder: CellFolder, note: Callable[[str], None] = lambda text: None) -> Checkpoint | None:

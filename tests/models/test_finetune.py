@@ -278,9 +278,9 @@ def test_a_short_list_of_targets_that_is_meant_is_taken() -> None:
     assert [name.rsplit(".", 1)[-1] for name in names] == ["k_proj", "k_proj"]
 
 
-def test_a_checkpoint_of_another_placement_that_cannot_be_shared_out_is_refused(tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_zero_stage_is_refused_and_of_another_micro_batch_taken_up(tmp_path: Path) -> None:
     interrupt(attempt(tmp_path / "cell", config(), stop_after=2))
-    with pytest.raises(UserError, match="submit with the placement it had"):
+    with pytest.raises(UserError, match="submit with the deepspeed group it had, on as many ranks as you like"):
         tune(attempt(tmp_path / "cell", config(deepspeed=ZERO2)))
     resumed = tune(attempt(tmp_path / "cell", config(micro_batch=1)))
     assert resumed["resumed"] == 2

@@ -12,7 +12,7 @@ from typing import Any
 
 from paceline import checkpoints, snapshot, status, sweep
 from paceline.errors import UserError
-from paceline.launch import environments, preflight, slurm
+from paceline.launch import environments, lead, preflight, slurm
 from paceline.launch.elements import Element, group, recorded
 from paceline.launch.granted import granted
 from paceline.process import this_process
@@ -183,7 +183,8 @@ def _arrange(
     """
     told = site.ask(store.root)
     elements, notes = preflight.applied(decided.elements, told)
-    decided.notes += notes
+    elements, leads = lead.applied(elements, wanted.cells, store)
+    decided.notes += notes + leads
     arranged = slurm.arrange(elements, made, decided.asked.queue(), told, int(wishes.chain))
     chosen = {c for e in elements for c in e.cells}
     cells = [c for c in wanted.cells if c.id in chosen]

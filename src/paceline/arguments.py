@@ -106,7 +106,10 @@ def json_option(function: F) -> F:
 
 
 def wishes_options(function: F) -> F:
-    """What ``submit`` and ``resume`` may be asked besides: fields of :class:`paceline.launch.submit.Wishes`."""
+    """What ``submit`` and ``resume`` may be asked besides: ``mail``, and fields of ``launch.submit.Wishes``."""
+    function = click.option(
+        "--mail", metavar="ADDRESS", help="Slurm: write there at the end of each array and at failures"
+    )(function)
     function = click.option(
         "--chain", is_flag=True, help="Slurm: end with a small job that resumes what was held back or interrupted"
     )(function)
@@ -121,6 +124,11 @@ def wishes_options(function: F) -> F:
     return click.option(
         "--retry-failed", is_flag=True, help="also run cells that ended with a bug, bad data or a NaN loss"
     )(function)
+
+
+def with_mail(words: Sequence[str], mail: str | None) -> tuple[str, ...]:
+    """The words, with ``--mail ADDRESS`` as the override that it stands for."""
+    return (*words, f"cluster.mail='{mail}'") if mail else tuple(words)
 
 
 def say_json(value: Any) -> None:
@@ -213,8 +221,8 @@ def composed_name(words: Sequence[str], conf: str | None) -> tuple[str | None, S
         raise UserError(f"one name at a time, not {' and '.join(names)}")
     composition = compose_words(overrides, conf)
     for override in overrides:
-        key = override.lstrip("+~").partition("=")[0].partition(".")[0]
-        if key not in (*PLACEMENT_GROUPS, "root"):
+        key = override.lstrip("+~").partition("=")[0]
+        if key.partition(".")[0] not in (*PLACEMENT_GROUPS, "root") and key != "model.environment":
             raise UserError(
                 f"'{override}': a recorded cell keeps what it computes; only root= and placement may change"
             )

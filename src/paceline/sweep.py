@@ -133,6 +133,8 @@ def impossible(config: Config) -> str | None:
     """Why a combination can't be, or None."""
     if missing := sorted(set(config.task.needs) - set(config.model.inputs)):
         return f"{config.task.name} shows {' and '.join(missing)}, which {config.model.name} can't read"
+    if config.method.trains != "nothing" and not config.model.tunable:
+        return f"{config.model.name} answers by its own code and can't be tuned (tunable: false in its file)"
     return None
 
 

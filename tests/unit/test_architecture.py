@@ -18,7 +18,7 @@ LAYERS: list[set[str]] = [
     {"spec", "process"},
     {"store"},
     # shared: torch-free, no torch, no Hydra
-    {"snapshot", "stats", "gazetteer", "weights"},
+    {"snapshot", "stats", "gazetteer", "weights", "credentials"},
     {"prompts", "tasks", "readers", "scorers"},
     {"prepared"},
     {"scoring"},

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import itertools
 import json
-import netrc
 import os
 import platform
 import shutil
@@ -18,7 +16,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import click
 
@@ -202,14 +199,12 @@ def qos_line(site: Site, name: str) -> str:
 
 
 def tracking() -> Iterator[Check]:
-    """Whether W&B's SDK would find a key here. The key itself is not looked at."""
-    host = urlsplit(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").hostname or ""
-    there = bool(os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"))
-    with contextlib.suppress(OSError, RuntimeError, netrc.NetrcParseError):
-        path = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
-        there = there or netrc.netrc(path).authenticators(host) is not None
-    told = "there" if there else f"none for {host}: runs stay offline in their cells; wandb login, then paceline sync"
-    yield "W&B key", there or None, told
+    """Whether W&B's SDK would find a key here."""
+    from paceline.credentials import wandb_host, wandb_key
+
+    there = wandb_key()
+    left = f"none for {wandb_host()}: runs stay offline in their cells; wandb login, then paceline sync"
+    yield "W&B key", there or None, "there" if there else left
 
 
 def configs(composition: Composition) -> Iterator[Check]:

@@ -16,6 +16,7 @@ from paceline.arguments import (
     short,
     store_of,
     wishes_options,
+    with_mail,
 )
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 @json_option
 @click.option("--extend", is_flag=True, help="add cells to a recorded sweep of the same name")
 @wishes_options
-def command(words: Sequence[str], conf: str | None, as_json: bool, extend: bool, **wished: Any) -> None:
+def command(
+    words: Sequence[str], conf: str | None, as_json: bool, extend: bool, mail: str | None, **wished: Any
+) -> None:
     """Make the cells of a sweep true: run what is missing or was interrupted, skip what is done or runs already.
 
     \b
@@ -39,6 +42,7 @@ def command(words: Sequence[str], conf: str | None, as_json: bool, extend: bool,
     from paceline import prepared
     from paceline.sweep import expand
 
+    words = with_mail(words, mail)
     composition = compose_words(words, conf)
     store = store_of(composition)
     sweep = expand(

@@ -49,6 +49,9 @@ class Tracker:
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Points of curves at a step, which must not go back."""
 
+    def supervised(self, rows: Sequence[Mapping[str, str]]) -> None:
+        """A table of what is trained on in the first samples; each row has ``prompt`` and ``supervised``."""
+
     def metrics(self, metrics: Mapping[str, Mapping[str, Any]]) -> None:
         """Final numbers, ``name -> {value, low, high, …}``, shown as ``name``, ``name_low`` and ``name_high``."""
 
@@ -82,6 +85,17 @@ class WandbTracker(Tracker):
         # Several records may share a step (training and validation): W&B merges them.
         shown = dict(values)
         self._put(lambda wandb_run: wandb_run.log(shown, step=step))
+
+    def supervised(self, rows: Sequence[Mapping[str, str]]) -> None:
+        shown = [[row["prompt"], row["supervised"]] for row in rows]
+
+        def show(wandb_run: Any) -> None:
+            import wandb
+
+            # In the summary, which has no steps: every attempt may write it, and none repeats a row of the curve.
+            wandb_run.summary["supervised"] = wandb.Table(columns=["prompt", "supervised"], data=shown)
+
+        self._put(show)
 
     def metrics(self, metrics: Mapping[str, Mapping[str, Any]]) -> None:
         flat = {}

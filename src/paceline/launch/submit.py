@@ -12,7 +12,7 @@ from typing import Any
 
 from paceline import checkpoints, snapshot, status, sweep
 from paceline.errors import UserError
-from paceline.launch import environments, preflight, slurm
+from paceline.launch import environments, lead, preflight, slurm
 from paceline.launch.elements import Element, group, recorded
 from paceline.launch.granted import granted
 from paceline.process import this_process
@@ -183,7 +183,8 @@ def _arrange(
     """
     told = site.ask(store.root)
     elements, notes = preflight.applied(decided.elements, told)
-    decided.notes += notes
+    elements, leads = lead.applied(elements, wanted.cells, store)
+    decided.notes += notes + leads
     arranged = slurm.arrange(elements, made, decided.asked.queue(), told, int(wishes.chain))
     chosen = {c for e in elements for c in e.cells}
     cells = [c for c in wanted.cells if c.id in chosen]
@@ -225,11 +226,10 @@ def _refuse_misfit(folder: CellFolder, config: Config) -> None:
     """Refuse a placement that a cell's checkpoint can't be taken up under, before it is recorded.
 
     Raises:
-        UserError: the checkpoint was split in another way.
+        UserError: the checkpoint was saved under another ZeRO stage.
     """
     found = None if folder.done() else checkpoints.newest(folder)
-    world = config.placement.nodes * config.placement.ranks
-    if found is not None and (why := checkpoints.misfit(found, config.deepspeed, world)):
+    if found is not None and (why := checkpoints.misfit(found, config.deepspeed)):
         raise UserError(f"{folder.id}: {why}")
 
 

@@ -26,6 +26,7 @@ ORDER = [
     "cancel",
     "score",
     "report",
+    "check",
     "sync",
     "show",
     "run",

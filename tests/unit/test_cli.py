@@ -63,6 +63,7 @@ def test_help_lists_every_verb_with_its_line(paceline: Paceline) -> None:
         "cancel",
         "score",
         "report",
+        "check",
         "show",
         "run",
         "clean",

@@ -27,6 +27,7 @@ ORDER = [
     "score",
     "report",
     "compare",
+    "check",
     "sync",
     "show",
     "run",

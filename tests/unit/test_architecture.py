@@ -20,7 +20,7 @@ LAYERS: list[set[str]] = [
     # shared: torch-free, no torch, no Hydra
     {"snapshot", "stats", "gazetteer", "weights", "credentials"},
     {"prompts", "tasks", "readers", "scorers"},
-    {"prepared"},
+    {"prepared", "leakage"},
     {"scoring"},
     {"checkpoints", "attempts", "pieces"},
     # compute side: what runs beside a cell file

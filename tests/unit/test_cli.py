@@ -64,6 +64,7 @@ def test_help_lists_every_verb_with_its_line(paceline: Paceline) -> None:
         "score",
         "report",
         "compare",
+        "check",
         "show",
         "run",
         "clean",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from paceline.errors import DataError, UserError
 from paceline.gazetteer import package_file
 from paceline.report import cases, charts, compare, ensembles, sensitivity, wording
+from paceline.report.consistency import sweeps
 from paceline.report.results import Group, Report
 from paceline.store import write_bytes
 
@@ -56,6 +57,7 @@ def html(report: Report) -> str:
         report=report,
         sections=sections,
         absent=report.missing[:MOST_ABSENT],
+        findings=sweeps.findings(report),
         views=_script_json(views),
         has_map=bool(views),
         views_left_out=views_left_out,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from paceline.report import compare, ensembles, provenance, sensitivity, wording
+from paceline.report.consistency import sweeps
 from paceline.report.results import Group, Report
 from paceline.store import SCHEMA, write_bytes, write_json
 
@@ -75,6 +76,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "ensembles": [dataclasses.asdict(e) for found in ensembles.ensembles(report).values() for e in found.found],
         "missing": [dataclasses.asdict(m) for m in report.missing],
         "dropped": [dict(d) for d in report.dropped],
+        "findings": [dataclasses.asdict(finding) for finding in sweeps.findings(report)],
         "notes": list(report.notes),
         "provenance": provenance.as_json(report),
     }
@@ -130,6 +132,9 @@ def markdown_text(report: Report) -> str:
         for d in report.dropped:
             lines.append(f"- {_escape(' · '.join(map(str, d['point'].values())))}: {_escape(d['reason'])}")
         parts.append("\n".join(lines))
+    if found := sweeps.findings(report):
+        lines = [f"## {wording.findings(found)}", ""]
+        parts.append("\n".join(lines + [f"- {f.severity}: {_escape(wording.finding(f))}" for f in found]))
     if report.notes:
         parts.append("\n".join(["## Notes", "", *[f"- {_escape(note)}" for note in report.notes]]))
     return "\n\n".join(parts) + "\n"

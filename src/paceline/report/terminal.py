@@ -15,6 +15,7 @@ from rich.text import Text
 
 from paceline.report import compare, ensembles, results, sensitivity, wording
 from paceline.report.compare import Difference, Standing
+from paceline.report.consistency import Finding, sweeps
 from paceline.report.results import Absent, Report, Row
 from paceline.report.sensitivity import PromptSummary
 
@@ -24,6 +25,7 @@ OTHER_PROMPT = " †"
 MOST_ABSENT = 12
 MOST_ROWS = 60
 MOST_SUMMARIES = 12
+MOST_FINDINGS = 12
 # Fewer metrics than this on one line, and their intervals go below them instead.
 FEW = 3
 # The tested metric and one more; the page has all.
@@ -48,9 +50,27 @@ def show(report: Report, console: Console) -> None:
     for part in _absent(report):
         console.print()
         console.print(part)
+    if found := sweeps.findings(report):
+        console.print()
+        console.print(Text(wording.findings(found), style="bold"))
+        show_findings(found[:MOST_FINDINGS], console)
+        if len(found) > MOST_FINDINGS:
+            console.print(Text(f"and {len(found) - MOST_FINDINGS} more: paceline check {report.sweep}"))
     for note in report.notes:
         console.print()
         console.print(Text(f"Note: {note}"))
+
+
+def show_findings(found: Sequence[Finding], console: Console) -> None:
+    """Print findings as a list: where and which figure, the numbers, and why they can't be."""
+    for finding in found:
+        style = "red" if finding.severity == "impossible" else "yellow"
+        console.print(Text.assemble((finding.severity, style), f"  {finding.row}: {finding.figure}"))
+        told = Text(f"{finding.told}: {finding.why}.")
+        if console.is_terminal:
+            console.print(Padding(told, (0, 0, 0, 4)))
+        else:  # whole, for grep
+            console.print(Text("    ") + told, soft_wrap=True)
 
 
 def _summary(report: Report) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from paceline.report.compare import Difference
+from paceline.report.consistency import Finding
 from paceline.report.results import Absent, Group, Metric, Report
 
 if TYPE_CHECKING:
@@ -143,6 +144,17 @@ def denominators(report: Report, group: Group) -> str:
             "within N km means distance <= N."
         )
     return told
+
+
+def findings(found: Sequence[Finding]) -> str:
+    """How many findings of which severity, as a heading."""
+    hard = sum(finding.severity == "impossible" for finding in found)
+    return f"Consistency: {hard} impossible, {len(found) - hard} suspicious"
+
+
+def finding(found: Finding) -> str:
+    """A finding in one line: where, the numbers, and why they can't be."""
+    return f"{found.row}: {found.figure}: {found.told}: {found.why}"
 
 
 def absent(cell: Absent) -> str:

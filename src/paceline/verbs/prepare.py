@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -62,6 +62,38 @@ def make_data(tasks: Sequence[TaskSpec], store: Store) -> None:
         click.echo(f"{task.name}: {splits} in {where}")
         for reason, count in manifest["skipped"].items():
             click.echo(f"  {count} skipped: {reason} (named in {where}/skipped.jsonl)")
+        for line in told_of_leakage(manifest, task.train, where):
+            click.echo(f"  {line}")
+
+
+def told_of_leakage(manifest: Mapping[str, Any], train: str, where: str) -> Iterator[str]:
+    """What the test splits share with the training split, a line each, with what to do about it."""
+    leakage = manifest.get("leakage")
+    if leakage is None:
+        yield (
+            "not searched for images that are tested and trained on: an earlier version prepared it; "
+            f"move {where} away and prepare again (cells keep their ids)"
+        )
+    for split, kinds in (leakage or {}).items():
+        if not sum(kinds.values()):
+            continue
+        yield (
+            f"{sum(kinds.values())} images of {split} are also in {train} or look like one of it: "
+            f"{kinds['bytes']} byte for byte, {kinds['pixels']} pixel for pixel, {kinds['looks']} alike "
+            f"(named in {where}/leakage.jsonl). To keep its figures honest, take one of each pair out of the source, "
+            "or hold out whole places"
+        )
+    clean = [split for split, kinds in (leakage or {}).items() if not sum(kinds.values())]
+    if clean:
+        yield f"no image of {', '.join(clean)} is in {train} too, by bytes, pixels or looks"
+    if distances := manifest.get("separation_km"):
+        told = ", ".join(f"{split} {km:,.1f} km" for split, km in distances.items())
+        yield f"smallest distance to an image of {train}: {told}"
+    if wrong := manifest.get("swapped_truths"):
+        yield (
+            f"{len(wrong)} samples lie in their country only with latitude and longitude swapped "
+            f"(the first: {wrong[0]}); look at the source's columns"
+        )
 
 
 def fetch(models: Sequence[ModelSpec]) -> None:

@@ -13,6 +13,7 @@ from itertools import pairwise
 from paceline.gazetteer import EARTH_RADIUS_KM
 from paceline.report.consistency.figures import STATISTICS, Figure, Finding, Row, Severity, threshold
 
+NAMES = {"min": "minimum", "mean": "mean", "median": "median", "max": "maximum"}
 HALF_EARTH_KM = math.pi * EARTH_RADIUS_KM
 """The farthest that two places can be apart: 20,015.1 km along a great circle."""
 
@@ -43,7 +44,8 @@ def order(row: Row) -> Iterator[Finding]:
             a, b = figures.get(lower), figures.get(upper)
             if a and b and a.low > b.high:
                 names = {f"{lower}_{suffix}": a, f"{upper}_{suffix}": b}
-                yield _found(order, row, f"{upper}_{suffix}", names, f"a {lower} is never above the {upper}")
+                why = f"the {NAMES[lower]} is never above the {NAMES[upper]}"
+                yield _found(order, row, f"{upper}_{suffix}", names, why)
 
 
 def spread(row: Row) -> Iterator[Finding]:
@@ -227,7 +229,7 @@ def _sample(row: Row, std: Figure) -> float:
 
 def _widest(low: float, mean: Figure, high: float) -> float:
     """The greatest standard deviation of values between two bounds whose mean is what was printed."""
-    if not math.isfinite(low + high):
+    if not math.isfinite(low + high) or low > high:  # the latter is for `order` to tell
         return math.inf
     at = min(max((low + high) / 2, mean.low), mean.high)
     return math.sqrt(max(0.0, (high - at) * (at - low)))

@@ -213,6 +213,19 @@ def expand(
     )
 
 
+def left_out(dropped: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What a sweep left out, a line for each reason: the names that its points share, their number, the reason."""
+    points: dict[str, list[Mapping[str, str]]] = {}
+    for drop in dropped:
+        points.setdefault(drop["reason"], []).append(drop["point"])
+    lines = []
+    for reason, found in points.items():
+        shared = [name for group, name in found[0].items() if all(p[group] == name for p in found)]
+        count = f" ({len(found)} points)" if len(found) > 1 else ""
+        lines.append(f"left out: {' · '.join(shared)}{count}: {reason}")
+    return lines
+
+
 def sweep_name(composition: Composition, cells: Iterable[str]) -> str:
     """The name given, else the experiment's, else one that stands for just these cells."""
     name = composition.name or composition.experiment or f"sweep-{digest(sorted(cells), 8)}"

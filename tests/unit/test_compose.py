@@ -15,7 +15,7 @@ from paceline.errors import UserError
 from paceline.snapshot import shipped
 from paceline.spec import GROUPS, SCALARS, Config, build
 from paceline.store import Cell
-from paceline.sweep import evaluate_cell, expand, finetune_cell, impossible
+from paceline.sweep import evaluate_cell, expand, finetune_cell, impossible, left_out
 
 TREE = ConfTree(conf_folders(None))
 BASE = ["model=tiny_qwen2_vl", "task=geolocation_earth", "prompt=geo_bare"]
@@ -124,11 +124,11 @@ def test_points_are_adjusted_by_rule_and_the_command_line_has_the_last_word() ->
 
 def test_a_model_that_cannot_be_tuned_is_left_out_with_the_reason() -> None:
     words = ["model=tiny_pixtral,llama31_8b_vision_378", "method=untuned,lora", "task=geolocation_earth"]
-    found = expand(composed(*words, BASE[2]), lambda task: "data")
-    assert [c.config.model.name for c in found.cells].count("llama31_8b_vision_378") == 1
-    (dropped,) = found.dropped
-    assert dropped["point"]["model"] == "llama31_8b_vision_378"
-    assert "can't be tuned" in dropped["reason"]
+    found = expand(composed(*words, "prompt=geo_bare,geo_training"), lambda task: "data")
+    assert [c.config.model.name for c in found.cells].count("llama31_8b_vision_378") == 2
+    (line,) = left_out(found.dropped)
+    assert line.startswith("left out: llama31_8b_vision_378 · geolocation_earth · lora (2 points): ")
+    assert "can't be tuned" in line
 
 
 def test_every_model_of_remote_code_says_that_it_cannot_be_tuned() -> None:

@@ -102,6 +102,7 @@ def show(plan: dict[str, Any], root: str) -> None:
     """Print the plan for people."""
     from rich.text import Text
 
+    from paceline.sweep import left_out
     from paceline.tables import Literal, print_cells, short_hash
 
     console = Literal()
@@ -118,8 +119,8 @@ def show(plan: dict[str, Any], root: str) -> None:
         console.print(f"array of {count}: {resources} each, on {array['resources']['cluster']}", soft_wrap=True)
     if plan["folded"]:
         console.print(f"\n{plan['folded']} points fold away: their settings change nothing", soft_wrap=True)
-    for drop in plan["dropped"]:
-        console.print(f"\nleft out: {' · '.join(drop['point'].values())}: {drop['reason']}", soft_wrap=True)
+    for line in left_out(plan["dropped"]):
+        console.print(f"\n{line}", soft_wrap=True)
     for problem in plan["problems"]:
         console.print(f"\nsubmit will refuse this: {problem}", soft_wrap=True, markup=False)
     if "slurm" in plan:

@@ -40,7 +40,7 @@ def command(
     paceline submit model=tiny_qwen2_vl task=geolocation_earth prompt=geo_bare,geo_training name=mine
     """
     from paceline import prepared
-    from paceline.sweep import expand
+    from paceline.sweep import expand, left_out
 
     words = with_mail(words, mail)
     composition = compose_words(words, conf)
@@ -50,8 +50,8 @@ def command(
         data_digests(store, words, conf),
         lambda task: prepared.splits(store.root, task),
     )
-    for drop in sweep.dropped:
-        click.echo(f"left out: {' · '.join(drop['point'].values())}: {drop['reason']}", err=True)
+    for line in left_out(sweep.dropped):
+        click.echo(line, err=True)
     make_true(sweep, store, as_json, extend=extend, **wished)
 
 

@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -52,6 +54,20 @@ def test_a_latex_table_is_whole_whatever_the_names_are(three_prompts: Report) ->
     for tabular in re.findall(r"\\begin\{tabular\}\{@\{\}(\w+)@\{\}\}(.*?)\\end\{tabular\}", text, flags=re.DOTALL):
         rows = [line for line in tabular[1].splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
         assert {len(re.sub(r"\\&", "", row).split(" & ")) for row in rows} == {len(tabular[0])}
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs LaTeX")
+def test_latex_compiles_and_no_table_is_wider_than_the_text(three_prompts: Report, tmp_path: Path) -> None:
+    odd = replace(three_prompts.done[0], model="[m] é 100°", prompt=r"50 %_&~^#${}\end", method="*`q'\"<s>|--")
+    found = replace(three_prompts, rows=(odd, *three_prompts.rows[1:]), sweep="a%&b")
+    latex.write_latex(found, tmp_path / "report.tex")
+    packages = "".join(rf"\usepackage{p}" for p in ("[T1]{fontenc}", "{booktabs}", "{graphicx}"))
+    body = rf"\documentclass{{article}}{packages}\begin{{document}}\input{{report.tex}}\end{{document}}"
+    (tmp_path / "paper.tex").write_text(body)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-draftmode", "paper.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0, done.stdout
+    assert "Overfull" not in done.stdout
 
 
 def test_latex_makes_only_a_best_cell_bold_that_can_be_told_apart_from_all_others(three_prompts: Report) -> None:

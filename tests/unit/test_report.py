@@ -573,18 +573,46 @@ def test_a_task_without_places_is_reported_without_a_map(tmp_path: Path) -> None
 def test_agreement_over_prompts_is_not_made_up_from_ties() -> None:
     import numpy as np
 
-    assert sensitivity.kendall_w(np.array([[1.0, 2.0, 3.0], [10.0, 20.0, 30.0]])) == pytest.approx(1.0)
-    assert sensitivity.kendall_w(np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])) == pytest.approx(0.0)
-    assert sensitivity.kendall_w(np.array([[0.0, 0.0, 1.0], [0.0, 0.0, 5.0]])) == pytest.approx(1.0)
-    assert sensitivity.kendall_w(np.zeros((2, 3))) is None
-    assert sensitivity.kendall_w(np.array([[1.0, 2.0]])) is None
+    def tau(*rows: list[float]) -> float | None:
+        found = sensitivity.agreement(np.array(rows))
+        return found.tau if found else None
+
+    assert tau([1.0, 2.0, 3.0], [10.0, 20.0, 30.0]) == pytest.approx(1.0)
+    assert tau([1.0, 2.0, 3.0], [3.0, 2.0, 1.0]) == pytest.approx(-1.0)
+    assert tau([0.0, 0.0, 1.0], [0.0, 0.0, 5.0]) == pytest.approx(1.0)
+    assert tau([1.0, 2.0, 3.0], [1.0, 3.0, 2.0]) == pytest.approx(1 / 3)
+    assert tau([1.0, 2.0, 3.0], [2.0, 2.0, 2.0], [1.0, 2.0, 3.0]) == pytest.approx(1.0)
+    assert tau([0.0, 0.0], [0.0, 0.0]) is None
+    assert tau([1.0, 2.0]) is None
+
+
+def test_the_mean_tau_and_its_interval_are_those_of_all_pairs_and_cover_the_truth() -> None:
+    """Judges are drawn from a population of noisy ones, whose mean tau is known from many pairs."""
+    import numpy as np
+    from scipy.stats import kendalltau
+
+    rng = np.random.default_rng(4)
+    worth = np.arange(6) * 0.5
+    table = np.round(worth + rng.normal(0, 1, (9, 6)))
+    pairs = [kendalltau(table[i], table[j]).statistic for i in range(9) for j in range(i)]
+    found = sensitivity.agreement(table)
+    assert found is not None and found.tau == pytest.approx(np.mean(pairs))
+    many = sensitivity.agreement(worth + rng.normal(0, 1, (4000, 6)))
+    assert many is not None
+    covered = 0
+    for _ in range(600):
+        one = sensitivity.agreement(worth + rng.normal(0, 1, (8, 6)))
+        assert one is not None and one.low is not None and one.high is not None
+        assert one.low <= one.tau <= one.high
+        covered += one.low <= many.tau <= one.high
+    assert 0.93 <= covered / 600 <= 0.97
 
 
 def test_prompts_that_no_model_answered_all_of_still_have_their_means(small: Report) -> None:
     group = small.groups[0]
     a, b = group.rows[:2]
     rows = (a, b, replace(a, model="x", prompt="c"), replace(b, model="x", prompt="d"))
-    found = sensitivity.prompt_sensitivity(small, replace(group, rows=rows), "median_km")
+    found = sensitivity.prompt_sensitivity(replace(group, rows=rows), "median_km")
     assert found is not None and found.agreement is None
     assert [p.ranks for p in found.by_prompt] == [(), (), (), ()]
 

@@ -87,7 +87,7 @@ def _table(report: Report, group: Group) -> str:
         caption += f" † trained on another prompt ({', '.join(others)})."
     units = [wording.unit_name(group.unit(m)) for m in group.columns]
     # The first word above the others, so that a heading is no wider than its numbers.
-    first, rest = zip(*(wording.title(m).partition(" ")[::2] for m in group.columns), strict=True)
+    headings = [wording.title(m).partition(" ") for m in group.columns]
     lines = [
         r"\begin{table}",
         r"\centering\small\setlength{\tabcolsep}{4pt}",
@@ -96,8 +96,8 @@ def _table(report: Report, group: Group) -> str:
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{@{{}}ll{'r' * (1 + len(units))}@{{}}}}",
         r"\toprule",
-        _row(["", "", "", *map(escape, first)]),
-        _row(["model, prompt", "method", "read", *map(escape, rest)]),
+        _row(["", "", "", *(escape(first) for first, _, _ in headings)]),
+        _row(["model, prompt", "method", "read", *(escape(rest) for _, _, rest in headings)]),
         _row(["", "", escape("%"), *map(escape, units)]),
     ]
     for model, rows in groupby(group.rows, key=lambda row: row.model):

@@ -102,7 +102,7 @@ def _section(report: Report, group: Group, pictures: _Pictures) -> dict[str, Any
         "differences": differences,
         "compared": [m for m in _spread_out(group, tested) if any(m in found for found in differences.values())],
         "forests": [chart for m in group.headline if (chart := charts.forest(group, m))],
-        "sensitivities": [s for m in leading if (s := sensitivity.prompt_sensitivity(report, group, m))],
+        "sensitivities": [s for m in leading if (s := sensitivity.prompt_sensitivity(group, m))],
         "ensembles": ensembles.ensembles(report)[group.task, group.split],
         "outcomes": charts.outcomes(report, group),
         "cases": chosen,

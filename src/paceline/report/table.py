@@ -71,7 +71,7 @@ def as_json(report: Report) -> dict[str, Any]:
             {"task": group.task, "split": group.split, **dataclasses.asdict(found)}
             for group in report.groups
             for metric in compare.leading(group)
-            if (found := sensitivity.prompt_sensitivity(report, group, metric))
+            if (found := sensitivity.prompt_sensitivity(group, metric))
         ],
         "ensembles": [dataclasses.asdict(e) for found in ensembles.ensembles(report).values() for e in found.found],
         "missing": [dataclasses.asdict(m) for m in report.missing],
@@ -123,7 +123,7 @@ def markdown_text(report: Report) -> str:
             + _escape(wording.denominators(report, group)),
         ]
         parts.append("\n".join(lines))
-        parts += [*_prompts(report, group), *_ensembles(report, group)]
+        parts += [*_prompts(group), *_ensembles(report, group)]
     if report.missing:
         lines = [f"## No result: {len(report.missing)} of {report.cells} cells", ""]
         parts.append("\n".join(lines + [f"- `{m.id}` {_escape(wording.absent(m))}" for m in report.missing]))
@@ -140,10 +140,10 @@ def markdown_text(report: Report) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _prompts(report: Report, group: Group) -> Iterator[str]:
+def _prompts(group: Group) -> Iterator[str]:
     """What the choice of the prompt does, in each of the leading metrics."""
     for metric in compare.leading(group):
-        found = sensitivity.prompt_sensitivity(report, group, metric)
+        found = sensitivity.prompt_sensitivity(group, metric)
         if found is None:
             continue
         unit, shown = found.unit, wording.unit_name(found.unit)

@@ -44,7 +44,7 @@ def show(report: Report, console: Console) -> None:
         if differences:
             console.print()
             console.print(_differences(group, differences))
-        for part in (*_prompts(report, group), *_ensembles(report, group)):
+        for part in (*_prompts(group), *_ensembles(report, group)):
             console.print()
             console.print(part)
     for part in _absent(report):
@@ -191,9 +191,9 @@ def _fill_differences(group: results.Group, metric: str, differences: Sequence[D
     return table
 
 
-def _prompts(report: Report, group: results.Group) -> Iterator[RenderableType]:
+def _prompts(group: results.Group) -> Iterator[RenderableType]:
     """What the choice of the prompt does to the leading metric: over models, and within each."""
-    found = sensitivity.prompt_sensitivity(report, group, compare.leading(group)[0]) if group.headline else None
+    found = sensitivity.prompt_sensitivity(group, compare.leading(group)[0]) if group.headline else None
     if found is None:
         return
     heading = f"{group.title} · how much the prompt matters: {wording.title(found.metric)}"

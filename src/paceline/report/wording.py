@@ -101,10 +101,10 @@ def verdict(difference: Difference) -> str:
 
 def agreement(found: Agreement) -> str:
     """How far models and methods agree on the order of prompts."""
-    shown = f"these {found.judges} agree on the order to W = {found.w:.2f}"
+    shown = f"over pairs of the {found.judges} that tell prompts apart the mean τ is {found.tau:.2f}"
     if found.low is not None and found.high is not None:
-        shown += f" [{found.low:.2f}–{found.high:.2f}, over samples]"
-    return f"{shown} (Kendall: 1 the same order everywhere, 0 none)"
+        shown += f" [{found.low:.2f} to {found.high:.2f}]"
+    return f"{shown} (Kendall's tau-b: 1 the same order, 0 as by chance)".replace(" -", " −").replace("[-", "[−")
 
 
 def ranks(found: Sequence[int]) -> str:

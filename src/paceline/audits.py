@@ -237,7 +237,9 @@ class Learning:
         reached = self._anywhere(bool(self._reached.get(name, False)) for name in names)
         filled = self._anywhere(bool(_local(p).detach().any()) for p in self._parameters.values())
         changed = self._anywhere(not torch.equal(_sample(p), self._before[n]) for n, p in self._parameters.items())
-        visible = {n for n, p in self._parameters.items() if p.dtype == torch.float32 or self._moved >= MOVED}
+        # Weights that DeepSpeed keeps on a disk can't be looked at here.
+        here = {n: p for n, p in self._parameters.items() if self._before[n].numel()}
+        visible = {n for n, p in here.items() if p.dtype == torch.float32 or self._moved >= MOVED}
         self._release()
         # First, because a matrix that stays zero hides its partner's gradient.
         if zero := [n for n in names if "lora_B" in n and n in visible & reached - filled]:

@@ -22,6 +22,7 @@ from typing import Any, Literal, TypedDict, TypeVar, Union, Unpack
 from paceline.errors import UserError, nearest
 
 Kind = Literal["finetune", "evaluate"]
+Quantise = Literal["none", "nf4", "int8"]
 T = TypeVar("T")
 
 
@@ -115,16 +116,29 @@ class LoraSpec:
     dropout: float = identity_field(0.0, "dropout before the low-rank matrices", low=0, below=1)
     targets: list[str] = identity_field([], "names of the linear layers; empty takes all of the components")
     components: list[str] = identity_field(["language"], "parts of the model to adapt: vision, connector, language")
+    dora: bool = identity_field(False, "learn the length of each weight apart from its direction (DoRA)")
+    init: Literal["default", "gaussian"] = identity_field(
+        "default", "how the first low-rank matrix is drawn: uniform as PEFT does, or gaussian with deviation 1 / r"
+    )
+    allow_partial_targets: bool = identity_field(
+        False, "adapt even where most linear layers of the language model are left out"
+    )
 
 
 @dataclass(frozen=True)
 class MethodSpec:
-    """A method: what is learned."""
+    """A method: what is learned, and on what form of the weights."""
 
     name: str = identity_field("", "the file's name in conf/method/")
     trains: Literal["nothing", "all", "adapter"] = identity_field("nothing", "which weights change")
     frozen: list[str] = identity_field([], "components that stay as they are: vision, connector, language", "finetune")
     lora: LoraSpec = identity_field(LoraSpec, "the adapter, where trains=adapter", only="finetune")
+    quantise: Quantise = identity_field(
+        "none", "frozen weights in few bits: nf4 with double quantisation, int8 with outliers above 6.0 left whole"
+    )
+    dtype: Literal["", "float32", "bfloat16", "float16"] = identity_field(
+        "", "number format to compute in, and of weights that are not quantised; empty: the model's"
+    )
 
 
 @dataclass(frozen=True)
@@ -398,14 +412,20 @@ def clear_inactive(config: Config, kind: Kind) -> Config:
         method = dataclasses.replace(method, lora=LoraSpec())
     if method.trains != "all":
         method = dataclasses.replace(method, frozen=[])
-    if kind == "evaluate":
-        # The name tells what was learned; how is told by the finetune cell that the identity points at.
-        method = dataclasses.replace(MethodSpec(), name=method.name, trains=method.trains)
+    if kind == "evaluate" and method.trains != "nothing":
+        # The name tells what was learned; how, and on what form of the weights, is told by the finetune cell that the
+        # identity points at.
+        method = MethodSpec(name=method.name, trains=method.trains)
     if generation.temperature == 0:
         generation = dataclasses.replace(generation, top_p=GenerationSpec.top_p)
         if kind == "evaluate":
             seed = Config.seed
     return dataclasses.replace(config, method=method, generation=generation, seed=seed)
+
+
+def as_loaded(config: Config) -> ModelSpec:
+    """The model as its weights are read: in the number format that the method names, if it names one."""
+    return dataclasses.replace(config.model, dtype=config.method.dtype or config.model.dtype)
 
 
 def read_config(identity_values: Mapping[str, Any], where: str) -> Config:

@@ -18,7 +18,7 @@ LAYERS: list[set[str]] = [
     {"spec", "process"},
     {"store"},
     # shared: torch-free, no torch, no Hydra
-    {"snapshot", "stats", "gazetteer", "weights"},
+    {"snapshot", "stats", "gazetteer", "weights", "planner"},
     {"prompts", "tasks", "readers", "scorers"},
     {"prepared"},
     {"scoring"},
@@ -27,7 +27,7 @@ LAYERS: list[set[str]] = [
     {"models", "distributed"},
     {"generate", "conversations", "tracking", "uploader"},
     {"finetune", "evaluate"},
-    {"describe"},
+    {"describe", "shapes"},
     {"worker"},
     {"rank"},
     # login side

@@ -6,6 +6,7 @@ writes those of the shipped models, from the published configs beside the planne
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import re
@@ -83,7 +84,8 @@ def network(spec: ModelSpec, cls: type[Family], **options: Any) -> Any:
         raise UserError(f"model {spec.name}: its network is code of its own, which is not read here; it can't be planned")
     with torch.device("meta"):
         if not spec.weights:
-            config = {k: v for k, v in spec.config.items() if k != "seed"}
+            # Config classes write into the dictionaries that they are given.
+            config = copy.deepcopy({k: v for k, v in spec.config.items() if k != "seed"})
             with torch.device("cpu"):
                 processor = cls.twin_processor(spec)
             return cls.twin_model(config, processor)

@@ -341,6 +341,7 @@ def _moments(run: _Run, gradients: Part) -> dict[str, list[Part]]:
     found = {
         "after the forward pass": [kept, copies, *carried, _logits(run)],
         "in the last layer's forward": [kept, copies, *carried, *working],
+        "as the backward pass ends": [gradients, _last_gradients(run), _backward(run)],
         "in the optimiser's step": [gradients, _stepping(run)],
     }
     if checkpointing:
@@ -436,6 +437,16 @@ def _backward(run: _Run) -> Part:
         rows = step.batch * (step.seen.patches if block.component == "vision" else step.tokens)
         size = max(size, step.width * rows * (4.0 * block.mlp + 2 * block.width))
     return Part("gradients of activations", size / GIB, "4 of the MLP's width, 2 of the stream's")
+
+
+def _last_gradients(run: _Run) -> Part:
+    """What the first layer still has when all gradients are there; of a tied embedding, a second gradient to be added."""
+    shape, step = run.shape, run.step
+    first = [b for b in activations.stacks(shape, step) if b.component == "vision"] or activations.stacks(shape, step)
+    size = max((activations.kept(shape, step, b) for b in first), default=0.0)
+    tied = not shape.head and "language" in step.trained
+    size += shape.embedding * (4 if not run.zero.used else run.width) if tied else 0
+    return Part("the first layer", size / GIB, "its activations" + (", the embedding's second gradient" if tied else ""))
 
 
 def _stepping(run: _Run) -> Part:

@@ -165,7 +165,7 @@ def _field(row: Row, card: str) -> str:
     plain, short = row.plain[card], row.checkpointed[card]
     sizes = [v.memory.assumed["micro_batch"] if v else 0 for v in (plain, short)]
     if not any(sizes):
-        return "-"
+        return "float16" if "bfloat16" in row.judged[card].why else "-"
     if _kind(row.config) == "evaluate":
         return "fits"
     return "  ".join(text for text in (str(sizes[0] or ""), f"{sizes[1]}c" if sizes[1] > sizes[0] else "") if text)
@@ -206,7 +206,7 @@ def _show(
     widths = [max(len(line[i]) for line in [head, *table]) for i in range(len(head))]
     for line in [head, *table]:
         console.print("  ".join(text.ljust(w) for text, w in zip(line, widths, strict=True)).rstrip(), soft_wrap=True)
-    console.print("\nlargest micro-batch; c: with placement.activation_checkpointing=true; -: nothing fits", soft_wrap=True)
+    console.print("\nlargest micro-batch; c: with placement.activation_checkpointing=true; -: nothing fits; float16: the card wants method.dtype=float16", soft_wrap=True)
     for config, verdict in cheap:
         name = f"{config.model.name} {config.method.name}".strip()
         if verdict is None:

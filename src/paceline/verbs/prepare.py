@@ -109,18 +109,15 @@ def count_shape(model: ModelSpec, store: Store) -> None:
 
     Counted by a process of its own, because that needs torch. A model that can't be counted can still be run.
     """
-    import json
-
     from paceline.errors import PacelineError
+    from paceline.launch import environments
     from paceline.planner import shapes
-    from paceline.process import own_module
-    from paceline.spec import plain
     from paceline.store import write_json
 
     if shapes.shape_of(model, store.root) is not None:
         return
     try:
-        found = json.loads(own_module("paceline.shapes", json.dumps(plain(model))))
+        found = environments.ask_module("paceline.shapes", model)
     except PacelineError as error:
         click.echo(f"{model.name}: its memory can't be planned: {error}", err=True)
         return

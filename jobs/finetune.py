@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from paceline import attempts, distributed, finetune, prepared, tracking, worker
+from paceline import attempts, finetune, prepared, tracking, worker
 from paceline.conversations import Lessons
-from paceline.models import load_family
 from paceline.store import CellFolder, write_json
 
 
@@ -24,7 +23,7 @@ def main(folders: Sequence[Path], launch: attempts.Launch) -> None:
             prepared.require(root, config.task, cell.data)
             train = prepared.read_samples(root, config.task, [config.task.train], config.limit)
             validation = prepared.read_samples(root, config.task, [config.task.validation], config.limit)
-            family = load_family(config.model.family).load(config.model, training=True, device=distributed.device())
+            family = finetune.load(run, len(train))
             output = run.attempt.path / "weights"
             result = finetune.train(
                 run,

@@ -49,6 +49,10 @@ class Lessons(Sequence[Conversation]):
     def __len__(self) -> int:
         return len(self.samples)
 
+    def pictured(self, index: int) -> bool:
+        """Whether the sample at an index has an image, told without decoding it."""
+        return bool(self.samples[index].get("image"))
+
     def __getitem__(self, index: Any) -> Any:
         """The lesson at an index."""
         return lesson(self.samples[index], self.prompt, self.task)

@@ -11,6 +11,7 @@ The curve is ours: ``attempts/<n>/history.jsonl``, one record per optimiser step
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import errno
 import math
@@ -18,8 +19,6 @@ import os
 import resource
 import shutil
 import time
-import warnings
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,25 +27,21 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from paceline import checkpoints, distributed
+from paceline import adapters, checkpoints, distributed
 from paceline.attempts import Run
-from paceline.errors import DataError, Interrupted, NonFiniteLoss, UserError, nearest
+from paceline.errors import DataError, Interrupted, NonFiniteLoss, UserError
+from paceline.models import load_family
 from paceline.models.base import IGNORED, Conversation, Family
-from paceline.spec import Config, LoraSpec, MethodSpec, optimiser_steps, share_out
+from paceline.spec import Config, MethodSpec, as_loaded, optimiser_steps, share_out
 from paceline.store import CAUSES, SCHEMA, CellFolder, append_jsonl, read_jsonl
 
 # isort: split
 # After the families, which define the operators that these imports may want.
-import peft
 import safetensors.torch
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 LOG_STEPS = 10
 LOG_SECONDS = 15.0
-# Phi-3.5 fuses its projections: another model's list of six names met one of them in its language model, 8 % of the
-# weights, and otherwise the vision tower, and nobody saw it. A short list that is meant, such as queries and values,
-# can have a share as small, but all of its names are met.
-LEAST_ADAPTED = 0.1
 _WEIGHTS = "trained.safetensors"
 
 
@@ -61,6 +56,7 @@ class Conversations(Protocol):
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> Conversation: ...
+    def pictured(self, index: int) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -127,80 +123,46 @@ class _Stream(torch.utils.data.Dataset):
         return self.samples[int(self.indices[position])]
 
 
-def lora_targets(family: Family, lora: LoraSpec) -> list[str]:
-    """Full names of the linear layers that the adapter is put on.
+def load(run: Run, samples: int) -> Family:
+    """The model that a cell tunes, in its method's form and on this rank's device. Every rank calls it.
+
+    Under ZeRO-3 each rank keeps a part of every weight while they are read, so that a model need not fit anywhere
+    whole; quantised weights alone are read whole and split afterwards (transformers 5.23.0 offers nothing else).
+
+    Args:
+        run: the attempt.
+        samples: how many there are to train on.
 
     Raises:
-        UserError: a name matches no layer of the components, or too little of the language model is matched: a
-            list made for another model would silently tune next to nothing.
+        UserError: the model can't be loaded so, or the config can't be run as it stands.
     """
-    unknown = [c for c in lora.components if c not in family.components]
-    if unknown or not lora.components:
-        raise UserError(f"method.lora.components: no component {unknown}: {nearest(str(unknown), family.components)}")
-    layers = family.linear_layers(lora.components)
-    matched = [n for n in layers if not lora.targets or any(_matches(n, t) for t in lora.targets)]
-    missing = [t for t in lora.targets if not any(_matches(n, t) for n in layers)]
-    if missing or not matched:
-        counts = Counter(name.rsplit(".", 1)[-1] for name in layers)
-        valid = ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()))
-        raise UserError(
-            f"method.lora.targets: {', '.join(missing) or 'nothing'} matches no linear layer of "
-            f"{', '.join(lora.components)} in {family.spec.name}; there are: {valid}"
-        )
-    if lora.targets and "language" in lora.components:
-        language = family.linear_layers(["language"])
-        modules = dict(family.bare_model().named_modules())
-        sizes = {name: modules[name].weight.numel() for name in language}
-        share = sum(size for name, size in sizes.items() if name in set(matched)) / max(1, sum(sizes.values()))
-        met = sum(any(_matches(name, target) for name in language) for target in lora.targets)
-        if share < LEAST_ADAPTED and met * 3 < len(lora.targets):
+    config = run.config
+    family = load_family(config.model.family)
+    split = checkpoints.engine(config.deepspeed) == "zero3" and config.method.quantise == "none"
+    # While these arguments live, the library reads weights into parts.
+    arguments = _arguments(run, plan(config, run.world, samples)) if split else None
+    loaded = family.load(
+        as_loaded(config),
+        training=True,
+        device="cpu" if split else distributed.device(),
+        quantise=config.method.quantise,
+    )
+    del arguments
+    return loaded
+
+
+def _refuse_mixed_batches(run: Run, family: Family, splits: Mapping[str, Conversations]) -> None:
+    """Refuse samples with and without images where ranks would wait for one another's weights for ever."""
+    if run.world == 1 or not family.skips_without_images or checkpoints.engine(run.config.deepspeed) != "zero3":
+        return
+    for name, samples in splits.items():
+        bare = [i for i in range(len(samples)) if not samples.pictured(i)]
+        if 0 < len(bare) < len(samples):
             raise UserError(
-                f"method.lora.targets adapts {share:.1%} of the language model of {family.spec.name}: {met} of its "
-                f"{len(lora.targets)} names are met there, so it looks made for another model; leave targets empty to "
-                "take every linear layer, or take language out of method.lora.components"
+                f"{len(bare)} of the {len(samples)} samples of split '{name}' of task '{run.config.task.name}' have no "
+                f"image, the first at place {bare[0]}: ZeRO-3 gathers weights on all ranks together, and family "
+                f"'{run.config.model.family}' passes over its vision tower without an image; give deepspeed=zero2"
             )
-    return matched
-
-
-def _matches(name: str, target: str) -> bool:
-    return name == target or name.endswith(f".{target}")
-
-
-def adapt(family: Family, method: MethodSpec, seed: int) -> dict[str, int]:
-    """Make trainable what the method trains, in place, and nothing else.
-
-    Returns:
-        Counts: ``parameters``, ``trainable``, and ``trainable_<component>`` for each component that has any.
-
-    Raises:
-        UserError: a component or target that the model does not have, or nothing is left to train.
-    """
-    if method.trains == "adapter":
-        lora = method.lora
-        set_seed(seed)
-        settings = peft.LoraConfig(
-            r=lora.r,
-            lora_alpha=lora.alpha,  # type: ignore[arg-type]  # only ever divided by r
-            lora_dropout=lora.dropout,
-            target_modules=lora_targets(family, lora),
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # PEFT asks Transformers by names about to go
-            family.model = peft.get_peft_model(family.model, settings)
-    else:
-        if unknown := [c for c in method.frozen if c not in family.components]:
-            raise UserError(f"method.frozen: no component '{unknown[0]}': {nearest(unknown[0], family.components)}")
-        for name, parameter in family.model.named_parameters():
-            parameter.requires_grad_(family.component_of(name) not in method.frozen and not family.is_idle(name))
-    counts: Counter[str] = Counter()
-    for name, parameter in family.bare_model().named_parameters():
-        counts["parameters"] += parameter.numel()
-        if parameter.requires_grad:
-            counts["trainable"] += parameter.numel()
-            counts[f"trainable_{family.component_of(name) or 'other'}"] += parameter.numel()
-    if not counts["trainable"]:
-        raise UserError(f"method '{method.name}' leaves nothing to train; freeze less")
-    return dict(counts)
 
 
 def train(
@@ -235,13 +197,18 @@ def train(
     if planned.validate and len(validation) == 0:
         raise DataError(f"task '{config.task.name}' has no samples in its split '{config.task.validation}'")
     engine = checkpoints.engine(config.deepspeed)
+    _refuse_mixed_batches(run, family, {config.task.train: samples, config.task.validation: validation})
     resume = _resume_point(run, planned)
+    # Before the adapter is made: from here on the library knows whether weights are split.
+    arguments = _arguments(run, planned)
     # DeepSpeed keeps float32 masters of bfloat16 weights by itself. Without it they have to be the weights: updates
     # of 1e-5 vanish in bfloat16's 8 bits. The memory is the same 16 bytes per parameter either way.
-    if config.model.dtype != "float32" and engine == "torch":
+    if family.spec.dtype != "float32" and engine == "torch":
         for parameter in _to_train(family, config.method):
             parameter.data = parameter.data.float()
-    counts = adapt(family, config.method, config.seed)
+    if run.rank == 0 and config.method.trains == "adapter":
+        run.note(f"adapted/there of the linear layers:\n{adapters.targets(family, config.method.lora).text()}")
+    counts = adapters.adapt(family, config.method, config.seed)
     if run.rank == 0:
         parts = ", ".join(f"{k[10:]} {v:,}" for k, v in counts.items() if k.startswith("trainable_"))
         run.note(f"training {counts['trainable']:,} of {counts['parameters']:,} parameters: {parts}")
@@ -251,7 +218,7 @@ def train(
         )
     stream = _Stream(samples, order(len(samples), planned.steps * planned.batch, config.seed))
     loop = _Loop(run, planned, engine, curve)
-    trainer = _Trainer(family, _arguments(run, planned), stream, validation, loop)
+    trainer = _Trainer(family, arguments, stream, validation, loop)
     began = time.monotonic()
     trainer.train(resume_from_checkpoint=str(resume.path) if resume else None)
     if loop.cause:
@@ -310,6 +277,7 @@ def _resume_point(run: Run, planned: Plan) -> checkpoints.Checkpoint | None:
 def _arguments(run: Run, planned: Plan) -> TrainingArguments:
     config = run.config
     settings, placement = config.train, config.placement
+    dtype = as_loaded(config).dtype
     cpu = not torch.cuda.is_available()
     return TrainingArguments(
         output_dir=str(run.attempt.checkpoints),
@@ -323,8 +291,8 @@ def _arguments(run: Run, planned: Plan) -> TrainingArguments:
         adam_beta2=settings.beta2,
         max_grad_norm=settings.max_grad_norm,
         optim="adamw_torch_fused" if not config.deepspeed.config else "adamw_torch",
-        bf16=config.model.dtype == "bfloat16",
-        fp16=config.model.dtype == "float16",
+        bf16=dtype == "bfloat16",
+        fp16=dtype == "float16",
         activation_checkpointing=placement.activation_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False} if placement.activation_checkpointing else None,
         train_sampling_strategy="sequential",
@@ -460,23 +428,41 @@ class _Trainer(Trainer):
 
     def save_weights(self, folder: Path) -> None:
         """Write the weights as they would be published, in the model's number format. Every rank calls it."""
-        dtype = getattr(torch, self.family.spec.dtype)
         model = self.accelerator.unwrap_model(self.model_wrapped)
-        gathered = self.accelerator.get_state_dict(self.model_wrapped) if self.is_deepspeed_enabled else None
+        state = self._whole_state(model)
         if self.args.should_save:
-            state = gathered if gathered is not None else model.state_dict()
-            if self.loop.run.config.method.trains == "all":
-                # A copy of a tied weight is no longer seen to be tied, and would be written twice.
-                tied = {n for n, _ in model.named_parameters(remove_duplicate=False)}
-                tied -= {n for n, _ in model.named_parameters()}
-                state = {
-                    name: tensor.to(dtype) if tensor.is_floating_point() else tensor
-                    for name, tensor in state.items()
-                    if name not in tied
-                }
             folder.mkdir(parents=True, exist_ok=True)
             self.family.save(model, folder, state)
         distributed.barrier()
+
+    def _whole_state(self, model: Any) -> dict[str, torch.Tensor]:
+        """What is published, by its names in memory: an adapter's weights, or all. Whole on the rank that saves."""
+        everything = self.loop.run.config.method.trains == "all"
+        dtype = getattr(torch, self.family.spec.dtype)
+        state: dict[str, torch.Tensor] = {}
+        # Each tied weight once: a copy is no longer seen to be tied, and would be written twice.
+        for name, parameter in model.named_parameters():
+            if everything or parameter.requires_grad:
+                with _gathered(parameter):
+                    if self.args.should_save:
+                        # Copied, because DeepSpeed lays weights out in one storage, which the library takes for ties.
+                        state[name] = parameter.detach().to("cpu", dtype if everything else None, copy=True)
+        if everything:
+            buffers = dict(model.named_buffers())
+            state |= {name: buffers[name] for name in model.state_dict() if name in buffers}
+        return state
+
+
+@contextlib.contextmanager
+def _gathered(parameter: torch.nn.Parameter) -> Iterator[None]:
+    """Make a weight whole for a moment, where ZeRO-3 has split it. Every rank must come here."""
+    if not hasattr(parameter, "ds_id"):
+        yield
+        return
+    import deepspeed
+
+    with deepspeed.zero.GatheredParameters([parameter]):
+        yield
 
 
 def _is_write_failure(error: Exception) -> bool:

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
+from accelerate.state import AcceleratorState
 from PIL import Image
 
 from paceline import distributed, finetune
+from paceline.compose import ConfTree
 from paceline.errors import Interrupted
 from paceline.models import load_family
 from paceline.models.base import Conversation, Family
@@ -63,9 +64,8 @@ MODEL: dict[str, Any] = {
     },
 }
 COLOURS = ["red", "green", "blue", "white", "black", "yellow", "cyan", "magenta", "orange", "purple", "brown"]
-ZERO2: dict[str, Any] = yaml.safe_load((Path(__file__).parents[2] / "conf" / "deepspeed" / "zero2.yaml").read_text())[
-    "config"
-]
+TREE = ConfTree([Path(__file__).parents[2] / "conf"])
+ZERO2: dict[str, Any] = TREE.load("deepspeed", "zero2")["config"]
 
 
 class Squares:
@@ -76,6 +76,9 @@ class Squares:
 
     def __len__(self) -> int:
         return self.count
+
+    def pictured(self, index: int) -> bool:
+        return True
 
     def __getitem__(self, index: int) -> Conversation:
         colour = COLOURS[(index + self.first) % len(COLOURS)]
@@ -115,7 +118,29 @@ LORA = MethodSpec(name="lora", trains="adapter", lora=LoraSpec(r=4, alpha=8, dro
 FULL = MethodSpec(name="full", trains="all")
 
 
-def config(method: MethodSpec = FULL, *, deepspeed: dict[str, Any] | None = None, **changes: Any) -> Config:
+def method(name: str, **lora: Any) -> MethodSpec:
+    """A method of ``conf/method/``, its adapter of rank 4 and otherwise as told."""
+    made: MethodSpec = build(MethodSpec, {"name": name, **TREE.load("method", name)}, name)
+    return dataclasses.replace(made, lora=dataclasses.replace(made.lora, **{"r": 4, **lora}))
+
+
+def twin(name: str) -> ModelSpec:
+    """A model of ``conf/model/``."""
+    return build(ModelSpec, {"name": name, **TREE.load("model", name)}, name)
+
+
+def sharding(name: str) -> dict[str, Any]:
+    """What a choice of ``conf/deepspeed/`` tells DeepSpeed."""
+    return dict(TREE.load("deepspeed", name).get("config", {}))
+
+
+def config(
+    method: MethodSpec = FULL,
+    *,
+    model: ModelSpec | None = None,
+    deepspeed: dict[str, Any] | None = None,
+    **changes: Any,
+) -> Config:
     """A config of the toy cell; ``changes`` are fields of train, placement or tracking, told apart by their names."""
 
     def pick(cls: type, **values: Any) -> Any:
@@ -123,7 +148,7 @@ def config(method: MethodSpec = FULL, *, deepspeed: dict[str, Any] | None = None
         return cls(**{**values, **{k: v for k, v in changes.items() if k in names}})
 
     return Config(
-        model=build(ModelSpec, MODEL, "toy"),
+        model=model or build(ModelSpec, MODEL, "toy"),
         method=method,
         train=pick(TrainSpec, batch=4, max_steps=6, learning_rate=1e-3),
         placement=pick(PlacementSpec, checkpoint_minutes=1000.0),
@@ -148,7 +173,8 @@ def tune(run: ToyRun, **options: Any) -> dict[str, Any]:
     """Train the toy cell as a job would."""
     torch.set_num_threads(1)
     output = run.attempt.path / "weights"
-    return finetune.train(run, load(run.config), Squares(10), Squares(5, first=3), output=output, **options)
+    family = finetune.load(run, 10)
+    return finetune.train(run, family, Squares(10), Squares(5, first=3), output=output, **options)
 
 
 def curve(folder: Path) -> dict[int, dict[str, float]]:
@@ -174,7 +200,8 @@ def group(world: int, deepspeed: dict[str, Any], jobs: list[dict[str, Any]], log
     """Run jobs one after the other on ``world`` ranks, each a process, and check that all end well.
 
     Args:
-        jobs: each ``{cell: folder, stop_after: steps or 0, lora: bool, changes: fields of the config}``.
+        jobs: each ``{cell: folder, stop_after: steps or 0, changes: fields of the config}``, and, where it is not
+            full tuning of the toy under ``deepspeed``, ``method``, ``model`` and ``deepspeed`` by their names in conf/.
         log: folder for what the ranks print.
     """
     for job in jobs:
@@ -213,7 +240,13 @@ def main() -> None:
         deepspeed=bool(deepspeed),
     )
     for job in asked["jobs"]:
-        made = config(LORA if job.get("lora") else FULL, deepspeed=deepspeed, **job["changes"])
+        AcceleratorState._reset_state(reset_partial_state=True)  # a process is one cell, but here many
+        made = config(
+            method(job["method"]) if "method" in job else FULL,
+            model=twin(job["model"]) if "model" in job else None,
+            deepspeed=sharding(job["deepspeed"]) if "deepspeed" in job else deepspeed,
+            **job["changes"],
+        )
         folder = CellFolder(Path(job["cell"]))
         run = ToyRun(
             folder=folder,

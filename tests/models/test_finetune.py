@@ -205,7 +205,7 @@ def test_two_ranks_under_zero2_train_like_one_and_survive_a_signal_to_one_of_the
             {"cell": str(tmp_path / "two"), "changes": changes},
             {"cell": str(tmp_path / "cut"), "changes": changes, "stop_after": 3},
             {"cell": str(tmp_path / "cut"), "changes": changes},
-            {"cell": str(tmp_path / "lora"), "changes": changes, "lora": True},
+            {"cell": str(tmp_path / "lora"), "changes": changes, "method": "lora"},
         ],
         log=tmp_path,
     )

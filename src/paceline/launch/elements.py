@@ -82,7 +82,8 @@ def group(cells: Sequence[PlannedCell]) -> list[Element]:
         # Cells share the mapping, so its text is made once for each.
         if id(placement) not in texts:
             texts[id(placement)] = canonical(placement)
-        weights = canonical(cell.identity.get("model", {}))
+        method = cell.identity.get("method", {})
+        weights = canonical([cell.identity.get("model", {}), method.get("quantise"), method.get("dtype")])
         key = (weights, cell.needs, cell.data, texts[id(placement)])
         element = open_elements.get(key)
         if element is None or len(element.cells) >= planned.config.cluster.cells_per_element:

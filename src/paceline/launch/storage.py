@@ -22,7 +22,7 @@ from paceline.errors import PacelineError, Unavailable
 from paceline.launch.elements import Element
 from paceline.slurm.clients import call
 from paceline.slurm.site import user
-from paceline.spec import Config, ModelSpec, locate_weights
+from paceline.spec import Config, ModelSpec, as_loaded, locate_weights
 from paceline.store import Cell
 from paceline.sweep import PlannedCell
 from paceline.weights import cache, snapshot
@@ -161,7 +161,7 @@ def _trained(config: Config, weights: Weights) -> int:
     lora = config.method.lora
     ends = tuple(f"{t}.weight" for t in lora.targets)
     return sum(
-        lora.r * sum(shape)
+        lora.r * sum(shape) + lora.dora * shape[0]
         for name, shape in weights.shapes.items()
         if len(shape) == 2 and "embed" not in name and "lm_head" not in name and (not ends or name.endswith(ends))
     )
@@ -169,7 +169,7 @@ def _trained(config: Config, weights: Weights) -> int:
 
 def _published(config: Config, weights: Weights) -> int:
     # Adapters are made in float32, whatever they stand on.
-    width = WIDTHS[config.model.dtype] if config.method.trains == "all" else 4
+    width = WIDTHS[as_loaded(config).dtype] if config.method.trains == "all" else 4
     return _trained(config, weights) * width
 
 

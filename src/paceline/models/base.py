@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Literal
 import torch
 
 from paceline.errors import UserError
-from paceline.spec import ModelSpec, locate_weights
+from paceline.spec import ModelSpec, Quantise, locate_weights
 
 
 def _define_missing_operators() -> None:
@@ -44,7 +44,7 @@ def _define_missing_operators() -> None:
 _define_missing_operators()
 
 import transformers  # noqa: E402  (after the operators: some versions import torchvision on the way)
-from transformers import GenerationConfig, PreTrainedModel  # noqa: E402
+from transformers import BitsAndBytesConfig, GenerationConfig, PreTrainedModel  # noqa: E402
 from transformers.modeling_outputs import BaseModelOutputWithPooling  # noqa: E402
 
 # A bar that redraws itself is noise in a log file.
@@ -58,9 +58,26 @@ IGNORED = -100
 # authors today.
 BACKEND = "torchvision"
 
+# LLM.int8() computes columns whose inputs reach this size in the model's number format (Dettmers et al. 2022,
+# arXiv:2208.07339); the value is the authors' and bitsandbytes' own.
+INT8_THRESHOLD = 6.0
+
 # Some chat templates (Llama 3) write today's date into a prompt that has no image, unless they are given one: this is
 # what they say where there is no clock. A cell must ask the same tomorrow.
 DATE = "26 Jul 2024"
+
+
+def _require_format(spec: ModelSpec, device: str) -> None:
+    """Refuse bfloat16 on a card that has it only in slow emulation.
+
+    Raises:
+        UserError: with the format that the card has.
+    """
+    if spec.dtype == "bfloat16" and device.startswith("cuda") and torch.cuda.get_device_capability(device) < (8, 0):
+        raise UserError(
+            f"{torch.cuda.get_device_name(device)} does not compute in bfloat16, the number format of model "
+            f"{spec.name}; give method.dtype=float16, or another card"
+        )
 
 
 @contextlib.contextmanager
@@ -137,6 +154,7 @@ class Family:
             unless it was loaded for training.
         processor: text and images to tensors.
         end_tokens: ids that end an answer; the first is the one trained on.
+        quantised: in what form the linear layers were read; ``none`` where in the model's number format.
     """
 
     auto_class: ClassVar[str] = "AutoModelForImageTextToText"
@@ -161,6 +179,8 @@ class Family:
         "token_type_ids": "zero",
     }
 
+    quantised: Quantise = "none"
+
     def __init__(self, spec: ModelSpec, model: Any, processor: Any) -> None:
         self.spec = spec
         self.model = model
@@ -173,7 +193,15 @@ class Family:
     # -- loading
 
     @classmethod
-    def load(cls, spec: ModelSpec, tuned: Path | None = None, *, training: bool = False, device: str = "cpu") -> Family:
+    def load(
+        cls,
+        spec: ModelSpec,
+        tuned: Path | None = None,
+        *,
+        training: bool = False,
+        device: str = "cpu",
+        quantise: Quantise = "none",
+    ) -> Family:
         """Load a model as its spec says, twins included.
 
         Every model is made by ``from_pretrained``, twins from a folder written a moment before: that is the
@@ -186,11 +214,13 @@ class Family:
                 on top.
             training: leave the model in training mode, an adapter's weights trainable.
             device: where the weights go.
+            quantise: form of the linear layers outside of ``unquantised``; an adapter wants the form it was tuned on.
 
         Raises:
-            UserError: no such folder, a hub id without a revision, weights that can't be reached, or an attention
-                that the family does not have.
+            UserError: no such folder, a hub id without a revision, weights that can't be reached, an attention that
+                the family does not have, or a number format that the device does not have.
         """
+        _require_format(spec, device)
         if spec.attention not in cls.attentions:
             raise UserError(
                 f"conf/model/{spec.name}.yaml: attention: {spec.attention} is not among those of family "
@@ -208,11 +238,13 @@ class Family:
                 processor = cls.make_twin(spec, Path(scratch))
             if tuned is not None and not adapter:
                 source, revision = str(tuned), None
-            model = cls._read(spec, lambda: cls.make_model(spec, source, revision, device))
+            options = cls.reading(spec, device, quantise)
+            model = cls._read(spec, lambda: cls.make_model(spec, source, revision, options))
         # PEFT copies this name into the adapter; a temporary folder's would be noise that differs from run to
         # run.
         model.name_or_path = model.config._name_or_path = spec.weights or spec.name
         family = cls(spec, model, processor)
+        family.quantised = quantise
         # Sampling settings shipped with the weights (Qwen2-VL: top_k 1) would silently override the sweep's.
         model.generation_config = GenerationConfig(
             eos_token_id=family.end_tokens,
@@ -225,17 +257,28 @@ class Family:
         return family
 
     @classmethod
-    def make_model(cls, spec: ModelSpec, source: str, revision: str | None, device: str) -> PreTrainedModel:
-        """The network, from a folder or a hub id."""
+    def reading(cls, spec: ModelSpec, device: str, quantise: Quantise = "none") -> dict[str, Any]:
+        """Options of ``from_pretrained`` that say in what form the weights are read, and to where."""
         # Without a map the weights stay where they are read, as DeepSpeed needs; with one they skip host memory.
         placed = {} if device == "cpu" else {"device_map": {"": device}}
+        dtype = getattr(torch, spec.dtype)
+        if quantise != "none":
+            placed["quantization_config"] = BitsAndBytesConfig(
+                load_in_4bit=quantise == "nf4",
+                bnb_4bit_quant_type="nf4",
+                bnb_4bit_use_double_quant=True,
+                bnb_4bit_compute_dtype=dtype,
+                load_in_8bit=quantise == "int8",
+                llm_int8_threshold=INT8_THRESHOLD,
+                llm_int8_skip_modules=list(cls.unquantised),
+            )
+        return {"dtype": dtype, "attn_implementation": spec.attention, **placed}
+
+    @classmethod
+    def make_model(cls, spec: ModelSpec, source: str, revision: str | None, options: dict[str, Any]) -> PreTrainedModel:
+        """The network, from a folder or a hub id; ``options`` are those of :meth:`reading`."""
         return getattr(transformers, cls.auto_class).from_pretrained(
-            source,
-            revision=revision,
-            dtype=getattr(torch, spec.dtype),
-            attn_implementation=spec.attention,
-            trust_remote_code=spec.remote_code,
-            **placed,
+            source, revision=revision, trust_remote_code=spec.remote_code, **options
         )
 
     @classmethod

@@ -19,7 +19,7 @@ from packaging.version import Version
 
 from paceline.errors import UserError
 from paceline.models.base import Conversation, Family
-from paceline.spec import GenerationSpec, ModelSpec, locate_weights
+from paceline.spec import GenerationSpec, ModelSpec, Quantise, locate_weights
 
 OwnAnswer = tuple[str, int, int, Literal["stop", "length"]]
 """Text, prompt tokens, new tokens, and how it ended."""
@@ -37,16 +37,29 @@ class Remote(Family):
     auto_class: ClassVar[str] = "AutoModelForCausalLM"
 
     @classmethod
-    def load(cls, spec: ModelSpec, tuned: Path | None = None, *, training: bool = False, device: str = "cpu") -> Remote:
+    def load(
+        cls,
+        spec: ModelSpec,
+        tuned: Path | None = None,
+        *,
+        training: bool = False,
+        device: str = "cpu",
+        quantise: Quantise = "none",
+    ) -> Remote:
         """Load the tokenizer and, by its own code, the model.
 
         Raises:
-            UserError: it is to be tuned, its code is not allowed, the library's version is out of its range, or its
+            UserError: it is to be tuned or quantised, its code is not allowed, the library's version is out of its range, or its
                 class has no ``answer_question``.
         """
         name = f"conf/model/{spec.name}.yaml"
         if training or tuned is not None:
             raise UserError(f"model {spec.name}: family remote answers by the model's own code and can't be tuned")
+        if quantise != "none":
+            raise UserError(
+                f"model {spec.name}: family remote is not quantised, which its own code need not survive; give "
+                "method=untuned"
+            )
         if not spec.remote_code:
             raise UserError(
                 f"{name}: the weights come with code, which is off by default: read it at the pinned revision, then "
@@ -62,7 +75,8 @@ class Remote(Family):
         if not source:
             raise UserError(f"{name}: weights: family remote has no twin; give a folder or a hub id")
         tokenizer = cls._read(spec, lambda: cls.make_processor(spec, source, revision))
-        model = cls._read(spec, lambda: cls.make_model(spec, source, revision, device))
+        model = cls._read(spec, lambda: cls.make_model(spec, source, revision, cls.reading(spec, device)))
+        torch.nn.Module.to(model, device)
         if not hasattr(model, "answer_question"):
             raise UserError(f"model {spec.name}: {type(model).__name__} has no answer_question; write it a family")
         return cls(spec, model.eval(), tokenizer)
@@ -73,19 +87,12 @@ class Remote(Family):
         return transformers.AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=spec.remote_code)
 
     @classmethod
-    def make_model(cls, spec: ModelSpec, source: str, revision: str | None, device: str) -> Any:
-        """The network, from a folder or a hub id, in the words of the library's version that is here."""
+    def reading(cls, spec: ModelSpec, device: str, quantise: Quantise = "none") -> dict[str, Any]:
+        """In the words of the library's version that is here."""
         dtype = "dtype" if Version(transformers.__version__) >= _DTYPE_SINCE else "torch_dtype"
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            source,
-            revision=revision,
-            attn_implementation=spec.attention,
-            trust_remote_code=spec.remote_code,
-            # Without accelerate's hooks: old code makes parts that they can't place.
-            low_cpu_mem_usage=False,
-            **{dtype: getattr(torch, spec.dtype)},
-        )
-        return torch.nn.Module.to(model, device)
+        # Without accelerate's hooks: old code makes parts that they can't place.
+        options = {"attn_implementation": spec.attention, "low_cpu_mem_usage": False}
+        return {**options, dtype: getattr(torch, spec.dtype)}
 
     @property
     def tokenizer(self) -> Any:

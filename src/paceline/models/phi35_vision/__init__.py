@@ -54,11 +54,10 @@ class Phi35Vision(Family):
         self.end_tokens = list(dict.fromkeys([turn, *self.end_tokens]))
 
     @classmethod
-    def make_model(cls, spec: ModelSpec, source: str, revision: str | None, device: str) -> Phi3VForCausalLM:
+    def make_model(
+        cls, spec: ModelSpec, source: str, revision: str | None, options: dict[str, Any]
+    ) -> Phi3VForCausalLM:
         """The network, of the class here: the weights' own code is never run."""
-        options: dict[str, Any] = {"dtype": getattr(torch, spec.dtype), "attn_implementation": spec.attention}
-        if device != "cpu":
-            options["device_map"] = {"": device}
         return Phi3VForCausalLM.from_pretrained(source, revision=revision or "main", **options)
 
     @classmethod

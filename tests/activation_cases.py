@@ -55,7 +55,9 @@ def config_of(case: Case) -> Config:
     frozen = ["vision"] if case.method == "full_frozen_vision" else []
     lora = METHODS.get(case.method)
     method = MethodSpec(trains="adapter", lora=lora) if lora else MethodSpec(trains="all", frozen=frozen)
-    zero = DeepSpeedSpec("zero0", {"zero_optimization": {"stage": 0}}) if case.engine == "deepspeed" else DeepSpeedSpec()
+    zero = (
+        DeepSpeedSpec("zero0", {"zero_optimization": {"stage": 0}}) if case.engine == "deepspeed" else DeepSpeedSpec()
+    )
     placement = PlacementSpec(micro_batch=case.batch, activation_checkpointing=case.checkpointing)
     return Config(model=model, method=method, deepspeed=zero, placement=placement, train=TrainSpec(batch=case.batch))
 

@@ -68,7 +68,7 @@ def count(spec: ModelSpec) -> Shape:
         positions=int(text.max_position_embeddings),
         embedding=sum(p.numel() for p in embedding.parameters()),
         head=0 if tied else sum(p.numel() for p in head.parameters()),
-        image=_image(spec.family, config) if "image" in spec.inputs else {},
+        image={**_image(spec.family, config), **_token(config)} if "image" in spec.inputs else {},
         linears=list(_linears(model, cls, quantised, adaptable)),
         blocks=list(_blocks(model, cls)),
     )
@@ -81,7 +81,9 @@ def network(spec: ModelSpec, cls: type[Family], **options: Any) -> Any:
         UserError: as :func:`count`.
     """
     if spec.family == "remote":
-        raise UserError(f"model {spec.name}: its network is code of its own, which is not read here; it can't be planned")
+        raise UserError(
+            f"model {spec.name}: its network is code of its own, which is not read here; it can't be planned"
+        )
     with torch.device("meta"):
         if not spec.weights:
             # Config classes write into the dictionaries that they are given.
@@ -156,11 +158,9 @@ def _is_transformer(layer: Any) -> bool:
 def _block(name: str, kind: str, component: str, layer: Any) -> Block:
     linears = {n: m for n, m in layer.named_modules() if isinstance(m, torch.nn.Linear)}
     last = {n.rsplit(".", 1)[-1]: m for n, m in linears.items()}
-    attention = next(
-        m for _, m in layer.named_modules() if any(n in _QUERIES and isinstance(c, torch.nn.Linear) for n, c in m.named_children())
-    )  # fmt: skip
+    attention = next(m for m in layer.modules() if _QUERIES & {n for n, _ in m.named_children()})
     own = getattr(attention, "config", None)
-    heads = int(getattr(attention, "num_heads", 0) or getattr(own, "num_attention_heads", 0) or own.attention_heads)
+    heads = int(getattr(attention, "num_heads", 0) or getattr(own, "num_attention_heads", 0))
     fused = last.get("qkv") or last.get("qkv_proj")
     if fused is not None:
         head = int(getattr(attention, "head_dim", 0) or fused.out_features // (3 * heads))
@@ -209,8 +209,21 @@ def _image(family: str, config: Any) -> dict[str, Any]:
             return {"kind": "crops", "size": tower.image_size, "patch": tower.patch_size, "merge": 2, "crops": 16}
         case "idefics":
             latents = config.perceiver_config.resampler_n_latents if config.use_resampler else 0
-            return {"kind": "whole", "size": tower.image_size, "patch": tower.patch_size, "states": latents, "tokens": 3}
+            return {
+                "kind": "whole",
+                "size": tower.image_size,
+                "patch": tower.patch_size,
+                "states": latents,
+                "tokens": 3,
+            }
     return {"kind": "whole", "size": tower.image_size, "patch": tower.patch_size, "states": 0, "tokens": 0}
+
+
+def _token(config: Any) -> dict[str, int]:
+    """Id of the token that an image stands at, under the names that families give it."""
+    named = (getattr(config, name, None) for name in ("image_token_id", "image_token_index"))
+    token = next((n for n in named if n is not None), None)
+    return {} if token is None else {"token": token}
 
 
 def ship(models: Sequence[ModelSpec]) -> None:

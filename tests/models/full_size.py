@@ -21,8 +21,6 @@ from paceline.planner.images import see
 from paceline.planner.shapes import Shape, shape_of
 from paceline.spec import Config
 
-IDS = {"llama_vision": 128256, "qwen2_vl": 151655, "pixtral": 10, "phi35_vision": 32044}
-
 
 def make(case: Case, config: Config, layers: int | None = None) -> Any:
     """The network on the meta device with what the method trains."""
@@ -53,7 +51,7 @@ def make(case: Case, config: Config, layers: int | None = None) -> Any:
 def batch_of(case: Case, config: Config, shape: Shape) -> dict[str, torch.Tensor]:
     """Inputs of the network: ids, masks and sizes real, pixels on the meta device."""
     seen = see(shape.image, config.model.processor, case.image)
-    token = IDS[config.model.family]
+    token = shape.image["token"]
     length, b = case.text + seen.tokens, case.batch
     ids = torch.full((b, length), 5)
     pixels: dict[str, torch.Tensor] = {}
@@ -80,12 +78,15 @@ def batch_of(case: Case, config: Config, shape: Shape) -> dict[str, torch.Tensor
         down = seen.tokens - seen.patches
         edge = (down * image["patch"], seen.patches // down * image["patch"])
         pixels = {"pixel_values": meta(b, 3, *edge), "image_sizes": torch.tensor([edge] * b)}
-    else:
+    elif config.model.family == "phi35_vision":
         ids[:, : seen.tokens] = token
         crops = seen.patches // seen.sequence
-        sizes = next((d, a) for d in range(1, 17) for a in range(1, 17) if d * a == crops - 1 and _phi(d, a, image) == seen.tokens)
+        grids = ((d, a) for d in range(1, crops) for a in range(1, crops))
+        sizes = next(g for g in grids if g[0] * g[1] == crops - 1 and _phi(*g, image) == seen.tokens)
         edges = torch.tensor([[n * image["size"] for n in sizes]] * b)
         pixels = {"pixel_values": meta(b, crops, 3, image["size"], image["size"]), "image_sizes": edges}
+    else:
+        raise NotImplementedError(f"no batch is written here for family {config.model.family}")
     mask = torch.ones(b, length, dtype=torch.long)
     if b > 1:
         mask[0, -1] = 0  # rows of one length are luck
@@ -110,9 +111,7 @@ def measure(case: Case) -> dict[str, int]:
     shape = shape_of(config.model)
     assert shape is not None
     inputs = batch_of(case, config, shape)
-    found = step(
-        lambda: make(case, config), inputs, autocast=case.engine == "torch", checkpointing=case.checkpointing
-    )
+    found = step(lambda: make(case, config), inputs, autocast=case.engine == "torch", checkpointing=case.checkpointing)
     return {name: int(found[name]) for name in ("kept", "peak", "gradients")} | {"largest": found["largest"]}
 
 

@@ -74,7 +74,9 @@ def as_on_cuda() -> Iterator[None]:
     functional = torch.nn.functional
     plain = functional.layer_norm, functional.dropout
 
-    def layer_norm(x: torch.Tensor, shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> torch.Tensor:
+    def layer_norm(
+        x: torch.Tensor, shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
+    ) -> torch.Tensor:
         if not torch.is_autocast_enabled("cpu"):
             return plain[0](x, shape, weight, bias, eps)
         cast = [None if t is None else t.float() for t in (weight, bias)]
@@ -137,4 +139,10 @@ def step(
             forward_peak = counter.peak
             loss.backward()
             gradients = sum(p.grad.untyped_storage().nbytes() for p in model.parameters() if p.grad is not None)
-            return {"kept": kept, "forward_peak": forward_peak, "peak": counter.peak, "gradients": gradients, "largest": largest}
+            return {
+                "kept": kept,
+                "forward_peak": forward_peak,
+                "peak": counter.peak,
+                "gradients": gradients,
+                "largest": largest,
+            }

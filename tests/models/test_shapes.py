@@ -50,8 +50,14 @@ def test_pixels_are_counted_as_the_processor_makes_them(name: str, size: tuple[i
     assert see(found.image, spec.processor, size).pixels == batch["pixel_values"].numel()
 
 
-@pytest.mark.parametrize("name", ["tiny_qwen2_vl", "tiny_llama32_vision", "tiny_pixtral", "tiny_idefics", "tiny_phi35_vision"])
-@pytest.mark.parametrize("method", [MethodSpec(trains="all"), MethodSpec(trains="all", frozen=["vision"]), MethodSpec(trains="adapter")], ids=["full", "frozen", "lora"])
+@pytest.mark.parametrize(
+    "name", ["tiny_qwen2_vl", "tiny_llama32_vision", "tiny_pixtral", "tiny_idefics", "tiny_phi35_vision"]
+)
+@pytest.mark.parametrize(
+    "method",
+    [MethodSpec(trains="all"), MethodSpec(trains="all", frozen=["vision"]), MethodSpec(trains="adapter")],
+    ids=["full", "frozen", "lora"],
+)
 def test_what_is_planned_to_be_trained_is_what_is_trained(name: str, method: MethodSpec) -> None:
     found = shape_of(model_spec(name))
     assert found is not None

@@ -76,7 +76,9 @@ def _finding(
         return Fit(*named, None, f"the shape of {config.model.name} is not known here; {remedy}", None)
     if not cards:
         asked = config.cluster.gpu or "any GPU"
-        return Fit(*named, None, f"the memory of {asked} is not known here; name a card, such as cluster.gpu=a100_40", None)
+        return Fit(
+            *named, None, f"the memory of {asked} is not known here; name a card, such as cluster.gpu=a100_40", None
+        )
     sample = choose.sample_of(config, _picture(config.task, store, pictures))
     try:
         small, large = (choose.judge(config, kind, shape, sample, card) for card in (cards[0], cards[-1]))

@@ -65,7 +65,12 @@ def kept(shape: Shape, run: Pass, block: Block) -> float:
     """Bytes that one layer of a stack keeps, where gradients run through it."""
     layer = {n.rsplit(".", 1)[-1]: shape.linear(f"{block.layer}.{n}") for n in block.linears}
     rows = _rows(block, run)
-    return _inputs(run, block, layer, rows, _keys(block, run)) + _norms(run, block, rows) + _attention(run, block) + _mlp(run, block, rows)
+    return (
+        _inputs(run, block, layer, rows, _keys(block, run))
+        + _norms(run, block, rows)
+        + _attention(run, block)
+        + _mlp(run, block, rows)
+    )
 
 
 def _rows(block: Block, run: Pass) -> int:

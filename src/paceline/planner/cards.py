@@ -62,7 +62,7 @@ def by_name(name: str) -> Card:
 
 
 def cards_of(cluster: ClusterSpec) -> list[Card]:
-    """The cards that a cluster's settings may give, the smallest first; none where no GPU or an unknown one is asked for.
+    """The cards that a cluster's settings may give, the smallest first; none where no GPU is asked for that is known.
 
     A type that comes in several sizes may be any of them, unless ``cluster.constraint`` names one.
     """

@@ -68,7 +68,9 @@ class Verdict:
     @property
     def words(self) -> str:
         """The placement as overrides of the command line."""
-        host = f" cluster.memory_gib={math.ceil(self.memory.host)}" if zero_of(self.config.deepspeed, 1).optimizer else ""
+        host = (
+            f" cluster.memory_gib={math.ceil(self.memory.host)}" if zero_of(self.config.deepspeed, 1).optimizer else ""
+        )
         return overrides(self.config) + host
 
     def as_json(self) -> dict[str, Any]:
@@ -173,7 +175,12 @@ def _holds(config: Config, kind: Kind) -> bool:
 
 
 def cheapest(
-    config: Config, kind: Kind, shape: Shape, sample: Sample, card: Card, presets: Mapping[str, DeepSpeedSpec],
+    config: Config,
+    kind: Kind,
+    shape: Shape,
+    sample: Sample,
+    card: Card,
+    presets: Mapping[str, DeepSpeedSpec],
     factor: float = 1.0,
 ) -> Verdict | None:
     """The quickest setting of a cell that fits a card, on the ranks that it has; None where none does."""  # fmt: skip
@@ -185,8 +192,14 @@ def cheapest(
 
 
 def elsewhere(
-    config: Config, kind: Kind, shape: Shape, sample: Sample, presets: Mapping[str, DeepSpeedSpec],
-    cards: Sequence[Card] = CARDS, counts: Sequence[int] = (1, 2, 4, 8), factor: float = 1.0,
+    config: Config,
+    kind: Kind,
+    shape: Shape,
+    sample: Sample,
+    presets: Mapping[str, DeepSpeedSpec],
+    cards: Sequence[Card] = CARDS,
+    counts: Sequence[int] = (1, 2, 4, 8),
+    factor: float = 1.0,
 ) -> Verdict | None:
     """The cheapest setting over cards and numbers of GPUs on one node; None where none fits."""  # fmt: skip
     found = []
@@ -228,7 +241,11 @@ def sample_of(config: Config, picture: tuple[int, int] | None) -> Sample:
 
 
 def settle(
-    config: Config, kind: Kind, presets: Mapping[str, DeepSpeedSpec], cards: Sequence[Card], shape: Shape | None,
+    config: Config,
+    kind: Kind,
+    presets: Mapping[str, DeepSpeedSpec],
+    cards: Sequence[Card],
+    shape: Shape | None,
     picture: tuple[int, int] | None,
 ) -> Config:
     """The placement that ``placement=auto`` stands for: the quickest that fits the smallest card that may be given.
@@ -263,9 +280,10 @@ def refusal(
         remedies.append("lower generation.batch (another cell)")
     if other is not None:
         ranks = f" placement.ranks={other.gpus}" if other.gpus != mine.gpus else ""
-        remedies.append(f"cheapest that fits: cluster.gpu={other.card.name}{ranks} {other.words}".removesuffix(" as it is"))
+        remedies.append(
+            f"cheapest that fits: cluster.gpu={other.card.name}{ranks} {other.words}".removesuffix(" as it is")
+        )
     if not remedies:
         remedies.append("no card known here holds it")
     takes = mine.told() if mine.why else f"takes {mine.told()}"
     return f"{name} ({kind}): {takes}; {'; '.join(remedies)}; placement.fit=ignore submits it all the same"
-

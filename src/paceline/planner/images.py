@@ -1,6 +1,7 @@
 """How many tokens an image becomes, by the way in which a family's processor cuts it.
 
-Formulas of the published processors, held to them by ``tests/models/test_shapes.py``. A shape's ``image`` names the kind:
+Formulas of the published processors, held to them by ``tests/models/test_shapes.py``. A shape's ``image`` names the
+kind:
 
 ``tiles``   Mllama: up to ``tiles`` squares of ``size`` pixels; the tower always runs on all of them, padding included.
 ``grid``    Qwen2-VL: patches of the whole image, ``merge`` × ``merge`` of them one token.
@@ -98,7 +99,7 @@ def _rows(image: Mapping[str, Any], processor: Mapping[str, Any], size: Size | N
     # get_resize_output_image_size of PixtralImageProcessor.
     ratio = max(width / longest, height / longest)
     if ratio > 1:
-        width, height = int(math.floor(width / ratio)), int(math.floor(height / ratio))
+        width, height = math.floor(width / ratio), math.floor(height / ratio)
     across, down = math.ceil(width / patch), math.ceil(height / patch)
     patches = across * down
     return Seen(down * (across + 1), patches, patches, masked=True, packed=True, pixels=3 * patches * patch**2)

@@ -263,7 +263,7 @@ def _weights(run: _Run) -> Part:
     width, shape, method = run.width, run.shape, run.method
     masters = 4 if not run.zero.used else width
     if method.trains == "all":
-        size = run.trainable * masters + (shape.total - run.trainable) * width
+        size = float(run.trainable * masters) + (shape.total - run.trainable) * width
         text = f"{run.trainable:,} × {masters} B trained + {shape.total - run.trainable:,} × {width} B frozen"
     else:
         size = base_bytes(shape, method, width) + run.trainable * masters
@@ -277,7 +277,7 @@ def _weights(run: _Run) -> Part:
 
 
 def _gradients(run: _Run) -> Part:
-    """Gradients, in the format of the weights; split from stage 2 on. Plain data parallelism holds them in buckets too."""
+    """Gradients, in the format of the weights; split from stage 2 on. Data parallelism holds them in buckets too."""
     each = 4 if not run.zero.used else run.width
     buckets = 2 if not run.zero.used and run.world > 1 else 1
     split = run.zero.shared(2, run.world)
@@ -303,10 +303,16 @@ def _buckets(run: _Run) -> list[Part]:
     Stage 3 holds the layer that is computed with and ``stage3_prefetch_bucket_size`` numbers of the next.
     """
     zero, width = run.zero, run.width
-    if not zero.used or run.world == 1 and zero.stage < 2:
+    if not zero.used or (run.world == 1 and zero.stage < 2):
         return []
     trained = min(zero.reduce, run.trainable) * width * (2 if zero.overlap else 1)
-    found = [Part("gradient buckets", trained / GIB, f"{min(zero.reduce, run.trainable):,} × {width} B" + (" × 2" if zero.overlap else ""))]
+    found = [
+        Part(
+            "gradient buckets",
+            trained / GIB,
+            f"{min(zero.reduce, run.trainable):,} × {width} B" + (" × 2" if zero.overlap else ""),
+        )
+    ]
     if zero.stage == 3:
         largest = _largest(run)
         gathered = (largest + zero.gather) * width
@@ -334,7 +340,8 @@ def _moments(run: _Run, gradients: Part) -> dict[str, list[Part]]:
     kept = Part(
         "activations",
         activations.total(shape, step, checkpointing) / GIB,
-        f"{step.batch} × {step.tokens} tokens" + (f", {step.batch} × {step.seen.patches} patches" if step.seen.patches else ""),
+        f"{step.batch} × {step.tokens} tokens"
+        + (f", {step.batch} × {step.seen.patches} patches" if step.seen.patches else ""),
     )
     copies, working = _copies(run), _working(run)
     carried = [gradients] if run.accumulation > 1 else []
@@ -344,6 +351,11 @@ def _moments(run: _Run, gradients: Part) -> dict[str, list[Part]]:
         "as the backward pass ends": [gradients, _last_gradients(run), _backward(run)],
         "in the optimiser's step": [gradients, _stepping(run)],
     }
+    split = run.zero.shared(3, run.world)
+    if run.method.quantise != "none" and split > 1:
+        # transformers 5.23 offers nothing else: each rank reads all, and keeps its share (``finetune.load``).
+        rest = base_bytes(shape, run.method, run.width) * (1 - 1 / split)
+        found["while weights are read"] = [Part("weights of other ranks", rest / GIB, "quantised weights come whole")]
     if checkpointing:
         again = Part("a layer recomputed", activations.recomputed(shape, step) / GIB, "the largest layer, whole")
         found["while a layer is recomputed"] = [kept, *carried, again, *working, _backward(run)]
@@ -383,7 +395,9 @@ def _logits(run: _Run) -> Part:
     gradient and the logits', all in float32: 12 (``ForCausalLMLoss`` of transformers 5.23).
     """
     size = 12.0 * run.step.batch * run.step.tokens * run.shape.vocabulary
-    return Part("logits and loss", size / GIB, f"12 B × {run.step.batch} × {run.step.tokens} × {run.shape.vocabulary:,}")
+    return Part(
+        "logits and loss", size / GIB, f"12 B × {run.step.batch} × {run.step.tokens} × {run.shape.vocabulary:,}"
+    )
 
 
 def _copies(run: _Run) -> Part:
@@ -395,7 +409,9 @@ def _copies(run: _Run) -> Part:
         numbers = run.trainable
     else:
         numbers = sum(n.weights for n in shape.linears if n.component in run.step.trained) + shape.head
-        numbers -= sum(n.weights for n in shape.linears if not n.adaptable and n.outputs == shape.vocabulary and shape.head)
+        numbers -= sum(
+            n.weights for n in shape.linears if not n.adaptable and n.outputs == shape.vocabulary and shape.head
+        )
     return Part("copies of weights", numbers * run.width / GIB, f"autocast: {numbers:,} × {run.width} B")
 
 
@@ -440,13 +456,15 @@ def _backward(run: _Run) -> Part:
 
 
 def _last_gradients(run: _Run) -> Part:
-    """What the first layer still has when all gradients are there; of a tied embedding, a second gradient to be added."""
+    """What the first layer still has when all gradients are there; of a tied embedding, a second gradient to add."""
     shape, step = run.shape, run.step
     first = [b for b in activations.stacks(shape, step) if b.component == "vision"] or activations.stacks(shape, step)
     size = max((activations.kept(shape, step, b) for b in first), default=0.0)
     tied = not shape.head and "language" in step.trained
     size += shape.embedding * (4 if not run.zero.used else run.width) if tied else 0
-    return Part("the first layer", size / GIB, "its activations" + (", the embedding's second gradient" if tied else ""))
+    return Part(
+        "the first layer", size / GIB, "its activations" + (", the embedding's second gradient" if tied else "")
+    )
 
 
 def _stepping(run: _Run) -> Part:
@@ -491,7 +509,9 @@ def evaluating(config: Config, shape: Shape, sample: Sample) -> Memory:
     cache = 0.0
     for block in shape.blocks:
         if block.component != "vision":
-            cache += 2.0 * width * block.count * block.kv_heads * block.head * (step.seen.states if block.cross else length)
+            cache += (
+                2.0 * width * block.count * block.kv_heads * block.head * (step.seen.states if block.cross else length)
+            )
     reading = activations.moment(shape, step, "language")
     quantised = [n.inputs * n.outputs for n in shape.linears if n.quantised] if config.method.quantise != "none" else []
     whole = Part("a weight made whole", max(quantised, default=0) * width / GIB, "")
@@ -503,7 +523,11 @@ def evaluating(config: Config, shape: Shape, sample: Sample) -> Memory:
     last = Part("logits", 10.0 * rows * shape.vocabulary / GIB, f"10 B × {rows} × {shape.vocabulary:,}")
     moments = {
         "in the vision tower": [_frozen_tower(shape, step)],
-        "while prompts are read": [Part("a layer", reading / GIB, f"{generation.batch} × {step.tokens} tokens"), whole, last],
+        "while prompts are read": [
+            Part("a layer", reading / GIB, f"{generation.batch} × {step.tokens} tokens"),
+            whole,
+            last,
+        ],
     }
     peak = _sum(parts) + max(_sum(p) for p in moments.values())
     outside = [

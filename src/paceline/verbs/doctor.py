@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import itertools
-import json
 import netrc
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tempfile
 import time

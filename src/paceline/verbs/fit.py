@@ -25,14 +25,16 @@ if TYPE_CHECKING:
 @click.command(short_help="tell what fits which GPU")
 @overrides_argument
 @click.option("--gpus", default="1,2,4,8", show_default=True, help="numbers of GPUs on a node")
-@click.option("--tokens", type=click.IntRange(1), default=256, show_default=True, help="of prompt and answer, without image")
+@click.option(
+    "--tokens", type=click.IntRange(1), default=256, show_default=True, help="of prompt and answer, without image"
+)
 @click.option("--image", help="WIDTHxHEIGHT of the pictures; by default the largest that the model's processor makes")
 @json_option
 def command(words: Sequence[str], conf: str | None, gpus: str, tokens: int, image: str | None, as_json: bool) -> None:
     """Tell what fits which GPU, from the model's config alone, in a moment.
 
-    Each field is the largest micro-batch (c: with activation checkpointing), or - where nothing fits. All in GiB, of the
-    memory that a card reports. A GPU named by cluster.gpu is shown with every part of its memory.
+    Each field is the largest micro-batch (c: with activation checkpointing), or - where nothing fits. All in GiB, of
+    the memory that a card reports. A GPU named by cluster.gpu is shown with every part of its memory.
 
     \b
     paceline fit model=llama32_11b_vision method=lora,qlora
@@ -206,7 +208,11 @@ def _show(
     widths = [max(len(line[i]) for line in [head, *table]) for i in range(len(head))]
     for line in [head, *table]:
         console.print("  ".join(text.ljust(w) for text, w in zip(line, widths, strict=True)).rstrip(), soft_wrap=True)
-    console.print("\nlargest micro-batch; c: with placement.activation_checkpointing=true; -: nothing fits; float16: the card wants method.dtype=float16", soft_wrap=True)
+    console.print(
+        "\nlargest micro-batch; c: with placement.activation_checkpointing=true; -: nothing fits; float16: give "
+        "method.dtype=float16, which the card computes in",
+        soft_wrap=True,
+    )
     for config, verdict in cheap:
         name = f"{config.model.name} {config.method.name}".strip()
         if verdict is None:
@@ -218,7 +224,10 @@ def _show(
         for row in rows:
             judged = row.judged[cards[0].name]
             said = "fits" if judged.fits else "does not fit"
-            console.print(f"\n{row.config.method.name}, {row.config.deepspeed.name or 'none'}: {said}: {judged.told()}", soft_wrap=True)
+            console.print(
+                f"\n{row.config.method.name}, {row.config.deepspeed.name or 'none'}: {said}: {judged.told()}",
+                soft_wrap=True,
+            )
     for one in took:
         console.print(
             f"measured: {one.model} {one.method} took {one.took:.1f} GiB where {one.planned:.1f} were planned "

@@ -124,7 +124,9 @@ def count_shape(model: ModelSpec, store: Store) -> None:
     path = shapes.place(store.root, model)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, found)
-    click.echo(f"{model.name}: {sum(found['parameters'].values()):,} parameters counted; see: paceline fit model={model.name}")
+    click.echo(
+        f"{model.name}: {sum(found['parameters'].values()):,} parameters counted; see: paceline fit model={model.name}"
+    )
 
 
 def _there(model: ModelSpec) -> bool:

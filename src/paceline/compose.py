@@ -25,8 +25,11 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from paceline import combinations, readers
+from paceline import combinations, prepared, readers
 from paceline.errors import UserError, nearest
+from paceline.planner import choose
+from paceline.planner.cards import cards_of
+from paceline.planner.shapes import shape_of
 from paceline.snapshot import shipped
 from paceline.spec import (
     GROUPS,
@@ -42,6 +45,7 @@ from paceline.spec import (
     share_out,
     with_placement,
 )
+from paceline.store import resolve_root
 
 # What config.yaml may say beside the groups and the scalars: the shape of the sweep, not of a cell.
 SWEEP_KEYS = ("name", "root", "axes", "exclude", "only", "adjust", "place")
@@ -99,6 +103,11 @@ class ConfTree:
             else:
                 raise UserError(f"{path}: defaults may name files of {group}/ and _self_, not {entry!r}")
         return merged
+
+    def presets(self) -> dict[str, DeepSpeedSpec]:
+        """Every way to split memory that there is a file for."""
+        named = {name: {**self.load("deepspeed", name), "name": name} for name in self.choices("deepspeed")}
+        return {name: build(DeepSpeedSpec, values, f"deepspeed/{name}") for name, values in named.items()}
 
     def config(self) -> tuple[dict[str, Any], dict[str, str]]:
         """``config.yaml`` of the first folder that has one: its values, and the group choices it starts from."""
@@ -271,9 +280,8 @@ class Composition:
         # Of a sweep over many models, those that have an environment, or run on other versions, are meant.
         if "model.environment" in named and (config.model.environment or config.model.transformers):
             config = with_placement(config, {"model": self.fixed["model"]})
-        if kind == "evaluate":
-            config = _on_one_rank(config)
-        elif config.placement != placement:
+        config = self._settled(_on_one_rank(config) if kind == "evaluate" else config, kind)
+        if kind == "finetune" and config.placement != placement:
             share_out(config.train, config.placement, config.placement.nodes * config.placement.ranks)
         combinations.check(config, kind)
         return config
@@ -325,7 +333,33 @@ class Composition:
                 own = {k: v for k, v in values.items() if k.startswith(group + ".")}
                 if group in rule["set"] or own:
                     config = dataclasses.replace(config, **{group: self.spec(group, names[group] or None, own)})
-        return _on_one_rank(config) if kind == "evaluate" else config
+        return self._settled(_on_one_rank(config) if kind == "evaluate" else config, kind)
+
+    def _settled(self, config: Config, kind: Kind) -> Config:
+        """The config with what ``placement=auto`` stands for. Cells that differ in their prompt alone share it.
+
+        Raises:
+            UserError: nothing fits the cluster's GPU.
+        """
+        if not config.placement.auto:
+            return config
+        root = Path(resolve_root(self.root, config.cluster.root))
+        parts = (config.model, config.method, config.task, config.train, config.placement, config.deepspeed)
+        key = ("settled", kind, *map(repr, parts), repr(config.cluster), len(config.prompt.text))
+        if key not in self._specs:
+            picture = ("picture", config.task.name, repr(config.task.options))
+            if picture not in self._specs:
+                self._specs[picture] = prepared.largest_picture(root, config.task)
+            self._specs[key] = choose.settle(
+                config,
+                kind,
+                self.tree.presets(),
+                cards_of(config.cluster),
+                shape_of(config.model, root),
+                self._specs[picture],
+            )
+        chosen: Config = self._specs[key]
+        return dataclasses.replace(config, placement=chosen.placement, deepspeed=chosen.deepspeed)
 
 
 _WITHOUT_DEEPSPEED = DeepSpeedSpec(name="none")

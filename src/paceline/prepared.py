@@ -136,6 +136,25 @@ def read_samples(root: Path, task: TaskSpec, splits: Sequence[str], limit: int) 
     return [record for split in splits for record in found[split][: limit or None]]
 
 
+def largest_picture(root: Path, task: TaskSpec, looked_at: int = 64) -> tuple[int, int] | None:
+    """Width and height of the largest of the first pictures of each split, by their headers; None where unprepared.
+
+    For what only needs an idea: another picture may be larger.
+    """
+    from PIL import Image
+
+    if not (dataset_folder(root, task) / "manifest.json").exists():
+        return None
+    found = []
+    for record in read_samples(root, task, list(read_manifest(root, task)["splits"]), looked_at):
+        try:
+            with Image.open(record["image"]) as opened:
+                found.append(opened.size)
+        except (OSError, Image.DecompressionBombError):
+            continue
+    return max(found, key=lambda size: size[0] * size[1], default=None)
+
+
 def load_image(path: Path | str) -> Image.Image:
     """An image as RGB, turned as its EXIF says, transparent parts on white.
 

@@ -196,6 +196,12 @@ class PlacementSpec:
     checkpoint_minutes: float = placement_field(10.0, "most minutes of training between checkpoints", low=0)
     checkpoint_steps: int = placement_field(0, "also checkpoint every N optimiser steps; 0: by time alone", low=0)
     keep_checkpoints: int = placement_field(2, "checkpoints kept per cell while it trains", low=1)
+    auto: bool = placement_field(
+        False, "let the planner choose micro_batch, activation_checkpointing and deepspeed for the cluster's GPU"
+    )
+    fit: Literal["check", "ignore"] = placement_field(
+        "check", "refuse what the planner finds too large for the cluster's GPU, or submit it all the same"
+    )
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ LAYERS: list[set[str]] = [
     {"spec", "process"},
     {"store", "combinations"},
     # shared: torch-free, no torch, no Hydra
-    {"snapshot", "stats", "gazetteer", "weights", "credentials"},
+    {"snapshot", "stats", "gazetteer", "weights", "credentials", "planner"},
     {"prompts", "tasks", "readers", "scorers"},
     {"prepared", "leakage"},
     {"scoring"},
@@ -27,7 +27,7 @@ LAYERS: list[set[str]] = [
     {"models", "distributed"},
     {"generate", "conversations", "adapters", "audits", "tracking", "uploader"},
     {"finetune", "evaluate"},
-    {"describe"},
+    {"describe", "shapes"},
     {"worker"},
     {"rank"},
     # login side

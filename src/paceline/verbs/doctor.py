@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
-import json
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -279,20 +277,9 @@ def describe(spec: ModelSpec) -> dict[str, Any]:
     Raises:
         UserError: it ended badly; the last line that it said.
     """
-    from paceline.errors import UserError
     from paceline.launch import environments
-    from paceline.spec import plain
 
-    words = [environments.interpreter(spec.environment), "-m", "paceline.describe"]
-    source = str(Path(__file__).resolve().parents[2])
-    path = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
-    own = {**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(words, input=json.dumps(plain(spec)), capture_output=True, text=True, check=False, env=own)
-    lines = done.stdout.splitlines()
-    if done.returncode or not lines:
-        said = [line for line in done.stderr.splitlines() if line.strip()]
-        raise UserError(said[-1] if said else f"{words[0]} ended with {done.returncode} and said nothing")
-    return dict(json.loads(lines[-1]))
+    return environments.ask_module("paceline.describe", spec)
 
 
 def damage(store: Store) -> Iterator[Check]:

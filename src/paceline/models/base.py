@@ -262,7 +262,7 @@ class Family:
     def reading(cls, spec: ModelSpec, device: str, quantise: Quantise = "none") -> dict[str, Any]:
         """Options of ``from_pretrained`` that say in what form the weights are read, and to where."""
         # Without a map the weights stay where they are read, as DeepSpeed needs; with one they skip host memory.
-        placed = {} if device == "cpu" else {"device_map": {"": device}}
+        placed: dict[str, Any] = {} if device == "cpu" else {"device_map": {"": device}}
         dtype = getattr(torch, spec.dtype)
         if quantise != "none":
             # At every layer of every step it tells that LLM.int8() computes in float16.

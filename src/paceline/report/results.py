@@ -140,9 +140,15 @@ class Group:
         return next((m.unit for row in self.rows if (m := self.metric(row, name))), "")
 
     def rank(self, name: str) -> list[Row]:
-        """Rows that have this metric, the best first; equal ones stay in sweep order."""
+        """Rows that have this metric, the best first; equal ones stay in sweep order.
+
+        A figure over read answers alone says nothing of the others: a row that read less than half as many as the row
+        that read most is not in the race.
+        """
         sign = 1 if name in self.lower_is_better else -1
-        valued = [(sign * m.value, row) for row in self.rows if (m := self.metric(row, name)) and m.value is not None]
+        found = [(m, row) for row in self.rows if (m := self.metric(row, name)) and m.value is not None]
+        least = max((m.n for m, _ in found), default=0) / 2
+        valued = [(sign * m.value, row) for m, row in found if m.value is not None and m.n >= least]
         return [row for _, row in sorted(valued, key=lambda pair: pair[0])]
 
 

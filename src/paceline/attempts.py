@@ -417,7 +417,7 @@ def provenance() -> dict[str, Any]:
     stamp = source_tree() / STAMP
     code = read_json(stamp) if stamp.exists() else code_state(source_tree())
     versions = {}
-    for name in ("paceline", "torch", "transformers", "peft", "accelerate", "deepspeed", "numpy", "pillow"):
+    for name in ("paceline", "torch", "transformers", "peft", "accelerate", "bitsandbytes", "deepspeed", "numpy", "pillow"):
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
     torch = sys.modules.get("torch")

@@ -25,7 +25,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from paceline import prepared, readers
+from paceline import combinations, prepared, readers
 from paceline.errors import UserError, nearest
 from paceline.planner import choose
 from paceline.planner.cards import cards_of
@@ -261,7 +261,8 @@ class Composition:
         """A recorded cell's config with the placement that this command line names, and nothing else changed.
 
         Raises:
-            UserError: a key is removed rather than set, or the effective batch can't be shared out so.
+            UserError: a key is removed rather than set, the effective batch can't be shared out so, or the cell
+                can't run on what is named.
         """
         if self.removed:
             key = self.removed[0]
@@ -277,6 +278,7 @@ class Composition:
         config = self._settled(_on_one_rank(config) if kind == "evaluate" else config, kind)
         if kind == "finetune" and config.placement != placement:
             share_out(config.train, config.placement, config.placement.nodes * config.placement.ranks)
+        combinations.check(config, kind)
         return config
 
     def points(self) -> Iterator[Point]:

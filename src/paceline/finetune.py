@@ -27,7 +27,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from paceline import adapters, checkpoints, distributed
+from paceline import adapters, checkpoints, combinations, distributed
 from paceline.attempts import Run
 from paceline.errors import DataError, Interrupted, NonFiniteLoss, UserError
 from paceline.models import load_family
@@ -137,6 +137,7 @@ def load(run: Run, samples: int) -> Family:
         UserError: the model can't be loaded so, or the config can't be run as it stands.
     """
     config = run.config
+    combinations.check(config, "finetune", torch.cuda.is_available())
     family = load_family(config.model.family)
     split = checkpoints.engine(config.deepspeed) == "zero3" and config.method.quantise == "none"
     # While these arguments live, the library reads weights into parts.

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from paceline import combinations
 from paceline.errors import UserError
 from paceline.spec import (
     PLACEMENT_GROUPS,
@@ -171,6 +172,7 @@ def expand(
             cells[cell.id] = PlannedCell(cell, composition.placed(config, cell.kind))
             try:
                 check(cells[cell.id].config, cell.kind, splits)
+                combinations.check(cells[cell.id].config, cell.kind)
             except UserError as error:
                 problems[str(error)] = None
 

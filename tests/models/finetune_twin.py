@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from paceline.spec import (
     PlacementSpec,
     TrackingSpec,
     TrainSpec,
+    as_loaded,
     build,
 )
 from paceline.store import Attempt, Cell, CellFolder, read_jsonl
@@ -119,9 +121,9 @@ FULL = MethodSpec(name="full", trains="all")
 
 
 def method(name: str, **lora: Any) -> MethodSpec:
-    """A method of ``conf/method/``, its adapter of rank 4 and otherwise as told."""
+    """A method of ``conf/method/``, its adapter as told."""
     made: MethodSpec = build(MethodSpec, {"name": name, **TREE.load("method", name)}, name)
-    return dataclasses.replace(made, lora=dataclasses.replace(made.lora, **{"r": 4, **lora}))
+    return dataclasses.replace(made, lora=dataclasses.replace(made.lora, **lora))
 
 
 def twin(name: str) -> ModelSpec:
@@ -164,9 +166,11 @@ def attempt(folder: Path, made: Config, **fields: Any) -> ToyRun:
     return ToyRun(cell_folder, cell_folder.new_attempt(), Cell(folder.name, "finetune", {"seed": 3}), made, **fields)
 
 
-def load(made: Config) -> Family:
-    """The twin, the same weights every time."""
-    return load_family(made.model.family).load(made.model, training=True)
+def load(made: Config, tuned: Path | None = None) -> Family:
+    """The twin, the same weights every time, in the form that its method reads them."""
+    return load_family(made.model.family).load(
+        as_loaded(made), tuned, training=tuned is None, quantise=made.method.quantise
+    )
 
 
 def tune(run: ToyRun, **options: Any) -> dict[str, Any]:
@@ -174,6 +178,7 @@ def tune(run: ToyRun, **options: Any) -> dict[str, Any]:
     torch.set_num_threads(1)
     output = run.attempt.path / "weights"
     family = finetune.load(run, 10)
+    run.peaks["read"] = sum(p.nbytes for p in family.model.parameters())
     return finetune.train(run, family, Squares(10), Squares(5, first=3), output=output, **options)
 
 
@@ -201,7 +206,8 @@ def group(world: int, deepspeed: dict[str, Any], jobs: list[dict[str, Any]], log
 
     Args:
         jobs: each ``{cell: folder, stop_after: steps or 0, changes: fields of the config}``, and, where it is not
-            full tuning of the toy under ``deepspeed``, ``method``, ``model`` and ``deepspeed`` by their names in conf/.
+            full tuning of the toy under ``deepspeed``, ``method``, ``model`` and ``deepspeed`` by their names in conf/, ``lora``
+            where the method's adapter is another; ``unchecked`` runs what would be refused.
         log: folder for what the ranks print.
     """
     for job in jobs:
@@ -226,6 +232,57 @@ def group(world: int, deepspeed: dict[str, Any], jobs: list[dict[str, Any]], log
     assert codes == [0] * world, "\n".join(out.read()[-3000:] for out in logs)
 
 
+def held(folder: Path, rank: int) -> dict[str, int]:
+    """Bytes that a rank of the cell's last attempt held: ``{read}``, whole weights when they had been read, and
+    ``{parameters, optimiser}`` after the last step."""
+    return json.loads((CellFolder(folder).attempts()[-1].path / f"held{rank}.json").read_text())
+
+
+def _measured(publish: Any, run: ToyRun, trainer: Any, output: Path) -> None:
+    parts = [t for p in trainer.model.parameters() for t in (p.data, getattr(p, "ds_tensor", None)) if t is not None]
+    inner = trainer.optimizer.optimizer  # of what Accelerate wraps
+    states = getattr(inner, "optimizer", inner).state.values()
+    moments = [v for state in states for k, v in state.items() if k.startswith("exp_avg")]
+    counted = {
+        "read": run.peaks["read"],
+        "parameters": sum(t.nbytes for t in parts),
+        "optimiser": sum(t.nbytes for t in moments),
+    }
+    (run.attempt.path / f"held{run.rank}.json").write_text(json.dumps(counted))
+    publish(run, trainer, output)
+
+
+def _do(job: dict[str, Any], rank: int, world: int, deepspeed: dict[str, Any]) -> None:
+    """One job of a group, on one rank."""
+    made = config(
+        method(job["method"], **job.get("lora", {})) if "method" in job else FULL,
+        model=twin(job["model"]) if "model" in job else None,
+        deepspeed=sharding(job["deepspeed"]) if "deepspeed" in job else deepspeed,
+        **job["changes"],
+    )
+    folder = CellFolder(Path(job["cell"]))
+    run = ToyRun(
+        folder=folder,
+        attempt=Attempt(Path(job["attempt"])),
+        cell=Cell(folder.id, "finetune", {"seed": 3}),
+        config=made,
+        rank=rank,
+        local_rank=rank,
+        world=world,
+        # A signal may reach one rank alone: here the last.
+        stop_after=job.get("stop_after", 0) if rank == world - 1 else 0,
+    )
+    if job.get("unchecked"):
+        finetune.combinations.check = lambda *args: None  # type: ignore[assignment]
+    began = time.monotonic()
+    try:
+        tune(run)
+        assert not job.get("stop_after")
+    except Interrupted as error:
+        assert job.get("stop_after") and error.cause == "timeout"
+    sys.stdout.write(f"{folder.id}: {time.monotonic() - began:.2f} s\n")
+
+
 def main() -> None:
     """One rank of a group."""
     rank, asked = int(sys.argv[1]), json.loads(sys.argv[2])
@@ -239,33 +296,10 @@ def main() -> None:
         threads=1,
         deepspeed=bool(deepspeed),
     )
+    finetune._publish = partial(_measured, finetune._publish)
     for job in asked["jobs"]:
         AcceleratorState._reset_state(reset_partial_state=True)  # a process is one cell, but here many
-        made = config(
-            method(job["method"]) if "method" in job else FULL,
-            model=twin(job["model"]) if "model" in job else None,
-            deepspeed=sharding(job["deepspeed"]) if "deepspeed" in job else deepspeed,
-            **job["changes"],
-        )
-        folder = CellFolder(Path(job["cell"]))
-        run = ToyRun(
-            folder=folder,
-            attempt=Attempt(Path(job["attempt"])),
-            cell=Cell(folder.id, "finetune", {"seed": 3}),
-            config=made,
-            rank=rank,
-            local_rank=rank,
-            world=world,
-            # A signal may reach one rank alone: here the last.
-            stop_after=job.get("stop_after", 0) if rank == world - 1 else 0,
-        )
-        began = time.monotonic()
-        try:
-            tune(run)
-            assert not job.get("stop_after")
-        except Interrupted as error:
-            assert job.get("stop_after") and error.cause == "timeout"
-        sys.stdout.write(f"{folder.id}: {time.monotonic() - began:.2f} s\n")
+        _do(job, rank, world, deepspeed)
     distributed.tear_down()
 
 

@@ -7,15 +7,17 @@ import os
 from pathlib import Path
 from typing import Any
 
+import peft
 import pytest
 import torch
 import transformers
 from conftest import model_spec
 from PIL import Image
 
+from paceline import adapters
 from paceline.models import load_family
 from paceline.models.base import Family
-from paceline.spec import ModelSpec
+from paceline.spec import LoraSpec, ModelSpec
 
 GOLDEN = Path(__file__).parent / "golden"
 # Model of conf/model/ -> the file of its architecture.
@@ -43,6 +45,12 @@ def on_meta(name: str) -> Family:
         model = transformers.AutoModelForImageTextToText.from_config(config)
     family = load_family(spec.family)
     return family(spec, model, family.twin_processor(spec))
+
+
+def trained(family: Family, lora: LoraSpec) -> int:
+    """Numbers that an adapter of a network on the meta device trains."""
+    settings = peft.LoraConfig(r=lora.r, target_modules=adapters.targets(family, lora).names, use_dora=lora.dora)
+    return peft.get_peft_model(family.model, settings, low_cpu_mem_usage=True).get_nb_trainable_parameters()[0]
 
 
 def gradient(width: int, height: int) -> Image.Image:

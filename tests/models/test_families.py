@@ -15,14 +15,14 @@ import transformers
 from conftest import model_spec
 from finetune_twin import LORA, attempt, config, curve, tune, weights
 from PIL import Image
-from transformers import BitsAndBytesConfig, GenerationConfig, LogitsProcessorList
+from transformers import GenerationConfig, LogitsProcessorList
 
 from paceline.conversations import lesson, question
 from paceline.errors import Interrupted, UserError
 from paceline.generate import generate
 from paceline.models import families, load_family
 from paceline.models.base import IGNORED, Conversation, Family
-from paceline.spec import GenerationSpec, ModelSpec, PromptSpec, TaskSpec
+from paceline.spec import GenerationSpec, ModelSpec, PromptSpec, Quantise, TaskSpec
 
 LARGE = (
     "qwen2_vl_2b",
@@ -470,29 +470,19 @@ def test_what_is_never_quantised_is_named_as_the_loader_matches_names(twin: Fami
     assert any(should_convert_module(name, list(twin.unquantised)) for name in twin.linear_layers(["language"]))
 
 
-@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("quantise", ["int8", "nf4"])
 def test_a_quantised_model_answers_nearly_the_same(
-    bits: int, spec: ModelSpec, twin: Family, conversations: list[Conversation], tmp_path: Path
+    quantise: Quantise, spec: ModelSpec, twin: Family, conversations: list[Conversation]
 ) -> None:
-    pytest.importorskip("bitsandbytes")
-    settings = BitsAndBytesConfig(
-        load_in_8bit=bits == 8,
-        load_in_4bit=bits == 4,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.float32,
-        llm_int8_skip_modules=list(twin.unquantised),
-    )
-    twin.save(twin.model, tmp_path)
-    loader = getattr(transformers, twin.auto_class)
-    model = loader.from_pretrained(tmp_path, quantization_config=settings, dtype=torch.float32)
-    family = type(twin)(spec, model.eval(), twin.processor)
-    kinds = {
-        type(module).__name__ for name, module in model.named_modules() if name in set(twin.linear_layers(["language"]))
-    }
-    assert kinds == {"Linear8bitLt" if bits == 8 else "Linear4bit"}
+    family = load_family(spec.family).load(spec, quantise=quantise)
+    modules = dict(family.model.named_modules())
+    quantised = {name: type(m).__name__ for name, m in modules.items() if type(m).__module__.startswith("bitsandbytes")}
+    assert set(quantised.values()) == {"Linear8bitLt" if quantise == "int8" else "Linear4bit"}
+    assert quantised.keys() >= set(twin.linear_layers(["language"]))
+    assert not any(name.startswith(family.unquantised) for name in quantised)
     whole, rounded = last_logits(twin, conversations), last_logits(family, conversations)
-    assert torch.nn.functional.cosine_similarity(whole, rounded, dim=-1).min() > (0.98 if bits == 8 else 0.6)
+    least = 0.98 if quantise == "int8" else 0.6
+    assert torch.nn.functional.cosine_similarity(whole, rounded, dim=-1).min() > least
 
 
 def test_a_relative_of_a_family_needs_no_code(photo: Callable[..., Image.Image], tmp_path: Path) -> None:

@@ -22,11 +22,13 @@ from finetune_twin import (
     curve,
     group,
     load,
+    method,
+    sharding,
     tune,
     weights,
 )
 
-from paceline import checkpoints, finetune
+from paceline import adapters, checkpoints, finetune
 from paceline.errors import DataError, Interrupted, NonFiniteLoss, UserError
 from paceline.models import load_family
 from paceline.spec import LoraSpec, MethodSpec
@@ -61,11 +63,14 @@ def kill(run: ToyRun, after: int) -> None:
         tune(run)
 
 
-@pytest.mark.parametrize("method", [FULL, LORA], ids=["full", "lora"])
+METHODS = [FULL, LORA, method("qlora", r=4, dropout=0.1), method("lora_8bit", r=4), method("dora", r=4)]
+
+
+@pytest.mark.parametrize("learns", METHODS, ids=lambda m: m.name)
 def test_a_run_interrupted_anywhere_ends_with_the_bits_of_an_undisturbed_one(
-    method: MethodSpec, tmp_path: Path
+    learns: MethodSpec, tmp_path: Path
 ) -> None:
-    made = config(method, validations=2, micro_batch=2)
+    made = config(learns, validations=2, micro_batch=2)
     whole = tune(attempt(tmp_path / "whole", made))
     assert whole["accumulation"] == 2
     at = random.SystemRandom().randint(1, 5)
@@ -148,12 +153,12 @@ def test_the_best_validated_weights_are_published_also_after_an_interruption(tmp
     assert whole["validation_loss"] == min(losses.values()) == losses[whole["best_step"]]
 
 
-@pytest.mark.parametrize("method", [FULL, LORA], ids=["full", "lora"])
-def test_published_weights_load_as_the_model_that_was_validated(method: MethodSpec, tmp_path: Path) -> None:
-    made = config(method, validations=1, learning_rate=1e-2)
+@pytest.mark.parametrize("learns", METHODS, ids=lambda m: m.name)
+def test_published_weights_load_as_the_model_that_was_validated(learns: MethodSpec, tmp_path: Path) -> None:
+    made = config(learns, validations=1, learning_rate=1e-2)
     run = attempt(tmp_path / "cell", made)
     result = tune(run)
-    family = load_family("qwen2_vl").load(made.model, run.attempt.path / "weights")
+    family = load(made, run.attempt.path / "weights")
     batch = family.training_batch([Squares(5, first=3)[i] for i in range(5)])
     with torch.no_grad():
         assert family.model(**batch)["loss"].item() == pytest.approx(result["validation_loss"], abs=1e-5)
@@ -261,21 +266,62 @@ def test_every_epoch_shows_every_sample_once_and_the_seed_alone_orders_them() ->
     ("lora", "says"),
     [
         (LoraSpec(targets=["q_proj", "Wqkv"]), r"Wqkv matches no linear layer .* q_proj \(2\)"),
-        (
-            LoraSpec(targets=["k_proj", "qkv", "proj", "fc1", "fc2"], components=["language", "vision"]),
-            r"adapts 6.7% of the language model of tiny: 1 of its 5 names",
-        ),
         (LoraSpec(components=["speech"]), "no component"),
     ],
 )
-def test_adapter_targets_made_for_another_model_are_refused(lora: LoraSpec, says: str) -> None:
+def test_adapter_targets_that_are_not_there_are_refused(lora: LoraSpec, says: str) -> None:
     with pytest.raises(UserError, match=says):
-        finetune.lora_targets(load(config()), lora)
+        adapters.targets(load(config()), lora)
 
 
-def test_a_short_list_of_targets_that_is_meant_is_taken() -> None:
-    names = finetune.lora_targets(load(config()), LoraSpec(targets=["k_proj"]))
-    assert [name.rsplit(".", 1)[-1] for name in names] == ["k_proj", "k_proj"]
+def test_a_list_of_layers_made_for_another_model_is_refused_with_what_it_meets() -> None:
+    made = LoraSpec(targets=["k_proj", "qkv", "proj", "fc1", "fc2"], components=["language", "vision"])
+    with pytest.raises(UserError) as caught:
+        adapters.targets(load(config()), made)
+    said = str(caught.value)
+    assert "leaves out 86% of the linear layers of the language model of tiny" in said
+    assert "  vision 4/4: fc1 1/1, fc2 1/1, proj 1/1, qkv 1/1\n" in said
+    assert "  language 2/14: down_proj 0/2, gate_proj 0/2, k_proj 2/2, o_proj 0/2," in said
+    assert "method.lora.allow_partial_targets=true" in said
+
+
+@pytest.mark.parametrize(
+    ("lora", "count"),
+    [
+        (LoraSpec(targets=["k_proj"], allow_partial_targets=True), 2),
+        (LoraSpec(targets=["qkv"], components=["vision"]), 1),  # leaving out the language model is meant
+        (LoraSpec(targets=["q_proj", "k_proj", "v_proj", "o_proj"]), 8),
+        (LoraSpec(), 14),
+    ],
+)
+def test_a_list_of_layers_that_is_meant_is_taken(lora: LoraSpec, count: int) -> None:
+    assert len(adapters.targets(load(config()), lora).names) == count
+
+
+def test_the_log_tells_what_is_adapted(tmp_path: Path) -> None:
+    run = attempt(tmp_path / "cell", config(LORA, max_steps=1))
+    tune(run)
+    (table,) = [note for note in run.notes if "adapted/there" in note]
+    assert "language 14/14: down_proj 2/2" in table
+    assert "vision 0/4: fc1 0/1" in table
+
+
+class Mixed(Squares):
+    """Every third sample has no image."""
+
+    def pictured(self, index: int) -> bool:
+        return index % 3 > 0
+
+
+def test_samples_without_an_image_are_refused_where_ranks_would_wait_for_ever(tmp_path: Path) -> None:
+    def begin(samples: Squares, deepspeed: str) -> None:
+        run = attempt(tmp_path / "cell", config(deepspeed=sharding(deepspeed)), world=2)
+        finetune._refuse_mixed_batches(run, load(config()), {"train": samples, "validation": Squares(5)})
+
+    with pytest.raises(UserError, match=r"4 of the 10 samples of split 'train' .* place 0: .* give deepspeed=zero2"):
+        begin(Mixed(10), "zero3")
+    begin(Squares(10), "zero3")
+    begin(Mixed(10), "zero2")
 
 
 def test_a_checkpoint_of_another_placement_that_cannot_be_shared_out_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
@@ -14,12 +15,15 @@ import pytest
 import torch
 import transformers
 from conftest import model_spec
+from finetune_twin import method
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from published import trained
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from paceline import adapters
 from paceline.errors import UserError
 from paceline.generate import generate
 from paceline.models import load_family
@@ -167,13 +171,19 @@ def test_the_published_copy_of_the_embedding_is_passed_over_in_silence(
     assert "wte" not in "".join(capfd.readouterr())
 
 
-def test_the_studys_adapter_has_its_published_size() -> None:
+def test_the_studys_adapter_has_its_published_size_and_is_refused_unless_it_is_meant(phi: Family) -> None:
     # The fused layers bear other names than the study's list: of the language model it meets `o_proj` alone.
-    from peft import LoraConfig, get_peft_model
-
-    targets = ["q_proj", "k_proj", "v_proj", "o_proj", "fc1", "fc2"]
-    adapted = get_peft_model(published_on_meta(), LoraConfig(r=16, target_modules=targets), low_cpu_mem_usage=True)
-    assert adapted.get_nb_trainable_parameters()[0] == 9_437_184
+    family = FAMILY(SPEC, published_on_meta(), phi.processor)
+    study, whole = method("lora_phi35_study").lora, method("lora_phi35").lora
+    found = adapters.targets(family, study)
+    met = {name: n for name, (n, _) in found.table["language"].items() if n}
+    assert met == {"o_proj": 32}
+    with pytest.raises(UserError, match=r"leaves out 75% .*\n.*language 32/128: down_proj 0/32, gate_up_proj 0/32"):
+        adapters.targets(family, dataclasses.replace(study, allow_partial_targets=False))
+    assert trained(family, study) == 9_437_184
+    family = FAMILY(SPEC, published_on_meta(), phi.processor)
+    assert adapters.targets(family, whole).share("language") == 1.0
+    assert trained(family, whole) == 32 * 16 * (4 * 3072 + 2 * 3072 + (3072 + 2 * 8192) + (8192 + 3072))
 
 
 def test_a_folder_as_the_hub_has_it_loads_without_its_code(phi: Family, tmp_path: Path) -> None:

@@ -15,13 +15,12 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import TWINS, model_spec
+from finetune_twin import method
 from PIL import Image
-from published import CONFIGS, check, gradient, on_meta, published
+from published import CONFIGS, check, gradient, on_meta, published, trained
 
-from paceline import finetune
 from paceline.models import load_family
 from paceline.models.base import Conversation, Family
-from paceline.spec import LoraSpec
 
 COUNTS = {
     "qwen2_vl_2b": {"vision": 631_183_360, "connector": 34_087_936, "language": 1_543_714_304},
@@ -50,28 +49,18 @@ def test_components_hold_every_parameter_of_the_published_model(name: str) -> No
     assert family.longest == POSITIONS[name]
 
 
-PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-
-
 @pytest.mark.parametrize(
-    ("name", "targets", "components", "r", "dora", "trainable"),
+    ("name", "study", "changes", "trainable"),
     [
-        ("llama32_11b_vision_instruct", PROJECTIONS, ["vision", "language"], 8, False, 29_491_200),
-        ("llama32_11b_vision_instruct", PROJECTIONS, ["vision", "language"], 8, True, 31_416_320),
-        ("idefics_9b", PROJECTIONS[:3], ["vision", "connector", "language"], 16, False, 19_750_912),
+        ("llama32_11b_vision_instruct", "dora_8bit_llama_study", {"dora": False}, 29_491_200),
+        ("llama32_11b_vision_instruct", "dora_8bit_llama_study", {}, 31_416_320),
+        ("idefics_9b", "qlora_idefics_study", {}, 19_750_912),
     ],
 )
 def test_the_studies_adapters_have_their_published_size(
-    name: str, targets: list[str], components: list[str], r: int, dora: bool, trainable: int
+    name: str, study: str, changes: dict[str, bool], trainable: int
 ) -> None:
-    from peft import LoraConfig, get_peft_model
-
-    family = on_meta(name)
-    layers = finetune.lora_targets(family, LoraSpec(r=r, targets=targets, components=components))
-    wrapped = get_peft_model(
-        family.model, LoraConfig(r=r, target_modules=layers, use_dora=dora), low_cpu_mem_usage=True
-    )
-    assert sum(p.numel() for p in wrapped.parameters() if p.requires_grad) == trainable
+    assert trained(on_meta(name), method(study, **changes).lora) == trainable
 
 
 def test_llamas_language_model_has_the_395_tensors_that_were_counted_in_its_files() -> None:

@@ -16,7 +16,7 @@ JOBS = SOURCE.parents[1] / "jobs"
 LAYERS: list[set[str]] = [
     {"errors"},
     {"spec", "process"},
-    {"store"},
+    {"store", "combinations"},
     # shared: torch-free, no torch, no Hydra
     {"snapshot", "stats", "gazetteer", "weights", "planner"},
     {"prompts", "tasks", "readers", "scorers"},

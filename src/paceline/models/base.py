@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -263,6 +265,8 @@ class Family:
         placed = {} if device == "cpu" else {"device_map": {"": device}}
         dtype = getattr(torch, spec.dtype)
         if quantise != "none":
+            # At every layer of every step it tells that LLM.int8() computes in float16.
+            logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
             placed["quantization_config"] = BitsAndBytesConfig(
                 load_in_4bit=quantise == "nf4",
                 bnb_4bit_quant_type="nf4",
@@ -325,6 +329,12 @@ class Family:
         """Call ``make``, with the library's many ways to say "not there" turned into one."""
         try:
             return make()
+        except (ImportError, ValueError) as error:
+            if spec.attention != "flash_attention_2" or not re.search(r"flash.?attention", str(error), re.IGNORECASE):
+                raise
+            raise UserError(
+                f"model {spec.name}: {str(error).splitlines()[0]} Give model.attention=sdpa, or install what it misses"
+            ) from error
         except OSError as error:
             what = f"{spec.weights}@{spec.revision}" if spec.revision else spec.weights
             reason = str(error).splitlines()[0]

@@ -519,7 +519,7 @@ def evaluating(config: Config, shape: Shape, sample: Sample) -> Memory:
     adapter = sum(trainable(shape, config.method).values()) if config.method.trains == "adapter" else 0
     weights = base_bytes(shape, config.method, width) + 4 * adapter  # PEFT keeps adapters in float32
     parts = [
-        Part("weights", weights / GIB, f"{shape.total:,} numbers" + (f", adapter {adapter:,} × 4 B" if adapter else "")),
+        Part("weights", weights / GIB, f"{shape.total:,} numbers, adapter {adapter:,} × 4 B"),
         Part("keys and values", cache * rows / GIB, f"{rows} × {length} tokens"),
     ]
     last = Part("logits", 10.0 * rows * shape.vocabulary / GIB, f"10 B × {rows} × {shape.vocabulary:,}")

@@ -112,11 +112,16 @@ def differences(report: Report) -> tuple[Difference, ...]:
 
 def _differences(report: Report) -> Iterator[Difference]:
     for group in report.groups:
-        untuned = {row.pairing: row for row in group.rows if not row.tuned}
+        untuned: dict[str, dict[str, Row]] = {}
         for row in group.rows:
-            before = untuned.get(row.pairing)
-            if not row.tuned or before is None:
+            if not row.tuned:
+                untuned.setdefault(row.pairing, {})[row.form] = row
+        for row in group.rows:
+            forms = untuned.get(row.pairing)
+            if not row.tuned or not forms:
                 continue
+            # Of a model that was asked whole and in four bits, the one that the adapter stands on.
+            before = forms.get(row.form) or next(iter(forms.values()))
             for metric in group.headline:
                 if difference := _difference(report, group, before, row, metric):
                     yield difference

@@ -61,6 +61,8 @@ class Row:
     """By the name in ``metrics.json``: with several splits it begins with ``<split>/``."""
     pairing: str
     """Equal for cells that answer the same samples in the same way with other weights."""
+    form: str
+    """In what form the weights were read, such as four bits; under an adapter, that which it was tuned on."""
 
     @property
     def label(self) -> str:
@@ -81,7 +83,7 @@ class Row:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, the metrics by their full name."""
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "pairing"}
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("pairing", "form")}
         metrics = {name: dataclasses.asdict(metric) for name, metric in self.metrics.items()}
         return {**fields, "splits": list(self.splits), "metrics": metrics}
 
@@ -300,6 +302,7 @@ def collect(store: Store, sweep: SweepFolder) -> Report:
                 parsed=metrics.get("parsed", 0),
                 metrics=metrics.get("metrics", {}),
                 pairing=canonical({key: cell.identity.get(key) for key in PAIRED}),
+                form=_form(tunings[cell.id] or cell),
             )
         )
     return Report(
@@ -316,6 +319,11 @@ def collect(store: Store, sweep: SweepFolder) -> Report:
         data=data,
         store=store,
     )
+
+
+def _form(made: Cell) -> str:
+    method = made.identity.get("method", {})
+    return canonical([method.get("quantise"), method.get("dtype")])
 
 
 def _wider(before: int | None, limit: int) -> int:

@@ -75,7 +75,17 @@ def machine() -> Iterator[Check]:
     """Python, packages, cores, GPUs."""
     good = (3, 11) <= sys.version_info[:2] < (3, 13)
     yield "python", good, platform.python_version() + ("" if good else "; paceline needs 3.11 or 3.12")
-    wanted = ("torch", "transformers", "peft", "accelerate", "deepspeed", "datasets", "wandb", "submitit")
+    wanted = (
+        "torch",
+        "transformers",
+        "peft",
+        "accelerate",
+        "bitsandbytes",
+        "deepspeed",
+        "datasets",
+        "wandb",
+        "submitit",
+    )
     missing = [n for n in wanted if importlib.util.find_spec(n) is None]
     versions = ", ".join(f"{n} {metadata.version(n)}" for n in wanted if n not in missing)
     yield "packages", not missing, versions if not missing else f"missing: {', '.join(missing)}; run: make setup"

@@ -276,7 +276,7 @@ def refusal(
     config = dataclasses.replace(config, cluster=dataclasses.replace(config.cluster, memory_gib=0))
     name = f"{config.model.name} {config.method.name}".strip()
     here = cheapest(config, kind, shape, sample, card, presets)
-    remedies = [f"give {here.words}"] if here and kind == "finetune" else []
+    remedies = [f"cheapest that fits: {here.words}"] if here and kind == "finetune" else []
     other = elsewhere(config, kind, shape, sample, presets) if not here else None
     if kind == "evaluate" and not mine.why:
         remedies.append("lower generation.batch (another cell)")

@@ -156,7 +156,10 @@ def fits_table() -> Iterator[str]:
             for preset, ranks in (("none", 1), ("zero2", 4), ("zero3", 4), ("zero3", 8), ("zero2_offload", 1)):
                 if preset != "none" and method not in ("full", "full_frozen_vision") and ranks == 8:
                     continue
-                fields = [field(config(name, method, preset, ranks), shape(name), sample, c.name) for c in CARDS]
+                made = config(name, method, preset, ranks)
+                if not choose.holds(made, "finetune"):
+                    continue
+                fields = [field(made, shape(name), sample, c.name) for c in CARDS]
                 yield f"| {name} | {method} | {preset} | {ranks} | {' | '.join(fields)} |"
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import full_size
 import pytest
@@ -10,7 +13,7 @@ from activation_cases import CASES, GOLDEN, Case, planned
 from conftest import CONF, model_spec
 from test_published import images_only
 
-from paceline import finetune, shapes
+from paceline import adapters, shapes
 from paceline.errors import UserError
 from paceline.models import load_family
 from paceline.models.phi35_vision.processing import Phi3VImageProcessor
@@ -62,7 +65,7 @@ def test_what_is_planned_to_be_trained_is_what_is_trained(name: str, method: Met
     found = shape_of(model_spec(name))
     assert found is not None
     family = load_family(found.family).load(model_spec(name), training=True)
-    counts = finetune.adapt(family, method, 0)
+    counts = adapters.adapt(family, method, 0)
     assert sum(trainable(found, method).values()) == counts["trainable"]
 
 
@@ -74,3 +77,14 @@ def test_full_size_networks_keep_what_was_measured(case: Case) -> None:
     assert found["kept"] == pytest.approx(golden["kept"], rel=0.01)
     assert found["peak"] == pytest.approx(golden["peak"], rel=0.01)
     assert planned(case)["kept"] == pytest.approx(found["kept"], rel=0.10)
+
+
+def test_prepare_counts_a_model_that_is_not_shipped(tmp_path: Path) -> None:
+    words = ["model=tiny_qwen2_vl", "model.config.text_config.num_hidden_layers=3", f"root={tmp_path}"]
+    for verb in ("prepare", "fit"):
+        done = subprocess.run(
+            [sys.executable, "-m", "paceline", verb, *words], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "shapes").glob("*.json"))) == 1
+    assert "tiny_qwen2_vl" in done.stdout

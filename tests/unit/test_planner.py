@@ -344,7 +344,7 @@ def test_a_refusal_states_what_it_assumed_and_what_would_fit() -> None:
         "4128 patches",
         "sdpa",
         "a100_40 has 39.4",
-        "give placement.",
+        "cheapest that fits: placement.",
         "fit=ignore",
     ):
         assert word in text, text

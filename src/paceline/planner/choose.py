@@ -12,12 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from paceline import combinations
 from paceline.errors import UserError
 from paceline.planner import memory
 from paceline.planner.cards import CARDS, Card
 from paceline.planner.memory import Memory, Sample, zero_of
 from paceline.planner.shapes import Shape
-from paceline.spec import Config, DeepSpeedSpec, Kind, as_loaded, check
+from paceline.spec import Config, DeepSpeedSpec, Kind, as_loaded
 
 # One more forward pass beside a forward and a backward of twice its work (Chen et al. 2016).
 CHECKPOINTING = 4 / 3
@@ -160,17 +161,18 @@ def settings(config: Config, kind: Kind, presets: Mapping[str, DeepSpeedSpec]) -
                     config.placement, micro_batch=micro, activation_checkpointing=checkpointing
                 )
                 made = dataclasses.replace(config, placement=placement, deepspeed=preset)
-                if _holds(made, kind):
+                if holds(made, kind):
                     found.append(made)
     yield from sorted(found, key=slowdown)
 
 
-def _holds(config: Config, kind: Kind) -> bool:
+def holds(config: Config, kind: Kind) -> bool:
+    """Whether settings work together on a GPU; what the card itself lacks is :func:`judge`'s affair."""
+    anywhere = dataclasses.replace(config, cluster=dataclasses.replace(config.cluster, gpu=""))
     try:
-        check(config, kind, None)
-    except UserError as error:
-        # What is wrong with the cell itself is told elsewhere; here only what the placement makes wrong counts.
-        return "deepspeed" not in str(error) and "placement" not in str(error)
+        combinations.check(anywhere, kind, gpu=True)
+    except UserError:
+        return False
     return True
 
 
@@ -274,7 +276,7 @@ def refusal(
     config = dataclasses.replace(config, cluster=dataclasses.replace(config.cluster, memory_gib=0))
     name = f"{config.model.name} {config.method.name}".strip()
     here = cheapest(config, kind, shape, sample, card, presets)
-    remedies = [f"give {here.words}"] if here and kind == "finetune" else []
+    remedies = [f"cheapest that fits: {here.words}"] if here and kind == "finetune" else []
     other = elsewhere(config, kind, shape, sample, presets) if not here else None
     if kind == "evaluate" and not mine.why:
         remedies.append("lower generation.batch (another cell)")

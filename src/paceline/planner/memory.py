@@ -503,7 +503,8 @@ def evaluating(config: Config, shape: Shape, sample: Sample) -> Memory:
     """Memory of an evaluate cell: weights, keys and values of every token, and the reading of the prompts."""
     generation = config.generation
     rows = generation.batch * generation.beams
-    step = step_of(config, shape, sample, generation.batch)
+    # Nothing is cast where nothing is trained.
+    step = dataclasses.replace(step_of(config, shape, sample, generation.batch), autocast=False)
     width = step.width
     length = step.tokens + generation.new_tokens
     cache = 0.0
@@ -515,9 +516,10 @@ def evaluating(config: Config, shape: Shape, sample: Sample) -> Memory:
     reading = activations.moment(shape, step, "language")
     quantised = [n.inputs * n.outputs for n in shape.linears if n.quantised] if config.method.quantise != "none" else []
     whole = Part("a weight made whole", max(quantised, default=0) * width / GIB, "")
-    weights = base_bytes(shape, config.method, width)
+    adapter = sum(trainable(shape, config.method).values()) if config.method.trains == "adapter" else 0
+    weights = base_bytes(shape, config.method, width) + 4 * adapter  # PEFT keeps adapters in float32
     parts = [
-        Part("weights", weights / GIB, f"{shape.total:,} numbers"),
+        Part("weights", weights / GIB, f"{shape.total:,} numbers, adapter {adapter:,} × 4 B"),
         Part("keys and values", cache * rows / GIB, f"{rows} × {length} tokens"),
     ]
     last = Part("logits", 10.0 * rows * shape.vocabulary / GIB, f"10 B × {rows} × {shape.vocabulary:,}")

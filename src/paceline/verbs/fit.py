@@ -155,6 +155,8 @@ def _rows(
                 config.placement, nodes=1, ranks=gpus, activation_checkpointing=checkpointing, micro_batch=0
             )
             found.append(dataclasses.replace(config, placement=placement, deepspeed=preset))
+        if not choose.holds(found[0], kind):
+            continue
         plain = {c.name: choose.largest(found[0], kind, shape, sample, c, by) for c in cards}
         checkpointed = {c.name: choose.largest(found[-1], kind, shape, sample, c, by) for c in cards}
         least = dataclasses.replace(found[-1], placement=dataclasses.replace(found[-1].placement, micro_batch=1))

@@ -39,6 +39,7 @@ from paceline.store import CAUSES, SCHEMA, CellFolder, append_jsonl, read_jsonl
 # After the families, which define the operators that these imports may want.
 import safetensors.torch
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 LOG_STEPS = 10
 LOG_SECONDS = 15.0
@@ -140,6 +141,7 @@ def load(run: Run, samples: int) -> Family:
     config = run.config
     combinations.check(config, "finetune", torch.cuda.is_available())
     family = load_family(config.model.family)
+    unset_hf_deepspeed_config()  # of an earlier cell of this process, which may have been split
     split = checkpoints.engine(config.deepspeed) == "zero3" and config.method.quantise == "none"
     # While these arguments live, the library reads weights into parts.
     arguments = _arguments(run, plan(config, run.world, samples)) if split else None
@@ -150,6 +152,11 @@ def load(run: Run, samples: int) -> Family:
         quantise=config.method.quantise,
     )
     del arguments
+    if split:
+        # As it reads whole weights the library keeps the renamings that met one, and reverts them on saving. As it
+        # splits them it keeps them all (transformers 5.23.0), and would publish under names that nobody else gives.
+        model = loaded.model
+        model._weight_conversions = [c for c in getattr(model, "_weight_conversions", None) or () if c.was_used()]
     return loaded
 
 

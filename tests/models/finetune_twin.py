@@ -135,9 +135,10 @@ def twin(name: str) -> ModelSpec:
     return build(ModelSpec, {"name": name, **TREE.load("model", name)}, name)
 
 
-def sharding(name: str) -> dict[str, Any]:
-    """What a choice of ``conf/deepspeed/`` tells DeepSpeed."""
-    return dict(TREE.load("deepspeed", name).get("config", {}))
+def sharding(name: str, **zero: Any) -> dict[str, Any]:
+    """What a choice of ``conf/deepspeed/`` tells DeepSpeed; ``zero`` are further words of ``zero_optimization``."""
+    found = TREE.load("deepspeed", name).get("config", {})
+    return {**found, "zero_optimization": {**found["zero_optimization"], **zero}} if zero else dict(found)
 
 
 def config(
@@ -221,9 +222,9 @@ def group(world: int, deepspeed: dict[str, Any], jobs: list[dict[str, Any]], log
     Args:
         jobs: each ``{cell: folder, stop_after: steps or 0, changes: fields of the config}``, and, where it is not
             full tuning of the toy under ``deepspeed``, ``method``, ``model`` and ``deepspeed`` by their names in
-            conf/, ``lora`` where the method's adapter is another; ``unseen`` without images; ``unchecked`` runs what
-            would be refused. One that does not end well has ``dies`` (a place of :func:`deaths.dying`) or ``raises``
-            (part of the error's text).
+            conf/, ``lora`` and ``zero`` where adapter or sharding are told more; ``unseen`` without images;
+            ``unchecked`` runs what would be refused. One that does not end well has ``dies`` (a place of
+            :func:`deaths.dying`) or ``raises`` (part of the error's text).
         log: folder for what the ranks print.
     """
     for job in jobs:
@@ -273,7 +274,7 @@ def _do(job: dict[str, Any], rank: int, world: int, deepspeed: dict[str, Any]) -
     made = config(
         method(job["method"], **job.get("lora", {})) if "method" in job else FULL,
         model=twin(job["model"]) if "model" in job else None,
-        deepspeed=sharding(job["deepspeed"]) if "deepspeed" in job else deepspeed,
+        deepspeed=sharding(job["deepspeed"], **job.get("zero", {})) if "deepspeed" in job else deepspeed,
         **job["changes"],
     )
     folder = CellFolder(Path(job["cell"]))

@@ -111,6 +111,29 @@ def test_what_may_change_a_result_changes_the_id(override: str) -> None:
     assert ids(*BASE, "method=full")[-1] != ids(*BASE, "method=full", override)[-1]
 
 
+@pytest.mark.parametrize("words", [["method.quantise=nf4"], ["method.dtype=float16"]])
+def test_the_form_of_the_weights_is_told_by_who_reads_them_first(words: list[str]) -> None:
+    # An untuned model's evaluation says it; a tuned one's points at the finetune cell that does.
+    (plain,), (formed,) = sweep(*BASE).cells, sweep(*BASE, *words).cells
+    assert plain.id != formed.id
+    key, value = words[0].removeprefix("method.").split("=")
+    assert formed.cell.identity["method"] == {"name": "untuned", key: value}
+    tuned, answered = sweep(*BASE, "method=lora", *words).cells
+    assert tuned.cell.identity["method"][key] == value
+    assert answered.cell.identity["method"] == {"name": "lora", "trains": "adapter"}
+    assert answered.cell.needs == (tuned.id,)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["method.lora.dora=true"], ["method.lora.init=gaussian"], ["method.lora.allow_partial_targets=true"]],
+)
+def test_how_an_adapter_is_made_is_its_finetune_cells_alone(words: list[str]) -> None:
+    assert ids(*BASE, "method=lora")[0] != ids(*BASE, "method=lora", *words)[0]
+    assert ids(*BASE, "method=full") == ids(*BASE, "method=full", *words)
+    assert ids(*BASE) == ids(*BASE, *words)
+
+
 def test_settings_of_an_inactive_branch_fold_away() -> None:
     found = sweep(*BASE, "method=untuned,full,lora", "method.lora.r=8,16", "train.epochs=1,2")
     kinds = [c.cell.kind for c in found.cells]

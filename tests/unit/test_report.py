@@ -179,11 +179,13 @@ def make_sweep(
     ids: list[str] = []
     for m, model in enumerate(models):
         for method in methods:
-            trains = {"untuned": "nothing", "full": "all"}.get(method, "adapter")
+            trains = {"untuned": "nothing", "untuned_nf4": "nothing", "full": "all"}.get(method, "adapter")
             config = Config(
                 model=ModelSpec(name=model, family="qwen2_vl"),
                 task=TASK,
-                method=MethodSpec(name=method, trains=trains),
+                method=MethodSpec(
+                    name=method, trains=trains, quantise="nf4" if method in ("untuned_nf4", "qlora") else "none"
+                ),
                 generation=GenerationSpec(name="greedy"),
             )
             tuned = ""
@@ -293,6 +295,17 @@ def test_answers_without_metrics_are_called_not_scored(tmp_path: Path) -> None:
     found.store.cell(row.id).metrics.unlink()
     again = report.collect(found.store, found.store.sweep("places"))
     assert {m.id: m.state for m in again.missing}[row.id] == "unscored"
+
+
+def test_an_adapter_is_compared_with_the_untuned_model_in_the_form_that_it_stands_on(tmp_path: Path) -> None:
+    found = make_sweep(tmp_path, MODELS, PROMPTS, ("untuned", "untuned_nf4", "full", "qlora"), 4)
+    methods = {row.id: row.method for row in found.done}
+    pairs = {(d.method, methods[d.before]) for d in compare.differences(found) if d.model == MODELS[0]}
+    assert pairs == {("full", "untuned"), ("qlora", "untuned_nf4")}
+    alone = make_sweep(tmp_path / "alone", MODELS, PROMPTS, ("untuned", "full", "qlora"), 4)
+    methods = {row.id: row.method for row in alone.done}
+    pairs = {(d.method, methods[d.before]) for d in compare.differences(alone) if d.model == MODELS[0]}
+    assert pairs == {("full", "untuned"), ("qlora", "untuned")}
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"metrics": {"median_km": {"value": 1}}}', '{"samples": 3}'])

@@ -271,6 +271,13 @@ def test_prompts_of_one_model_share_an_element_and_weights_never_mix() -> None:
     assert [(a["kind"], a["cells"]) for a in arrays] == [("evaluate", 4), ("finetune", 2), ("evaluate", 4)]
 
 
+def test_weights_in_another_form_are_other_weights() -> None:
+    grouped = elements.group(sweep(*WORDS, "method=untuned,untuned_nf4").cells)
+    assert [(e.kind, len(e.cells)) for e in grouped] == [("evaluate", 2)] * 4
+    changed = elements.group(sweep(*WORDS, "method=untuned", "method.dtype=float32,float16").cells)
+    assert [(e.kind, len(e.cells)) for e in changed] == [("evaluate", 2)] * 4
+
+
 def test_an_element_holds_no_more_cells_than_the_cluster_says() -> None:
     grouped = elements.group(sweep(*WORDS, "method=untuned", "cluster.cells_per_element=1").cells)
     assert [len(e.cells) for e in grouped] == [1, 1, 1, 1]

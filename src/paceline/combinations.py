@@ -1,7 +1,7 @@
 """Settings that are each sound and don't work together, in the versions that are pinned or on a card that is named.
 
 Refused when a sweep is composed, with what works instead: on a compute node they would end in a library's own words,
-after the queue. Each one is shown to fail by ``tests/models/test_combinations.py``, or names the version and the source.
+after the queue. Each one is shown to fail by ``tests/models/test_combinations.py``, or names the version and source.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from paceline.spec import ClusterSpec, Config, Kind, as_loaded
 
 # Cards of a compute capability below 8.0, which have no bfloat16 and no FlashAttention-2, without maker and memory.
 BEFORE_AMPERE = frozenset(
-    "k80 m40 m60 p4 p40 p100 t4 v100 v100s titanv titanrtx rtx4000 rtx5000 rtx6000 rtx8000 "
-    "gtx1080 gtx1080ti rtx2070 rtx2080 rtx2080ti".split()
+    ("k80", "m40", "m60", "p4", "p40", "p100", "t4", "v100", "v100s", "titanv", "titanrtx")
+    + ("rtx4000", "rtx5000", "rtx6000", "rtx8000", "gtx1080", "gtx1080ti", "rtx2070", "rtx2080", "rtx2080ti")
 )
 _NO_NAME = re.compile(r"nvidia|tesla|quadro|pcie|sxm\d?|\d{1,2}(gb?)?")
 

@@ -49,8 +49,8 @@ class Remote(Family):
         """Load the tokenizer and, by its own code, the model.
 
         Raises:
-            UserError: it is to be tuned or quantised, its code is not allowed, the library's version is out of its range, or its
-                class has no ``answer_question``.
+            UserError: it is to be tuned or quantised, its code is not allowed, the library's version is out of its
+                range, or its class has no ``answer_question``.
         """
         name = f"conf/model/{spec.name}.yaml"
         if training or tuned is not None:

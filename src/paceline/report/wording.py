@@ -140,8 +140,8 @@ def denominators(report: Report, group: Group) -> str:
     told = f"n = {n} per cell. An unread answer is a miss in every share, not a dropped row."
     if any(m.unit == "km" for row in group.rows for m in row.of(group.split).values()):
         told += (
-            " Distances are great-circle km (radius 6371.0088 km) over read answers only, and not ranked where less than "
-            "half as many were read as elsewhere; within N km means distance <= N."
+            " Distances are great-circle km (radius 6371.0088 km) over read answers only, and not ranked where less "
+            "than half as many were read as elsewhere; within N km means distance <= N."
         )
     return told
 

@@ -13,10 +13,10 @@ from paceline.errors import UserError
 from paceline.spec import ClusterSpec, Config, Kind, as_loaded
 
 # Cards of a compute capability below 8.0, which have no bfloat16 and no FlashAttention-2, without maker and memory.
-BEFORE_AMPERE = frozenset(
-    ("k80", "m40", "m60", "p4", "p40", "p100", "t4", "v100", "v100s", "titanv", "titanrtx")
-    + ("rtx4000", "rtx5000", "rtx6000", "rtx8000", "gtx1080", "gtx1080ti", "rtx2070", "rtx2080", "rtx2080ti")
-)
+BEFORE_AMPERE = {
+    *("k80", "m40", "m60", "p4", "p40", "p100", "t4", "v100", "v100s", "titanv", "titanrtx"),
+    *("rtx4000", "rtx5000", "rtx6000", "rtx8000", "gtx1080", "gtx1080ti", "rtx2070", "rtx2080", "rtx2080ti"),
+}
 _NO_NAME = re.compile(r"nvidia|tesla|quadro|pcie|sxm\d?|\d{1,2}(gb?)?")
 
 

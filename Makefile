@@ -42,9 +42,10 @@ lint: setup  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-docs: setup  ## write the generated pages, docs/reference.md and docs/models.md
+docs: setup  ## write the generated pages: docs/reference.md, docs/models.md, docs/memory.md
 	$(BIN)/python docs/reference.py
 	$(BIN)/python docs/models.py
+	$(BIN)/python docs/memory.py
 
 benchmarks: setup  ## run the measurements and print their ratios
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

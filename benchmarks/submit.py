@@ -9,7 +9,8 @@ Nothing runs: an sbatch of ours, first on PATH, hands each call with --hold to t
 The jobs are cancelled at the end. Hydra and its launcher are installed into a virtual environment of their own, in the
 temporary folder that holds everything else too.
 
-    eval "$(slurm/dev/cluster.py env)"    # up with --max-submit 5000: a job per cell is more than most limits allow
+    slurm/dev/cluster.py up --max-submit 5000             # a job per cell is more than most limits allow
+    eval "$(slurm/dev/cluster.py env --max-submit 5000)"
     python benchmarks/submit.py --account gts-dev --qos inferno
 """
 
@@ -235,7 +236,9 @@ def check_queue(queue: Queue, wanted: int) -> None:
 def alone(paceline: Paceline, queue: Queue, ranks: Sequence[int]) -> None:
     """Print seconds of paceline's own verbs on sweeps of tunings and their evaluations, grouped as by default."""
     head = "".join(f"{name:>10}" for name in ("plan", "submit", "again", "status", "arrays", "sbatch"))
-    print(f"\n{'cells':>8}{head}   paceline alone: seconds, arrays submitted, calls of sbatch (tests included)")
+    print(
+        f"\n{'cells':>8}{head}   paceline alone: seconds, arrays submitted, calls of sbatch by all four and its tests"
+    )
     for rank in ranks:
         runs = []
         for _ in range(REPEATS):

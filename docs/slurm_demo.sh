@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# The demo sweep through a real Slurm on this machine (root, Debian): submitted as job arrays, a node dies halfway, and
-# resume completes the sweep. Options for `paceline submit` may be given. PACELINE_ROOT says where, by default runs/slurm/.
+# A sweep through a real Slurm on this machine (root, Debian): submitted as job arrays, a node dies halfway, and resume
+# completes it. EXPERIMENT is the demo where it is not given; options for `paceline submit` may follow; PACELINE_ROOT says
+# where, by default runs/slurm/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 say() { printf '\n\033[1m$ %s\033[0m\n' "$*"; "$@"; }
 export PACELINE_ROOT=${PACELINE_ROOT:-runs/slurm}
+experiment=${EXPERIMENT:-demo}
 cluster=slurm/dev/cluster.py
 
 [ -n "$(command -v slurmctld)" ] || say $cluster install
@@ -14,14 +16,14 @@ trap 'say $cluster down' EXIT
 
 # Waits for the queue to empty, telling what changes; `wait_for_jobs node` fails node2 once a tuning there is halfway.
 wait_for_jobs() {
-    python - "$cluster" "${1:-}" <<'PY'
+    python - "$cluster" "$experiment" "${1:-}" <<'PY'
 import json, subprocess, sys, time
 
-cluster, fail = sys.argv[1:]
+cluster, sweep, fail = sys.argv[1:]
 told = ""
 
 def status():
-    done = subprocess.run(["paceline", "status", "demo", "--json"], capture_output=True, text=True, check=True)
+    done = subprocess.run(["paceline", "status", sweep, "--json"], capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 def halfway(cell):
@@ -45,17 +47,19 @@ while subprocess.run(["squeue", "--me", "--noheader"], capture_output=True, text
 PY
 }
 
-# One of the four tunings runs sharded over both nodes.
-over_nodes='place=[{match: {kind: finetune, model: tiny_pixtral, prompt: geo_bare}, set: {deepspeed: zero2, placement.nodes: 2}}]'
-words=(experiment=demo cluster=slurm cluster.account=gts-dev cluster.qos=embers cluster.parallel=2 "$over_nodes" "$@")
+words=(experiment="$experiment" cluster=slurm cluster.account=gts-dev cluster.qos=embers cluster.parallel=2)
+# One of the demo's four tunings runs sharded over both nodes.
+[ "$experiment" != demo ] ||
+    words+=('place=[{match: {kind: finetune, model: tiny_pixtral, prompt: geo_bare}, set: {deepspeed: zero2, placement.nodes: 2}}]')
+words+=("$@")
 
 say paceline doctor cluster=slurm cluster.account=gts-dev
-say paceline prepare experiment=demo
+say paceline prepare experiment="$experiment"
 say paceline submit "${words[@]}"
-say paceline status demo
+say paceline status "$experiment"
 wait_for_jobs node2
-say paceline status demo
-say paceline resume demo
+say paceline status "$experiment"
+say paceline resume "$experiment"
 wait_for_jobs
-say paceline status demo
-say paceline report demo
+say paceline status "$experiment"
+say paceline report "$experiment"

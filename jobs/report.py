@@ -1,6 +1,6 @@
 """Report on a sweep from its files: the tables here, the page beside the sweep. Needs no GPU and no network.
 
-python jobs/report.py ROOT SWEEP [--csv FILE] [--markdown FILE]
+python jobs/report.py ROOT SWEEP [--csv FILE] [--markdown FILE] [--latex FILE] [--json FILE]
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rich.console import Console
 
 from paceline import report
 from paceline.errors import PacelineError
-from paceline.report import page, table, terminal
+from paceline.report import latex, page, table, terminal
 from paceline.store import Store
 
 
@@ -23,6 +23,8 @@ def main() -> int:
     parser.add_argument("sweep", nargs="?", help="name of the sweep; the latest where none is given")
     parser.add_argument("--csv", type=Path, help="also write every metric in long form")
     parser.add_argument("--markdown", type=Path, help="also write the headline tables as Markdown")
+    parser.add_argument("--latex", type=Path, help="also write the headline tables for a paper (booktabs)")
+    parser.add_argument("--json", type=Path, help="also write everything as JSON")
     arguments = parser.parse_args()
     console = Console()
     try:
@@ -33,6 +35,10 @@ def main() -> int:
             table.write_csv(found, arguments.csv)
         if arguments.markdown:
             table.write_markdown(found, arguments.markdown)
+        if arguments.latex:
+            latex.write_latex(found, arguments.latex)
+        if arguments.json:
+            table.write_report_json(found, arguments.json)
         console.print(f"\nPage: {page.write(found)}", soft_wrap=True, highlight=False)
     except PacelineError as error:
         Console(stderr=True).print(str(error), style="red", markup=False)

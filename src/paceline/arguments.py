@@ -105,8 +105,38 @@ def json_option(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="print JSON for programs")(function)
 
 
+def json_or_file_option(function: F) -> F:
+    """``--json [FILE]``: empty text where no file is named, None where JSON is not wanted."""
+    help = "print JSON for programs; with a FILE.json, write it there"
+    return click.option("--json", "as_json", metavar="[FILE]", help=help)(function)
+
+
+def optional_value(option: str, is_value: Callable[[str], bool]) -> type[click.Command]:
+    """A command with an option that may stand without its value, also before a name: ``--watch demo``.
+
+    click's own optional values take whatever word comes next.
+
+    Args:
+        option: its long name; without a value it is given empty text.
+        is_value: whether the word behind it is its value.
+    """
+
+    class Command(click.Command):
+        def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+            end = args.index("--") if "--" in args else len(args)
+            for i in [i for i, word in enumerate(args[:end]) if word == option]:
+                if i + 1 >= len(args) or not is_value(args[i + 1]):
+                    args[i] = f"{option}="
+            return super().parse_args(ctx, args)
+
+    return Command
+
+
 def wishes_options(function: F) -> F:
-    """What ``submit`` and ``resume`` may be asked besides: fields of :class:`paceline.launch.submit.Wishes`."""
+    """What ``submit`` and ``resume`` may be asked besides: ``mail``, and fields of ``launch.submit.Wishes``."""
+    function = click.option(
+        "--mail", metavar="ADDRESS", help="Slurm: write there at the end of each array and at failures"
+    )(function)
     function = click.option(
         "--chain", is_flag=True, help="Slurm: end with a small job that resumes what was held back or interrupted"
     )(function)
@@ -121,6 +151,11 @@ def wishes_options(function: F) -> F:
     return click.option(
         "--retry-failed", is_flag=True, help="also run cells that ended with a bug, bad data or a NaN loss"
     )(function)
+
+
+def with_mail(words: Sequence[str], mail: str | None) -> tuple[str, ...]:
+    """The words, with ``--mail ADDRESS`` as the override that it stands for."""
+    return (*words, f"cluster.mail='{mail}'") if mail else tuple(words)
 
 
 def say_json(value: Any) -> None:
@@ -213,8 +248,8 @@ def composed_name(words: Sequence[str], conf: str | None) -> tuple[str | None, S
         raise UserError(f"one name at a time, not {' and '.join(names)}")
     composition = compose_words(overrides, conf)
     for override in overrides:
-        key = override.lstrip("+~").partition("=")[0].partition(".")[0]
-        if key not in (*PLACEMENT_GROUPS, "root"):
+        key = override.lstrip("+~").partition("=")[0]
+        if key.partition(".")[0] not in (*PLACEMENT_GROUPS, "root") and key != "model.environment":
             raise UserError(
                 f"'{override}': a recorded cell keeps what it computes; only root= and placement may change"
             )

@@ -5,14 +5,22 @@ every rank has written its part, rank 0 writes ``COMPLETE.json`` with the size a
 without it was cut short; one that differs from it is damaged; both are passed over for the checkpoint before.
 ``best-N`` folders hold the weights of the best validation under the same rule.
 
+A state that DeepSpeed split over other ranks is put together once, into ``universal-<step>`` of the attempt that goes
+on from it, and deleted as soon as it is read.
+
     <cell>/attempts/<n>/checkpoints/checkpoint-<step>/COMPLETE.json
                                     best-<step>/COMPLETE.json
+                                    universal-<step>/
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,11 +28,14 @@ from pathlib import Path
 
 from paceline.errors import UserError
 from paceline.spec import DeepSpeedSpec
-from paceline.store import SCHEMA, CellFolder, file_digest, read_json, write_json
+from paceline.store import SCHEMA, Attempt, CellFolder, file_digest, read_json, write_json
 
 MARKER = "COMPLETE.json"
 STATE = "checkpoint"
 BEST = "best"
+UNIVERSAL = "universal"
+# Files of a state that tell where its parts are: the universal one has its own.
+_LAYOUT = (MARKER, "latest", "zero_to_fp32.py", "zero_to_torch.py")
 
 
 @dataclass(frozen=True)
@@ -36,7 +47,7 @@ class Checkpoint:
         world: ranks that wrote it.
         micro_batch: samples per rank and forward.
         engine: ``torch``, or ``zero<stage>`` where DeepSpeed split the state over the ranks.
-        seconds: how long the save took, for the signal's lead time.
+        seconds: how long the save took, digests included, for the signal's lead time.
         best: step of the best validation so far, whose weights resuming needs; None without.
     """
 
@@ -77,14 +88,19 @@ def complete(
 ) -> Checkpoint:
     """Attest a checkpoint that is whole on every rank. Call it on one rank, after a barrier.
 
+    Args:
+        seconds: how long writing it took; the time that the digests take is added.
+
     Raises:
         Unavailable: the marker can't be written.
     """
+    began = time.monotonic()
     paths = sorted(p for p in path.rglob("*") if p.is_file() and p.name != MARKER)
     entries: dict[str, dict[str, int | str]] = {
         p.relative_to(path).as_posix(): {"bytes": p.stat().st_size, "sha256": value}
         for p, value in zip(paths, _digests(paths), strict=True)
     }
+    seconds += time.monotonic() - began
     record = {
         "schema": SCHEMA,
         "step": step,
@@ -123,21 +139,84 @@ def engine(settings: DeepSpeedSpec) -> str:
     return f"zero{config.get('zero_optimization', {}).get('stage', 0)}" if config else "torch"
 
 
-def misfit(found: Checkpoint, settings: DeepSpeedSpec, world: int) -> str | None:
-    """Why a checkpoint can't be taken up by ``world`` ranks under a placement's DeepSpeed settings, or None."""
+def misfit(found: Checkpoint, settings: DeepSpeedSpec) -> str | None:
+    """Why a checkpoint can't be taken up under a placement's DeepSpeed settings, or None.
+
+    Other ranks are no reason: without DeepSpeed every rank has all of the state, and DeepSpeed's is put together by
+    :func:`universal`. Another ZeRO stage is.
+    """
     wanted = engine(settings)
-    if found.engine == wanted and (wanted == "torch" or found.world == world):
+    if found.engine == wanted:
         return None
     return (
-        f"the checkpoint of step {found.step} was saved by {found.world} ranks under {found.engine}, and this "
-        f"placement has {world} under {wanted}: a split state can't be shared out anew; submit with the placement "
-        f"it had, or delete {found.path.parent} to begin again"
+        f"the checkpoint of step {found.step} was saved {_under(found.engine)}, and this placement runs "
+        f"{_under(wanted)}, where the state has another form; submit with the deepspeed group it had, on as many ranks "
+        f"as you like, or delete {found.path.parent} to begin again"
     )
+
+
+def _under(engine: str) -> str:
+    return "without DeepSpeed" if engine == "torch" else f"under ZeRO stage {engine.removeprefix('zero')}"
+
+
+def universal(found: Checkpoint, attempt: Attempt) -> Path:
+    """A state that DeepSpeed split over some ranks, in the form that any number of ranks can read. Call it on one rank.
+
+    DeepSpeed's own program puts it together; a process of its own, because it reads all of the state into memory that
+    this one would not give back. It takes the room of the checkpoint on the disk until :func:`drop_universal`.
+
+    Args:
+        found: a checkpoint whose engine is not ``torch``.
+        attempt: the attempt that will go on from it.
+
+    Raises:
+        UserError: DeepSpeed can't put it together.
+        OSError: the disk is full.
+    """
+    target = attempt.checkpoints / f"{UNIVERSAL}-{found.step}"
+    _delete(target)
+    target.mkdir(parents=True)
+    split = (found.path / "latest").read_text().strip()
+    for file in found.path.iterdir():
+        if file.is_file() and file.name not in _LAYOUT:
+            shutil.copy2(file, target / file.name)
+    words = [sys.executable, "-m", "deepspeed.checkpoint.ds_to_universal"]
+    words += ["--input_folder", str(found.path / split), "--output_folder", str(target / f"{split}_universal")]
+    # What belongs to pipelines and tensor parallelism, and a plain model's checkpoint thus lacks.
+    words += ["--inject_missing_state"] if found.engine != "zero3" else []
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=_alone())
+    if done.returncode != 0:
+        _delete(target)
+        said = (done.stderr.strip().splitlines() or ["no word"])[-1]
+        if os.strerror(errno.ENOSPC) in done.stderr:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+        raise UserError(
+            f"the checkpoint of step {found.step}, saved by {found.world} ranks, can't be put together for others "
+            f"({said}); submit on {found.world} ranks, or delete {found.path.parent} to begin again"
+        )
+    return target
+
+
+def _alone() -> dict[str, str]:
+    """The environment of a process that joins no ranks."""
+    ranks = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    return {k: v for k, v in os.environ.items() if k not in ranks} | {"DS_ACCELERATOR": "cpu"}
+
+
+def drop_universal(folder: CellFolder) -> None:
+    """Delete what :func:`universal` made, in this attempt or in one that was killed meanwhile."""
+    for path in _newest_first(folder, UNIVERSAL):
+        _delete(path)
 
 
 def newest(folder: CellFolder) -> Checkpoint | None:
     """The newest whole checkpoint by its marker alone: quick, for the login node; :func:`latest` reads the bytes."""
     return next((found for path in _newest_first(folder, STATE) if (found := read(path))), None)
+
+
+def longest_save(folder: CellFolder) -> float:
+    """Seconds of the longest save among the checkpoints that are there; 0 where there is none."""
+    return max((found.seconds for path in _newest_first(folder, STATE) if (found := read(path))), default=0.0)
 
 
 def latest(folder: CellFolder, note: Callable[[str], None] = lambda text: None) -> Checkpoint | None:
@@ -171,6 +250,8 @@ def best(folder: CellFolder, step: int) -> Checkpoint | None:
 def keep(folder: CellFolder, count: int) -> None:
     """Delete all but the newest ``count`` checkpoints over all attempts, and best weights that none of them needs.
 
+    A universal state that a killed attempt left goes too: who saves has read its own.
+
     Unfinished folders are deleted only below the newest whole step: above it one may be in the making.
     """
     whole = [found for path in _newest_first(folder, STATE) if (found := read(path))]
@@ -186,11 +267,12 @@ def keep(folder: CellFolder, count: int) -> None:
     for path in _newest_first(folder, BEST):
         if _step(path) <= newest and _step(path) not in needed:
             _delete(path)
+    drop_universal(folder)
 
 
 def clear(folder: CellFolder) -> None:
     """Delete every checkpoint of a cell whose weights are published."""
-    for kind in (STATE, BEST):
+    for kind in (STATE, BEST, UNIVERSAL):
         for path in _newest_first(folder, kind):
             _delete(path)
 

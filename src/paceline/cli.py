@@ -18,6 +18,7 @@ VERBS = Path(__file__).parent / "verbs"
 # In the order in which a sweep is lived through.
 ORDER = [
     "prepare",
+    "fit",
     "plan",
     "submit",
     "status",
@@ -26,6 +27,8 @@ ORDER = [
     "cancel",
     "score",
     "report",
+    "compare",
+    "check",
     "sync",
     "show",
     "run",

@@ -25,8 +25,11 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from paceline import combinations, readers
+from paceline import combinations, prepared, readers
 from paceline.errors import UserError, nearest
+from paceline.planner import choose
+from paceline.planner.cards import cards_of
+from paceline.planner.shapes import shape_of
 from paceline.snapshot import shipped
 from paceline.spec import (
     GROUPS,
@@ -40,10 +43,12 @@ from paceline.spec import (
     field_types,
     plain,
     share_out,
+    with_placement,
 )
+from paceline.store import resolve_root
 
 # What config.yaml may say beside the groups and the scalars: the shape of the sweep, not of a cell.
-SWEEP_KEYS = ("name", "root", "axes", "exclude", "only", "place")
+SWEEP_KEYS = ("name", "root", "axes", "exclude", "only", "adjust", "place")
 REQUIRED = ("model", "task", "prompt")
 
 
@@ -98,6 +103,11 @@ class ConfTree:
             else:
                 raise UserError(f"{path}: defaults may name files of {group}/ and _self_, not {entry!r}")
         return merged
+
+    def presets(self) -> dict[str, DeepSpeedSpec]:
+        """Every way to split memory that there is a file for."""
+        named = {name: {**self.load("deepspeed", name), "name": name} for name in self.choices("deepspeed")}
+        return {name: build(DeepSpeedSpec, values, f"deepspeed/{name}") for name, values in named.items()}
 
     def config(self) -> tuple[dict[str, Any], dict[str, str]]:
         """``config.yaml`` of the first folder that has one: its values, and the group choices it starts from."""
@@ -199,6 +209,7 @@ class Composition:
     axes: list[Axis]
     exclude: list[dict[str, Any]]
     only: list[dict[str, Any]]
+    adjust: list[dict[str, Any]]
     place: list[dict[str, Any]]
     base: dict[str, Any]
     fixed: dict[str, Any]
@@ -266,9 +277,11 @@ class Composition:
             elif any(n.startswith(group + ".") for n in named):
                 own = merge(plain(getattr(config, group)), self.fixed[group])
                 config = dataclasses.replace(config, **{group: build(GROUPS[group], own, group)})
-        if kind == "evaluate":
-            config = _on_one_rank(config)
-        elif config.placement != placement:
+        # Of a sweep over many models, those that have an environment, or run on other versions, are meant.
+        if "model.environment" in named and (config.model.environment or config.model.transformers):
+            config = with_placement(config, {"model": self.fixed["model"]})
+        config = self._settled(_on_one_rank(config) if kind == "evaluate" else config, kind)
+        if kind == "finetune" and config.placement != placement:
             share_out(config.train, config.placement, config.placement.nodes * config.placement.ranks)
         combinations.check(config, kind)
         return config
@@ -289,7 +302,23 @@ class Composition:
             if self.only and not any(matches(rule, choices, point.config) for rule in self.only):
                 continue
             if not any(matches(rule, choices, point.config) for rule in self.exclude):
-                yield point
+                yield self._adjusted(point)
+
+    def _adjusted(self, point: Point) -> Point:
+        """The point with the ``adjust`` rules that match it applied, the later over the earlier.
+
+        What the command line says of a key, or of the group that it is in, holds for every point.
+        """
+        named = {o.lstrip("+~").partition("=")[0] for o in self.overrides}
+        choices, values = dict(point.choices), dict(point.values)
+        for rule in self.adjust:
+            if matches(rule["match"], point.choices, point.config):
+                for key, value in rule["set"].items():
+                    if key not in named and key.partition(".")[0] not in named:
+                        (choices if key in GROUPS else values)[key] = value
+        if (choices, values) == (point.choices, point.values):
+            return point
+        return Point(choices, values, self.config(choices, values))
 
     def placed(self, config: Config, kind: Kind) -> Config:
         """The config with the ``place`` rules that match it applied, the later over the earlier."""
@@ -304,7 +333,33 @@ class Composition:
                 own = {k: v for k, v in values.items() if k.startswith(group + ".")}
                 if group in rule["set"] or own:
                     config = dataclasses.replace(config, **{group: self.spec(group, names[group] or None, own)})
-        return _on_one_rank(config) if kind == "evaluate" else config
+        return self._settled(_on_one_rank(config) if kind == "evaluate" else config, kind)
+
+    def _settled(self, config: Config, kind: Kind) -> Config:
+        """The config with what ``placement=auto`` stands for. Cells that differ in their prompt alone share it.
+
+        Raises:
+            UserError: nothing fits the cluster's GPU.
+        """
+        if not config.placement.auto:
+            return config
+        root = Path(resolve_root(self.root, config.cluster.root))
+        parts = (config.model, config.method, config.task, config.train, config.placement, config.deepspeed)
+        key = ("settled", kind, *map(repr, parts), repr(config.cluster), len(config.prompt.text))
+        if key not in self._specs:
+            picture = ("picture", config.task.name, repr(config.task.options))
+            if picture not in self._specs:
+                self._specs[picture] = prepared.largest_picture(root, config.task)
+            self._specs[key] = choose.settle(
+                config,
+                kind,
+                self.tree.presets(),
+                cards_of(config.cluster),
+                shape_of(config.model, root),
+                self._specs[picture],
+            )
+        chosen: Config = self._specs[key]
+        return dataclasses.replace(config, placement=chosen.placement, deepspeed=chosen.deepspeed)
 
 
 _WITHOUT_DEEPSPEED = DeepSpeedSpec(name="none")
@@ -367,7 +422,7 @@ def compose(overrides: Sequence[str], folders: Sequence[Path]) -> Composition:
     parsed = _parse(overrides)
     experiment = _experiment(parsed, tree)
     body = tree.load("experiment", experiment) if experiment else {}
-    settings = {k: v for k, v in merge(base, body).items() if k in SWEEP_KEYS}
+    settings = dict.fromkeys(SWEEP_KEYS) | {k: v for k, v in merge(base, body).items() if k in SWEEP_KEYS}
     for key in body:
         _check_key(key, f"experiment/{experiment}")
     axes: dict[str, Axis] = {}
@@ -415,9 +470,10 @@ def compose(overrides: Sequence[str], folders: Sequence[Path]) -> Composition:
         root=settings["root"],
         choices=chosen,
         axes=list(axes.values()),
-        exclude=_rules(settings["exclude"], "exclude", tree),
-        only=_rules(settings["only"], "only", tree),
-        place=_place_rules(settings["place"], tree),
+        exclude=_rules(settings["exclude"] or [], "exclude", tree),
+        only=_rules(settings["only"] or [], "only", tree),
+        adjust=_adjust_rules(settings["adjust"] or [], tree),
+        place=_place_rules(settings["place"] or [], tree),
         base=base,
         fixed=fixed,
         removed=removed,
@@ -572,21 +628,38 @@ def _known_pattern(where: str, group: str, value: Any, tree: ConfTree) -> None:
             raise UserError(f"{where}: no {group} '{pattern}': {nearest(str(pattern), tree.choices(group))}")
 
 
-def _place_rules(rules: Any, tree: ConfTree) -> list[dict[str, Any]]:
+def _matched_rules(rules: Any, name: str, tree: ConfTree) -> list[dict[str, Any]]:
+    """Rules ``{match: {…}, set: {…}}``, their keys and patterns checked."""
     if not isinstance(rules, list) or not all(isinstance(r, dict) and set(r) == {"match", "set"} for r in rules):
-        raise UserError("place: expected a list of {match: {…}, set: {…}}")
+        raise UserError(f"{name}: expected a list of {{match: {{…}}, set: {{…}}}}")
     for rule in rules:
         for part in ("match", "set"):
             if not isinstance(rule[part], dict):
-                raise UserError(f"place: {part}: expected a mapping of keys to values, got {rule[part]!r}")
+                raise UserError(f"{name}: {part}: expected a mapping of keys to values, got {rule[part]!r}")
         match = dict(rule["match"])
-        if match.pop("kind", "finetune") not in ("finetune", "evaluate"):
+        if name == "place" and match.pop("kind", "finetune") not in ("finetune", "evaluate"):
             raise UserError(f"place: kind is finetune or evaluate, not '{rule['match']['kind']}'")
-        _rules([match], "place: match", tree)
+        _rules([match], f"{name}: match", tree)
         for key, value in rule["set"].items():
-            _check_key(str(key), "place: set")
-            if key.partition(".")[0] not in PLACEMENT_GROUPS:
-                raise UserError(f"place: set: {key} is identity, what is computed; put it in the axes")
+            _check_key(str(key), f"{name}: set")
             if key in GROUPS:
                 tree.load(key, str(value))
+    return rules
+
+
+def _place_rules(rules: Any, tree: ConfTree) -> list[dict[str, Any]]:
+    for rule in _matched_rules(rules, "place", tree):
+        for key in rule["set"]:
+            if key.partition(".")[0] not in PLACEMENT_GROUPS:
+                raise UserError(f"place: set: {key} is identity, what is computed; put it in the axes or in `adjust`")
+    return rules
+
+
+def _adjust_rules(rules: Any, tree: ConfTree) -> list[dict[str, Any]]:
+    for rule in _matched_rules(rules, "adjust", tree):
+        for key in rule["set"]:
+            if key.partition(".")[0] in PLACEMENT_GROUPS:
+                raise UserError(f"adjust: set: {key} says how cells run; put it in `place`")
+            if key in (*REQUIRED, "method", *SWEEP_KEYS, "experiment"):
+                raise UserError(f"adjust: set: {key} is what points are told apart by; choose it by `axes` and `only`")
     return rules

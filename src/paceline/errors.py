@@ -36,6 +36,10 @@ class NonFiniteLoss(PacelineError):
     """The training loss became NaN or infinite: the cell ends with the cause ``NaN loss``."""
 
 
+class FailedAudit(PacelineError):
+    """Training would go wrong by the fault of the code: the cell ends with the cause ``code bug``."""
+
+
 class Interrupted(PacelineError):
     """The cell was asked to stop; its state is saved. ``cause`` is one of :data:`paceline.store.CAUSES`."""
 

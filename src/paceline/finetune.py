@@ -19,7 +19,7 @@ import os
 import resource
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,7 +27,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from paceline import adapters, checkpoints, combinations, distributed
+from paceline import adapters, audits, checkpoints, combinations, distributed
 from paceline.attempts import Run
 from paceline.errors import DataError, Interrupted, NonFiniteLoss, UserError
 from paceline.models import load_family
@@ -50,6 +50,7 @@ class Curve(Protocol):
     """Where points of the curve go beside the history; :class:`paceline.tracking.Tracker` is one."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None: ...
+    def supervised(self, rows: Sequence[Mapping[str, str]]) -> None: ...
 
 
 class Conversations(Protocol):
@@ -198,6 +199,7 @@ def train(
     Raises:
         UserError: the config can't be run as it stands.
         NonFiniteLoss: the loss became NaN or infinite; no checkpoint holds the broken weights.
+        FailedAudit: more than the answers would be trained on, or the weights do not learn (:mod:`paceline.audits`).
         Interrupted: asked to stop; the state is saved. Raised on every rank, with one cause.
     """
     config = run.config
@@ -225,10 +227,11 @@ def train(
             f"× {planned.accumulation} accumulated" + (f"; going on after step {resume.step}" if resume else "")
         )
     stream = _Stream(samples, order(len(samples), planned.steps * planned.batch, config.seed))
+    _audit_labels(run, family, stream, planned, curve)
     loop = _Loop(run, planned, engine, curve)
     trainer = _Trainer(family, arguments, stream, validation, loop)
     began = time.monotonic()
-    trainer.train(resume_from_checkpoint=str(resume.path) if resume else None)
+    trainer.train(resume_from_checkpoint=trainer.readable(resume) if resume else None)
     if loop.cause:
         raise Interrupted(loop.cause)
     _publish(run, trainer, output)
@@ -248,6 +251,16 @@ def train(
         "seconds": time.monotonic() - began,
         **counts,
     }
+
+
+def _audit_labels(run: Run, family: Family, stream: _Stream, planned: Plan, curve: Curve | None) -> None:
+    """Hold the first batch's labels to its answers, and show them. All ranks look at the same, and end as one."""
+    found = audits.labels(family, [stream[i] for i in range(min(planned.batch, audits.SAMPLES))])
+    if run.rank == 0:
+        for line in audits.shown(found):
+            run.note(line)
+        if curve is not None:
+            curve.supervised([{"prompt": one.prompt, "supervised": one.text} for one in found])
 
 
 def _last_points(folder: CellFolder) -> dict[str, float]:
@@ -275,7 +288,7 @@ def _resume_point(run: Run, planned: Plan) -> checkpoints.Checkpoint | None:
     found = distributed.from_first(found)
     if found is None:
         return None
-    if why := checkpoints.misfit(found, run.config.deepspeed, run.world):
+    if why := checkpoints.misfit(found, run.config.deepspeed):
         raise UserError(why)
     if found.world != run.world or found.micro_batch != planned.micro_batch:
         run.note("other ranks or micro-batch than at the checkpoint: same samples per step, sums in another order")
@@ -347,6 +360,40 @@ class _Trainer(Trainer):
         self.step_loss: torch.Tensor | None = None
         self.step_norm: Any = None
         loop.trainer = self
+
+    def readable(self, found: checkpoints.Checkpoint) -> str:
+        """The folder that this many ranks can read a checkpoint from. Every rank calls it.
+
+        Raises:
+            UserError: DeepSpeed can't share it out anew.
+        """
+        run = self.loop.run
+        if found.engine == "torch" or found.world == run.world:
+            return str(found.path)
+        made: Path | Exception | None = None
+        if run.rank == 0:
+            run.note(f"putting the state of {found.world} ranks together for {run.world}")
+            try:
+                made = checkpoints.universal(found, run.attempt)
+            except (UserError, OSError) as error:
+                made = error
+        made = distributed.from_first(made)
+        if isinstance(made, Exception):
+            raise made
+        self.loop.assembled = True
+        settings: Any = self.args.hf_deepspeed_config
+        settings.config.setdefault("checkpoint", {})["load_universal"] = True
+        return str(made)
+
+    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+        """The library's, and a word where nothing that is trained has a part in it: torch only says that it can't."""
+        loss = super().compute_loss(*args, **kwargs)
+        if not (loss[0] if isinstance(loss, tuple) else loss).requires_grad:
+            raise UserError(
+                "the answers of a batch depend on none of the trained weights: no gradient can reach them. Train a "
+                "component that every sample uses (method.frozen, method.lora.components), or show it images"
+            )
+        return loss
 
     def floating_point_ops(self, inputs: Any) -> int:
         """Not counted: it walks over every parameter at every forward, and nobody reads the number."""
@@ -491,13 +538,17 @@ class _Loop(TrainerCallback):
         self.curve = curve
         self.trainer: Any = None
         self.cause: str | None = None
+        self.assembled = False
         self.loss: float | None = None
         self._rate = 0.0
+        self._learning: audits.Learning | None = None
         self._points: list[tuple[int, torch.Tensor, float, Any]] = []
         self._saved_at = self._written_at = time.monotonic()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """The clocks start when the first step does, not while weights are moved."""
+        to_learn = {name: p for name, p in self.trainer.model.named_parameters() if p.requires_grad}
+        self._learning = audits.Learning(to_learn, float16=args.fp16)
         self._saved_at = self._written_at = time.monotonic()
         self.run.progress(state.global_step, self.plan.steps, "steps")
 
@@ -511,6 +562,9 @@ class _Loop(TrainerCallback):
         self._points.append((step, self.trainer.step_loss, self._rate, self.trainer.step_norm))
         self.trainer.step_loss = None
         cause, save, write = distributed.agree(self._wishes(step))
+        if self.assembled and self.run.rank == 0:  # every rank has made a step, and thus read it
+            checkpoints.drop_universal(self.run.folder)
+        self.assembled = False
         last = step >= self.plan.steps
         if cause and not last:  # at the last step, what is left is to publish
             self.cause = CAUSES[cause - 1]
@@ -562,6 +616,8 @@ class _Loop(TrainerCallback):
                 f"the loss of step {broken[0]} is {broken[1]}; lower train.learning_rate, raise train.warmup, or "
                 "look at the samples of that step"
             )
+        if self._learning is not None:
+            self._learning.look((step, rate, norm) for step, _, rate, norm in points)
         self.loss = records[-1]["loss"]
 
     def _record(self, records: list[dict[str, Any]]) -> None:

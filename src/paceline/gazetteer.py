@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     from scipy.spatial import cKDTree
 
+BORDER_KM = 50.0
+"""A place as near as this to a city of a country may lie in it, whatever the city nearest to it belongs to."""
 EARTH_RADIUS_KM = 6371.0088  # mean radius (2a + b) / 3 of WGS 84, as in the package haversine
 
 
@@ -130,6 +132,36 @@ def place_fields(point: tuple[float, float], place: Place) -> dict[str, Any]:
         "region": place.region or None,
         "city": place.city,
     }
+
+
+def lies_in(points: Sequence[tuple[float, float]], countries: Sequence[str]) -> list[bool]:
+    """Whether each point may lie in its country: its nearest city does, or a city within :data:`BORDER_KM` does.
+
+    Args:
+        points: (latitude, longitude) in degrees.
+        countries: an ISO 3166-1 alpha-2 code for each.
+    """
+    found = [place.country == code.upper() for place, code in zip(nearest_places(points), countries, strict=True)]
+    chord = 2 * math.sin(BORDER_KM / EARTH_RADIUS_KM / 2)
+    for i in (i for i, inside in enumerate(found) if not inside):
+        near = _city_tree().query_ball_point(unit_vectors([points[i]])[0], chord)
+        found[i] = any(cities()[n].country == countries[i].upper() for n in near)
+    return found
+
+
+def swapped(points: Sequence[tuple[float, float]], countries: Sequence[str]) -> list[bool]:
+    """Whether each point lies in its country only with latitude and longitude swapped."""
+    outside = [i for i, inside in enumerate(lies_in(points, countries)) if not inside]
+    turned = [i for i in outside if abs(points[i][1]) <= 90]
+    inside = lies_in([(points[i][1], points[i][0]) for i in turned], [countries[i] for i in turned])
+    wrong = {i for i, is_inside in zip(turned, inside, strict=True) if is_inside}
+    return [i in wrong for i in range(len(points))]
+
+
+def country_code(name: str) -> str | None:
+    """The ISO 3166-1 alpha-2 code of a country given by code or English name; None where it is neither."""
+    folded = name.strip().casefold()
+    return next((code for code, full in country_names().items() if folded in (code.casefold(), full.casefold())), None)
 
 
 def smallest_distance_km(some: Sequence[tuple[float, float]], others: Sequence[tuple[float, float]]) -> float:

@@ -55,13 +55,13 @@ class GumbelNoise:
 class AtText:
     """Ends a sample's answer at a text. A row's criterion, so that a batch ends each of its answers by itself."""
 
-    def __init__(self, family: Family, prompt_width: int) -> None:
-        self.family, self.prompt_width = family, prompt_width
+    def __init__(self, family: Family, prompt_width: int, least: int) -> None:
+        self.family, self.prompt_width, self.least = family, prompt_width, least
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
         """Which rows have said one of the texts; shape (rows,), bool."""
         rows = input_ids[:, self.prompt_width :].tolist()
-        said = [_cut(self.family, self.family.decode(row)) is not None for row in rows]
+        said = [_cut(self.family, row, self.least) is not None for row in rows]
         return torch.tensor(said, device=input_ids.device)
 
 
@@ -100,35 +100,38 @@ def generate(
         processors.append(GumbelNoise(seeds, model.device))
     settings = GenerationConfig(
         max_new_tokens=spec.new_tokens,
+        min_new_tokens=spec.min_new_tokens or None,
         do_sample=False,  # the noise above is the sampling
         num_beams=spec.beams,
         repetition_penalty=spec.repetition_penalty,
         eos_token_id=family.end_tokens,
         pad_token_id=family.tokenizer.pad_token_id,
     )
-    criteria = StoppingCriteriaList([AtText(family, prompt_width)] if family.stops else [])
+    criteria = StoppingCriteriaList([AtText(family, prompt_width, spec.min_new_tokens)] if family.stops else [])
     output = model.generate(
         **batch, generation_config=settings, logits_processor=processors, stopping_criteria=criteria
     )
     prompts = batch["attention_mask"].sum(dim=1).tolist()
     rows = output[:, prompt_width:].tolist()
-    return [_answer(family, row, prompt) for row, prompt in zip(rows, prompts, strict=True)]
+    return [_answer(family, row, prompt, spec.min_new_tokens) for row, prompt in zip(rows, prompts, strict=True)]
 
 
-def _answer(family: Family, ids: list[int], prompt_tokens: int) -> Answer:
+def _answer(family: Family, ids: list[int], prompt_tokens: int, least: int) -> Answer:
     # Behind its end a row is filled up to the longest of the batch.
     end = next((i for i, token in enumerate(ids) if token in family.end_tokens), None)
     new_tokens = len(ids) if end is None else end + 1
-    text = family.decode(ids[:end])
-    if (cut := _cut(family, text)) is not None:
+    said = ids[:end]
+    text = family.decode(said)
+    if (cut := _cut(family, said, least)) is not None:
         # Generation stopped at the first token with which the text was complete.
-        new_tokens = next(n for n in range(1, len(ids) + 1) if _cut(family, family.decode(ids[:n])) is not None)
+        new_tokens = next(n for n in range(1, len(ids) + 1) if _cut(family, ids[:n], least) is not None)
         return Answer(text[:cut], prompt_tokens, new_tokens, "stop")
     return Answer(text, prompt_tokens, new_tokens, "length" if end is None else "stop")
 
 
-def _cut(family: Family, text: str) -> int | None:
-    """Where a stop text begins behind the first thing that was said; None where there is none."""
-    said = len(text) - len(text.lstrip())
+def _cut(family: Family, ids: list[int], least: int) -> int | None:
+    """Where a stop text begins, behind the first thing said and the first ``least`` tokens; None if nowhere."""
+    text = family.decode(ids)
+    said = max(len(text) - len(text.lstrip()), len(family.decode(ids[:least])))
     found = [at for stop in family.stops if (at := text.find(stop, said)) >= 0]
     return min(found, default=None)

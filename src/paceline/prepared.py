@@ -4,17 +4,21 @@
         manifest.json    counts, digest, where the data comes from; read in an instant
         samples.jsonl    one sample a line, in prepared order
         skipped.jsonl    each record left out, and why
+        leakage.jsonl    each test image that is also trained on, or looks like one that is
         images/          what the reader made
 
 A sample is ``{id, split, image, sha256}`` and the reader's fields. ``image`` is relative to the folder, or
 absolute where the image lies in a folder of the user's. The manifest's digest covers id, split, sha256 and
-fields: neither paths nor times, so that the same data has the same digest on every machine.
+fields: neither paths nor times nor what was found out about leakage, so that the same data has the same digest on
+every machine and in every version.
 
 The folder is built beside its place and renamed as a whole, so a crash leaves nothing that counts.
 """
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import secrets
 import shutil
 from collections import Counter
@@ -24,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from paceline import __version__, readers, store
 from paceline.errors import DataError, Unavailable, UserError, nearest
-from paceline.gazetteer import smallest_distance_km
+from paceline.gazetteer import country_names, smallest_distance_km, swapped
 from paceline.readers import Progress, Sample, Skipped
 from paceline.spec import TaskSpec, build, defaults, plain
 
@@ -132,6 +136,25 @@ def read_samples(root: Path, task: TaskSpec, splits: Sequence[str], limit: int) 
     return [record for split in splits for record in found[split][: limit or None]]
 
 
+def largest_picture(root: Path, task: TaskSpec, looked_at: int = 64) -> tuple[int, int] | None:
+    """Width and height of the largest of the first pictures of each split, by their headers; None where unprepared.
+
+    For what only needs an idea: another picture may be larger.
+    """
+    from PIL import Image
+
+    if not (dataset_folder(root, task) / "manifest.json").exists():
+        return None
+    found = []
+    for record in read_samples(root, task, list(read_manifest(root, task)["splits"]), looked_at):
+        try:
+            with Image.open(record["image"]) as opened:
+                found.append(opened.size)
+        except (OSError, Image.DecompressionBombError):
+            continue
+    return max(found, key=lambda size: size[0] * size[1], default=None)
+
+
 def load_image(path: Path | str) -> Image.Image:
     """An image as RGB, turned as its EXIF says, transparent parts on white.
 
@@ -236,16 +259,18 @@ def _publish(temporary: Path, folder: Path) -> None:
 def _build(folder: Path, task: TaskSpec, progress: Progress) -> None:
     reader, options = readers.load(task.reader), options_of(task)
     records: list[dict[str, Any]] = []
+    thumbnails: list[bytes] = []
     skipped: list[Skipped] = []
     seen: set[str] = set()
     for item in reader.read(options, folder / "images", progress):
         if isinstance(item, Sample):
-            record = _record(item, folder, seen)
-            if isinstance(record, dict):
-                records.append(record)
+            made = _record(item, folder, seen)
+            if not isinstance(made, Skipped):
+                records.append(made[0])
+                thumbnails.append(made[1])
                 seen.add(item.id)
                 continue
-            skipped.append(record)
+            skipped.append(made)
         else:
             skipped.append(item)
     reasons = dict(Counter(s.reason for s in skipped).most_common())
@@ -262,18 +287,26 @@ def _build(folder: Path, task: TaskSpec, progress: Progress) -> None:
         "splits": dict(sorted(Counter(r["split"] for r in records).items())),
         "skipped": reasons,
         "leaks": _leaks(records, task.train),
+        "leakage": _leakage(records, thumbnails, task.train, folder, progress),
         "made": {**reader.made(options), "paceline": __version__},
     }
     if distances := _separation(records, task.train):
         manifest["separation_km"] = distances
+    if wrong := _swapped(records):
+        manifest["swapped_truths"] = wrong
     store.write_json(folder / "manifest.json", manifest)
 
 
-def _record(sample: Sample, folder: Path, seen: set[str]) -> dict[str, Any] | Skipped:
+def _record(sample: Sample, folder: Path, seen: set[str]) -> tuple[dict[str, Any], bytes] | Skipped:
+    """A sample's record, and its thumbnail, made while the image is decoded anyway."""
+    from paceline import leakage  # numpy
+
     if sample.id in seen:
         return Skipped(sample.id, "id seen before", str(sample.image.name))
-    if reason := check_image(sample.image):
-        return Skipped(sample.id, reason, str(sample.image.name))
+    try:
+        thumbnail = leakage.thumbnail(_decode(sample.image))
+    except _BadImage as error:
+        return Skipped(sample.id, str(error), str(sample.image.name))
     image = sample.image.relative_to(folder) if sample.image.is_relative_to(folder) else sample.image.absolute()
     own = {
         "id": sample.id,
@@ -286,7 +319,7 @@ def _record(sample: Sample, folder: Path, seen: set[str]) -> dict[str, Any] | Sk
         store.canonical(record)
     except (TypeError, ValueError) as error:
         return Skipped(sample.id, "a field is no finite JSON value", str(error))
-    return record
+    return record, thumbnail
 
 
 def _leaks(records: Iterable[dict[str, Any]], train: str) -> dict[str, int]:
@@ -298,6 +331,39 @@ def _leaks(records: Iterable[dict[str, Any]], train: str) -> dict[str, int]:
         if r["split"] != train and r["sha256"] in trained:
             counts[r["split"]] += 1
     return dict(sorted(counts.items()))
+
+
+def _leakage(
+    records: list[dict[str, Any]], thumbnails: list[bytes], train: str, folder: Path, progress: Progress
+) -> dict[str, dict[str, int]]:
+    """Per other split, how many of its images are trained on too, by kind; names them in ``leakage.jsonl``."""
+    from paceline import leakage  # numpy
+
+    @functools.cache
+    def pixels(image: str) -> str:
+        decoded = _decode(folder / image)
+        return hashlib.sha256(f"{decoded.size}".encode() + decoded.tobytes()).hexdigest()
+
+    found = list(leakage.twins(records, thumbnails, train, pixels, progress))
+    store.write_jsonl(folder / "leakage.jsonl", (plain(twin) for twin in found))
+    splits = {r["split"] for r in records}
+    others = sorted(splits - {train}) if train in splits else []
+    return {s: {k: sum((t.split, t.kind) == (s, k) for t in found) for k in leakage.KINDS} for s in others}
+
+
+def _swapped(records: Iterable[dict[str, Any]]) -> list[str]:
+    """Ids of samples that lie in the country given for them only with latitude and longitude swapped."""
+    placed = [
+        r
+        for r in records
+        if isinstance(r.get("latitude"), float) and isinstance(r.get("longitude"), float) and _is_code(r.get("country"))
+    ]
+    wrong = swapped([(r["latitude"], r["longitude"]) for r in placed], [r["country"] for r in placed])
+    return [r["id"] for r, is_wrong in zip(placed, wrong, strict=True) if is_wrong]
+
+
+def _is_code(country: object) -> bool:
+    return isinstance(country, str) and country.upper() in country_names()
 
 
 def _separation(records: Iterable[dict[str, Any]], train: str) -> dict[str, float]:

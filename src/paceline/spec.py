@@ -69,6 +69,7 @@ class ModelSpec:
     weights: str = identity_field("", "hub id or folder of the weights; empty builds a twin from `config`")
     revision: str = identity_field("", "commit of the hub repository, 40 hex digits; a hub model needs one")
     inputs: list[str] = identity_field(["image", "text"], "what the model can read")
+    tunable: bool = identity_field(True, "whether its weights can be tuned here; false where its own code answers")
     dtype: Literal["float32", "bfloat16", "float16"] = identity_field("bfloat16", "number format of the weights")
     attention: Literal["sdpa", "eager", "flash_attention_2"] = identity_field("sdpa", "attention implementation")
     remote_code: bool = identity_field(False, "run code shipped with the weights; needs a pinned revision")
@@ -168,6 +169,7 @@ class GenerationSpec:
 
     name: str = identity_field("", "the file's name in conf/generation/")
     new_tokens: int = identity_field(128, "most tokens of an answer", low=1)
+    min_new_tokens: int = identity_field(0, "fewest tokens of an answer; it can't end before", low=0)
     temperature: float = identity_field(0.0, "0 takes the likeliest token; above it tokens are sampled", low=0)
     top_p: float = identity_field(1.0, "nucleus sampling: smallest set of tokens with this mass", above=0, high=1)
     beams: int = identity_field(1, "beam search width", low=1)
@@ -194,6 +196,12 @@ class PlacementSpec:
     checkpoint_minutes: float = placement_field(10.0, "most minutes of training between checkpoints", low=0)
     checkpoint_steps: int = placement_field(0, "also checkpoint every N optimiser steps; 0: by time alone", low=0)
     keep_checkpoints: int = placement_field(2, "checkpoints kept per cell while it trains", low=1)
+    auto: bool = placement_field(
+        False, "let the planner choose micro_batch, activation_checkpointing and deepspeed for the cluster's GPU"
+    )
+    fit: Literal["check", "ignore"] = placement_field(
+        "check", "refuse what the planner finds too large for the cluster's GPU, or submit it all the same"
+    )
 
 
 @dataclass(frozen=True)
@@ -492,6 +500,11 @@ def _known_splits(config: Config, named: Mapping[str, list[str]], splits: Mappin
 
 def check_generation(generation: GenerationSpec) -> None:
     """Refuse ways of answering that exclude each other."""
+    if generation.min_new_tokens > generation.new_tokens:
+        raise UserError(
+            f"generation.min_new_tokens={generation.min_new_tokens} is more than "
+            f"generation.new_tokens={generation.new_tokens}, the most; lower it"
+        )
     if generation.temperature > 0 and generation.beams > 1:
         raise UserError(
             f"generation: beams={generation.beams} search for the likeliest answer, temperature="

@@ -106,6 +106,20 @@ def wilson_interval(k: int, n: int, *, level: float = LEVEL) -> Interval:
     return Interval(p, 0.0 if k == 0 else centre - half, 1.0 if k == n else centre + half, n)
 
 
+def newcombe_interval(k1: int, n1: int, k2: int, n2: int, *, level: float = LEVEL) -> Interval:
+    """Interval of the difference k2 / n2 − k1 / n1 of the shares of two independent samples.
+
+    Made from the two Wilson intervals (Newcombe 1998, Statistics in Medicine 17, method 10). On the same samples a
+    paired test tells more apart; this is for tables that show no pairs. ``n`` is that of both together.
+    """
+    a, b = wilson_interval(k1, n1, level=level), wilson_interval(k2, n2, level=level)
+    if None in (a.value, a.low, a.high, b.value, b.low, b.high):
+        return Interval(None, None, None, n1 + n2)
+    p, l1, u1 = float(a.value or 0), float(a.low or 0), float(a.high or 0)
+    q, l2, u2 = float(b.value or 0), float(b.low or 0), float(b.high or 0)
+    return Interval(q - p, q - p - math.hypot(q - l2, u1 - p), q - p + math.hypot(u2 - q, p - l1), n1 + n2)
+
+
 def paired_bootstrap(
     a: npt.ArrayLike,
     b: npt.ArrayLike,

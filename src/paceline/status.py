@@ -190,48 +190,73 @@ def cell_state(
         verdict: what Slurm says of a job that is over.
     """
     attempts = folder.attempts()
-    count = len(attempts)
     if folder.done():
-        return CellState(cell.id, "done", attempts=count)
-    last = attempts[-1] if attempts else None
+        return CellState(cell.id, "done", attempts=len(attempts))
     # The queue knows at once that a job is gone; the pulse of its attempt would look alive for another minute.
-    start = (last.start() or {}) if last else {}
-    submission = start.get("submission")
     ended = claim if claim is not None and claim.state == "over" else None
-    over = ended is not None and ended.submission == submission
-    claim = None if ended else claim
-    begun = claim is not None and last is not None and submission == claim.submission
+    if alive := _taken(cell.id, attempts, None if ended else claim, ended, verdict):
+        return alive
+    if not attempts and not needs_done:
+        return CellState(cell.id, "waiting", detail=f"needs {', '.join(cell.needs)}")
+    return _left(folder, cell.id, attempts, ended, cluster, verdict)
+
+
+def _submission(attempt: Attempt) -> Any:
+    return (attempt.start() or {}).get("submission")
+
+
+def _taken(
+    cell: str, attempts: Sequence[Attempt], claim: Claim | None, ended: Claim | None, verdict: Verdict
+) -> CellState | None:
+    """The state of a cell that somebody runs or will run; None where nobody does."""
+    count = len(attempts)
+    last = attempts[-1] if attempts else None
+    start = (last.start() or {}) if last else {}
+    over = last is not None and ended is not None and ended.submission == start.get("submission")
+    begun = claim is not None and last is not None and start.get("submission") == claim.submission
     # A job that waits again runs nothing, however fresh its last pulse, unless it began since Slurm was asked.
     again = begun and claim is not None and claim.state == "pending" and claim.job and start["time"] < claim.asked
     if last is not None and last.end() is None and not over and not again and lives(last):
-        return CellState(cell.id, "running", attempts=count, progress=last.progress(), pid=start.get("pid"))
-    if claim is not None and claim.state == "unknown":
-        return CellState(cell.id, "unknown", detail=claim.detail, attempts=count)
-    if claim is not None and begun and claim.state == "running" and last is not None and last.end() is None:
+        return CellState(cell, "running", attempts=count, progress=last.progress(), pid=start.get("pid"))
+    if claim is None:
+        return None
+    if claim.state == "unknown":
+        return CellState(cell, "unknown", detail=claim.detail, attempts=count)
+    if begun and claim.state == "running" and last is not None and last.end() is None:
         # Its pulse is late and its job runs: a file system that hangs looks so.
-        return CellState(cell.id, "running", detail="no sign of life for a while", attempts=count)
-    if claim is not None and (not begun or (claim.job and claim.state == "pending")):
+        return CellState(cell, "running", detail="no sign of life for a while", attempts=count)
+    if not begun or (claim.job and claim.state == "pending"):
         cause = attempt_end(last, verdict)[0] if last is not None and again else ""
-        return CellState(cell.id, "queued", cause, claim.detail, count)
-    never = f"its job {ended.job} ended before it began".replace("  ", " ") if ended and not over else ""
-    if last is None:
-        if not needs_done:
-            return CellState(cell.id, "waiting", detail=f"needs {', '.join(cell.needs)}")
-        return CellState(cell.id, "missing", ended.detail if ended else "", never)
+        return CellState(cell, "queued", cause, claim.detail, count)
+    return None
+
+
+def _left(
+    folder: CellFolder,
+    cell: str,
+    attempts: Sequence[Attempt],
+    ended: Claim | None,
+    cluster: ClusterSpec,
+    verdict: Verdict,
+) -> CellState:
+    """The state of a cell that nobody runs, and whether the next resume takes it up."""
+    count = len(attempts)
+    begun = bool(attempts) and ended is not None and ended.submission == _submission(attempts[-1])
+    never = f"its job {ended.job} ended before it began".replace("  ", " ") if ended and not begun else ""
+    if not attempts:
+        return CellState(cell, "missing", ended.detail if ended else "", never)
+    last = attempts[-1]
     cause, message = attempt_end(last, verdict)
     if cause == "done":
-        cause, message = (
-            "unknown",
-            "its results are gone since" if folder.done_json.exists() else "not published",
-        )
-        return CellState(cell.id, "interrupted", cause, message, count)
+        why = "its results are gone since" if folder.done_json.exists() else "not published"
+        return CellState(cell, "interrupted", "unknown", why, count)
     if cause in NOT_RETRIED:
-        return CellState(cell.id, "failed", cause, message, count)
+        return CellState(cell, "failed", cause, message, count)
     if ended and never and ended.detail == "cancelled":
-        return CellState(cell.id, "interrupted", "cancelled", never, count, last.progress())
+        return CellState(cell, "interrupted", "cancelled", never, count, last.progress())
     if cause != "cancelled" and (same := stuck(attempts, verdict)) >= cluster.attempts_after(cause):
-        return CellState(cell.id, "failed", cause, f"{same} attempts in a row got no further. {message}".strip(), count)
-    return CellState(cell.id, "interrupted", cause, message, count, last.progress())
+        return CellState(cell, "failed", cause, f"{same} attempts in a row got no further. {message}".strip(), count)
+    return CellState(cell, "interrupted", cause, message, count, last.progress())
 
 
 def of_sweep(store: Store, sweep: Sweep, asked: Answers | None = None) -> dict[str, CellState]:

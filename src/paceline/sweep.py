@@ -134,6 +134,8 @@ def impossible(config: Config) -> str | None:
     """Why a combination can't be, or None."""
     if missing := sorted(set(config.task.needs) - set(config.model.inputs)):
         return f"{config.task.name} shows {' and '.join(missing)}, which {config.model.name} can't read"
+    if config.method.trains != "nothing" and not config.model.tunable:
+        return f"{config.model.name} answers by its own code and can't be tuned (tunable: false in its file)"
     return None
 
 
@@ -209,6 +211,19 @@ def expand(
         folded=evaluations - kept,
         problems=list(problems),
     )
+
+
+def left_out(dropped: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What a sweep left out, a line for each reason: the names that its points share, their number, the reason."""
+    points: dict[str, list[Mapping[str, str]]] = {}
+    for drop in dropped:
+        points.setdefault(drop["reason"], []).append(drop["point"])
+    lines = []
+    for reason, found in points.items():
+        shared = [name for group, name in found[0].items() if all(p[group] == name for p in found)]
+        count = f" ({len(found)} points)" if len(found) > 1 else ""
+        lines.append(f"left out: {' · '.join(shared)}{count}: {reason}")
+    return lines
 
 
 def sweep_name(composition: Composition, cells: Iterable[str]) -> str:

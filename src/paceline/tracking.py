@@ -15,7 +15,6 @@ import contextlib
 import hashlib
 import itertools
 import math
-import netrc
 import os
 import queue
 import secrets
@@ -23,10 +22,10 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from paceline import pieces
 from paceline.attempts import Run, classify
+from paceline.credentials import wandb_key
 from paceline.spec import plain
 from paceline.store import SCHEMA, CellFolder, read_json, read_jsonl, write_json
 
@@ -49,6 +48,9 @@ class Tracker:
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Points of curves at a step, which must not go back."""
+
+    def supervised(self, rows: Sequence[Mapping[str, str]]) -> None:
+        """A table of what is trained on in the first samples; each row has ``prompt`` and ``supervised``."""
 
     def metrics(self, metrics: Mapping[str, Mapping[str, Any]]) -> None:
         """Final numbers, ``name -> {value, low, high, …}``, shown as ``name``, ``name_low`` and ``name_high``."""
@@ -83,6 +85,17 @@ class WandbTracker(Tracker):
         # Several records may share a step (training and validation): W&B merges them.
         shown = dict(values)
         self._put(lambda wandb_run: wandb_run.log(shown, step=step))
+
+    def supervised(self, rows: Sequence[Mapping[str, str]]) -> None:
+        shown = [[row["prompt"], row["supervised"]] for row in rows]
+
+        def show(wandb_run: Any) -> None:
+            import wandb
+
+            # In the summary, which has no steps: every attempt may write it, and none repeats a row of the curve.
+            wandb_run.summary["supervised"] = wandb.Table(columns=["prompt", "supervised"], data=shown)
+
+        self._put(show)
 
     def metrics(self, metrics: Mapping[str, Mapping[str, Any]]) -> None:
         flat = {}
@@ -230,7 +243,7 @@ def _held_before(run: Run) -> int:
 
 def _online(run: Run) -> bool:
     """Whether an attempt is to be sent while it runs, and could be."""
-    return run.config.tracking.mode == "online" and credentials()
+    return run.config.tracking.mode == "online" and wandb_key()
 
 
 def _stagger(cell_id: str) -> float:
@@ -309,15 +322,3 @@ def _config(run: Run) -> dict[str, Any]:
         "deepspeed": plain(config.deepspeed),
         "cluster": config.cluster.name,
     }
-
-
-def credentials(base_url: str = "") -> bool:
-    """Whether the SDK would find a key for its service without asking a person. The key itself is not looked at."""
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
-        return True
-    host = urlsplit(base_url or os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").hostname or ""
-    path = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
-    try:
-        return netrc.netrc(path).authenticators(host) is not None
-    except (OSError, netrc.NetrcParseError):
-        return False

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from paceline import pieces
-from paceline.tracking import credentials
+from paceline.credentials import wandb_key
 
 REACH_SECONDS = 30.0
 # What the service took shows up in its answers a moment later.
@@ -100,7 +100,7 @@ def _upload_all(asked: list[dict[str, Any]], folder: Path, answers: TextIO) -> N
             x_graphql_timeout_seconds=REACH_SECONDS,
         )
     ).settings
-    if not credentials(settings.base_url):
+    if not wandb_key(settings.base_url):
         raise Stopped("no key")
     try:
         api = wandb.Api(timeout=int(REACH_SECONDS))

@@ -29,23 +29,24 @@ def variants(cells: Iterable[Cell], tunings: Mapping[str, Cell] | None = None) -
     for cell in cells:
         alike[cell.kind, *(_name(cell, group) for group in NAMED)].append(cell)
     found: dict[str, str] = {}
-    flat: dict[str, dict[str, Any]] = {}
+    laid: dict[str, dict[str, Any]] = {}
     for members in alike.values():
         if len(members) == 1:
             found[members[0].id] = ""
             continue
-        settings = [_settings(cell, flat, known.get(str(cell.identity.get("tuned", "")))) for cell in members]
-        differing = [k for k in sorted(set().union(*settings)) if _differ(_said(own, k) for own in settings)]
+        settings = [_settings(cell, laid, known.get(str(cell.identity.get("tuned", "")))) for cell in members]
+        differing = [k for k in sorted(set().union(*settings)) if _differ(said(own, k) for own in settings)]
         # A preset's name stands for the settings that come with it.
         named = {k.rsplit(".", 1)[0] for k in differing if k.endswith(".name")}
         shown = [k for k in differing if k.endswith(".name") or k.rsplit(".", 1)[0] not in named]
         for cell, own in zip(members, settings, strict=True):
-            found[cell.id] = ", ".join(f"{_short(k)}={_value(k, _said(own, k))}" for k in shown)
+            found[cell.id] = ", ".join(f"{_short(k)}={_value(k, said(own, k))}" for k in shown)
     return found
 
 
-def _said(settings: Mapping[str, Any], key: str) -> Any:
-    return settings[key] if key in settings else _DEFAULTS.get(key, "default")
+def said(settings: Mapping[str, Any], key: str) -> Any:
+    """The value of a dotted key: what an identity leaves out is the default."""
+    return settings[key] if key in settings else DEFAULTS.get(key, "default")
 
 
 def _differ(values: Iterator[Any]) -> bool:
@@ -63,17 +64,17 @@ def _name(cell: Cell, group: str) -> str:
     return str(cell.identity.get(group, {}).get("name", ""))
 
 
-def _settings(cell: Cell, flat: dict[str, dict[str, Any]], tuning: Cell | None) -> dict[str, Any]:
-    """The settings of a cell and of what it needs. ``flat`` keeps what was laid flat: most cells share most of it."""
+def _settings(cell: Cell, laid: dict[str, dict[str, Any]], tuning: Cell | None) -> dict[str, Any]:
+    """The settings of a cell and of what it needs. ``laid`` keeps what was laid flat: most cells share most of it."""
     found: dict[str, Any] = {}
     for part in (tuning, cell):
         for key, value in part.identity.items() if part else ():
             if part is cell and key == "tuned":
                 continue
             text = canonical({key: value})
-            if text not in flat:
-                flat[text] = dict(_flat({key: value}))
-            found |= flat[text]
+            if text not in laid:
+                laid[text] = dict(flat({key: value}))
+            found |= laid[text]
     if tuning:
         found["trained on"] = _name(tuning, "prompt")
     return found
@@ -87,13 +88,14 @@ def _value(key: str, value: Any) -> str:
     return str(value)[:DIGEST_LENGTH] if key == "data" else str(value)
 
 
-def _flat(value: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, Any]]:
+def flat(value: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of nested mappings."""
     for key, inner in value.items():
         if isinstance(inner, Mapping):
-            yield from _flat(inner, f"{start}{key}.")
+            yield from flat(inner, f"{start}{key}.")
         else:
             yield f"{start}{key}", inner
 
 
 # An identity leaves defaults out.
-_DEFAULTS = dict(_flat(plain(Config())))
+DEFAULTS = dict(flat(plain(Config())))

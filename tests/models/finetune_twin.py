@@ -15,11 +15,12 @@ from typing import Any
 
 import torch
 from accelerate.state import AcceleratorState
+from deaths import dying
 from PIL import Image
 
 from paceline import distributed, finetune
 from paceline.compose import ConfTree
-from paceline.errors import Interrupted
+from paceline.errors import Interrupted, PacelineError
 from paceline.models import load_family
 from paceline.models.base import Conversation, Family
 from paceline.spec import (
@@ -68,6 +69,7 @@ MODEL: dict[str, Any] = {
 COLOURS = ["red", "green", "blue", "white", "black", "yellow", "cyan", "magenta", "orange", "purple", "brown"]
 TREE = ConfTree([Path(__file__).parents[2] / "conf"])
 ZERO2: dict[str, Any] = TREE.load("deepspeed", "zero2")["config"]
+ZERO3: dict[str, Any] = TREE.load("deepspeed", "zero3")["config"]
 
 
 class Squares:
@@ -117,6 +119,8 @@ class ToyRun:
 
 
 LORA = MethodSpec(name="lora", trains="adapter", lora=LoraSpec(r=4, alpha=8, dropout=0.1))
+# The same in a group's job.
+ADAPTED: dict[str, Any] = {"method": "lora", "lora": {"r": 4, "alpha": 8, "dropout": 0.1}}
 FULL = MethodSpec(name="full", trains="all")
 
 
@@ -167,6 +171,16 @@ def attempt(folder: Path, made: Config, **fields: Any) -> ToyRun:
     return ToyRun(cell_folder, cell_folder.new_attempt(), Cell(folder.name, "finetune", {"seed": 3}), made, **fields)
 
 
+class Questions(Squares):
+    """Squares that are not shown."""
+
+    def pictured(self, index: int) -> bool:
+        return False
+
+    def __getitem__(self, index: int) -> Conversation:
+        return dataclasses.replace(super().__getitem__(index), images=[])
+
+
 def load(made: Config, tuned: Path | None = None) -> Family:
     """The twin, the same weights every time, in the form that its method reads them."""
     return load_family(made.model.family).load(
@@ -174,13 +188,13 @@ def load(made: Config, tuned: Path | None = None) -> Family:
     )
 
 
-def tune(run: ToyRun, **options: Any) -> dict[str, Any]:
+def tune(run: ToyRun, samples: type[Squares] = Squares, **options: Any) -> dict[str, Any]:
     """Train the toy cell as a job would."""
     torch.set_num_threads(1)
     output = run.attempt.path / "weights"
     family = finetune.load(run, 10)
     run.peaks["read"] = sum(p.nbytes for p in family.model.parameters())
-    return finetune.train(run, family, Squares(10), Squares(5, first=3), output=output, **options)
+    return finetune.train(run, family, samples(10), samples(5, first=3), output=output, **options)
 
 
 def curve(folder: Path) -> dict[int, dict[str, float]]:
@@ -206,9 +220,11 @@ def group(world: int, deepspeed: dict[str, Any], jobs: list[dict[str, Any]], log
     """Run jobs one after the other on ``world`` ranks, each a process, and check that all end well.
 
     Args:
-        jobs: each ``{cell: folder, stop_after: steps or 0, changes: fields of the config}``. Where it is not full
-            tuning of the toy under ``deepspeed``: ``method``, ``model``, ``deepspeed`` by their names in conf/, and
-            ``lora`` and ``zero`` where adapter or sharding are told more. ``unchecked`` runs what would be refused.
+        jobs: each ``{cell: folder, stop_after: steps or 0, changes: fields of the config}``, and, where it is not
+            full tuning of the toy under ``deepspeed``, ``method``, ``model`` and ``deepspeed`` by their names in
+            conf/, ``lora`` and ``zero`` where adapter or sharding are told more; ``unseen`` without images;
+            ``unchecked`` runs what would be refused. One that does not end well has ``dies`` (a place of
+            :func:`deaths.dying`) or ``raises`` (part of the error's text).
         log: folder for what the ranks print.
     """
     for job in jobs:
@@ -277,10 +293,13 @@ def _do(job: dict[str, Any], rank: int, world: int, deepspeed: dict[str, Any]) -
         finetune.combinations.check = lambda *args: None  # type: ignore[assignment]
     began = time.monotonic()
     try:
-        tune(run)
-        assert not job.get("stop_after")
+        with dying(job.get("dies", "")):
+            tune(run, Questions if job.get("unseen") else Squares)
+        assert not job.get("stop_after") and not job.get("raises")
     except Interrupted as error:
         assert job.get("stop_after") and error.cause == "timeout"
+    except PacelineError as error:
+        assert job.get("raises") and job["raises"] in str(error), error
     sys.stdout.write(f"{folder.id}: {time.monotonic() - began:.2f} s\n")
 
 

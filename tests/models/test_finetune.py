@@ -324,9 +324,9 @@ def test_samples_without_an_image_are_refused_where_ranks_would_wait_for_ever(tm
     begin(Mixed(10), "zero2")
 
 
-def test_a_checkpoint_of_another_placement_that_cannot_be_shared_out_is_refused(tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_zero_stage_is_refused_and_of_another_micro_batch_taken_up(tmp_path: Path) -> None:
     interrupt(attempt(tmp_path / "cell", config(), stop_after=2))
-    with pytest.raises(UserError, match="submit with the placement it had"):
+    with pytest.raises(UserError, match="submit with the deepspeed group it had, on as many ranks as you like"):
         tune(attempt(tmp_path / "cell", config(deepspeed=ZERO2)))
     resumed = tune(attempt(tmp_path / "cell", config(micro_batch=1)))
     assert resumed["resumed"] == 2

@@ -99,6 +99,34 @@ def test_the_end_token_stops_an_answer_and_is_not_shown(
     assert (second.finish, second.new_tokens) == ("length", len(ids) + 3)
 
 
+def test_an_answer_does_not_end_before_its_fewest_tokens(twin: Family, conversations: list[Conversation]) -> None:
+    first = twin.end_tokens
+    try:
+        # Whatever it says first would end it, were it let.
+        said = generate(twin, conversations[:1], GenerationSpec(new_tokens=8), [0])[0]
+        twin.end_tokens = [*first, *(i for i in range(len(twin.tokenizer)) if twin.decode([i]) in said.text)]
+        assert generate(twin, conversations[:1], GenerationSpec(new_tokens=8), [0])[0].new_tokens == 1
+        (answer,) = generate(twin, conversations[:1], GenerationSpec(new_tokens=8, min_new_tokens=5), [0])
+    finally:
+        twin.end_tokens = first
+    assert answer.new_tokens >= 5
+
+
+def test_a_stop_text_within_the_fewest_tokens_is_part_of_the_answer(
+    twin: Family, conversations: list[Conversation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(twin), "stops", ("|",))
+    ids = twin.tokenizer("ab|cd|ef", add_special_tokens=False)["input_ids"]
+    scripted = [ids] * len(conversations)
+    monkeypatch.setattr(
+        twin.model, "generate", lambda input_ids, **_: torch.cat([input_ids, torch.tensor(scripted)], dim=1)
+    )
+    at = {text: len(twin.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in ("ab|", "ab|cd|")}
+    for least, text in ((0, "ab"), (at["ab|"], "ab|cd"), (at["ab|cd|"], "ab|cd|ef")):
+        spec = GenerationSpec(new_tokens=len(ids), min_new_tokens=least)
+        assert generate(twin, conversations, spec, [0, 0, 0])[0].text == text
+
+
 def test_every_setting_reaches_the_library_and_nothing_else_does(
     twin: Family, conversations: list[Conversation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,3 +156,8 @@ def test_a_repetition_penalty_changes_a_looping_answer(twin: Family, conversatio
 def test_beams_with_a_temperature_are_refused(twin: Family, conversations: list[Conversation]) -> None:
     with pytest.raises(UserError, match="set temperature=0 or beams=1"):
         generate(twin, conversations, GenerationSpec(beams=2, temperature=0.5), [0, 0, 0])
+
+
+def test_fewer_tokens_than_the_fewest_are_refused(twin: Family, conversations: list[Conversation]) -> None:
+    with pytest.raises(UserError, match="min_new_tokens=9 is more"):
+        generate(twin, conversations, GenerationSpec(new_tokens=8, min_new_tokens=9), [0, 0, 0])

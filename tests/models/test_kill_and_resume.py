@@ -1,11 +1,13 @@
 """A kill at any moment loses nothing: after a resume the numbers are byte for byte those of an undisturbed run.
 
-``PACELINE_KILLS=20`` runs twenty random moments instead of three.
+``PACELINE_KILLS=20`` runs twenty random moments instead of three: full tuning, an adapter and two ranks under ZeRO-2
+take turns.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import random
@@ -14,6 +16,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,7 +27,6 @@ SWEEP = [
     "task=geolocation_earth",
     "task.options={train: 64, validation: 8, test_near: 24, test_far: 24, spacing: 2.0}",
     "prompt=geo_bare",
-    "method=full",
     "train=quick",
     "train.max_steps=24",
     "generation.batch=8",
@@ -33,6 +35,11 @@ SWEEP = [
     "tracking=disabled",
     "name=killed",
 ]
+WAYS = {
+    "full": ["method=full"],
+    "lora": ["method=lora"],
+    "zero2": ["method=full", "deepspeed=zero2", "placement.ranks=2"],
+}
 
 
 def paceline(root: Path, *words: str) -> list[str]:
@@ -59,7 +66,8 @@ def fresh(data: Path, root: Path) -> Path:
 
 def results(root: Path) -> dict[str, bytes]:
     """Everything of the cells that must not depend on what happened on the way."""
-    names = ("cell.json", "predictions.jsonl", "scores.jsonl", "metrics.json", "weights/model.safetensors")
+    weights = ("weights/model.safetensors", "weights/adapter_model.safetensors")
+    names = ("cell.json", "predictions.jsonl", "scores.jsonl", "metrics.json", *weights)
     found = {}
     for folder in sorted((root / "cells").iterdir()):
         assert (folder / "DONE.json").exists(), folder.name
@@ -68,17 +76,25 @@ def results(root: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], float]:
-    root = fresh(data, tmp_path_factory.mktemp("undisturbed"))
-    began = time.monotonic()
-    done = run(root, "submit", *SWEEP, "cluster=debug")
-    assert done.returncode == 0, done.stderr
-    return results(root), time.monotonic() - began
+def undisturbed(
+    data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], tuple[dict[str, bytes], float]]:
+    """``undisturbed(way)``: the results of a run that nobody kills, and its seconds."""
+
+    @functools.cache
+    def run_through(way: str) -> tuple[dict[str, bytes], float]:
+        root = fresh(data, tmp_path_factory.mktemp("undisturbed"))
+        began = time.monotonic()
+        done = run(root, "submit", *SWEEP, *WAYS[way], f"cluster={'local' if way == 'zero2' else 'debug'}")
+        assert done.returncode == 0, done.stderr
+        return results(root), time.monotonic() - began
+
+    return run_through
 
 
 def test_scoring_again_generates_nothing_and_gives_the_same_bytes(data: Path, tmp_path: Path) -> None:
     root = fresh(data, tmp_path)
-    words = [w for w in SWEEP if not w.startswith(("method", "train"))] + ["limit=8", "cluster=debug"]
+    words = [w for w in SWEEP if not w.startswith("train")] + ["limit=8", "cluster=debug"]
     assert run(root, "submit", *words).returncode == 0
     before = results(root)
     stamps = {p: p.stat().st_mtime_ns for p in root.rglob("predictions.jsonl")}
@@ -96,15 +112,17 @@ def test_scoring_again_generates_nothing_and_gives_the_same_bytes(data: Path, tm
 
 @pytest.mark.parametrize("moment", range(KILLS))
 def test_a_kill_at_a_random_moment_changes_no_number(
-    moment: int, data: Path, tmp_path: Path, undisturbed: tuple[dict[str, bytes], float]
+    moment: int, data: Path, tmp_path: Path, undisturbed: Callable[[str], tuple[dict[str, bytes], float]]
 ) -> None:
-    wanted, seconds = undisturbed
+    way = list(WAYS)[moment % len(WAYS)]
+    wanted, seconds = undisturbed(way)
+    words = [*SWEEP, *WAYS[way]]
     chance = random.Random(f"kill {moment} {os.environ.get('PACELINE_KILL_SEED', '')}")
     root = fresh(data, tmp_path)
     # Debug: launcher and worker are one process. Local: the worker dies and its launcher lives on.
-    cluster = "debug" if moment % 2 == 0 else "local"
+    cluster = "debug" if way != "zero2" and (moment + moment // len(WAYS)) % 2 == 0 else "local"
     child = subprocess.Popen(
-        paceline(root, "submit", *SWEEP, f"cluster={cluster}"),
+        paceline(root, "submit", *words, f"cluster={cluster}"),
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -119,7 +137,7 @@ def test_a_kill_at_a_random_moment_changes_no_number(
             break
     child.wait(timeout=600)
     for _ in range(3):
-        done = run(root, "resume", "killed") if (root / "sweeps").exists() else run(root, "submit", *SWEEP)
+        done = run(root, "resume", "killed") if (root / "sweeps").exists() else run(root, "submit", *words)
         if done.returncode == 0:
             break
     assert done.returncode == 0, done.stderr

@@ -73,7 +73,7 @@ def test_the_methods_say_what_their_names_promise() -> None:
     assert {n for n, m in said.items() if m.quantise == "nf4"} == {"qlora", "qlora_idefics_study", "untuned_nf4"}
     assert {n for n, m in said.items() if m.quantise == "int8"} == {"lora_8bit", "dora_8bit_llama_study"}
     assert {n for n, m in said.items() if m.lora.dora} == {"dora", "dora_8bit_llama_study"}
-    assert sorted(UNTUNED) == ["untuned", "untuned_nf4"]
+    assert {"untuned", "untuned_nf4"} == UNTUNED
     assert {n for n, m in said.items() if m.trains == "all"} == {"full", "full_frozen_vision"}
 
 

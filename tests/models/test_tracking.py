@@ -92,6 +92,21 @@ def test_two_attempts_of_a_cell_are_one_run_whose_steps_never_repeat(tmp_path: P
     assert not first.notes[-1].startswith("tracking")
 
 
+def test_what_is_trained_on_is_shown_once_and_takes_no_step(tmp_path: Path) -> None:
+    for _ in range(2):
+        run = tracked_attempt(tmp_path / "cell", max_steps=2)
+        with tracking.tracked(run) as tracker:
+            tune(run, curve=tracker)
+    one, two = records(tmp_path / "cell")
+    assert (steps(one), steps(two)) == ([1, 2], [])
+    assert all(summary(found)["supervised"]["_type"] == "table-file" for found in (one, two))
+    tables = list(tmp_path.glob("cell/attempts/*/wandb/*/files/media/table/supervised*.table.json"))
+    assert len(tables) == 2
+    content = json.loads(tables[0].read_text())
+    assert content["columns"] == ["prompt", "supervised"]
+    assert content["data"][0][1].startswith("The square is")
+
+
 def test_metrics_come_with_their_intervals_and_answers_with_their_images(tmp_path: Path) -> None:
     run = tracked_attempt(tmp_path / "cell")
     Image.new("RGB", (8, 8), "red").save(tmp_path / "a.png")

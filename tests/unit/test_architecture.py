@@ -18,16 +18,16 @@ LAYERS: list[set[str]] = [
     {"spec", "process"},
     {"store", "combinations"},
     # shared: torch-free, no torch, no Hydra
-    {"snapshot", "stats", "gazetteer", "weights"},
+    {"snapshot", "stats", "gazetteer", "weights", "credentials", "planner"},
     {"prompts", "tasks", "readers", "scorers"},
-    {"prepared"},
+    {"prepared", "leakage"},
     {"scoring"},
     {"checkpoints", "attempts", "pieces"},
     # compute side: what runs beside a cell file
     {"models", "distributed"},
-    {"generate", "conversations", "adapters", "tracking", "uploader"},
+    {"generate", "conversations", "adapters", "audits", "tracking", "uploader"},
     {"finetune", "evaluate"},
-    {"describe"},
+    {"describe", "shapes"},
     {"worker"},
     {"rank"},
     # login side

@@ -63,6 +63,8 @@ def test_help_lists_every_verb_with_its_line(paceline: Paceline) -> None:
         "cancel",
         "score",
         "report",
+        "compare",
+        "check",
         "show",
         "run",
         "clean",
@@ -227,3 +229,10 @@ def test_ctrl_c_is_one_word(monkeypatch: pytest.MonkeyPatch, paceline: Paceline)
         signal.signal(signal.SIGINT, before)
     assert code == 130
     assert "Traceback" not in err
+
+
+def test_an_address_to_write_to_reaches_the_submission(paceline: Paceline, fake_launch: list[Any]) -> None:
+    code, _, _ = paceline("submit", *WORDS, "name=s", "--mail", "lab+hpc@example.org")
+    assert code == 0
+    (decided,) = fake_launch
+    assert decided.elements[0].placement["cluster"]["mail"] == "lab+hpc@example.org"

@@ -15,7 +15,7 @@ from paceline.errors import UserError
 from paceline.snapshot import shipped
 from paceline.spec import GROUPS, SCALARS, Config, build
 from paceline.store import Cell
-from paceline.sweep import evaluate_cell, expand, finetune_cell, impossible
+from paceline.sweep import evaluate_cell, expand, finetune_cell, impossible, left_out
 
 TREE = ConfTree(conf_folders(None))
 BASE = ["model=tiny_qwen2_vl", "task=geolocation_earth", "prompt=geo_bare"]
@@ -105,6 +105,37 @@ def test_filters_leave_out_and_keep_by_pattern_and_by_value() -> None:
     assert len(list(composed(*words, "only=[{model: tiny_pixtral}]").points())) == 4
 
 
+def test_points_are_adjusted_by_rule_and_the_command_line_has_the_last_word() -> None:
+    rules = [
+        "adjust=[{match: {model: tiny_qwen2*}, set: {train.epochs: 6, generation: short}}, "
+        "{match: {method: full}, set: {train.epochs: 7}}]",
+        "model=tiny_qwen2_vl,tiny_pixtral",
+        "method=untuned,full",
+    ]
+
+    def settings(*words: str) -> list[tuple[float, str, int]]:
+        points = composed(*BASE[1:], *rules, *words).points()
+        return [(c.train.epochs, c.generation.name, c.generation.new_tokens) for c in (p.config for p in points)]
+
+    assert settings() == [(6.0, "short", 24), (7.0, "short", 24), (1.0, "greedy", 128), (7.0, "greedy", 128)]
+    assert {epochs for epochs, _, _ in settings("train.epochs=2")} == {2.0}
+    assert {name for _, name, _ in settings("generation=sampled")} == {"sampled"}
+
+
+def test_a_model_that_cannot_be_tuned_is_left_out_with_the_reason() -> None:
+    words = ["model=tiny_pixtral,llama31_8b_vision_378", "method=untuned,lora", "task=geolocation_earth"]
+    found = expand(composed(*words, "prompt=geo_bare,geo_training"), lambda task: "data")
+    assert [c.config.model.name for c in found.cells].count("llama31_8b_vision_378") == 2
+    (line,) = left_out(found.dropped)
+    assert line.startswith("left out: llama31_8b_vision_378 · geolocation_earth · lora (2 points): ")
+    assert "can't be tuned" in line
+
+
+def test_every_model_of_remote_code_says_that_it_cannot_be_tuned() -> None:
+    files = {name: TREE.load("model", name) for name in TREE.choices("model")}
+    assert all(content.get("tunable") is False for content in files.values() if content["family"] == "remote")
+
+
 def test_a_lab_adds_files_without_editing_the_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "prompt").mkdir()
     (tmp_path / "prompt" / "geo_ours.yaml").write_text("text: Where?\n")
@@ -161,6 +192,12 @@ def test_a_choice_can_inherit_from_another_of_its_group(tmp_path: Path) -> None:
         (["exclude=[{experiment: demo}]"], "'experiment' can't be filtered by"),
         (["place=[{match: [], set: {}}]"], "place: match: expected a mapping"),
         (["place=[{match: {}, set: 3}]"], "place: set: expected a mapping"),
+        (["adjust=[{match: {}}]"], "adjust: expected a list of"),
+        (["adjust=[{match: {modle: x}, set: {}}]"], "did you mean 'model'"),
+        (["adjust=[{match: {kind: finetune}, set: {}}]"], "unknown key 'kind'"),
+        (["adjust=[{match: {}, set: {cluster.gpus: 1}}]"], "put it in `place`"),
+        (["adjust=[{match: {}, set: {method: lora}}]"], "choose it by `axes` and `only`"),
+        (["adjust=[{match: {}, set: {train: nonsense}}]"], "no train 'nonsense'"),
         (["place=[{match: {}, set: {3: x}}]"], "unknown key '3'"),
     ],
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from paceline.arguments import composed_name
 from paceline.compose import compose, conf_folders
 from paceline.errors import UserError
 from paceline.launch import elements, environments, slurm
@@ -63,6 +64,16 @@ def test_a_recorded_sweep_keeps_the_environment_and_other_sweeps_say_nothing_of_
     assert [placement_of(c.config) for c in again.cells] == [placement_of(c.config) for c in old.cells]
     assert all("environment" not in c.cell.identity["model"] for c in again.cells)
     assert "model" not in placement_of(sweep().cells[0].config)
+
+
+def test_a_resume_gives_another_environment_to_the_cells_that_have_one() -> None:
+    words = ("model.environment=/new",)
+    change = compose(words, conf_folders(None))
+    (old, *_), (plain, *_) = sweep("model.environment=$OLD").cells, sweep().cells
+    assert change.replaced(old.config, "evaluate").model.environment == "/new"
+    assert change.replaced(plain.config, "evaluate").model.environment == ""
+    name, _, _ = composed_name(("a_sweep", *words), None)
+    assert name == "a_sweep"
 
 
 def test_slurm_is_given_the_interpreter_of_the_environment(folder: Path, tmp_path: Path) -> None:

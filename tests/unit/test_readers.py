@@ -285,7 +285,13 @@ def test_parquet_rows_become_samples_and_bad_rows_are_counted(tmp_path: Path, st
         "no coordinates": 1,
     }
     folder = next((tmp_path / "data").iterdir())
-    assert sorted(p.name for p in folder.iterdir()) == ["images", "manifest.json", "samples.jsonl", "skipped.jsonl"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "images",
+        "leakage.jsonl",
+        "manifest.json",
+        "samples.jsonl",
+        "skipped.jsonl",
+    ]
     assert sorted(p.name for p in (folder / "images").iterdir()) == ["000000.png", "000001.png"]
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from paceline import prepared, report
-from paceline.report import compare, page, table, terminal
+from paceline.report import compare, page, sensitivity, table, terminal
+from paceline.report.consistency import sweeps
 from paceline.report.results import Report
 from paceline.scorers.geolocation import aggregate
 from paceline.spec import (
@@ -413,10 +414,49 @@ def test_notes_tell_of_other_training_prompts_distances_and_equal_answers(tmp_pa
     folders = [found.store.cell(row.id) for row in (first, other)]
     folders[1].predictions.write_bytes(folders[0].predictions.read_bytes())
     folders[1].publish(folders[1].attempts()[-1], [folders[1].predictions], {})
-    notes = "\n".join(report.collect(found.store, found.store.sweep("places")).notes)
+    again = report.collect(found.store, found.store.sweep("places"))
+    notes = "\n".join(again.notes)
     assert "trained on geo_stepwise, asked geo_bare" in notes
     assert "test_near 12 km, test_far 640 km" in notes
-    assert f"{first.id} and {other.id} hold the same answers" in notes
+    (same,) = sweeps.findings(again)
+    assert (same.check, same.severity) == ("same_answers", "suspicious")
+    assert other.model in same.row and first.model in same.why
+    for text in (printed(again, 200), page.html(again), table.markdown_text(again)):
+        assert "hold the same answers, byte for byte" in text
+
+
+def test_the_results_of_a_sound_sweep_have_no_findings_and_no_section_about_them(small: Report, html: str) -> None:
+    assert sweeps.findings(small) == ()
+    assert table.as_json(small)["findings"] == []
+    assert "Consistency" not in html
+
+
+def test_metrics_that_are_older_than_the_scores_are_found_and_told_everywhere(tmp_path: Path) -> None:
+    found = make_sweep(tmp_path, MODELS[:1], PROMPTS, ("untuned", "full"), 8)
+    path = found.store.cell(found.done[0].id).metrics
+    content = json.loads(path.read_text())
+    for name, value in (("max_km", 30.0), ("within_100_km", 0.875), ("median_km", 2587.0), ("parsed_share", 0.5)):
+        content["metrics"][f"test_near/{name}"]["value"] = value
+    path.write_text(json.dumps(content))
+    again = report.collect(found.store, found.store.sweep("places"))
+    checks = {f.check for f in sweeps.findings(again)}
+    assert {"order", "median_against_shares", "cases_beyond", "text_against_table"} <= checks
+    text = printed(again, 120)
+    assert "Consistency: " in text and "more than half within 100 km" in " ".join(text.split())
+    assert 'id="consistency"' in page.html(again)
+    assert "## Consistency" in table.markdown_text(again)
+    assert table.as_json(again)["findings"]
+
+
+def test_images_that_look_like_a_training_image_are_told_beside_the_tables(tmp_path: Path) -> None:
+    found = make_sweep(tmp_path, MODELS[:1], PROMPTS, ("untuned", "full"), 4)
+    path = prepared.dataset_folder(tmp_path, TASK) / "manifest.json"
+    kinds = {"test_near": {"bytes": 1, "pixels": 2, "looks": 13}, "test_far": {"bytes": 0, "pixels": 0, "looks": 0}}
+    write_json(path, {**json.loads(path.read_text()), "leakage": kinds})
+    notes = "\n".join(report.collect(found.store, found.store.sweep("places")).notes)
+    assert "3 images of test_near are also in train, byte for byte or pixel for pixel" in notes
+    assert "13 images of test_near look like an image of train" in notes
+    assert "images of test_far" not in notes
 
 
 def test_cells_that_differ_in_a_setting_are_told_apart_by_it(tmp_path: Path) -> None:
@@ -546,18 +586,46 @@ def test_a_task_without_places_is_reported_without_a_map(tmp_path: Path) -> None
 def test_agreement_over_prompts_is_not_made_up_from_ties() -> None:
     import numpy as np
 
-    assert compare.kendall_w(np.array([[1.0, 2.0, 3.0], [10.0, 20.0, 30.0]])) == pytest.approx(1.0)
-    assert compare.kendall_w(np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])) == pytest.approx(0.0)
-    assert compare.kendall_w(np.array([[0.0, 0.0, 1.0], [0.0, 0.0, 5.0]])) == pytest.approx(1.0)
-    assert compare.kendall_w(np.zeros((2, 3))) is None
-    assert compare.kendall_w(np.array([[1.0, 2.0]])) is None
+    def tau(*rows: list[float]) -> float | None:
+        found = sensitivity.agreement(np.array(rows))
+        return found.tau if found else None
+
+    assert tau([1.0, 2.0, 3.0], [10.0, 20.0, 30.0]) == pytest.approx(1.0)
+    assert tau([1.0, 2.0, 3.0], [3.0, 2.0, 1.0]) == pytest.approx(-1.0)
+    assert tau([0.0, 0.0, 1.0], [0.0, 0.0, 5.0]) == pytest.approx(1.0)
+    assert tau([1.0, 2.0, 3.0], [1.0, 3.0, 2.0]) == pytest.approx(1 / 3)
+    assert tau([1.0, 2.0, 3.0], [2.0, 2.0, 2.0], [1.0, 2.0, 3.0]) == pytest.approx(1.0)
+    assert tau([0.0, 0.0], [0.0, 0.0]) is None
+    assert tau([1.0, 2.0]) is None
+
+
+def test_the_mean_tau_and_its_interval_are_those_of_all_pairs_and_cover_the_truth() -> None:
+    """Judges are drawn from a population of noisy ones, whose mean tau is known from many pairs."""
+    import numpy as np
+    from scipy.stats import kendalltau
+
+    rng = np.random.default_rng(4)
+    worth = np.arange(6) * 0.5
+    table = np.round(worth + rng.normal(0, 1, (9, 6)))
+    pairs = [kendalltau(table[i], table[j]).statistic for i in range(9) for j in range(i)]
+    found = sensitivity.agreement(table)
+    assert found is not None and found.tau == pytest.approx(np.mean(pairs))
+    many = sensitivity.agreement(worth + rng.normal(0, 1, (4000, 6)))
+    assert many is not None
+    covered = 0
+    for _ in range(600):
+        one = sensitivity.agreement(worth + rng.normal(0, 1, (8, 6)))
+        assert one is not None and one.low is not None and one.high is not None
+        assert one.low <= one.tau <= one.high
+        covered += one.low <= many.tau <= one.high
+    assert 0.93 <= covered / 600 <= 0.97
 
 
 def test_prompts_that_no_model_answered_all_of_still_have_their_means(small: Report) -> None:
     group = small.groups[0]
     a, b = group.rows[:2]
     rows = (a, b, replace(a, model="x", prompt="c"), replace(b, model="x", prompt="d"))
-    found = compare.prompt_sensitivity(replace(group, rows=rows), "median_km")
+    found = sensitivity.prompt_sensitivity(replace(group, rows=rows), "median_km")
     assert found is not None and found.agreement is None
     assert [p.ranks for p in found.by_prompt] == [(), (), (), ()]
 

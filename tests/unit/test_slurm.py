@@ -123,6 +123,16 @@ def test_matching_arrays_free_each_other_element_by_element() -> None:
     assert launching.dependency(tuning, found, jobs) == ""
 
 
+def test_tunings_of_other_resources_do_not_stand_in_the_way_of_each_others_evaluations() -> None:
+    two_nodes = "place=[{match: {kind: finetune, model: tiny_pixtral}, set: {placement.nodes: 2}}]"
+    words = ("model=tiny_qwen2_vl,tiny_pixtral", "prompt=geo_bare,geo_stepwise", "method=full", "train.prompt=same")
+    found = elements("cluster=slurm", *words, two_nodes)
+    arrays = launching.chunks(found, {}, None)
+    jobs = {c: f"{a}_{k}" for a, array in enumerate(arrays) for k, i in enumerate(array) for c in found[i].cells}
+    waiting = {launching.dependency(a, found, jobs) for a in arrays if found[a[0]].kind == "evaluate"}
+    assert waiting == {"aftercorr:0", "aftercorr:1"}
+
+
 def test_the_queue_is_read_line_by_line() -> None:
     text = "12_0|paceline-s-0-0|0|RUNNING|embers|None\n13|paceline-s-0-1|N/A|PENDING|inferno|Dependency\nnonsense\n"
     first, second = queue.parse(text)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from paceline.store import canonical
+from paceline.store import canonical, digest
 from paceline.sweep import PlannedCell, placements_of
 
 SLURM_RESOURCES = ("account", "qos", "partition", "constraint", "gpu", "gpus", "cpus", "memory_gib", "minutes")
@@ -97,11 +97,17 @@ def group(cells: Sequence[PlannedCell]) -> list[Element]:
 def arrays(elements: Sequence[Element]) -> list[dict[str, Any]]:
     """Elements of equal kind and resources, counted: what becomes one ``sbatch`` call each.
 
-    Those that wait for a tuning stand apart, so that the others need not wait with them.
+    Those that wait for a tuning stand apart, so that the others need not wait with them; and those that wait for
+    different arrays of tunings, so that each can wait element by element: a tuning that fails then stops no other's
+    evaluation.
     """
     found: dict[str, dict[str, Any]] = {}
+    made_in: dict[str, str] = {}
     for index, element in enumerate(elements):
-        key = canonical([element.kind, bool(element.needs), element.resources])
+        waits_for = [made_in.get(cell, "") for cell in element.needs]
+        key = canonical([element.kind, waits_for, element.resources])
+        if element.kind == "finetune":
+            made_in |= dict.fromkeys(element.cells, digest(key))
         entry = found.setdefault(
             key, {"kind": element.kind, "resources": element.resources, "elements": [], "cells": 0}
         )

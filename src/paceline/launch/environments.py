@@ -18,7 +18,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from paceline import __version__, weights
 from paceline.errors import PacelineError, UserError
-from paceline.spec import ModelSpec
+from paceline.spec import ModelSpec, plain
 from paceline.store import SCHEMA, Store, digest, read_json, write_json
 
 SECONDS = 120.0
@@ -69,6 +69,26 @@ def interpreter(environment: str) -> str:
             f"model.environment: there is no {python}; give the folder of a venv or a conda environment, whole"
         )
     return str(python)
+
+
+def ask_module(module: str, model: ModelSpec) -> dict[str, Any]:
+    """What a module of ours, such as :mod:`paceline.describe`, says of a model: run by the model's own interpreter.
+
+    It reads the model's spec as JSON and ends with one line of JSON.
+
+    Raises:
+        UserError: it ended badly; the last line that it said.
+    """
+    words = [interpreter(model.environment), "-m", module]
+    source = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
+    own = {**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(words, input=json.dumps(plain(model)), capture_output=True, text=True, check=False, env=own)
+    lines = done.stdout.splitlines()
+    if done.returncode or not lines:
+        said = [line for line in done.stderr.splitlines() if line.strip()]
+        raise UserError(said[-1] if said else f"{words[0]} ended with {done.returncode} and said nothing")
+    return dict(json.loads(lines[-1]))
 
 
 def shown(environment: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 from paceline import snapshot, status
 from paceline.errors import Unavailable, UserError, nearest
-from paceline.launch import slurm, storage
+from paceline.launch import lead, slurm, storage
 from paceline.launch.elements import Element
 from paceline.slurm import site as site_of
 from paceline.slurm.answers import Answers
@@ -114,6 +114,8 @@ def outlook(sweep: Sweep, elements: Sequence[Element], store: Store, asked: Answ
     """What a submit of these elements would do now. Submits and records nothing, and works where there is no Slurm."""
     site = site_of.ask(store.root)
     limited, notes = applied(elements, site)
+    limited, leads = lead.applied(limited, sweep.cells, store)
+    notes += leads
     made = status.made_by(store, asked)
     try:
         arranged = slurm.arrange(limited, made, asked.queue(), site)

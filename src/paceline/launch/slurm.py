@@ -21,6 +21,7 @@ from paceline import snapshot
 from paceline.errors import Unavailable
 from paceline.launch.elements import Element, arrays
 from paceline.launch.environments import interpreter, shown
+from paceline.planner.cards import asked_as
 from paceline.slurm import clients, queue
 from paceline.slurm.queue import Job
 from paceline.slurm.site import Site
@@ -145,7 +146,8 @@ def parameters(element: Element, name: str, environment: Mapping[str, str], depe
     extra: dict[str, Any] = {"kill-on-invalid-dep": "yes"}
     if cluster.mail:
         extra |= {"mail-user": cluster.mail, "mail-type": "END,FAIL"}
-    gpu = f"gpu:{cluster.gpu}:" if cluster.gpu else "gpu:"
+    kind, constraint = asked_as(cluster)
+    gpu = f"gpu:{kind}:" if kind else "gpu:"
     exports = [f"export {key}={shlex.quote(value)}" for key, value in environment.items()]
     asked: dict[str, Any] = {
         "job_name": name,
@@ -158,7 +160,7 @@ def parameters(element: Element, name: str, environment: Mapping[str, str], depe
         "account": cluster.account or None,
         "qos": cluster.qos or None,
         "partition": cluster.partition or None,
-        "constraint": cluster.constraint or None,
+        "constraint": constraint or None,
         "dependency": dependency or None,
         "signal_delay_s": cluster.signal_seconds,
         "setup": [*cluster.setup, *exports],

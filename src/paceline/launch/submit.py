@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from paceline import checkpoints, snapshot, status, sweep
+from paceline.compose import ConfTree, conf_folders
 from paceline.errors import UserError
-from paceline.launch import environments, preflight, slurm
+from paceline.launch import environments, fit, lead, preflight, slurm
 from paceline.launch.elements import Element, group, recorded
 from paceline.launch.granted import granted
 from paceline.process import this_process
@@ -117,6 +118,7 @@ def decide(wanted: Sweep, store: Store, wishes: Wishes = Wishes()) -> Submission
         chosen, _ = choose(wanted.cells, found, wishes)
         if lacks := environments.lacks((p.config.model for p in chosen), store):
             raise UserError("; ".join(lacks))
+        _refuse_too_large(chosen, store)
         decided = Submission(None, group(chosen), found, current, asked)
         executor = executor_of(decided.elements) if decided.elements else ""
         if executor == "slurm":
@@ -183,7 +185,8 @@ def _arrange(
     """
     told = site.ask(store.root)
     elements, notes = preflight.applied(decided.elements, told)
-    decided.notes += notes
+    elements, leads = lead.applied(elements, wanted.cells, store)
+    decided.notes += notes + leads
     arranged = slurm.arrange(elements, made, decided.asked.queue(), told, int(wishes.chain))
     chosen = {c for e in elements for c in e.cells}
     cells = [c for c in wanted.cells if c.id in chosen]
@@ -221,15 +224,29 @@ def _to_slurm(
         )
 
 
+def _refuse_too_large(chosen: Sequence[PlannedCell], store: Store) -> None:
+    """Refuse cells that can't fit the GPUs that they ask for.
+
+    Raises:
+        UserError: what they take, what was assumed, and what would fit.
+    """
+    configs = {p.id: p.config for p in chosen if p.config.cluster.gpus}
+    if not configs:
+        return
+    presets = ConfTree(conf_folders(None)).presets()
+    found = fit.look([p for p in chosen if p.id in configs], store, presets)
+    if bad := fit.refused(found, configs):
+        raise UserError("\n".join(bad))
+
+
 def _refuse_misfit(folder: CellFolder, config: Config) -> None:
     """Refuse a placement that a cell's checkpoint can't be taken up under, before it is recorded.
 
     Raises:
-        UserError: the checkpoint was split in another way.
+        UserError: the checkpoint was saved under another ZeRO stage.
     """
     found = None if folder.done() else checkpoints.newest(folder)
-    world = config.placement.nodes * config.placement.ranks
-    if found is not None and (why := checkpoints.misfit(found, config.deepspeed, world)):
+    if found is not None and (why := checkpoints.misfit(found, config.deepspeed)):
         raise UserError(f"{folder.id}: {why}")
 
 

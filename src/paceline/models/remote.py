@@ -152,6 +152,8 @@ class Remote(Family):
             asked["top_p"] = spec.top_p
         if spec.beams > 1:
             asked["num_beams"] = spec.beams
+        if spec.min_new_tokens:
+            asked["min_new_tokens"] = spec.min_new_tokens
         if spec.repetition_penalty != 1:
             asked["repetition_penalty"] = spec.repetition_penalty
         taken = inspect.signature(self.model.answer_question).parameters

@@ -46,12 +46,13 @@ def read(options: Options, images: Path, progress: Progress) -> Iterator[Sample 
         except ValueError as error:
             yield Skipped(path.relative_to(folder).as_posix(), str(error))
     places = nearest_places([point for _, point in found])
-    for (path, point), place in zip(found, places, strict=True):
+    for n, ((path, point), place) in enumerate(zip(found, places, strict=True)):
         spot = f"{point[0]:.{PLACE_DECIMALS}f} {point[1]:.{PLACE_DECIMALS}f}"
         # With the suffix: a phone may write IMG_1.jpg and IMG_1.png.
         yield Sample(
             path.relative_to(folder).as_posix(), split_of(options.seed, spot, shares), path, place_fields(point, place)
         )
+        progress("reading photos", n + 1, len(found))  # whoever takes a sample decodes its photo
 
 
 def _position(path: Path) -> tuple[float, float]:

@@ -71,12 +71,13 @@ def read(options: Options, images: Path, progress: Progress) -> Iterator[Sample 
                 yield Skipped(name, str(error), files["json"][0].name)
 
     places = nearest_places([point for _, _, point, _ in found])
-    for (name, image, point, nearest_region), place in zip(found, places, strict=True):
+    for n, ((name, image, point, nearest_region), place) in enumerate(zip(found, places, strict=True)):
         spot = f"{point[0]:.{PLACE_DECIMALS}f} {point[1]:.{PLACE_DECIMALS}f}"
         known = place_fields(point, place)
         if nearest_region is not None:
             known["nearest_region"] = nearest_region
         yield Sample(name, split_of(options.seed, spot, shares), image, known)
+        progress("reading photos", n + 1, len(found))  # whoever takes a sample decodes its photo
 
 
 def _sidecar(path: Path) -> tuple[tuple[float, float], str | None]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from paceline.store import read_jsonl
+from paceline.store import canonical, read_jsonl
 
 OUTCOMES = ("parsed", "refused", "malformed", "out_of_range", "echoed")
 
@@ -26,6 +26,8 @@ class Answers:
     """The place answered, degrees north and east (n, 2); NaN where none was read or the task has no places."""
     truth: np.ndarray
     """The true place, degrees north and east (n, 2)."""
+    labels: tuple[str, ...] = ()
+    """What was answered where the task has no places, as canonical JSON; empty text where nothing was read."""
 
     def take(self, indices: Sequence[int]) -> Answers:
         """Those at these positions, in this order."""
@@ -36,6 +38,7 @@ class Answers:
             {name: values[at] for name, values in self.scores.items()},
             self.value[at],
             self.truth[at],
+            tuple(self.labels[i] for i in indices) if self.labels else (),
         )
 
     @property
@@ -56,7 +59,12 @@ def read_answers(path: Path) -> Answers:
         scores,
         np.array([_pair(r.get("value")) for r in kept]).reshape(-1, 2),
         np.array([_pair(r.get("truth")) for r in kept]).reshape(-1, 2),
+        tuple(sys.intern(_label(r.get("value"))) for r in kept),
     )
+
+
+def _label(value: object) -> str:
+    return "" if value is None or np.isfinite(_pair(value)).all() else canonical(value)
 
 
 def _number(value: object) -> float:

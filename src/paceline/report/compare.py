@@ -7,8 +7,8 @@ hits McNemar's exact test, Holm-corrected over the whole sweep.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
@@ -77,11 +77,13 @@ def per_sample(answers: Answers, metric: str) -> Judged | None:
     return None
 
 
-def _paired(
-    report: Report, before: Row, after: Row, split: str, metric: str
-) -> tuple[np.ndarray, np.ndarray, Judged] | None:
-    """One metric of two cells on the samples that both have a value for, in the same order."""
-    a, b = report.chosen(before, split), report.chosen(after, split)
+def paired(a: Answers, b: Answers, metric: str) -> tuple[np.ndarray, np.ndarray, Judged] | None:
+    """One metric of two cells on the samples that both have a value for, in the same order.
+
+    Returns:
+        The values of a and of b, float64 (n,), and how to judge them; None below two samples, or where the metric
+        has no value per sample.
+    """
     of_a, of_b = per_sample(a, metric), per_sample(b, metric)
     if of_a is None or of_b is None:
         return None
@@ -97,17 +99,54 @@ def _paired(
     return x[both], y[both], of_a
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What one metric of b is against that of a, on the samples that both have a value for."""
+
+    value_before: float
+    value_after: float
+    difference: float
+    low: float
+    high: float
+    n: int
+    p: float | None
+    """McNemar's exact p, not corrected; None for metrics that are no hits, or are not tested."""
+
+
+def measure(a: Answers, b: Answers, metric: str, tested: bool = False) -> Measured | None:
+    """The paired bootstrap of the difference and, if it is to be tested, McNemar's test; None as :func:`paired`."""
+    pair = paired(a, b, metric)
+    if pair is None:
+        return None
+    x, y, judged = pair
+    change = stats.paired_bootstrap(x, y, judged.statistic)
+    statistic = np.median if judged.statistic == "median" else np.mean
+    p = stats.mcnemar_exact(x > 0, y > 0) if tested and judged.hits else None
+    return Measured(float(statistic(x)), float(statistic(y)), change.value, change.low, change.high, len(x), p)
+
+
 @cache
 def differences(report: Report) -> tuple[Difference, ...]:
     """Every tuned cell against its untuned model, by split and headline metric, in sweep order. Worked out once."""
-    found = list(_differences(report))
-    tested = [i for i, d in enumerate(found) if d.p is not None]
-    if tested:
-        corrected = stats.holm([float(found[i].p or 0.0) for i in tested])
-        for i, p in zip(tested, corrected, strict=True):
-            found[i] = replace(found[i], p=float(p))
     lower = {group.task: group.lower_is_better for group in report.groups}
-    return tuple(replace(d, verdict=_verdict(d, d.metric in lower[d.task])) for d in found)
+    return with_verdicts(_differences(report), lower)
+
+
+def with_verdicts(
+    differences: Iterable[Difference], lower_is_better: Mapping[str, Collection[str]]
+) -> tuple[Difference, ...]:
+    """Differences with their verdicts, the p values of all of them together Holm-corrected.
+
+    Args:
+        differences: with raw p values, and no verdict yet.
+        lower_is_better: task -> the metrics of which less is better.
+    """
+    found = list(differences)
+    tested = [i for i, d in enumerate(found) if d.p is not None]
+    corrected = stats.holm([float(found[i].p or 0.0) for i in tested])
+    for i, p in zip(tested, corrected, strict=True):
+        found[i] = replace(found[i], p=float(p))
+    return tuple(replace(d, verdict=verdict(d, d.metric in lower_is_better[d.task])) for d in found)
 
 
 def _differences(report: Report) -> Iterator[Difference]:
@@ -138,36 +177,45 @@ def tested_metric(group: Group) -> str | None:
     return hits[0] if hits else None
 
 
+def leading(group: Group) -> list[str]:
+    """The metrics in which the smaller sections are told: the tested one and the median, else the first two."""
+    tested = tested_metric(group)
+    return [m for m in group.headline if m == tested or m.startswith("median")] or list(group.headline[:2])
+
+
 def _difference(report: Report, group: Group, before: Row, after: Row, metric: str) -> Difference | None:
-    pair = _paired(report, before, after, group.split, metric)
-    shown = group.metric(after, metric)
-    if pair is None or shown is None:
+    if group.metric(after, metric) is None:
         return None
-    x, y, judged = pair
-    change = stats.paired_bootstrap(x, y, judged.statistic)
-    statistic = np.median if judged.statistic == "median" else np.mean
+    return difference(group, metric, (report, before), (report, after))
+
+
+def difference(group: Group, metric: str, before: tuple[Report, Row], after: tuple[Report, Row]) -> Difference | None:
+    """One metric of two cells, named as the second is; None where they have too few samples in common.
+
+    ``p`` is not corrected yet, and there only for the metric that is tested; :func:`with_verdicts` gives the verdict.
+    """
+    row = after[1]
+    answers = before[0].chosen(before[1], group.split), after[0].chosen(row, group.split)
+    found = measure(*answers, metric, tested=metric == tested_metric(group))
+    if found is None:
+        return None
     return Difference(
-        model=after.model,
+        model=row.model,
         task=group.task,
         split=group.split,
-        prompt=after.prompt,
-        method=after.label,
-        before=before.id,
-        after=after.id,
+        prompt=row.prompt,
+        method=row.label,
+        before=before[1].id,
+        after=row.id,
         metric=metric,
-        unit=shown.unit,
-        value_before=float(statistic(x)),
-        value_after=float(statistic(y)),
-        difference=change.value,
-        low=change.low,
-        high=change.high,
-        n=len(x),
-        p=stats.mcnemar_exact(x > 0, y > 0) if metric == tested_metric(group) else None,
+        unit=group.unit(metric),
         verdict="",
+        **asdict(found),
     )
 
 
-def _verdict(d: Difference, lower_is_better: bool) -> str:
+def verdict(d: Difference | Measured, lower_is_better: bool) -> str:
+    """What an interval, and a corrected p where there is one, say of a difference."""
     if d.low <= 0 <= d.high:
         return "can't be told apart"
     word = "better" if (d.difference < 0) == lower_is_better else "worse"
@@ -197,7 +245,9 @@ def standing(report: Report, group: Group, metric: str) -> Standing:
     best, *others = ranked
     tied = set()
     for row in others:
-        pair = _paired(report, best, row, group.split, metric) if _overlap(group, best, row, metric) else None
+        if not _overlap(group, best, row, metric):
+            continue
+        pair = paired(report.chosen(best, group.split), report.chosen(row, group.split), metric)
         if pair is None:
             continue
         change = stats.paired_bootstrap(pair[0], pair[1], pair[2].statistic)
@@ -214,83 +264,3 @@ def _overlap(group: Group, best: Row, row: Row, metric: str) -> bool:
     if a is None or b is None or None in (a.low, a.high, b.low, b.high):
         return True
     return bool(a.low <= b.high and b.low <= a.high)  # type: ignore[operator]
-
-
-@dataclass(frozen=True)
-class PromptSummary:
-    """How much one model, tuned one way, depends on the prompt; or one prompt over the models."""
-
-    name: str
-    n: int
-    mean: float
-    spread: float
-    """Standard deviation over the prompts (or the models)."""
-    low: float
-    high: float
-    ranks: tuple[int, ...]
-    """A prompt's rank, 1 the best, in each model and method that answered all prompts."""
-
-
-@dataclass(frozen=True)
-class Sensitivity:
-    """What the choice of the prompt does in one group, for one metric."""
-
-    metric: str
-    unit: str
-    by_model: tuple[PromptSummary, ...]
-    by_prompt: tuple[PromptSummary, ...]
-    agreement: float | None
-    """Kendall's W of the prompts' ranks over models and methods: 1 all agree, 0 none do; None without meaning."""
-
-
-def prompt_sensitivity(group: Group, metric: str) -> Sensitivity | None:
-    """Mean, spread and rank stability over prompts; None where no model was asked with two prompts."""
-    table: dict[str, dict[str, float]] = {}
-    unit = ""
-    for row in group.rows:
-        if (found := group.metric(row, metric)) and found.value is not None:
-            table.setdefault(f"{row.model} {row.label}", {}).setdefault(row.prompt, found.value)
-            unit = found.unit
-    table = {name: values for name, values in table.items() if len(values) > 1}
-    if not table:
-        return None
-    prompts = list(dict.fromkeys(prompt for values in table.values() for prompt in values))
-    complete = [values for values in table.values() if len(values) == len(prompts)]
-    sign = 1 if metric in group.lower_is_better else -1
-    ranks = [[1 + sum(sign * v < sign * values[p] for v in values.values()) for p in prompts] for values in complete]
-    return Sensitivity(
-        metric,
-        unit,
-        tuple(_summary(name, list(values.values())) for name, values in table.items()),
-        tuple(
-            _summary(p, [v[p] for v in table.values() if p in v], tuple(r[i] for r in ranks))
-            for i, p in enumerate(prompts)
-        ),
-        kendall_w(np.array([[values[p] for p in prompts] for values in complete]).reshape(-1, len(prompts))),
-    )
-
-
-def _summary(name: str, values: list[float], ranks: tuple[int, ...] = ()) -> PromptSummary:
-    spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    return PromptSummary(name, len(values), float(np.mean(values)), spread, min(values), max(values), ranks)
-
-
-def kendall_w(table: np.ndarray) -> float | None:
-    """Kendall's coefficient of concordance, corrected for ties (Siegel and Castellan 1988, ch. 9).
-
-    Args:
-        table: values of m judges (rows) for k things (columns); only their order within a row counts.
-
-    Returns:
-        From 0, no agreement, to 1, the same order everywhere; None below two judges, or where no judge tells any
-        two things apart.
-    """
-    m, k = table.shape
-    if m < 2:
-        return None
-    below = (table[:, :, None] > table[:, None, :]).sum(axis=2)
-    equal = (table[:, :, None] == table[:, None, :]).sum(axis=2)
-    totals = (below + (equal + 1) / 2).sum(axis=0)
-    # Every member of a tie of t counts t**2 - 1, which sums to t**3 - t.
-    possible = m**2 * (k**3 - k) - m * float((equal**2 - 1).sum())
-    return float(12 * ((totals - totals.mean()) ** 2).sum() / possible) if possible > 0 else None

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from paceline.errors import DataError, UserError
 from paceline.gazetteer import package_file
-from paceline.report import cases, charts, compare, wording
+from paceline.report import cases, charts, compare, ensembles, sensitivity, wording
+from paceline.report.consistency import sweeps
 from paceline.report.results import Group, Report
 from paceline.store import write_bytes
 
@@ -56,6 +57,7 @@ def html(report: Report) -> str:
         report=report,
         sections=sections,
         absent=report.missing[:MOST_ABSENT],
+        findings=sweeps.findings(report),
         views=_script_json(views),
         has_map=bool(views),
         views_left_out=views_left_out,
@@ -88,7 +90,7 @@ def _section(report: Report, group: Group, pictures: _Pictures) -> dict[str, Any
             differences.setdefault((d.model, d.prompt, d.method), {})[d.metric] = d
     chosen = cases.choose(report, group)
     tested = compare.tested_metric(group)
-    leading = [m for m in group.headline if m == tested or m.startswith("median")] or list(group.headline[:2])
+    leading = compare.leading(group)
     return {
         "group": group,
         "anchor": f"{group.task}-{group.split}",
@@ -100,7 +102,8 @@ def _section(report: Report, group: Group, pictures: _Pictures) -> dict[str, Any
         "differences": differences,
         "compared": [m for m in _spread_out(group, tested) if any(m in found for found in differences.values())],
         "forests": [chart for m in group.headline if (chart := charts.forest(group, m))],
-        "sensitivities": [s for m in leading if (s := compare.prompt_sensitivity(group, m))],
+        "sensitivities": [s for m in leading if (s := sensitivity.prompt_sensitivity(group, m))],
+        "ensembles": ensembles.ensembles(report)[group.task, group.split],
         "outcomes": charts.outcomes(report, group),
         "cases": chosen,
         "pictures": {c.sample: pictures.get(group.task, c.sample) for c in chosen.cases} if chosen else {},

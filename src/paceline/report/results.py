@@ -140,9 +140,15 @@ class Group:
         return next((m.unit for row in self.rows if (m := self.metric(row, name))), "")
 
     def rank(self, name: str) -> list[Row]:
-        """Rows that have this metric, the best first; equal ones stay in sweep order."""
+        """Rows that have this metric, the best first; equal ones stay in sweep order.
+
+        A figure over read answers alone says nothing of the others: a row that read less than half as many as the row
+        that read most is not in the race.
+        """
         sign = 1 if name in self.lower_is_better else -1
-        valued = [(sign * m.value, row) for row in self.rows if (m := self.metric(row, name)) and m.value is not None]
+        found = [(m, row) for row in self.rows if (m := self.metric(row, name)) and m.value is not None]
+        least = max((m.n for m, _ in found), default=0) / 2
+        valued = [(sign * m.value, row) for m, row in found if m.value is not None and m.n >= least]
         return [row for _, row in sorted(valued, key=lambda pair: pair[0])]
 
 
@@ -390,14 +396,21 @@ def _notes(report: Report) -> Iterator[str]:
             )
     for task, manifest in report.manifests.items():
         yield from _held_out(task, report.tasks[task], manifest)
-    yield from _same_predictions(report)
 
 
 def _held_out(task: str, spec: TaskSpec, manifest: Mapping[str, Any]) -> Iterator[str]:
     """How far each test split is from what was trained on, as measured when the data was prepared."""
     for split in spec.evaluate:
-        if copies := manifest.get("leaks", {}).get(split):
-            yield f"{task}: {copies} images of {split} are also in {spec.train}, byte for byte; its figures flatter."
+        copies = manifest.get("leaks", {}).get(split, 0)
+        kinds = manifest.get("leakage", {}).get(split) or {"bytes": copies, "pixels": 0, "looks": 0}
+        if same := kinds["bytes"] + kinds["pixels"]:
+            how = "byte for byte" if same == kinds["bytes"] else "byte for byte or pixel for pixel"
+            yield f"{task}: {same} images of {split} are also in {spec.train}, {how}; its figures flatter."
+        if kinds["looks"]:
+            yield (
+                f"{task}: {kinds['looks']} images of {split} look like an image of {spec.train} (leakage.jsonl beside "
+                "the prepared data names them); its figures may flatter."
+            )
     distances = manifest.get("separation_km", {})
     told = [f"{split} {distances[split]:,.0f} km" for split in spec.evaluate if split in distances]
     if told:
@@ -405,15 +418,3 @@ def _held_out(task: str, spec: TaskSpec, manifest: Mapping[str, Any]) -> Iterato
             f"{task}: smallest distance of a test image to a training image: {', '.join(told)}. The nearer a split "
             "is, the more of its figures is memory of places seen; a split held out as whole blocks asks for new ones."
         )
-
-
-def _same_predictions(report: Report) -> Iterator[str]:
-    """Two models with one predictions file: seen in a public benchmark, so it is looked for."""
-    seen: dict[str, Row] = {}
-    for row in report.done:
-        artefacts = (report.store.cell(row.id).done() or {}).get("artefacts", {})
-        content = artefacts.get("predictions.jsonl", {}).get("sha256")
-        if content and content in seen and seen[content].model != row.model:
-            yield f"Suspicious: {seen[content].id} and {row.id} hold the same answers, byte for byte."
-        if content:
-            seen.setdefault(content, row)

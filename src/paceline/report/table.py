@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from paceline.report import compare, wording
-from paceline.report.results import Report
-from paceline.store import SCHEMA, write_bytes
+from paceline.report import compare, ensembles, provenance, sensitivity, wording
+from paceline.report.consistency import sweeps
+from paceline.report.results import Group, Report
+from paceline.store import SCHEMA, write_bytes, write_json
 
 COLUMNS = (
     "sweep",
@@ -56,7 +57,7 @@ def csv_text(report: Report) -> str:
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """The whole report as plain values."""
+    """The whole report as plain values: every metric with its interval, the comparisons, and what it all came from."""
     return {
         "schema": SCHEMA,
         "sweep": report.sweep,
@@ -64,11 +65,32 @@ def as_json(report: Report) -> dict[str, Any]:
         "code": report.code,
         "cells": report.cells,
         "rows": [row.as_json() for row in report.rows],
+        "standings": [_standing(report, group, m) for group in report.groups for m in group.columns],
         "differences": [dataclasses.asdict(d) for d in compare.differences(report)],
+        "prompts": [
+            {"task": group.task, "split": group.split, **dataclasses.asdict(found)}
+            for group in report.groups
+            for metric in compare.leading(group)
+            if (found := sensitivity.prompt_sensitivity(group, metric))
+        ],
+        "ensembles": [dataclasses.asdict(e) for found in ensembles.ensembles(report).values() for e in found.found],
         "missing": [dataclasses.asdict(m) for m in report.missing],
         "dropped": [dict(d) for d in report.dropped],
+        "findings": [dataclasses.asdict(finding) for finding in sweeps.findings(report)],
         "notes": list(report.notes),
+        "provenance": provenance.as_json(report),
     }
+
+
+def _standing(report: Report, group: Group, metric: str) -> dict[str, Any]:
+    found = compare.standing(report, group, metric)
+    tied = [row.id for row in group.rows if row.id in found.tied]
+    return {"task": group.task, "split": group.split, "metric": metric, "best": found.best, "tied": tied}
+
+
+def write_report_json(report: Report, path: Path) -> None:
+    """Write :func:`as_json` whole or not at all."""
+    write_json(path, as_json(report))
 
 
 def write_csv(report: Report, path: Path) -> None:
@@ -101,6 +123,7 @@ def markdown_text(report: Report) -> str:
             + _escape(wording.denominators(report, group)),
         ]
         parts.append("\n".join(lines))
+        parts += [*_prompts(group), *_ensembles(report, group)]
     if report.missing:
         lines = [f"## No result: {len(report.missing)} of {report.cells} cells", ""]
         parts.append("\n".join(lines + [f"- `{m.id}` {_escape(wording.absent(m))}" for m in report.missing]))
@@ -109,9 +132,64 @@ def markdown_text(report: Report) -> str:
         for d in report.dropped:
             lines.append(f"- {_escape(' · '.join(map(str, d['point'].values())))}: {_escape(d['reason'])}")
         parts.append("\n".join(lines))
+    if found := sweeps.findings(report):
+        lines = [f"## {wording.findings(found)}", ""]
+        parts.append("\n".join(lines + [f"- {f.severity}: {_escape(wording.finding(f))}" for f in found]))
     if report.notes:
         parts.append("\n".join(["## Notes", "", *[f"- {_escape(note)}" for note in report.notes]]))
     return "\n\n".join(parts) + "\n"
+
+
+def _prompts(group: Group) -> Iterator[str]:
+    """What the choice of the prompt does, in each of the leading metrics."""
+    for metric in compare.leading(group):
+        found = sensitivity.prompt_sensitivity(group, metric)
+        if found is None:
+            continue
+        unit, shown = found.unit, wording.unit_name(found.unit)
+        lines = [f"### How much the prompt matters: {_escape(wording.title(metric))}"]
+        for name, counted, summaries in (
+            ("prompt", "cells", found.by_prompt),
+            ("model, method", "prompts", found.by_model),
+        ):
+            headings = [
+                name,
+                counted,
+                f"mean {shown}",
+                f"spread (SD) {wording.points(unit)}",
+                f"lowest–highest {shown}",
+            ]
+            lines += ["", _line([*headings, "ranks"]), _line(["---", *["---:"] * 5])]
+            for s in summaries:
+                numbers = [wording.number(v, unit) for v in (s.mean, s.spread, s.low, s.high)]
+                lines.append(_line([s.name, str(s.n), *numbers[:2], "–".join(numbers[2:]), wording.ranks(s.ranks)]))
+        told = "Rank 1 is best, among the models and methods that answered every prompt"
+        told += f"; {wording.agreement(found.agreement)}." if found.agreement else "."
+        yield "\n".join([*lines, "", _escape(told)])
+
+
+def _ensembles(report: Report, group: Group) -> Iterator[str]:
+    """What cells gain together, in each of the leading metrics."""
+    found = ensembles.ensembles(report)[group.task, group.split]
+    for metric in compare.leading(group):
+        if not (judged := found.in_metric(metric)):
+            continue
+        unit = group.unit(metric)
+        headings = ["over", "of", "members", "best member", f"best → together {wording.unit_name(unit)}"]
+        lines = [
+            f"### Cells together: {_escape(wording.title(metric))}",
+            "",
+            _line([*headings, f"gain {wording.points(unit)}", "in words"]),
+            _line(["---", "---", "---:", "---", "---:", "---:", "---"]),
+        ]
+        for one, gain in judged:
+            change = f"{wording.number(gain.value_best, unit)} → {wording.number(gain.value_ensemble, unit)}"
+            number = wording.number(gain.difference, unit, signed=True)
+            interval = wording.interval(gain.low, gain.high, unit, signed=True)
+            names = [one.over, one.name, str(len(one.members)), gain.best_name]
+            lines.append(_line([*names, change, f"{number} {interval}", gain.verdict]))
+        more = f" {wording.fewer_ensembles(found)}" if found.left_out else ""
+        yield "\n".join([*lines, "", _escape(wording.ENSEMBLES + more)])
 
 
 def write_markdown(report: Report, path: Path) -> None:

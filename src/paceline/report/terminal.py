@@ -13,15 +13,19 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from paceline.report import compare, results, wording
+from paceline.report import compare, ensembles, results, sensitivity, wording
 from paceline.report.compare import Difference, Standing
+from paceline.report.consistency import Finding, sweeps
 from paceline.report.results import Absent, Report, Row
+from paceline.report.sensitivity import PromptSummary
 
 BEST = "*"
 TIED = "≈"
 OTHER_PROMPT = " †"
 MOST_ABSENT = 12
 MOST_ROWS = 60
+MOST_SUMMARIES = 12
+MOST_FINDINGS = 12
 # Fewer metrics than this on one line, and their intervals go below them instead.
 FEW = 3
 # The tested metric and one more; the page has all.
@@ -40,12 +44,33 @@ def show(report: Report, console: Console) -> None:
         if differences:
             console.print()
             console.print(_differences(group, differences))
+        for part in (*_prompts(group), *_ensembles(report, group)):
+            console.print()
+            console.print(part)
     for part in _absent(report):
         console.print()
         console.print(part)
+    if found := sweeps.findings(report):
+        console.print()
+        console.print(Text(wording.findings(found), style="bold"))
+        show_findings(found[:MOST_FINDINGS], console)
+        if len(found) > MOST_FINDINGS:
+            console.print(Text(f"and {len(found) - MOST_FINDINGS} more: paceline check {report.sweep}"))
     for note in report.notes:
         console.print()
         console.print(Text(f"Note: {note}"))
+
+
+def show_findings(found: Sequence[Finding], console: Console) -> None:
+    """Print findings as a list: where and which figure, the numbers, and why they can't be."""
+    for finding in found:
+        style = "red" if finding.severity == "impossible" else "yellow"
+        console.print(Text.assemble((finding.severity, style), f"  {finding.row}: {finding.figure}"))
+        told = Text(f"{finding.told}: {finding.why}.")
+        if console.is_terminal:
+            console.print(Padding(told, (0, 0, 0, 4)))
+        else:  # whole, for grep
+            console.print(Text("    ") + told, soft_wrap=True)
 
 
 def _summary(report: Report) -> str:
@@ -91,7 +116,7 @@ def _fill_leaderboard(
     standings: Mapping[str, Standing],
     stacked: bool,
 ) -> Table:
-    table = _table(group.title, "model · prompt", "method")
+    table = ruled(group.title, "model · prompt", "method")
     table.add_column("read", justify="right", no_wrap=True)
     for metric in metrics:
         unit = wording.unit_name(group.unit(metric))
@@ -148,7 +173,7 @@ def _differences(group: results.Group, differences: Sequence[Difference]) -> Ren
 def _fill_differences(group: results.Group, metric: str, differences: Sequence[Difference]) -> Table:
     unit = differences[0].unit
     heading = f"{group.title} · what tuning changed: {wording.title(metric)}"
-    table = _table(heading, "model · prompt", "method")
+    table = ruled(heading, "model · prompt", "method")
     table.add_column(f"untuned → tuned\n{wording.unit_name(unit)}", justify="right", no_wrap=True)
     table.add_column(f"difference\n{wording.points(unit)}", justify="right", no_wrap=True)
     table.add_column("in words")
@@ -166,7 +191,71 @@ def _fill_differences(group: results.Group, metric: str, differences: Sequence[D
     return table
 
 
-def _table(title: str, *names: str, whole: bool = True) -> Table:
+def _prompts(group: results.Group) -> Iterator[RenderableType]:
+    """What the choice of the prompt does to the leading metric: over models, and within each."""
+    found = sensitivity.prompt_sensitivity(group, compare.leading(group)[0]) if group.headline else None
+    if found is None:
+        return
+    heading = f"{group.title} · how much the prompt matters: {wording.title(found.metric)}"
+    yield Group(
+        Text(heading, style="bold"),
+        _summaries("prompt", "cells", found.by_prompt, found.unit, ranked=True),
+        _summaries("model, method", "prompts", found.by_model, found.unit),
+        Padding(Text(_ranking(found), style="dim"), (0, 1)),
+    )
+
+
+def _summaries(name: str, counted: str, found: Sequence[PromptSummary], unit: str, ranked: bool = False) -> Table:
+    table = ruled("", name)
+    shown = wording.unit_name(unit)
+    for column in (counted, f"mean\n{shown}", f"spread\nSD, {wording.points(unit)}", f"lowest–highest\n{shown}"):
+        table.add_column(column, justify="right", no_wrap=True)
+    if ranked:
+        table.add_column("ranks", justify="right", no_wrap=True)
+    for one in found[:MOST_SUMMARIES]:
+        numbers = (one.mean, one.spread, one.low, one.high)
+        mean, spread, low, high = (wording.number(value, unit) for value in numbers)
+        cells = [one.name, str(one.n), mean, spread, f"{low}–{high}", *([wording.ranks(one.ranks)] if ranked else [])]
+        table.add_row(*map(Text, cells))
+    if len(found) > MOST_SUMMARIES:
+        table.add_row(f"and {len(found) - MOST_SUMMARIES} more")
+    return table
+
+
+def _ranking(found: sensitivity.Sensitivity) -> str:
+    told = "Rank 1 is best, among the models and methods that answered every prompt"
+    return f"{told}; {wording.agreement(found.agreement)}." if found.agreement else f"{told}."
+
+
+def _ensembles(report: Report, group: results.Group) -> Iterator[RenderableType]:
+    """What cells gain together in the leading metric."""
+    found = ensembles.ensembles(report)[group.task, group.split]
+    metric = next((m for m in compare.leading(group) if found.in_metric(m)), None)
+    if metric is None:
+        return
+    unit = group.unit(metric)
+    heading = f"{group.title} · cells together: {wording.title(metric)}"
+    table = ruled("", "over … of")
+    table.add_column(f"best → together\n{wording.unit_name(unit)}", justify="right", no_wrap=True)
+    table.add_column(f"gain\n{wording.points(unit)}", justify="right", no_wrap=True)
+    table.add_column("")
+    for over, members in groupby(found.in_metric(metric), key=lambda pair: pair[0].over):
+        table.add_row(Text(f"over {over}", style="bold"))
+        for one, gain in members:
+            number = wording.number(gain.difference, unit, signed=True)
+            table.add_row(
+                Text(f"  {one.name} ({len(one.members)})"),
+                Text(f"{wording.number(gain.value_best, unit)} → {wording.number(gain.value_ensemble, unit)}"),
+                Text(f"{number} {wording.interval(gain.low, gain.high, unit, signed=True)}"),
+                Text(TIED if gain.low <= 0 <= gain.high else gain.verdict),
+            )
+    more = f" {TIED} can't be told apart from the best member."
+    more += f" {wording.fewer_ensembles(found)}" if found.left_out else ""
+    yield Group(Text(heading, style="bold"), table, Padding(Text(wording.ENSEMBLES + more, style="dim"), (0, 1)))
+
+
+def ruled(title: str, *names: str, whole: bool = True) -> Table:
+    """A table with a rule under its headings; columns that stay whole are cut where they find no room."""
     # Names and messages come from files: as Text, a bracket in one is a bracket.
     heading = Text(title, style="bold")
     table = Table(box=SIMPLE_HEAD, title=heading, title_justify="left", padding=(0, 1, 0, 0), pad_edge=True)
@@ -178,14 +267,14 @@ def _table(title: str, *names: str, whole: bool = True) -> Table:
 def _absent(report: Report) -> Iterator[RenderableType]:
     """Cells without a result and combinations that were dropped, by name."""
     if report.missing:
-        table = _table(f"No result: {len(report.missing)} of {report.cells} cells", "cell", "why", whole=False)
+        table = ruled(f"No result: {len(report.missing)} of {report.cells} cells", "cell", "why", whole=False)
         for cell in report.missing[:MOST_ABSENT]:
             table.add_row(Text(cell.id), Text(_why(cell)))
         if len(report.missing) > MOST_ABSENT:
             table.add_row(f"and {len(report.missing) - MOST_ABSENT} more", Text(f"see paceline status {report.sweep}"))
         yield table
     if report.dropped:
-        table = _table(f"Dropped: {len(report.dropped)} combinations that can't be", "combination", "why", whole=False)
+        table = ruled(f"Dropped: {len(report.dropped)} combinations that can't be", "combination", "why", whole=False)
         for dropped in report.dropped[:MOST_ABSENT]:
             table.add_row(Text(" · ".join(map(str, dropped["point"].values()))), Text(dropped["reason"]))
         if len(report.dropped) > MOST_ABSENT:

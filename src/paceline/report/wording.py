@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from paceline.report.compare import Difference
+from paceline.report.consistency import Finding
 from paceline.report.results import Absent, Group, Metric, Report
+
+if TYPE_CHECKING:
+    from paceline.report.ensembles import Ensembles, Gain
+    from paceline.report.sensitivity import Agreement
 
 OUTCOME_NAMES = {
     "parsed": "read",
@@ -16,6 +24,11 @@ PAIRED = (
     "Both cells answered the same samples: paired bootstrap, 95 %; a distance is compared over samples that both read. "
     "p: McNemar's exact test on hits, Holm-corrected over the sweep."
 )
+ENSEMBLES = (
+    "Three cells or more that answered the same samples: the geometric median on the sphere of the places they "
+    "answered, a vote on other answers; who was not read has no voice. Paired bootstrap, 95 %, of one comparison each. "
+    "The best member was chosen on these samples, which flatters it: gains are understated."
+)
 STATE_NAMES = {"unscored": "not scored", "missing": "not begun"}
 
 
@@ -23,6 +36,11 @@ def title(metric: str) -> str:
     """A metric's name as a heading: ``within_750_km`` -> ``within 750 km``, ``median_km`` -> ``median``."""
     name = metric.replace("_", " ")
     return name if name.startswith("within") else name.removesuffix(" km")
+
+
+def one_line(text: str) -> str:
+    """A text on one line, without what would move a cursor."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def unit_name(unit: str) -> str:
@@ -81,7 +99,25 @@ def verdict(difference: Difference) -> str:
     return f"{difference.verdict} ({shown})" if shown else difference.verdict
 
 
-def tone(difference: Difference) -> str:
+def agreement(found: Agreement) -> str:
+    """How far models and methods agree on the order of prompts."""
+    shown = f"over pairs of the {found.judges} that tell prompts apart the mean τ is {found.tau:.2f}"
+    if found.low is not None and found.high is not None:
+        shown += f" [{found.low:.2f} to {found.high:.2f}]"
+    return f"{shown} (Kendall's tau-b: 1 the same order, 0 as by chance)".replace(" -", " −").replace("[-", "[−")
+
+
+def ranks(found: Sequence[int]) -> str:
+    """The ranks of a prompt over models: ``1–3``."""
+    return "–".join(map(str, sorted({min(found), max(found)}))) if found else "–"
+
+
+def fewer_ensembles(found: Ensembles) -> str:
+    """How many ensembles were not worked out."""
+    return f"Those whose best member leads; {found.left_out:,} more were not worked out."
+
+
+def tone(difference: Difference | Gain) -> str:
     """``better``, ``worse`` or ``same``, as the style sheet names them."""
     return "same" if difference.low <= 0 <= difference.high else difference.verdict.split(" ")[0]
 
@@ -104,10 +140,21 @@ def denominators(report: Report, group: Group) -> str:
     told = f"n = {n} per cell. An unread answer is a miss in every share, not a dropped row."
     if any(m.unit == "km" for row in group.rows for m in row.of(group.split).values()):
         told += (
-            " Distances are great-circle km (radius 6371.0088 km) over read answers only; "
-            "within N km means distance <= N."
+            " Distances are great-circle km (radius 6371.0088 km) over read answers only, and not ranked where less "
+            "than half as many were read as elsewhere; within N km means distance <= N."
         )
     return told
+
+
+def findings(found: Sequence[Finding]) -> str:
+    """How many findings of which severity, as a heading."""
+    hard = sum(finding.severity == "impossible" for finding in found)
+    return f"Consistency: {hard} impossible, {len(found) - hard} suspicious"
+
+
+def finding(found: Finding) -> str:
+    """A finding in one line: where, the numbers, and why they can't be."""
+    return f"{found.row}: {found.figure}: {found.told}: {found.why}"
 
 
 def absent(cell: Absent) -> str:

@@ -101,6 +101,27 @@ class Answers:
             write_json(self._path(name), {"schema": SCHEMA, "time": asked, "cluster": _cluster(), **content})
 
 
+class Renewed:
+    """Answers for who looks again and again in one process: the same for a minute, whether or not they could be kept.
+
+    The kept ones alone would not do: a root of somebody else can't be written to, and a controller that gave no answer
+    would be asked again at each look.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._held: Answers | None = None
+        self._until = 0.0
+
+    def __call__(self) -> Answers:
+        """The answers as of now."""
+        now = time.monotonic()
+        if self._held is None or now >= self._until:
+            self._held = Answers(self._root, fresh=False)
+            self._until = now + YOUNG_SECONDS
+        return self._held
+
+
 def _cluster() -> str:
     """Which cluster the clients speak to, as far as the environment tells."""
     return os.environ.get("SLURM_CONF", "")

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import itertools
-import json
-import netrc
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,7 +14,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import click
 
@@ -212,14 +207,12 @@ def qos_line(site: Site, name: str) -> str:
 
 
 def tracking() -> Iterator[Check]:
-    """Whether W&B's SDK would find a key here. The key itself is not looked at."""
-    host = urlsplit(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").hostname or ""
-    there = bool(os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"))
-    with contextlib.suppress(OSError, RuntimeError, netrc.NetrcParseError):
-        path = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
-        there = there or netrc.netrc(path).authenticators(host) is not None
-    told = "there" if there else f"none for {host}: runs stay offline in their cells; wandb login, then paceline sync"
-    yield "W&B key", there or None, told
+    """Whether W&B's SDK would find a key here."""
+    from paceline.credentials import wandb_host, wandb_key
+
+    there = wandb_key()
+    left = f"none for {wandb_host()}: runs stay offline in their cells; wandb login, then paceline sync"
+    yield "W&B key", there or None, "there" if there else left
 
 
 def configs(composition: Composition) -> Iterator[Check]:
@@ -284,20 +277,9 @@ def describe(spec: ModelSpec) -> dict[str, Any]:
     Raises:
         UserError: it ended badly; the last line that it said.
     """
-    from paceline.errors import UserError
     from paceline.launch import environments
-    from paceline.spec import plain
 
-    words = [environments.interpreter(spec.environment), "-m", "paceline.describe"]
-    source = str(Path(__file__).resolve().parents[2])
-    path = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
-    own = {**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(words, input=json.dumps(plain(spec)), capture_output=True, text=True, check=False, env=own)
-    lines = done.stdout.splitlines()
-    if done.returncode or not lines:
-        said = [line for line in done.stderr.splitlines() if line.strip()]
-        raise UserError(said[-1] if said else f"{words[0]} ended with {done.returncode} and said nothing")
-    return dict(json.loads(lines[-1]))
+    return environments.ask_module("paceline.describe", spec)
 
 
 def damage(store: Store) -> Iterator[Check]:

@@ -81,13 +81,15 @@ def wait_for_attempt(store: Store, folder: CellFolder, after: int) -> Attempt | 
     Looks at files, and at Slurm's queue once a minute.
     """
     from paceline import status
+    from paceline.slurm.answers import Renewed
 
+    answers = Renewed(store.root)
     told = ""
     while True:
         found = folder.attempts()
         if found and found[-1].n > after:
             return found[-1]
-        state = status.states(store, [folder.read()])[folder.id]
+        state = status.states(store, [folder.read()], asked=answers())[folder.id]
         if state.state not in ("queued", "running"):
             return None
         words = f"-- {folder.id} is queued{f' ({state.detail})' if state.detail else ''}; waiting for it"

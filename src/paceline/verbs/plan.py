@@ -25,7 +25,7 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
     """
     from paceline import prepared, status
     from paceline.errors import UserError
-    from paceline.launch import elements, environments, submit
+    from paceline.launch import elements, environments, fit, submit
     from paceline.slurm.answers import Answers
     from paceline.sweep import expand
     from paceline.variants import variants
@@ -38,6 +38,8 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
     found = status.of_sweep(store, sweep, asked)
     chosen, left = submit.choose(sweep.cells, found)
     problems = list(dict.fromkeys([*sweep.problems, *environments.lacks((c.config.model for c in chosen), store)]))
+    found_room = fit.look(chosen, store, composition.tree.presets())
+    problems += fit.refused(found_room, {c.id: c.config for c in chosen})
     grouped = elements.group(chosen)
     where = {cell: i for i, element in enumerate(grouped) for cell in element.cells}
     differing = variants(c.cell for c in sweep.cells)
@@ -52,6 +54,7 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
         "arrays": elements.arrays(grouped),
         "dropped": sweep.dropped,
         "folded": sweep.folded,
+        "memory": [f.as_json() for f in found_room],
         "problems": problems,
         "unprepared": sorted(unprepared),
     }
@@ -102,7 +105,8 @@ def show(plan: dict[str, Any], root: str) -> None:
     """Print the plan for people."""
     from rich.text import Text
 
-    from paceline.tables import Literal, print_cells, short_hash
+    from paceline.sweep import left_out
+    from paceline.tables import Literal, mark, print_cells, short_hash
 
     console = Literal()
     starts = sum(1 for c in plan["cells"] if c["element"] is not None)
@@ -118,8 +122,12 @@ def show(plan: dict[str, Any], root: str) -> None:
         console.print(f"array of {count}: {resources} each, on {array['resources']['cluster']}", soft_wrap=True)
     if plan["folded"]:
         console.print(f"\n{plan['folded']} points fold away: their settings change nothing", soft_wrap=True)
-    for drop in plan["dropped"]:
-        console.print(f"\nleft out: {' · '.join(drop['point'].values())}: {drop['reason']}", soft_wrap=True)
+    for line in left_out(plan["dropped"]):
+        console.print(f"\n{line}", soft_wrap=True)
+    for found in plan["memory"]:
+        names = f"{found['model']} {found['method']} ({found['kind']})"
+        if found["fits"] is not False:  # what does not fit stands among the refusals
+            console.print(f"\n{mark(found['fits'])} memory of {names}: {found['text']}", soft_wrap=True)
     for problem in plan["problems"]:
         console.print(f"\nsubmit will refuse this: {problem}", soft_wrap=True, markup=False)
     if "slurm" in plan:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -44,7 +44,7 @@ def command(words: Sequence[str], conf: str | None) -> None:
     if named & {"task", "experiment"}:
         make_data(tasks(composition), store_of(composition))
     if "model" in named:
-        fetch(models(composition))
+        fetch(models(composition), store_of(composition))
     elif "experiment" in named and (names := [m.name for m in models(composition) if not _there(m)]):
         click.echo(f"not fetched: paceline prepare model={','.join(dict.fromkeys(names))}")
 
@@ -62,10 +62,42 @@ def make_data(tasks: Sequence[TaskSpec], store: Store) -> None:
         click.echo(f"{task.name}: {splits} in {where}")
         for reason, count in manifest["skipped"].items():
             click.echo(f"  {count} skipped: {reason} (named in {where}/skipped.jsonl)")
+        for line in told_of_leakage(manifest, task.train, where):
+            click.echo(f"  {line}")
 
 
-def fetch(models: Sequence[ModelSpec]) -> None:
-    """Fetch models from the hub, each only if there is room for what is missing of it.
+def told_of_leakage(manifest: Mapping[str, Any], train: str, where: str) -> Iterator[str]:
+    """What the test splits share with the training split, a line each, with what to do about it."""
+    leakage = manifest.get("leakage")
+    if leakage is None:
+        yield (
+            "not searched for images that are tested and trained on: an earlier version prepared it; "
+            f"move {where} away and prepare again (cells keep their ids)"
+        )
+    for split, kinds in (leakage or {}).items():
+        if not sum(kinds.values()):
+            continue
+        yield (
+            f"{sum(kinds.values())} images of {split} are also in {train} or look like one of it: "
+            f"{kinds['bytes']} byte for byte, {kinds['pixels']} pixel for pixel, {kinds['looks']} alike "
+            f"(named in {where}/leakage.jsonl). To keep its figures honest, take one of each pair out of the source, "
+            "or hold out whole places"
+        )
+    clean = [split for split, kinds in (leakage or {}).items() if not sum(kinds.values())]
+    if clean:
+        yield f"no image of {', '.join(clean)} is in {train} too, by bytes, pixels or looks"
+    if distances := manifest.get("separation_km"):
+        told = ", ".join(f"{split} {km:,.1f} km" for split, km in distances.items())
+        yield f"smallest distance to an image of {train}: {told}"
+    if wrong := manifest.get("swapped_truths"):
+        yield (
+            f"{len(wrong)} samples lie in their country only with latitude and longitude swapped "
+            f"(the first: {wrong[0]}); look at the source's columns"
+        )
+
+
+def fetch(models: Sequence[ModelSpec], store: Store) -> None:
+    """Fetch models from the hub, each only if there is room for what is missing of it, and count their shapes.
 
     Raises:
         UserError: a revision that is not pinned, a gated model, no such model.
@@ -84,9 +116,11 @@ def fetch(models: Sequence[ModelSpec]) -> None:
             seen.add((model.weights, model.revision))
         if not model.weights:
             click.echo(f"{model.name}: a twin, built where it runs; nothing to fetch")
+            count_shape(model, store)
             continue
         if Path(model.weights).expanduser().is_dir():
             click.echo(f"{model.name}: a folder, {model.weights}; nothing to fetch")
+            count_shape(model, store)
             continue
         wanted = weights.listing(model)
         size = wanted.to_fetch()
@@ -99,6 +133,32 @@ def fetch(models: Sequence[ModelSpec]) -> None:
             f"{model.name}: {wanted.source} at {wanted.revision[:12]}: {len(wanted.files)} files, "
             f"{wanted.bytes / GIB:,.1f} GiB {told}, in {short(weights.cache())}"
         )
+        count_shape(model, store)
+
+
+def count_shape(model: ModelSpec, store: Store) -> None:
+    """Put a model's shape under the root, so that `paceline fit` and `plan` know its memory; done once.
+
+    Counted by a process of its own, because that needs torch. A model that can't be counted can still be run.
+    """
+    from paceline.errors import PacelineError
+    from paceline.launch import environments
+    from paceline.planner import shapes
+    from paceline.store import write_json
+
+    if shapes.shape_of(model, store.root) is not None:
+        return
+    try:
+        found = environments.ask_module("paceline.shapes", model)
+    except PacelineError as error:
+        click.echo(f"{model.name}: its memory can't be planned: {error}", err=True)
+        return
+    path = shapes.place(store.root, model)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, found)
+    click.echo(
+        f"{model.name}: {sum(found['parameters'].values()):,} parameters counted; see: paceline fit model={model.name}"
+    )
 
 
 def _there(model: ModelSpec) -> bool:

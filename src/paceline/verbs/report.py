@@ -7,29 +7,51 @@ from pathlib import Path
 
 import click
 
-from paceline.arguments import find_sweep, json_option, name_argument, say_json, short
+from paceline.arguments import find_sweep, json_or_file_option, name_argument, optional_value, say_json, short
 
 
-@click.command(short_help="a table, and a page, of a sweep's results")
+@click.command(
+    cls=optional_value("--json", lambda word: word.endswith(".json")),
+    short_help="a table, and a page, of a sweep's results",
+)
 @name_argument("[SWEEP]")
-@json_option
-@click.option("--csv", "csv", metavar="FILE", help="write every metric with its interval")
+@json_or_file_option
+@click.option("--csv", metavar="FILE", help="write every metric with its interval, one a line")
+@click.option("--markdown", metavar="FILE", help="write the headline tables as Markdown")
+@click.option("--latex", metavar="FILE", help="write the headline tables for a paper (booktabs)")
 @click.option("--no-page", is_flag=True, help="only the table")
-def command(words: Sequence[str], conf: str | None, as_json: bool, csv: str | None, no_page: bool) -> None:
+def command(
+    words: Sequence[str],
+    conf: str | None,
+    as_json: str | None,
+    csv: str | None,
+    markdown: str | None,
+    latex: str | None,
+    no_page: bool,
+) -> None:
     """Compare the results of a sweep (the latest, where none is named): a table here, and a page to look at."""
     from paceline import report
+    from paceline.report import latex as tex
     from paceline.report import page, table, terminal
     from paceline.tables import Literal
 
     folder, store = find_sweep(words, conf)
     collected = report.collect(store, folder)
-    if csv:
-        table.write_csv(collected, Path(csv))
-    if as_json:
+    said = as_json == ""
+    wanted = [
+        (csv, table.write_csv),
+        (markdown, table.write_markdown),
+        (latex, tex.write_latex),
+        (as_json, table.write_report_json),
+    ]
+    written = [(path, write) for path, write in wanted if path]
+    for path, write in written:
+        write(collected, Path(path))
+    if said:
         say_json(table.as_json(collected))
         return
     terminal.show(collected, Literal())
-    if csv:
-        click.echo(f"table: {csv}")
+    for path, _ in written:
+        click.echo(f"wrote: {path}")
     if not no_page:
         click.echo(f"page:  {short(page.write(collected))}")

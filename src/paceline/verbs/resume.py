@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from paceline.arguments import composed_name, json_option, name_argument, wishes_options
+from paceline.arguments import composed_name, json_option, name_argument, wishes_options, with_mail
 
 
 @click.command(short_help="take up a recorded sweep where it stands")
@@ -15,7 +15,7 @@ from paceline.arguments import composed_name, json_option, name_argument, wishes
 @json_option
 @wishes_options
 @click.option("--unattended", is_flag=True, help="for scripts: leave what was cancelled or could not begin")
-def command(words: Sequence[str], conf: str | None, as_json: bool, **wished: Any) -> None:
+def command(words: Sequence[str], conf: str | None, as_json: bool, mail: str | None, **wished: Any) -> None:
     """Take up a recorded sweep where it stands (the latest, where none is named).
 
     What is computed stays as recorded; how may change: paceline resume demo placement.micro_batch=4
@@ -25,7 +25,7 @@ def command(words: Sequence[str], conf: str | None, as_json: bool, **wished: Any
     from paceline.sweep import recorded
     from paceline.verbs.submit import make_true
 
-    name, store, composition = composed_name(words, conf)
+    name, store, composition = composed_name(with_mail(words, mail), conf)
     folder = store.find_sweep(name)
     sweep = recorded(folder, store)
     sweep.cells = [dataclasses.replace(c, config=composition.replaced(c.config, c.cell.kind)) for c in sweep.cells]

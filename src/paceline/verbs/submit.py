@@ -16,6 +16,7 @@ from paceline.arguments import (
     short,
     store_of,
     wishes_options,
+    with_mail,
 )
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 @json_option
 @click.option("--extend", is_flag=True, help="add cells to a recorded sweep of the same name")
 @wishes_options
-def command(words: Sequence[str], conf: str | None, as_json: bool, extend: bool, **wished: Any) -> None:
+def command(
+    words: Sequence[str], conf: str | None, as_json: bool, extend: bool, mail: str | None, **wished: Any
+) -> None:
     """Make the cells of a sweep true: run what is missing or was interrupted, skip what is done or runs already.
 
     \b
@@ -37,8 +40,9 @@ def command(words: Sequence[str], conf: str | None, as_json: bool, extend: bool,
     paceline submit model=tiny_qwen2_vl task=geolocation_earth prompt=geo_bare,geo_training name=mine
     """
     from paceline import prepared
-    from paceline.sweep import expand
+    from paceline.sweep import expand, left_out
 
+    words = with_mail(words, mail)
     composition = compose_words(words, conf)
     store = store_of(composition)
     sweep = expand(
@@ -46,8 +50,8 @@ def command(words: Sequence[str], conf: str | None, as_json: bool, extend: bool,
         data_digests(store, words, conf),
         lambda task: prepared.splits(store.root, task),
     )
-    for drop in sweep.dropped:
-        click.echo(f"left out: {' · '.join(drop['point'].values())}: {drop['reason']}", err=True)
+    for line in left_out(sweep.dropped):
+        click.echo(line, err=True)
     make_true(sweep, store, as_json, extend=extend, **wished)
 
 

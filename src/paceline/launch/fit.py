@@ -1,0 +1,103 @@
+"""Whether cells fit the GPUs that they ask for, found out before they wait in a queue for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from paceline import prepared
+from paceline.errors import UserError
+from paceline.planner import choose
+from paceline.planner.cards import cards_of
+from paceline.planner.choose import Verdict
+from paceline.planner.images import Size
+from paceline.planner.shapes import shape_of
+from paceline.spec import Config, DeepSpeedSpec, TaskSpec
+from paceline.store import Store
+from paceline.sweep import PlannedCell
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What is known of cells that load the same model in the same way.
+
+    Attributes:
+        fits: None where the model or the card is not known here, or the cluster may give a card that is too small.
+        text: why, and the remedy.
+        verdict: on the smallest card that may be given; None where none is known.
+    """
+
+    cells: tuple[str, ...]
+    model: str
+    method: str
+    kind: str
+    fits: bool | None
+    text: str
+    verdict: Verdict | None
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        said = self.verdict.as_json() if self.verdict else {}
+        own = {"cells": list(self.cells), "model": self.model, "method": self.method, "kind": self.kind}
+        return {**said, **own, "fits": self.fits, "text": self.text}
+
+
+def look(cells: Sequence[PlannedCell], store: Store, presets: Mapping[str, DeepSpeedSpec]) -> list[Fit]:
+    """One finding for each distinct model, method and placement of cells that ask for a GPU.
+
+    Args:
+        presets: ways to split memory that a remedy may name.
+    """
+    groups: dict[tuple[Any, ...], list[PlannedCell]] = {}
+    for planned in cells:
+        config = planned.config
+        if config.cluster.gpus:
+            parts = (config.model, config.method, config.placement, config.deepspeed, config.cluster)
+            own = (config.train.batch, config.generation.batch, config.generation.beams, config.task.name)
+            groups.setdefault((planned.cell.kind, *map(repr, parts), *own), []).append(planned)
+    pictures: dict[str, Size | None] = {}
+    return [_finding(members, store, presets, pictures) for members in groups.values()]
+
+
+def _finding(
+    members: Sequence[PlannedCell],
+    store: Store,
+    presets: Mapping[str, DeepSpeedSpec],
+    pictures: dict[str, Size | None],
+) -> Fit:
+    # The longest prompt is the one that may not fit.
+    planned = max(members, key=lambda p: len(p.config.prompt.text))
+    config, kind = planned.config, planned.cell.kind
+    named = (tuple(p.id for p in members), config.model.name, config.method.name, kind)
+    cards, shape = cards_of(config.cluster), shape_of(config.model, store.root)
+    if shape is None:
+        remedy = f"paceline prepare model={config.model.name} counts it"
+        return Fit(*named, None, f"the shape of {config.model.name} is not known here; {remedy}", None)
+    if not cards:
+        asked = config.cluster.gpu or "any GPU"
+        return Fit(
+            *named, None, f"the memory of {asked} is not known here; name a card, such as cluster.gpu=a100_40", None
+        )
+    sample = choose.sample_of(config, _picture(config.task, store, pictures))
+    try:
+        small, large = (choose.judge(config, kind, shape, sample, card) for card in (cards[0], cards[-1]))
+    except UserError as error:
+        return Fit(*named, None, str(error), None)
+    if small.fits:
+        return Fit(*named, True, small.told(), small)
+    if large.fits:
+        told = f"{small.told()}; {large.card.name} has room: give cluster.gpu={large.card.name}"
+        return Fit(*named, None, told, small)
+    return Fit(*named, False, choose.refusal(config, kind, shape, sample, large.card, presets), large)
+
+
+def _picture(task: TaskSpec, store: Store, pictures: dict[str, Size | None]) -> Size | None:
+    if task.name not in pictures:
+        pictures[task.name] = prepared.largest_picture(store.root, task)
+    return pictures[task.name]
+
+
+def refused(found: Sequence[Fit], configs: Mapping[str, Config]) -> list[str]:
+    """What stands in the way of a submit: cells that can't fit, unless their placement says to ignore it."""
+    return [f.text for f in found if f.fits is False and configs[f.cells[0]].placement.fit == "check"]

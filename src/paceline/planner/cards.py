@@ -1,0 +1,87 @@
+"""GPUs by the names that clusters give them, and the memory that their driver reports.
+
+A "40 GB" card has 40 GiB less what its error correction and its driver keep: torch sees 39.4 to 39.6 GiB of it, by
+board and driver. The figures are ``torch.cuda.get_device_properties().total_memory`` as people report them; where they
+report several, the least. On a card at hand the figure counts that is read there, not this one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from paceline.errors import UserError, nearest
+from paceline.spec import ClusterSpec
+
+
+@dataclass(frozen=True)
+class Card:
+    """A type of GPU.
+
+    Attributes:
+        name: by which it can be asked for here, such as ``a100_40``.
+        gib: memory that the driver reports.
+        capability: CUDA compute capability; bfloat16 wants 8.0.
+        types: names of its type in Slurm's GRES (``cluster.gpu``), by which it is asked for.
+        features: what a cluster calls nodes that have it, where the type alone leaves the memory open.
+    """
+
+    name: str
+    gib: float
+    capability: tuple[int, int]
+    types: tuple[str, ...]
+    features: tuple[str, ...] = ()
+
+    @property
+    def bfloat16(self) -> bool:
+        """Whether it computes in bfloat16, not only in emulation."""
+        return self.capability >= (8, 0)
+
+
+CARDS = (
+    Card("v100_16", 15.77, (7, 0), ("v100",), ("v100-16gb",)),
+    Card("v100_32", 31.74, (7, 0), ("v100",), ("v100-32gb",)),
+    Card("rtx6000_24", 23.65, (7, 5), ("rtx_6000", "rtx6000", "quadro_rtx_6000")),
+    Card("a100_40", 39.39, (8, 0), ("a100",), ("a100-40gb",)),
+    Card("a100_80", 79.15, (8, 0), ("a100",), ("a100-80gb",)),
+    Card("l40s_48", 44.40, (8, 9), ("l40s",)),
+    Card("h100_80", 79.10, (9, 0), ("h100",)),
+    Card("h200_141", 139.72, (9, 0), ("h200",)),
+)
+
+
+def by_name(name: str) -> Card:
+    """A card by its own name.
+
+    Raises:
+        UserError: there is none of that name, with the nearest.
+    """
+    found = [c for c in CARDS if c.name == name.lower()]
+    if not found:
+        raise UserError(f"no card '{name}': {nearest(name, [c.name for c in CARDS])}")
+    return found[0]
+
+
+def cards_of(cluster: ClusterSpec) -> list[Card]:
+    """The cards that a cluster's settings may give, the smallest first; none where no GPU is asked for that is known.
+
+    A type that comes in several sizes may be any of them, unless ``cluster.constraint`` names one.
+    """
+    if not cluster.gpus:
+        return []
+    asked, wanted = cluster.gpu.lower(), cluster.constraint.lower()
+    named = [c for c in CARDS if c.name == asked]
+    found = named or [c for c in CARDS if asked in c.types]
+    narrowed = [c for c in found if any(f in wanted for f in c.features)]
+    return sorted(narrowed or found, key=lambda c: c.gib)
+
+
+def asked_as(cluster: ClusterSpec) -> tuple[str, str]:
+    """What Slurm is asked for: type and constraint. A card's own name, such as ``a100_40``, stands for both.
+
+    The words are those of Georgia Tech's PACE; where another cluster has other ones, give its own.
+    """
+    named = [c for c in CARDS if c.name == cluster.gpu.lower()]
+    if not named:
+        return cluster.gpu, cluster.constraint
+    feature = named[0].features[0].upper() if named[0].features else ""
+    return named[0].types[0].upper(), cluster.constraint or feature

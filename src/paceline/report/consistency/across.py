@@ -1,0 +1,225 @@
+"""Checks across rows, and of what is said about a table: bases, cases, places, sentences, equal answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from paceline import gazetteer, stats
+from paceline.report.consistency import rows
+from paceline.report.consistency.figures import (
+    Better,
+    Figure,
+    Finding,
+    Improved,
+    Quoted,
+    ResultTable,
+    Row,
+    lower_is_better,
+)
+
+
+def within_rows(table: ResultTable) -> Iterator[Finding]:
+    """Every check of :mod:`paceline.report.consistency.rows`, row by row."""
+    for row in table.rows:
+        for check in rows.CHECKS:
+            yield from check(row)
+
+
+def implied_bases(table: ResultTable) -> Iterator[Finding]:
+    """A figure less its change is the base's figure, and the base must be possible too."""
+    for row in table.rows:
+        base = _base(row)
+        for check in rows.CHECKS:
+            yield from check(base)
+
+
+def cases_beyond(table: ResultTable) -> Iterator[Finding]:
+    """A single answer is no farther than the maximum of the row that it belongs to, and no nearer than the minimum."""
+    for case in table.cases:
+        for metric, beyond, word in (("max_km", _above, "farther"), ("min_km", _below, "nearer")):
+            given = [row.figures[metric] for row in case.rows if metric in row.figures]
+            # It may belong to any of the rows, so it has to be beyond all of them.
+            if given and len(given) == len(case.rows) and all(beyond(case.distance, figure) for figure in given):
+                numbers = {case.image: case.distance.printed, metric: " and ".join(f.printed for f in given)}
+                why = f"one answer is {word} than the {word.removesuffix('er')}est of all"
+                yield Finding("cases_beyond", "impossible", case.rows[0].label, metric, numbers, why)
+
+
+def swapped_truths(table: ResultTable) -> Iterator[Finding]:
+    """A true place lies in the country printed beside it, not only once latitude and longitude are swapped."""
+    if not table.places:
+        return
+    points = [(p.latitude, p.longitude) for p in table.places]
+    swapped = gazetteer.swapped(points, [p.country for p in table.places])
+    for place, wrong in zip(table.places, swapped, strict=True):
+        if wrong:
+            country = gazetteer.country_name(place.country)
+            numbers = {"latitude": f"{place.latitude:g}", "longitude": f"{place.longitude:g}"}
+            why = f"it is said to be in {country}, and only ({place.longitude:g}, {place.latitude:g}) is: swapped"
+            yield Finding("swapped_truths", "impossible", place.name, "truth", numbers, why)
+
+
+def text_against_table(table: ResultTable) -> Iterator[Finding]:
+    """A sentence that repeats a figure says what the table says, to the digits of the rougher of the two."""
+    for s in table.statements:
+        if not isinstance(s, Quoted):
+            continue
+        differs = {
+            "=": _above(s.said, s.table) or _below(s.said, s.table),
+            "<=": _above(s.table, s.said),
+            ">=": _below(s.table, s.said),
+        }[s.relation]
+        if differs:
+            numbers = {"text": s.said.printed, "table": s.table.printed}
+            why = f"the text says otherwise: “{s.text}”"
+            yield Finding("text_against_table", "impossible", s.row, s.figure, numbers, why)
+
+
+def improved_or_not(table: ResultTable) -> Iterator[Finding]:
+    """Models that are said to have improved were tuned, and their figures did not get worse.
+
+    What got worse is looked for among shares, means and medians: a minimum or maximum is one single answer.
+    """
+    for s in table.statements:
+        if not isinstance(s, Improved):
+            continue
+        for model in s.models:
+            own = [row for row in table.rows if row.model == model]
+            if not any(row.tuned for row in own):
+                why = f"“{s.text}”, and no row of it is tuned"
+                numbers = {"methods": ", ".join(row.method or "none given" for row in own)}
+                yield Finding("improved_or_not", "impossible", model, "method", numbers, why)
+            for row in (row for row in own if row.tuned):
+                for name, change in _changes(row, own).items():
+                    worse = change.low > 0 if lower_is_better(name) else change.high < 0
+                    if worse and not name.startswith(("min_", "max_", "std_")):
+                        why = f"“{s.text}”, and this got worse"
+                        numbers = {"change": change.printed}
+                        yield Finding("improved_or_not", "suspicious", row.label, name, numbers, why)
+
+
+def changes_within_chance(table: ResultTable) -> Iterator[Finding]:
+    """A change of a share is more than what n samples vary by.
+
+    The 95 % interval of the difference is that of two samples (Newcombe); a paired test on the same samples could tell
+    more apart, but no table shows its pairs. Only for shares whose n is known.
+    """
+    for row in table.rows:
+        for name, figure in row.figures.items():
+            if figure.unit != "share" or figure.n is None or not figure.change:
+                continue
+            base = figure.value - figure.change
+            if (figure.change > 0) != lower_is_better(name) and 0 <= base <= 1 and _alike(figure, base, figure.n):
+                numbers = {name: figure.printed, "n": f"{figure.n:,}", **_intervals(figure, base, figure.n)}
+                why = "a difference that n samples can't tell from none is no improvement"
+                yield Finding("changes_within_chance", "suspicious", row.label, name, numbers, why)
+
+
+def better_or_not(table: ResultTable) -> Iterator[Finding]:
+    """A row that is called better has the better figure, by more than what n samples vary by; as above."""
+    for s in table.statements:
+        if not isinstance(s, Better):
+            continue
+        a, b = s.row.figures[s.metric], s.than.figures[s.metric]
+        numbers = {s.row.label: a.printed, s.than.label: b.printed}
+        worse = _above(a, b) if lower_is_better(s.metric) else _below(a, b)
+        counted = a.unit == "share" and a.n and b.n and all(0 <= figure.value <= 1 for figure in (a, b))
+        if worse:
+            yield Finding("better_or_not", "impossible", s.row.label, s.metric, numbers, f"“{s.text}”: it is worse")
+        elif counted and _alike(a, b.value, b.n or 0):
+            numbers |= {"n": f"{a.n:,} and {b.n:,}", **_intervals(a, b.value, b.n or 0)}
+            why = f"“{s.text}”, and n samples can't tell them apart"
+            yield Finding("better_or_not", "suspicious", s.row.label, s.metric, numbers, why)
+
+
+def same_answers(table: ResultTable) -> Iterator[Finding]:
+    """Other weights give other answers: seen in a public benchmark, where one file stood for two models."""
+    seen: dict[str, Row] = {}
+    for row in table.rows:
+        first = seen.setdefault(row.predictions, row) if row.predictions else row
+        if first is not row and _weights(first) != _weights(row):
+            numbers = {"sha256": row.predictions[:12]}
+            why = (
+                f"{row.label} and {first.label} hold the same answers, byte for byte: one file was taken for another, "
+                "or the tuned weights were not used"
+            )
+            yield Finding("same_answers", "suspicious", row.label, "predictions", numbers, why)
+
+
+CHECKS: tuple[Callable[[ResultTable], Iterator[Finding]], ...] = (
+    within_rows,
+    implied_bases,
+    cases_beyond,
+    swapped_truths,
+    text_against_table,
+    improved_or_not,
+    better_or_not,
+    changes_within_chance,
+    same_answers,
+)
+
+
+def _weights(row: Row) -> str:
+    return row.weights or f"{row.model} {row.method}"
+
+
+def _above(a: Figure, b: Figure) -> bool:
+    return a.low > b.high
+
+
+def _below(a: Figure, b: Figure) -> bool:
+    return a.high < b.low
+
+
+def _base(row: Row) -> Row:
+    """The row before the changes that it prints; figures without a change are left out."""
+    figures = {
+        name: replace(
+            figure,
+            value=figure.value - figure.change,
+            slack=figure.slack + figure.change_slack,
+            change=None,
+            percent=None,
+            n=None,  # the base need not have answered as many
+            printed=f"{_shown(figure.value - figure.change, figure.unit)} (from {figure.printed})",
+        )
+        for name, figure in row.figures.items()
+        if figure.change is not None
+    }
+    return replace(row, method=" ".join(filter(None, (row.method, "before its change"))), figures=figures)
+
+
+def _shown(value: float, unit: str) -> str:
+    return f"{100 * value:.6g} %" if unit == "share" else f"{value:.8g}"
+
+
+def _changes(row: Row, others: list[Row]) -> dict[str, Figure]:
+    """Metric -> change of a tuned row: as printed, or against the untuned row of the same prompt and test set."""
+    found = {
+        name: Figure(f.change, f.unit, f.printed, slack=f.change_slack)
+        for name, f in row.figures.items()
+        if f.change is not None
+    }
+    bases = [o for o in others if not o.tuned and (o.prompt, o.test) == (row.prompt, row.test)]
+    for name, after in row.figures.items() if len(bases) == 1 else ():
+        if before := bases[0].figures.get(name):
+            printed = f"{before.printed} → {after.printed}"
+            found.setdefault(name, Figure(after.value - before.value, after.unit, printed, before.slack + after.slack))
+    return found
+
+
+def _alike(a: Figure, other: float, n: int) -> bool:
+    """Whether the 95 % interval of the difference of two shares holds 0."""
+    own = a.n or n
+    change = stats.newcombe_interval(round(other * n), n, round(a.value * own), own)
+    return change.low is not None and change.high is not None and change.low <= 0 <= change.high
+
+
+def _intervals(a: Figure, other: float, n: int) -> dict[str, str]:
+    """The 95 % intervals of both shares, for people."""
+    shown = {}
+    for word, value, size in (("interval", a.value, a.n or n), ("against", other, n)):
+        wilson = stats.wilson_interval(round(value * size), size)
+        shown[word] = f"{100 * (wilson.low or 0):.1f}–{100 * (wilson.high or 0):.1f} %"
+    return shown

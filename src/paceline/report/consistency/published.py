@@ -1,0 +1,354 @@
+"""Read a table of published figures: YAML written by hand, or what ``paceline report`` exports as CSV or JSON.
+
+The YAML holds figures as they are printed (``7.6 % (+3.7)``), because how precise a number is tells what it can mean:
+
+.. code-block:: yaml
+
+    title: a study
+    rows:
+      - model: a                    # required; method, prompt and test tell rows of one model apart
+        method: lora                # `untuned` and `base` are no tuning, everything else is
+        n: 2250                     # samples in the denominator, where they are printed
+        figures: {within_25_km: 7.6 % (+3.7), median_km: 584.07, exact_accuracy: 212 of 500}
+    cases:                          # single answers: whose image, and how far off each model was
+      - {image: easy image of a, km: {a: 5.46, b: 5985.50}, truth: {latitude: 47.5, longitude: 18.4, country: HU}}
+    places:
+      - {name: a photo, latitude: 47.5, longitude: 18.4, country: Hungary}
+    statements:                     # sentences of the text
+      - {says: the easy case was within 2 km, model: a, image: easy image of a, value: <= 2}
+      - {says: the median was 584 km, model: a, metric: median_km, value: 584}
+      - {says: a was the best, better: {model: a}, than: {model: b}, metric: within_25_km}
+      - {says: all models improved, improved: all}
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from paceline import gazetteer
+from paceline.errors import UserError, nearest
+from paceline.report.consistency.figures import (
+    Better,
+    Case,
+    Figure,
+    Improved,
+    Place,
+    Quoted,
+    ResultTable,
+    Row,
+    parse_claim,
+    parse_figure,
+)
+
+SUFFIXES = (".yaml", ".yml", ".json", ".csv")
+UNTUNED = ("", "untuned", "base")
+T = TypeVar("T")
+
+_TABLE = ("title", "source", "rows", "cases", "places", "statements")
+_ROW = ("model", "method", "prompt", "test", "tuned", "n", "figures", "predictions")
+_CASE = ("image", "km", "truth")
+_PLACE = ("name", "latitude", "longitude", "country")
+_SELECT = ("model", "method", "prompt", "test")
+_STATEMENTS = {
+    "better": ("says", "better", "than", "metric"),
+    "improved": ("says", "improved"),
+    "image": ("says", *_SELECT, "image", "value"),
+    "metric": ("says", *_SELECT, "metric", "value"),
+}
+
+
+def read_table(path: Path) -> ResultTable:
+    """The table of a file.
+
+    Raises:
+        UserError: it can't be read, is no table, or a key or a figure is wrong, with its place and the nearest name.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: can't be read: {getattr(error, 'strerror', None) or 'it is no UTF-8 text'}") from None
+    if path.suffix == ".csv":
+        return _of_csv(text, str(path))
+    # Numbers stay text, so that the digits printed are known.
+    content = _json(text, str(path)) if path.suffix == ".json" else _yaml(text, str(path))
+    rows = content.get("rows") if isinstance(content, dict) else None
+    if isinstance(rows, list) and any(isinstance(row, dict) and "metrics" in row for row in rows):
+        return _of_export(rows, str(path))
+    return _of_mapping(content, str(path))
+
+
+def _of_mapping(content: Any, place: str) -> ResultTable:
+    table = _mapping(content, _TABLE, place)
+    rows = tuple(_row(row, f"{place}: rows[{i}]") for i, row in enumerate(_list(table, "rows", place)))
+    if not rows:
+        raise UserError(f"{place}: rows: none is given")
+    _refuse_twins(rows, place)
+    answered = [(case, f"{place}: cases[{i}]") for i, case in enumerate(_list(table, "cases", place))]
+    cases = tuple(c for case, where in answered for c in _cases(case, rows, where))
+    places = [(f"{place}: places[{i}]", p) for i, p in enumerate(_list(table, "places", place))]
+    for case, where in answered:
+        if "truth" in case:
+            places.append((f"{where}.truth", {"name": case["image"], **_mapping(case["truth"], _PLACE, where)}))
+    return ResultTable(
+        title=_text(table.get("title", place), place),
+        rows=rows,
+        cases=cases,
+        places=tuple(_place(p, where) for where, p in places),
+        statements=tuple(
+            _statement(s, rows, cases, f"{place}: statements[{i}]")
+            for i, s in enumerate(_list(table, "statements", place))
+        ),
+    )
+
+
+def _row(content: Any, place: str) -> Row:
+    row = _mapping(content, _ROW, place, needed=("model", "figures"))
+    method = _text(row.get("method", ""), f"{place}.method")
+    n = _said(f"{place}.n", int, _text(row["n"], place).replace(",", "")) if "n" in row else None
+    figures = row["figures"]
+    if not isinstance(figures, dict):
+        raise UserError(f"{place}.figures: expected a mapping of metric to figure")
+    return Row(
+        model=_text(row["model"], f"{place}.model"),
+        method=method,
+        prompt=_text(row.get("prompt", ""), f"{place}.prompt"),
+        test=_text(row.get("test", ""), f"{place}.test"),
+        tuned=_truth(row["tuned"], f"{place}.tuned") if "tuned" in row else method not in UNTUNED,
+        figures={
+            name: _said(f"{place}.figures.{name}", parse_figure, _text(text, place), name, n)
+            for name, text in figures.items()
+        },
+        predictions=_text(row.get("predictions", ""), f"{place}.predictions"),
+    )
+
+
+def _cases(content: Any, rows: tuple[Row, ...], place: str) -> Iterable[Case]:
+    case = _mapping(content, _CASE, place, needed=("image", "km"))
+    if not isinstance(case["km"], dict):
+        raise UserError(f"{place}.km: expected a mapping of model to the distance of its answer")
+    for model, text in case["km"].items():
+        own = tuple(row for row in rows if row.model == model)
+        if not own:
+            raise UserError(f"{place}.km: no row of a model '{model}': {nearest(model, (r.model for r in rows))}")
+        distance = _said(f"{place}.km.{model}", parse_figure, _text(text, place), "case_km")
+        yield Case(model, _text(case["image"], place), distance, own)
+
+
+def _place(content: Any, place: str) -> Place:
+    found = _mapping(content, _PLACE, place, needed=_PLACE)
+    code = gazetteer.country_code(_text(found["country"], f"{place}.country"))
+    if code is None:
+        known = nearest(found["country"], gazetteer.country_names().values())
+        raise UserError(f"{place}.country: no country '{found['country']}': {known}")
+    point = _said(place, gazetteer.coordinates_of, found["latitude"], found["longitude"])
+    return Place(_text(found["name"], f"{place}.name"), *point, code)
+
+
+def _statement(content: Any, rows: tuple[Row, ...], cases: tuple[Case, ...], place: str) -> Quoted | Better | Improved:
+    if not isinstance(content, dict):
+        raise UserError(f"{place}: expected a mapping of keys to values")
+    kind = next((kind for kind in _STATEMENTS if kind in content), None)
+    if kind is None:
+        raise UserError(f"{place}: says nothing to check; give one of {', '.join(_STATEMENTS)}")
+    s = _mapping(content, _STATEMENTS[kind], place, needed=("says",))
+    text = _text(s["says"], f"{place}.says")
+    if kind == "improved":
+        return Improved(text, _models(s["improved"], rows, f"{place}.improved"))
+    if kind == "better":
+        _need(s, ("than", "metric"), place)
+        row, than = (_select(s[key], rows, f"{place}.{key}") for key in ("better", "than"))
+        for own in (row, than):
+            _figure(own, s["metric"], place)
+        return Better(text, row, than, s["metric"])
+    _need(s, ("model", "value"), place)
+    if kind == "image":
+        return _quoted_case(text, s, cases, place)
+    row = _select({key: s[key] for key in _SELECT if key in s}, rows, place)
+    relation, said = _said(f"{place}.value", parse_claim, _text(s["value"], place), s["metric"])
+    return Quoted(text, row.label, s["metric"], _figure(row, s["metric"], place), said, relation)
+
+
+def _quoted_case(text: str, s: Mapping[str, Any], cases: tuple[Case, ...], place: str) -> Quoted:
+    found = next((c for c in cases if (c.model, c.image) == (s["model"], s["image"])), None)
+    if found is None:
+        known = nearest(str(s["image"]), (c.image for c in cases if c.model == s["model"]))
+        raise UserError(f"{place}.image: {s['model']} has no case '{s['image']}': {known}")
+    relation, said = _said(f"{place}.value", parse_claim, _text(s["value"], place), "case_km")
+    return Quoted(text, found.model, found.image, found.distance, said, relation)
+
+
+def _models(names: Any, rows: tuple[Row, ...], place: str) -> tuple[str, ...]:
+    known = tuple(dict.fromkeys(row.model for row in rows))
+    if names == "all":
+        return known
+    for name in names if isinstance(names, list) else [names]:
+        if name not in known:
+            raise UserError(f"{place}: no row of a model '{name}': {nearest(str(name), known)}, or 'all'")
+    return tuple(names) if isinstance(names, list) else (names,)
+
+
+def _select(content: Any, rows: tuple[Row, ...], place: str) -> Row:
+    """The one row that a mapping of model, method, prompt and test describes."""
+    wanted = _mapping(content, _SELECT, place, needed=("model",))
+    found = [row for row in rows if all(getattr(row, key) == value for key, value in wanted.items())]
+    if len(found) == 1:
+        return found[0]
+    said = " · ".join(map(str, wanted.values()))
+    labels = "; ".join(row.label for row in (found or rows)[:8])
+    raise UserError(f"{place}: {len(found) or 'no'} rows are '{said}'; say which by {', '.join(_SELECT)}: {labels}")
+
+
+def _figure(row: Row, metric: str, place: str) -> Figure:
+    if metric not in row.figures:
+        raise UserError(f"{place}.metric: {row.label} has no '{metric}': {nearest(str(metric), row.figures)}")
+    return row.figures[metric]
+
+
+def _refuse_twins(rows: tuple[Row, ...], place: str) -> None:
+    labels = [row.label for row in rows]
+    for i, label in enumerate(labels):
+        if label in labels[:i]:
+            raise UserError(f"{place}: rows[{i}]: '{label}' stands twice; tell the rows apart by {', '.join(_SELECT)}")
+
+
+def _of_csv(text: str, place: str) -> ResultTable:
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    _need_columns(reader.fieldnames or [], place)
+    return _of_records(((i, record) for i, record in enumerate(reader, 2)), place, "line {}")
+
+
+def _need_columns(columns: Iterable[str], place: str) -> None:
+    for name in ("model", "metric", "value"):
+        if name not in columns:
+            raise UserError(
+                f"{place}: no column '{name}'; expected the long form that `paceline report SWEEP --csv` writes: "
+                "model, method, prompt, metric, value, unit, n, …"
+            )
+
+
+def _of_export(rows: list[Any], place: str) -> ResultTable:
+    """``paceline report SWEEP --json``: metrics by name, those of several splits as ``split/name``."""
+
+    def records() -> Iterable[tuple[int, dict[str, Any]]]:
+        for i, row in enumerate(rows):
+            metrics = row.get("metrics") if isinstance(row, dict) else None
+            if not isinstance(metrics, dict) or not all(isinstance(m, dict) for m in metrics.values()):
+                raise UserError(f"{place}: rows[{i}].metrics: expected a mapping of name to value, n and unit")
+            for full, metric in metrics.items():
+                split, _, name = full.rpartition("/")
+                yield i, {**row, **metric, "split": split, "metric": name}
+
+    return _of_records(records(), place, "rows[{}]")
+
+
+def _of_records(records: Iterable[tuple[int, Mapping[str, Any]]], place: str, where: str) -> ResultTable:
+    """One record a figure; a row of the table is a cell and a split of it."""
+    rows: dict[tuple[str, ...], Row] = {}
+    for i, record in records:
+        at = f"{place}: {where.format(i)}"
+        said = {key: str(record.get(key) or "") for key in ("cell", "id", *_SELECT, "variant", "task", "split")}
+        if not said["model"] or not record.get("metric") or record.get("value") in (None, ""):
+            continue  # a cell without a result
+        row = rows.setdefault(
+            tuple(said.values()),
+            Row(
+                model=said["model"],
+                method=f"{said['method']} ({said['variant']})" if said["variant"] else said["method"],
+                prompt=said["prompt"],
+                test=said["test"] or " · ".join(filter(None, (said["task"], said["split"]))),
+                tuned=said["method"] not in UNTUNED,
+            ),
+        )
+        figure = _said(at, _exported, record)
+        row.figures[str(record["metric"])] = figure  # type: ignore[index]
+    if not rows:
+        raise UserError(f"{place}: no figure in it")
+    return ResultTable(place, tuple(rows.values()))
+
+
+def _exported(record: Mapping[str, Any]) -> Figure:
+    unit = str(record.get("unit") or "")
+    n = int(record["n"]) if record.get("n") not in (None, "") else None
+    value = f"{record['value']} %" if unit == "%" else str(record["value"])
+    figure = parse_figure(value, str(record["metric"]), n)
+    shown = f"{100 * figure.value:.6g} %" if figure.unit == "share" else f"{figure.value:.8g} {unit}".rstrip()
+    return replace(figure, unit=figure.unit or unit, printed=shown)
+
+
+def _json(text: str, place: str) -> Any:
+    try:
+        return json.loads(text, parse_float=str, parse_int=str)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{place}: no JSON: {error}") from None
+
+
+def _yaml(text: str, place: str) -> Any:
+    import yaml
+
+    class Loader(yaml.BaseLoader):
+        """Every scalar as text; a key that stands twice is an error."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            keys = [key.value for key, _ in node.value]
+            for key in keys:
+                if keys.count(key) > 1:
+                    raise yaml.constructor.ConstructorError(None, None, f"'{key}' stands twice", node.start_mark)
+            return super().construct_mapping(node, deep)
+
+    try:
+        return yaml.load(text, Loader)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise UserError(f"{place}: no YAML: {' '.join(str(error).split())}") from None
+
+
+def _mapping(content: Any, known: Iterable[str], place: str, needed: Iterable[str] = ()) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise UserError(f"{place}: expected a mapping of keys to values, with {', '.join(known)}")
+    for key in content:
+        if key not in known:
+            raise UserError(f"{place}: unknown key '{key}': {nearest(str(key), known)}")
+    _need(content, needed, place)
+    return content
+
+
+def _need(content: Mapping[str, Any], keys: Iterable[str], place: str) -> None:
+    for key in keys:
+        if key not in content:
+            raise UserError(f"{place}: '{key}' is not given")
+
+
+def _list(table: Mapping[str, Any], key: str, place: str) -> list[Any]:
+    found = table.get(key) or []
+    if not isinstance(found, list):
+        raise UserError(f"{place}: {key}: expected a list")
+    return found
+
+
+def _text(value: Any, place: str) -> str:
+    if isinstance(value, str):
+        return value
+    _refuse(place, f"expected one value, got {value!r}")
+
+
+def _truth(value: Any, place: str) -> bool:
+    if str(value).lower() in ("true", "false"):
+        return str(value).lower() == "true"
+    _refuse(place, f"expected true or false, got '{value}'")
+
+
+def _refuse(place: str, told: str) -> NoReturn:
+    raise UserError(f"{place}: {told}")
+
+
+def _said(place: str, make: Callable[..., T], *given: Any) -> T:
+    """What a function makes of what is given; a ValueError gets its place."""
+    try:
+        return make(*given)
+    except ValueError as error:
+        raise UserError(f"{place}: {error}") from None

@@ -1,0 +1,78 @@
+"""A sweep's results as a table to check: its metrics, its nearest and farthest answers, what its answers' files say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+import numpy as np
+
+from paceline.report.consistency import check
+from paceline.report.consistency.figures import Case, Finding, Place, Quoted, ResultTable, Row, exact
+from paceline.report.results import Group, Report
+from paceline.report.results import Row as Cell
+
+
+@cache
+def findings(report: Report) -> tuple[Finding, ...]:
+    """What the checks find in a sweep. Worked out once."""
+    return check(table_of(report))
+
+
+def table_of(report: Report) -> ResultTable:
+    """The sweep as a table: a row for each cell with a result and each split of it."""
+    rows: list[Row] = []
+    cases: list[Case] = []
+    statements: list[Quoted] = []
+    for group in report.groups:
+        for cell in group.rows:
+            row = _row(report, group, cell)
+            rows.append(row)
+            cases += _extremes(report, group, cell, row)
+            statements += _read(report, group, cell, row)
+    return ResultTable(report.sweep, tuple(rows), tuple(cases), tuple(_places(report)), tuple(statements))
+
+
+def _row(report: Report, group: Group, cell: Cell) -> Row:
+    # One file holds the answers to all splits, and is looked at once.
+    first = group.split == cell.splits[0]
+    artefacts = (report.store.cell(cell.id).done() or {}).get("artefacts", {}) if first else {}
+    metrics = {name: m for name, m in cell.of(group.split).items() if m.value is not None}
+    return Row(
+        model=cell.model,
+        method=cell.label,
+        prompt=cell.prompt,
+        test=group.title,
+        tuned=bool(cell.tuned),
+        figures={name: exact(float(m.value or 0), m.unit, m.n) for name, m in metrics.items()},
+        predictions=artefacts.get("predictions.jsonl", {}).get("sha256", ""),
+        weights=f"{cell.model} {cell.tuned}",
+    )
+
+
+def _extremes(report: Report, group: Group, cell: Cell, row: Row) -> Iterator[Case]:
+    """The nearest and the farthest answer as ``scores.jsonl`` has them."""
+    answers = report.chosen(cell, group.split)
+    distances = answers.scores.get("distance_km", np.array([]))
+    if not np.isfinite(distances).any():
+        return
+    for at in {int(np.nanargmin(distances)), int(np.nanargmax(distances))}:
+        yield Case(cell.model, f"sample {answers.samples[at]}", exact(float(distances[at]), "km"), (row,))
+
+
+def _read(report: Report, group: Group, cell: Cell, row: Row) -> Iterator[Quoted]:
+    """How many answers were read, as ``scores.jsonl`` has it, against the metric."""
+    outcomes = report.chosen(cell, group.split).outcomes
+    if outcomes and "parsed_share" in row.figures:
+        read = outcomes.count("parsed")
+        said = exact(read / len(outcomes), "share")
+        text = f"scores.jsonl: {read} of {len(outcomes)} answers read; metrics.json is older, score again"
+        yield Quoted(text, row.label, "parsed_share", row.figures["parsed_share"], said)
+
+
+def _places(report: Report) -> Iterator[Place]:
+    """The true places that looked swapped when the data was prepared."""
+    for task, manifest in report.manifests.items():
+        for sample in manifest.get("swapped_truths", []):
+            if record := report.samples[task].get(sample):
+                yield Place(f"{task} · {sample}", record["latitude"], record["longitude"], record["country"])

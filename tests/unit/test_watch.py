@@ -182,7 +182,8 @@ def test_ctrl_c_ends_watching_with_0_and_without_a_word(terminal: bool, tmp_path
 
     kept = record(tmp_path, "s", beams(2))
     begun(kept, beams(1)[0])
-    command = [sys.executable, "-m", "paceline", "status", "s", "--watch", "2"]
+    # A background shell has Ctrl-C ignored, and its children inherit that.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "paceline", "status", "s", "--watch", "2"]
     environment = {**os.environ, "PACELINE_ROOT": str(tmp_path), "TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
     ours, theirs = pty.openpty() if terminal else os.pipe()
     with subprocess.Popen(command, stdout=theirs, stderr=subprocess.PIPE, env=environment) as process:
@@ -192,7 +193,10 @@ def test_ctrl_c_ends_watching_with_0_and_without_a_word(terminal: bool, tmp_path
             if select.select([ours], [], [], 0.2)[0]:
                 text += os.read(ours, 65536).decode()
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        try:
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     os.close(ours)
     assert "1 running" in text
     assert ("\x1b[" in text) == terminal

@@ -29,7 +29,7 @@ $(STAMP): pyproject.toml
 demo: setup  ## a sweep of tiny models on satellite tiles: prepared, run, killed, resumed, reported (10 minutes)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash docs/demo.sh
 
-test: setup lint test-unit test-models  ## lint, the unit and the model lane (no root, no GPU; under 15 minutes)
+test: setup lint test-unit test-models  ## lint, the unit and the model lane (no root, no GPU; under 20 minutes)
 
 test-unit: setup  ## what needs no torch (seconds)
 	$(BIN)/python -m pytest -n 2 tests/unit

@@ -458,6 +458,16 @@ def with_placement(config: Config, recorded: Mapping[str, Any]) -> Config:
     return dataclasses.replace(config, **groups)
 
 
+def rung_of(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a recorded placement decides how much memory a cell takes and has; equal ones are one rung."""
+    own, cluster = recorded.get("placement", {}), recorded.get("cluster", {})
+    return {
+        **{name: own.get(name) for name in ("nodes", "ranks", "micro_batch", "activation_checkpointing")},
+        **{name: cluster.get(name) for name in ("name", "gpu", "gpus", "constraint", "memory_gib")},
+        "deepspeed": recorded.get("deepspeed", {}).get("config", {}),
+    }
+
+
 def check(config: Config, kind: Kind, splits: Mapping[str, int] | None) -> None:
     """Refuse settings that are each well-formed and can't hold together, before a cell is frozen with them.
 

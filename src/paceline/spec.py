@@ -202,6 +202,9 @@ class PlacementSpec:
     fit: Literal["check", "ignore"] = placement_field(
         "check", "refuse what the planner finds too large for the cluster's GPU, or submit it all the same"
     )
+    probe: Literal["auto", "always", "never"] = placement_field(
+        "auto", "try the largest batch before the first step, and go down the ladder until it fits; auto: on a GPU"
+    )
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ def stuck(attempts: Sequence[Attempt], verdict: Verdict = unheard) -> int:
 def descent(attempt: Attempt) -> str:
     """By what an attempt came from the placement that was asked for to the one it has; empty where it has that."""
     said = [str((attempt.start() or {}).get("placement", {}).get("ladder", {}).get("why", ""))]
-    said += [f"{rung['change']}, found by the probe" for rung in read_jsonl(attempt.rungs)]
+    said += [f"{rung['change']}, in a trial of the largest batch" for rung in read_jsonl(attempt.rungs)]
     return "; ".join(filter(None, said))
 
 

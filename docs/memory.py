@@ -61,9 +61,9 @@ settings: checkpointing × {checkpointing:.2f}, DeepSpeed × {deepspeed}, stage 
 LADDER = """
 ## When it runs out all the same
 
-A tuning on a GPU tries its largest batch before the first step (`placement.probe`): forward and backward, beside as much
-memory as the optimiser will take. Where that runs out it goes down the ladder at once. What runs out later, or under
-DeepSpeed, goes down at the next `submit` or `resume`, one rung at a time:
+A tuning on a GPU tries its largest batch before the first step (`placement.probe`): forward and backward, beside as
+much memory as the optimiser will take. Where that runs out it goes down the ladder at once. What runs out later, or
+under DeepSpeed, goes down at the next `submit` or `resume`, one rung at a time:
 
 1. half the micro-batch, twice the accumulation, down to one sample;
 2. activation checkpointing;
@@ -73,12 +73,12 @@ DeepSpeed, goes down at the next `submit` or `resume`, one rung at a time:
 
 The effective batch and the order of the samples stay as they are: the rungs are placement. Those that the plan rules
 out are passed over, corrected by peaks of its like and by the card that was just filled; `placement.fit=ignore` tries
-them too. Once there is a checkpoint, only the first two are taken: another stage could not read it. `status`, the log and
-`show` tell the rung and its reason, the next submit keeps it, and what a command line asks for otherwise is done as
-asked. At the end the cell is failed, with what was tried and what would fit.
+them too. Once there is a checkpoint, only the first two are taken: another stage could not read it. `status`, the log
+and `show` tell the rung and its reason, the next submit keeps it, and what a command line asks for otherwise is done
+as asked. At the end the cell is failed, with what was tried and what would fit.
 
-Host memory that runs out beside a GPU has no rungs; `cluster.memory_gib` asks for more. The probe was proven on the CPU,
-on a simulated card; on a GPU it has not run yet.
+Host memory that runs out beside a GPU has no rungs; `cluster.memory_gib` asks for more. The probe is tested on the
+CPU, with a simulated card; on a GPU it has not run yet.
 """
 
 STATES = """

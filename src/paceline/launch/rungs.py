@@ -27,6 +27,7 @@ from paceline.sweep import PlannedCell
 
 # Readings of one card differ by less than this, cards by more.
 SAME_GIB = 1.0
+CUDA, HOST = OUT_OF_MEMORY
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class Ladders:
         again = again and state.state == "failed"
         down = (state.needed or again) and state.cause in OUT_OF_MEMORY
         # Of what fills host memory beside a GPU, no rung takes any away.
-        if not down or changed or (state.cause == OUT_OF_MEMORY[1] and reached.cluster.gpus):
+        if not down or changed or (state.cause == HOST and reached.cluster.gpus):
             return Taken(reached, asked, carried) if carried else None
         return self._down(folder, last, reached, asked, state.cause, carried if again else None)
 
@@ -96,7 +97,7 @@ class Ladders:
         found = checkpoints.newest(folder)
         card, larger = _cards(reached, last)
         plan = self._plan(reached, card, cause)
-        bound = found is not None or cause == OUT_OF_MEMORY[1]
+        bound = found is not None or cause == HOST
         way = ladder.climb(ladder.rungs(reached, {} if bound else self.presets, () if bound else larger), plan)
         after = f"{cause}{_peak(last)}"
         passed = f"; passed over: {'; '.join(way.passed)}" if way.passed else ""
@@ -105,7 +106,8 @@ class Ladders:
         if stay is not None:
             return Taken(reached, asked, stay) if stay else None
         said = "; ".join(self._tried(folder, reached))
-        ended = f"no rung is left: {said}{passed}; {self._remedy(reached, found, plan)}"
+        remedy = self._remedy(reached, found, plan) if cause == CUDA else "give more host memory: cluster.memory_gib"
+        ended = f"no rung is left: {said}{passed}; {remedy}"
         return Taken(reached, asked, ended=ended)
 
     def _tried(self, folder: CellFolder, config: Config) -> Iterator[str]:
@@ -130,7 +132,7 @@ class Ladders:
         if name not in self._measured:
             self._measured[name] = list(measured(self.store, {name}, lambda c: shape_of(c.model, self.store.root)))
         by = factor(self._measured[name], name, reached.method.name)
-        if card is not None and cause == OUT_OF_MEMORY[0]:
+        if card is not None and cause == CUDA:
             failed = choose.judge(reached, "finetune", shape, plan.sample, card)
             by = max(by, ladder.at_least(failed))
         return dataclasses.replace(plan, factor=by)

@@ -160,7 +160,8 @@ def _taken_up(
     wanted: Sweep, found: dict[str, CellState], store: Store, asked: Answers, wishes: Wishes
 ) -> dict[str, Taken]:
     """Where tunings that were begun go on, if not as asked. What has no rung left is failed in ``found``."""
-    tunings = [c for c in wanted.cells if c.cell.kind == "finetune" and store.cell(c.id).attempts()]
+    tunings = [c for c in wanted.cells if c.cell.kind == "finetune" and found[c.id].attempts]
+    tunings = [c for c in tunings if found[c.id].state != "done"]
     if not tunings:
         return {}
     verdict = status.Verdicts(store, [c.cell for c in tunings], asked)

@@ -83,7 +83,8 @@ def climb(below: Iterator[Config], judge: Callable[[Config], Verdict | None]) ->
 
 def at_least(failed: Verdict) -> float:
     """By what a plan is too low, at the least, where a card ran out: it took more than there is."""
-    return max(1.0, failed.card.gib / failed.memory.needed)
+    # A hair more, so that what failed does not fit by the plan that it corrects.
+    return max(1.0, (1 + 1e-6) * failed.card.gib / failed.memory.needed)
 
 
 def _world(config: Config) -> int:

@@ -15,8 +15,10 @@ from PIL import Image
 
 from paceline import adapters, probe, status
 from paceline.attempts import classify
+from paceline.conversations import Lessons
+from paceline.errors import DataError
 from paceline.models.base import Conversation, Family
-from paceline.spec import MethodSpec
+from paceline.spec import MethodSpec, PromptSpec, TaskSpec
 from paceline.store import Attempt, read_jsonl, write_json
 
 TRIED: dict[str, Any] = {"probe": "always", "max_steps": 3}
@@ -141,7 +143,7 @@ class Uneven:
         return 1000
 
     def extent(self, index: int) -> tuple[int, int]:
-        return 900 if index == 700 else 20, 256 * 256 if index == 701 else 32 * 32
+        return 400 if index == 700 else 20, 256 * 256 if index == 701 else 32 * 32
 
     def __getitem__(self, index: int) -> Conversation:
         self.made.append(index)
@@ -161,3 +163,16 @@ def test_the_largest_samples_are_found_by_their_sizes_and_few_are_made() -> None
     sharp = dataclasses.replace(made.model, processor={"min_pixels": 1024, "max_pixels": 256 * 256})
     (shown,) = probe.largest(load(dataclasses.replace(made, model=sharp)), samples, range(701, 711), 1)
     assert shown.answer == "701"
+
+
+def test_a_lesson_tells_its_size_without_decoding_its_picture(tmp_path: Path) -> None:
+    picture = tmp_path / "cut.png"
+    Image.new("RGB", (40, 30)).save(picture)
+    picture.write_bytes(picture.read_bytes()[:60])  # the header, and no pixel
+    sample = {"latitude": 46.95, "longitude": 7.44, "country": "CH", "image": str(picture)}
+    task = TaskSpec(kind="geolocation", target="({latitude:.2f}, {longitude:.2f})")
+    lessons = Lessons([sample, {**sample, "image": None}], PromptSpec(text="Where?"), task)
+    letters = len("Where?") + len("(46.95, 7.44)")
+    assert [lessons.extent(i) for i in (0, 1)] == [(letters, 40 * 30), (letters, 0)]
+    with pytest.raises(DataError):
+        lessons[0]

@@ -71,7 +71,7 @@ def climb(below: Iterator[Config], judge: Callable[[Config], Verdict | None]) ->
         below: rungs, the next one first.
         judge: the plan, corrected by what was measured; None where there is none, or the user trusts none.
     """
-    passed = []
+    passed: list[str] = []
     for config in below:
         verdict = judge(config)
         if verdict is None or verdict.fits:

@@ -58,6 +58,29 @@ settings: checkpointing × {checkpointing:.2f}, DeepSpeed × {deepspeed}, stage 
 {optimiser:g}, weights on the host × {weights:g} more, and 1 + {launches} / micro-batch.
 """
 
+LADDER = """
+## When it runs out all the same
+
+A tuning on a GPU tries its largest batch before the first step (`placement.probe`): forward and backward, beside as
+much memory as the optimiser will take. Where that runs out it goes down the ladder at once. What runs out later, or
+under DeepSpeed, goes down at the next `submit` or `resume`, one rung at a time:
+
+1. half the micro-batch, twice the accumulation, down to one sample;
+2. activation checkpointing;
+3. weights and states split over the ranks: ZeRO-2, then ZeRO-3;
+4. optimiser, then weights, in host memory;
+5. a larger card, where `cluster.gpu` names a type of several sizes.
+
+The effective batch and the order of the samples stay as they are: the rungs are placement. Those that the plan rules
+out are passed over, corrected by peaks of its like and by the card that was just filled; `placement.fit=ignore` tries
+them too. Once there is a checkpoint, only the first two are taken: another stage could not read it. `status`, the log
+and `show` tell the rung and its reason, the next submit keeps it, and what a command line asks for otherwise is done
+as asked. At the end the cell is failed, with what was tried and what would fit.
+
+Host memory that runs out beside a GPU has no rungs; `cluster.memory_gib` asks for more. The probe is tested on the
+CPU, with a simulated card; on a GPU it has not run yet.
+"""
+
 STATES = """
 ## Model states
 
@@ -266,7 +289,7 @@ def text() -> str:
         optimiser=choose.OFFLOADED_OPTIMISER, weights=choose.OFFLOADED_WEIGHTS, launches=choose.LAUNCHES,
     )  # fmt: skip
     picture = "×".join(map(str, PICTURE))
-    lines = [head + STATES, *states_table(), *public()]
+    lines = [head + LADDER + STATES, *states_table(), *public()]
     lines.append(
         f"\n## What fits\n\nThe largest micro-batch of an effective batch of 32, with pictures of {picture} "
         f"and 256 tokens "

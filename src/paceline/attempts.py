@@ -217,6 +217,8 @@ def attempt(folder: CellFolder, launch: Launch) -> Iterator[Run]:
     run = Run(folder, mine, cell, config, launch, address, port)
     began = time.monotonic()
     with _log_to(mine, launch), _pulse(run):
+        if launch.rank == 0 and (why := launch.placement.get("ladder", {}).get("why")):
+            run.note(why)
         try:
             yield run
             cause, message = "done", ""
@@ -422,6 +424,7 @@ def provenance() -> dict[str, Any]:
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
     torch = sys.modules.get("torch")
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch else []
+    cards = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())] if torch else []
+    gpus = {"gpus": [card.name for card in cards], "gpu_gib": [card.total_memory / 2**30 for card in cards]}
     python = {"python": platform.python_version(), "environment": sys.prefix}
-    return {"code": code, **python, "versions": versions, "gpus": gpus}
+    return {"code": code, **python, "versions": versions, **gpus}

@@ -8,7 +8,7 @@ from typing import Any
 
 from paceline import prompts, tasks
 from paceline.models.base import Conversation
-from paceline.prepared import load_image
+from paceline.prepared import load_image, picture_size
 from paceline.spec import PromptSpec, TaskSpec
 
 
@@ -52,6 +52,13 @@ class Lessons(Sequence[Conversation]):
     def pictured(self, index: int) -> bool:
         """Whether the sample at an index has an image, told without decoding it."""
         return bool(self.samples[index].get("image"))
+
+    def extent(self, index: int) -> tuple[int, int]:
+        """Letters and pixels of the lesson at an index, told without decoding an image."""
+        sample = self.samples[index]
+        told = lesson({**sample, "image": None}, self.prompt, self.task)
+        width, height = (picture_size(sample["image"]) if sample.get("image") else None) or (0, 0)
+        return len(told.system) + len(told.prompt) + len(told.answer or ""), width * height
 
     def __getitem__(self, index: Any) -> Any:
         """The lesson at an index."""

@@ -20,18 +20,19 @@ import resource
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-from paceline import adapters, audits, checkpoints, combinations, distributed
+from paceline import adapters, audits, checkpoints, combinations, distributed, probe
 from paceline.attempts import Run
 from paceline.errors import DataError, Interrupted, NonFiniteLoss, UserError
 from paceline.models import load_family
 from paceline.models.base import IGNORED, Conversation, Family
+from paceline.planner import ladder
 from paceline.spec import Config, MethodSpec, as_loaded, optimiser_steps, share_out
 from paceline.store import CAUSES, SCHEMA, CellFolder, append_jsonl, read_jsonl
 
@@ -59,6 +60,7 @@ class Conversations(Protocol):
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> Conversation: ...
     def pictured(self, index: int) -> bool: ...
+    def extent(self, index: int) -> tuple[int, int]: ...
 
 
 @dataclass(frozen=True)
@@ -222,16 +224,24 @@ def train(
     if run.rank == 0:
         parts = ", ".join(f"{k[10:]} {v:,}" for k, v in counts.items() if k.startswith("trainable_"))
         run.note(f"training {counts['trainable']:,} of {counts['parameters']:,} parameters: {parts}")
+    stream = _Stream(samples, order(len(samples), planned.steps * planned.batch, config.seed))
+    _audit_labels(run, family, stream, planned, curve)
+    if probe.wanted(config, engine):
+        planned = _settle(run, family, stream, planned)
+        arguments = _arguments(run, planned)
+    if run.rank == 0:
         run.note(
             f"{planned.steps} steps of {planned.batch} samples = {run.world} ranks × {planned.micro_batch} "
             f"× {planned.accumulation} accumulated" + (f"; going on after step {resume.step}" if resume else "")
         )
-    stream = _Stream(samples, order(len(samples), planned.steps * planned.batch, config.seed))
-    _audit_labels(run, family, stream, planned, curve)
     loop = _Loop(run, planned, engine, curve)
     trainer = _Trainer(family, arguments, stream, validation, loop)
     began = time.monotonic()
-    trainer.train(resume_from_checkpoint=trainer.readable(resume) if resume else None)
+    try:
+        trainer.train(resume_from_checkpoint=trainer.readable(resume) if resume else None)
+    except torch.OutOfMemoryError:
+        loop.measure()  # how far it came is told with the next rung
+        raise
     if loop.cause:
         raise Interrupted(loop.cause)
     _publish(run, trainer, output)
@@ -261,6 +271,69 @@ def _audit_labels(run: Run, family: Family, stream: _Stream, planned: Plan, curv
             run.note(line)
         if curve is not None:
             curve.supervised([{"prompt": one.prompt, "supervised": one.text} for one in found])
+
+
+def _settle(run: Run, family: Family, stream: _Stream, planned: Plan) -> Plan:
+    """Go down the ladder until the largest batch fits, before anything is computed; all ranks go together.
+
+    Only as far as a process can by itself, micro-batch and checkpointing; the next submit takes the rungs below. The
+    rung is recorded with the attempt, and ``run.config`` stands on it afterwards.
+
+    Returns:
+        The plan on that rung, of the same batches.
+
+    Raises:
+        OutOfMemoryError: torch's: not even the last of these rungs fits.
+    """
+    batch = probe.largest(family, stream.samples, stream.indices.tolist(), planned.micro_batch)
+    dtype, began = as_loaded(run.config).dtype, time.monotonic()
+    while not probe.runs(
+        family,
+        batch[: planned.micro_batch],
+        dtype=dtype,
+        checkpointing=run.config.placement.activation_checkpointing,
+        accumulated=planned.accumulation > 1,
+        world=run.world,
+    ):
+        peak = _peak(run)
+        below = ladder.lower(run.config)
+        if below is None:
+            raise torch.OutOfMemoryError(f"the largest batch does not fit with {ladder.words(run.config)}{peak}")
+        _record_rung(run, below, peak)
+        run.config = below
+        micro, accumulation = share_out(below.train, below.placement, run.world)
+        planned = replace(planned, micro_batch=micro, accumulation=accumulation)
+    if run.rank == 0:
+        run.note(f"the largest batch fits, found out in {time.monotonic() - began:.1f} s{_peak(run, reset=False)}")
+    return planned
+
+
+def _record_rung(run: Run, below: Config, peak: str) -> None:
+    """Note a rung that a process takes by itself, in its log and beside its ``start.json``."""
+    if run.rank != 0:
+        return
+    change = f"{ladder.changed(run.config, below)} after CUDA out of memory{peak}"
+    run.note(change)
+    placement = below.placement
+    changed = {
+        "micro_batch": placement.micro_batch,
+        "activation_checkpointing": placement.activation_checkpointing,
+    }
+    append_jsonl(run.attempt.rungs, [{"schema": SCHEMA, "time": time.time(), "change": change, "placement": changed}])
+
+
+def _peak(run: Run, *, reset: bool = True) -> str:
+    """The most that was allocated since the last time, for people; empty without a GPU.
+
+    Args:
+        reset: count anew, because what ran out is not what the run will take.
+    """
+    if not torch.cuda.is_available():
+        return ""
+    run.peaks["cuda_gib"] = torch.cuda.max_memory_allocated() / 2**30
+    if reset:
+        torch.cuda.reset_peak_memory_stats()
+    return f" (peak {run.peaks['cuda_gib']:.1f} GiB)"
 
 
 def _last_points(folder: CellFolder) -> dict[str, float]:

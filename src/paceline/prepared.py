@@ -141,18 +141,22 @@ def largest_picture(root: Path, task: TaskSpec, looked_at: int = 64) -> tuple[in
 
     For what only needs an idea: another picture may be larger.
     """
-    from PIL import Image
-
     if not (dataset_folder(root, task) / "manifest.json").exists():
         return None
-    found = []
-    for record in read_samples(root, task, list(read_manifest(root, task)["splits"]), looked_at):
-        try:
-            with Image.open(record["image"]) as opened:
-                found.append(opened.size)
-        except (OSError, Image.DecompressionBombError):
-            continue
+    records = read_samples(root, task, list(read_manifest(root, task)["splits"]), looked_at)
+    found = [size for record in records if record.get("image") and (size := picture_size(record["image"]))]
     return max(found, key=lambda size: size[0] * size[1], default=None)
+
+
+def picture_size(path: Path | str) -> tuple[int, int] | None:
+    """Width and height by the header alone, before EXIF turns it; None where that can't be read."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as opened:
+            return opened.size
+    except (OSError, Image.DecompressionBombError):
+        return None
 
 
 def load_image(path: Path | str) -> Image.Image:

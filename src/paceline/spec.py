@@ -202,6 +202,9 @@ class PlacementSpec:
     fit: Literal["check", "ignore"] = placement_field(
         "check", "refuse what the planner finds too large for the cluster's GPU, or submit it all the same"
     )
+    probe: Literal["auto", "always", "never"] = placement_field(
+        "auto", "try the largest batch before the first step, and go down the ladder until it fits; auto: on a GPU"
+    )
 
 
 @dataclass(frozen=True)
@@ -456,6 +459,16 @@ def with_placement(config: Config, recorded: Mapping[str, Any]) -> Config:
     if environment != config.model.environment:
         groups["model"] = dataclasses.replace(config.model, environment=environment)
     return dataclasses.replace(config, **groups)
+
+
+def rung_of(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a recorded placement decides how much memory a cell takes and has; equal ones are one rung."""
+    own, cluster = recorded.get("placement", {}), recorded.get("cluster", {})
+    return {
+        **{name: own.get(name) for name in ("nodes", "ranks", "micro_batch", "activation_checkpointing")},
+        **{name: cluster.get(name) for name in ("name", "gpu", "gpus", "constraint", "memory_gib")},
+        "deepspeed": recorded.get("deepspeed", {}).get("config", {}),
+    }
 
 
 def check(config: Config, kind: Kind, splits: Mapping[str, int] | None) -> None:

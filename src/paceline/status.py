@@ -15,8 +15,8 @@ from paceline.process import age_of, alive
 from paceline.slurm import history, queue
 from paceline.slurm.answers import Answers
 from paceline.slurm.queue import ENDED
-from paceline.spec import ClusterSpec
-from paceline.store import NOT_RETRIED, Attempt, Cell, CellFolder, Store, read_json
+from paceline.spec import ClusterSpec, rung_of
+from paceline.store import NOT_RETRIED, OUT_OF_MEMORY, Attempt, Cell, CellFolder, Store, read_json, read_jsonl
 
 if TYPE_CHECKING:
     from paceline.sweep import Sweep
@@ -90,6 +90,10 @@ def attempt_end(attempt: Attempt, verdict: Verdict = unheard) -> tuple[str, str]
     end = attempt.end()
     if end is not None and end["cause"] not in ("cancelled", "unknown"):
         return end["cause"], end["message"]
+    for other in attempt.end_of_others():
+        # Where one rank runs out, the others know only that it is gone.
+        if other["cause"] in OUT_OF_MEMORY:
+            return other["cause"], other["message"]
     job = str((attempt.start() or {}).get("job", ""))
     said = verdict(job) if job else None
     if end is not None:
@@ -101,14 +105,26 @@ def attempt_end(attempt: Attempt, verdict: Verdict = unheard) -> tuple[str, str]
 
 
 def stuck(attempts: Sequence[Attempt], verdict: Verdict = unheard) -> int:
-    """How many attempts, up to the last, ended with its cause and got no further than the one before."""
+    """How many attempts, up to the last, ended with its cause and got no further than the one before.
+
+    One that ran out of memory on another rung of the ladder than the next has tried something else.
+    """
     cause = attempt_end(attempts[-1], verdict)[0]
     count = 0
     for before, attempt in zip([None, *attempts[:-1]][::-1], attempts[::-1], strict=True):
         if attempt_end(attempt, verdict)[0] != cause or _reached(attempt) > (_reached(before) if before else 0):
             break
         count += 1
+        if cause in OUT_OF_MEMORY and before and rung_of(before.placement()) != rung_of(attempt.placement()):
+            break
     return count
+
+
+def descent(attempt: Attempt) -> str:
+    """By what an attempt came from the placement that was asked for to the one it has; empty where it has that."""
+    said = [str((attempt.start() or {}).get("placement", {}).get("ladder", {}).get("why", ""))]
+    said += [f"{rung['change']}, in a trial of the largest batch" for rung in read_jsonl(attempt.rungs)]
+    return "; ".join(filter(None, said))
 
 
 def _reached(attempt: Attempt) -> int:
@@ -217,7 +233,8 @@ def _taken(
     # A job that waits again runs nothing, however fresh its last pulse, unless it began since Slurm was asked.
     again = begun and claim is not None and claim.state == "pending" and claim.job and start["time"] < claim.asked
     if last is not None and last.end() is None and not over and not again and lives(last):
-        return CellState(cell, "running", attempts=count, progress=last.progress(), pid=start.get("pid"))
+        told = descent(last)
+        return CellState(cell, "running", detail=told, attempts=count, progress=last.progress(), pid=start.get("pid"))
     if claim is None:
         return None
     if claim.state == "unknown":
@@ -254,9 +271,20 @@ def _left(
         return CellState(cell, "failed", cause, message, count)
     if ended and never and ended.detail == "cancelled":
         return CellState(cell, "interrupted", "cancelled", never, count, last.progress())
+    if cause in OUT_OF_MEMORY and (why := _nothing_left(folder, last)):
+        return CellState(cell, "failed", cause, why, count)
+    message = "; ".join(filter(None, (message, descent(last))))
     if cause != "cancelled" and (same := stuck(attempts, verdict)) >= cluster.attempts_after(cause):
         return CellState(cell, "failed", cause, f"{same} attempts in a row got no further. {message}".strip(), count)
     return CellState(cell, "interrupted", cause, message, count, last.progress())
+
+
+def _nothing_left(folder: CellFolder, last: Attempt) -> str:
+    """What a submit wrote down when it found no rung below the last attempt's; empty where it did not."""
+    if not folder.ladder_json.exists():
+        return ""
+    ended = read_json(folder.ladder_json)
+    return str(ended["why"]) if ended["attempt"] == last.n else ""
 
 
 def of_sweep(store: Store, sweep: Sweep, asked: Answers | None = None) -> dict[str, CellState]:

@@ -7,11 +7,13 @@ systems too, where locks are not.
     <root>/cells/<id>/cell.json                      the cell, frozen
                       attempts/<n>/start.json        placement and provenance
                                    heartbeat         progress, renewed while the attempt lives
+                                   rungs.jsonl       what its probe changed of the placement
                                    end.json          the cause it ended with
                                    log               what it printed
                                    predictions.jsonl or checkpoints/
                       predictions.jsonl scores.jsonl metrics.json
                       weights/ tracking.json         what tuning made; the cell's W&B run
+                      ladder.json                    why nothing is left to try of a cell that runs out of memory
                       DONE.json                      written last; attests the artefacts
     <root>/sweeps/<name>/sweep.json held.json        the cells; those that a submit limit held back
                          submissions/<n>/{intent,elements,jobs,granted}.json
@@ -64,6 +66,8 @@ CAUSES = (
 )
 # A second try with the same input ends the same way, so these wait for `--retry-failed`.
 NOT_RETRIED = ("code bug", "bad data", "NaN loss")
+# What a tuning takes the next rung of the ladder after.
+OUT_OF_MEMORY = ("CUDA out of memory", "out of host memory")
 
 
 def canonical(value: Any) -> str:
@@ -243,6 +247,7 @@ class Attempt:
 
     start_json = _Inside("start.json")
     heartbeat = _Inside("heartbeat")
+    rungs = _Inside("rungs.jsonl")
     end_json = _Inside("end.json")
     log = _Inside("log")
     predictions = _Inside("predictions.jsonl")
@@ -256,9 +261,20 @@ class Attempt:
         """Placement and provenance; None while the attempt has only just claimed its folder."""
         return read_json(self.start_json) if self.start_json.exists() else None
 
+    def placement(self) -> dict[str, Any]:
+        """The placement that it was launched with, as its probe changed it since; empty before it has one."""
+        placed = dict((self.start() or {}).get("placement", {}))
+        for rung in read_jsonl(self.rungs):
+            placed["placement"] = {**placed.get("placement", {}), **rung["placement"]}
+        return placed
+
     def end(self) -> dict[str, Any] | None:
         """How it ended: ``{cause, message, seconds, peaks, …}``; None while it runs and for ever after SIGKILL."""
         return read_json(self.end_json) if self.end_json.exists() else None
+
+    def end_of_others(self) -> list[dict[str, Any]]:
+        """How ranks other than the first ended, as far as they told."""
+        return [read_json(path) for path in sorted(self.path.glob("end.rank*.json"))]
 
     def progress(self) -> dict[str, Any] | None:
         """The last heartbeat: ``{done, total, unit, note, time}``."""
@@ -277,6 +293,7 @@ class CellFolder:
     metrics = _Inside("metrics.json")
     weights = _Inside("weights")
     tracking = _Inside("tracking.json")
+    ladder_json = _Inside("ladder.json")
     done_json = _Inside("DONE.json")
 
     def __init__(self, path: Path) -> None:

@@ -84,6 +84,10 @@ class Squares:
     def pictured(self, index: int) -> bool:
         return True
 
+    def extent(self, index: int) -> tuple[int, int]:
+        lesson = self[index]
+        return len(lesson.prompt) + len(str(lesson.answer)), 32 * 32 * self.pictured(index)
+
     def __getitem__(self, index: int) -> Conversation:
         colour = COLOURS[(index + self.first) % len(COLOURS)]
         image = Image.new("RGB", (32, 32), colour)
@@ -188,11 +192,29 @@ def load(made: Config, tuned: Path | None = None) -> Family:
     )
 
 
-def tune(run: ToyRun, samples: type[Squares] = Squares, **options: Any) -> dict[str, Any]:
-    """Train the toy cell as a job would."""
+def simulated_card(family: Family, room: int) -> None:
+    """Let a network run out of memory as on a card: a CPU has no limit of its own that torch could tell.
+
+    Args:
+        room: rows × tokens that it holds at a time; four times as many where activations are recomputed.
+    """
+    network = family.bare_model()
+
+    def before(module: Any, args: Any, inputs: dict[str, Any]) -> None:
+        taken = inputs["input_ids"].numel() / (4 if network.is_activation_checkpointing else 1)
+        if taken > room:
+            raise torch.OutOfMemoryError(f"simulated card: {taken:g} tokens, and room for {room}")
+
+    network.register_forward_pre_hook(before, with_kwargs=True)
+
+
+def tune(run: ToyRun, samples: type[Squares] = Squares, room: int = 0, **options: Any) -> dict[str, Any]:
+    """Train the toy cell as a job would, on a :func:`simulated_card` where ``room`` says how small."""
     torch.set_num_threads(1)
     output = run.attempt.path / "weights"
     family = finetune.load(run, 10)
+    if room:
+        simulated_card(family, room)
     run.peaks["read"] = sum(p.nbytes for p in family.model.parameters())
     return finetune.train(run, family, samples(10), samples(5, first=3), output=output, **options)
 
@@ -223,8 +245,8 @@ def group(world: int, deepspeed: dict[str, Any], jobs: list[dict[str, Any]], log
         jobs: each ``{cell: folder, stop_after: steps or 0, changes: fields of the config}``, and, where it is not
             full tuning of the toy under ``deepspeed``, ``method``, ``model`` and ``deepspeed`` by their names in
             conf/, ``lora`` and ``zero`` where adapter or sharding are told more; ``unseen`` without images;
-            ``unchecked`` runs what would be refused. One that does not end well has ``dies`` (a place of
-            :func:`deaths.dying`) or ``raises`` (part of the error's text).
+            ``unchecked`` runs what would be refused; ``room`` is that of the last rank's simulated card. One that does
+            not end well has ``dies`` (a place of :func:`deaths.dying`) or ``raises`` (part of the error's text).
         log: folder for what the ranks print.
     """
     for job in jobs:
@@ -294,7 +316,8 @@ def _do(job: dict[str, Any], rank: int, world: int, deepspeed: dict[str, Any]) -
     began = time.monotonic()
     try:
         with dying(job.get("dies", "")):
-            tune(run, Questions if job.get("unseen") else Squares)
+            # Cards need not be alike: here the last is small.
+            tune(run, Questions if job.get("unseen") else Squares, job.get("room", 0) if rank == world - 1 else 0)
         assert not job.get("stop_after") and not job.get("raises")
     except Interrupted as error:
         assert job.get("stop_after") and error.cause == "timeout"

@@ -6,7 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from paceline.errors import UserError
 from paceline.launch import environments, fit, lead, preflight, slurm
 from paceline.launch.elements import Element, group, recorded
 from paceline.launch.granted import granted
+from paceline.launch.rungs import Ladders, Taken, taken_up
 from paceline.process import this_process
 from paceline.slurm import site
 from paceline.slurm.answers import Answers
@@ -110,16 +111,20 @@ def decide(wanted: Sweep, store: Store, wishes: Wishes = Wishes()) -> Submission
     """
     with store.mutex():
         current = snapshot.freeze(store)
-        for planned in wanted.cells:
-            if planned.cell.kind == "finetune":
-                _refuse_misfit(store.cell(planned.id), planned.config)
         asked = Answers(store.root, fresh=True)
         found = status.of_sweep(store, wanted, asked)
-        chosen, _ = choose(wanted.cells, found, wishes)
+        taken = _taken_up(wanted, found, store, asked, wishes)
+        cells = [replace(c, config=taken[c.id].config) if c.id in taken else c for c in wanted.cells]
+        for planned in cells:
+            if planned.cell.kind == "finetune":
+                _refuse_misfit(store.cell(planned.id), planned.config)
+        chosen, _ = choose(cells, found, wishes)
         if lacks := environments.lacks((p.config.model for p in chosen), store):
             raise UserError("; ".join(lacks))
         _refuse_too_large(chosen, store)
-        decided = Submission(None, group(chosen), found, current, asked)
+        decided = Submission(None, _on_rungs(group(chosen), taken), found, current, asked)
+        told = {p.id for p in chosen} | {c for c, t in taken.items() if t.ended}
+        decided.notes += [f"{c}: {t.ended or t.why}" for c, t in taken.items() if c in told]
         executor = executor_of(decided.elements) if decided.elements else ""
         if executor == "slurm":
             made = status.made_by(store, asked)
@@ -149,6 +154,27 @@ def decide(wanted: Sweep, store: Store, wishes: Wishes = Wishes()) -> Submission
             else:
                 decided.path = _claim(folder, intent, recorded(decided.elements))
         return decided
+
+
+def _taken_up(
+    wanted: Sweep, found: dict[str, CellState], store: Store, asked: Answers, wishes: Wishes
+) -> dict[str, Taken]:
+    """Where tunings that were begun go on, if not as asked. What has no rung left is failed in ``found``."""
+    tunings = [c for c in wanted.cells if c.cell.kind == "finetune" and found[c.id].attempts]
+    tunings = [c for c in tunings if found[c.id].state != "done"]
+    if not tunings:
+        return {}
+    verdict = status.Verdicts(store, [c.cell for c in tunings], asked)
+    ladders = Ladders(store, ConfTree(conf_folders(None)).presets(), verdict)
+    return taken_up(ladders, tunings, found, wishes.retry_failed)
+
+
+def _on_rungs(elements: Sequence[Element], taken: Mapping[str, Taken]) -> list[Element]:
+    """Elements with the word beside their placement of why it is not the one asked for."""
+    return [
+        replace(e, placement={**e.placement, "ladder": taken[e.cells[0]].recorded}) if e.cells[0] in taken else e
+        for e in elements
+    ]
 
 
 def _code(folder: SweepFolder, store: Store, current: str, switch: bool) -> tuple[str, list[str]]:

@@ -75,7 +75,7 @@ def _read(
         return None
     try:
         cell = folder.read()
-        config = with_placement(cell.config, start["placement"])
+        config = with_placement(cell.config, attempt.placement())
         shape = shape_of(config)
         if shape is None:
             return None

@@ -34,8 +34,8 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
         name, store = one_name(words, conf)
         folder = store.find_cell(str(name))
         cell = folder.read()
-        starts = [s for a in folder.attempts() if (s := a.start())]
-        cells.append((cell, starts[-1]["placement"] if starts else {}))
+        placed = [p for a in folder.attempts() if (p := a.placement())]
+        cells.append((cell, placed[-1] if placed else {}))
     else:
         composition = compose_words(words, conf)
         store = store_of(composition)

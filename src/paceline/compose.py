@@ -309,6 +309,8 @@ class Composition:
 
         What the command line says of a key, or of the group that it is in, holds for every point.
         """
+        if not self.adjust:
+            return point
         named = {o.lstrip("+~").partition("=")[0] for o in self.overrides}
         choices, values = dict(point.choices), dict(point.values)
         for rule in self.adjust:

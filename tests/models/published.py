@@ -14,26 +14,27 @@ import transformers
 from conftest import model_spec
 from PIL import Image
 
-from paceline import adapters
+from paceline import adapters, shapes
 from paceline.models import load_family
 from paceline.models.base import Family
+from paceline.planner.shapes import file_name
 from paceline.spec import LoraSpec, ModelSpec
 
 GOLDEN = Path(__file__).parent / "golden"
-# Model of conf/model/ -> the file of its architecture.
+# Model of conf/model/ -> the hub id under which its architecture is published.
 CONFIGS = {
-    "qwen2_vl_2b": "Qwen2-VL-2B-Instruct",
-    "pixtral_12b": "pixtral-12b",
-    "llama32_11b_vision": "Llama-3.2-11B-Vision",
-    "llama32_11b_vision_instruct": "Llama-3.2-11B-Vision-Instruct",
-    "idefics_9b": "idefics-9b",
+    "qwen2_vl_2b": "Qwen/Qwen2-VL-2B-Instruct",
+    "pixtral_12b": "mistral-community/pixtral-12b",
+    "llama32_11b_vision": "meta-llama/Llama-3.2-11B-Vision",
+    "llama32_11b_vision_instruct": "meta-llama/Llama-3.2-11B-Vision-Instruct",
+    "idefics_9b": "HuggingFaceM4/idefics-9b",
 }
 
 
 def published(name: str) -> ModelSpec:
     """The spec of ``conf/model/<name>.yaml`` with the published architecture for its config."""
     spec = model_spec(name)
-    config = json.loads((GOLDEN / "published" / f"{CONFIGS[name]}.json").read_text())
+    config = json.loads((shapes.CONFIGS / file_name(CONFIGS[name])).read_text())
     return ModelSpec(name=name, family=spec.family, config=config, processor=spec.processor)
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the command line share."""
+"""What the tests share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from paceline import cli
+from paceline import cli, store
+from paceline.store import Store
 
 
 @pytest.fixture
@@ -27,3 +28,14 @@ def command_line(
         return int(caught.value.code or 0), out, err
 
     return run
+
+
+@pytest.fixture
+def frozen_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A snapshot of the code that takes no time to make."""
+
+    def freeze(found: Store) -> str:
+        store.write_json(found.code("c0de") / "SNAPSHOT.json", {"schema": 1})
+        return "c0de"
+
+    monkeypatch.setattr("paceline.snapshot.freeze", freeze)

@@ -159,12 +159,8 @@ def test_rungs_that_the_corrected_plan_rules_out_are_passed_over() -> None:
 
 
 @pytest.fixture(autouse=True)
-def frozen_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    def freeze(found: Store) -> str:
-        store.write_json(found.code("c0de") / "SNAPSHOT.json", {"schema": 1})
-        return "c0de"
-
-    monkeypatch.setattr("paceline.snapshot.freeze", freeze)
+def no_snapshots(frozen_code: None) -> None:
+    """Submits are quick."""
 
 
 WORDS = ("model=tiny_qwen2_vl", "task=geolocation_earth", "prompt=geo_bare", "method=full", "name=s")

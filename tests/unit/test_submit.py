@@ -22,13 +22,7 @@ WORDS = ("model=tiny_qwen2_vl,tiny_pixtral", "task=geolocation_earth", "prompt=g
 ALL = (*WORDS, "method=untuned,full", "name=s")
 
 
-@pytest.fixture(autouse=True)
-def frozen_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    def freeze(found: Store) -> str:
-        store.write_json(found.code("c0de") / "SNAPSHOT.json", {"schema": 1})
-        return "c0de"
-
-    monkeypatch.setattr("paceline.snapshot.freeze", freeze)
+pytestmark = pytest.mark.usefixtures("frozen_code")
 
 
 def sweep(*overrides: str) -> Sweep:

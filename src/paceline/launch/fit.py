@@ -50,12 +50,17 @@ def look(cells: Sequence[PlannedCell], store: Store, presets: Mapping[str, DeepS
         presets: ways to split memory that a remedy may name.
     """
     groups: dict[tuple[Any, ...], list[PlannedCell]] = {}
+    texts: dict[int, str] = {}  # cells share their specs, so each is written out once
     for planned in cells:
         config = planned.config
         if config.cluster.gpus:
             parts = (config.model, config.method, config.placement, config.deepspeed, config.cluster)
             own = (config.train.batch, config.generation.batch, config.generation.beams, config.task.name)
-            groups.setdefault((planned.cell.kind, *map(repr, parts), *own), []).append(planned)
+            for part in parts:
+                if id(part) not in texts:
+                    texts[id(part)] = repr(part)
+            said = (texts[id(part)] for part in parts)
+            groups.setdefault((planned.cell.kind, *said, *own), []).append(planned)
     pictures: dict[str, Size | None] = {}
     return [_finding(members, store, presets, pictures) for members in groups.values()]
 

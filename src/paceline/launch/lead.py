@@ -47,10 +47,12 @@ def applied(elements: Sequence[Element], cells: Sequence[PlannedCell], store: St
         cells: all cells of the sweep, done ones too.
         store: where their checkpoints are.
     """
+    if all(e.kind != "finetune" for e in elements):
+        return list(elements), []
     like = {c.id: _kin(c.config) for c in cells if c.cell.kind == "finetune"}
     longest: dict[str, float] = defaultdict(float)
     for planned in cells:
-        if planned.id in like and any(e.kind == "finetune" for e in elements):
+        if planned.id in like:
             seconds = needed(store.cell(planned.id), planned.config.train.batch)
             longest[like[planned.id]] = max(longest[like[planned.id]], seconds)
     raised, notes = list(elements), []

@@ -20,7 +20,7 @@ from paceline.launch.rungs import Ladders, Taken, taken_up
 from paceline.process import this_process
 from paceline.slurm import site
 from paceline.slurm.answers import Answers
-from paceline.spec import Config
+from paceline.spec import Config, DeepSpeedSpec
 from paceline.status import CellState
 from paceline.store import SCHEMA, CellFolder, Store, SweepFolder, write_json
 from paceline.sweep import PlannedCell, Sweep
@@ -165,8 +165,13 @@ def _taken_up(
     if not tunings:
         return {}
     verdict = status.Verdicts(store, [c.cell for c in tunings], asked)
-    ladders = Ladders(store, ConfTree(conf_folders(None)).presets(), verdict)
+    ladders = Ladders(store, _presets(), verdict)
     return taken_up(ladders, tunings, found, wishes.retry_failed)
+
+
+def _presets() -> dict[str, DeepSpeedSpec]:
+    """Ways to split memory that a rung or a remedy may name."""
+    return ConfTree(conf_folders(None)).presets()
 
 
 def _on_rungs(elements: Sequence[Element], taken: Mapping[str, Taken]) -> list[Element]:
@@ -259,8 +264,7 @@ def _refuse_too_large(chosen: Sequence[PlannedCell], store: Store) -> None:
     configs = {p.id: p.config for p in chosen if p.config.cluster.gpus}
     if not configs:
         return
-    presets = ConfTree(conf_folders(None)).presets()
-    found = fit.look([p for p in chosen if p.id in configs], store, presets)
+    found = fit.look([p for p in chosen if p.id in configs], store, _presets())
     if bad := fit.refused(found, configs):
         raise UserError("\n".join(bad))
 

@@ -191,11 +191,6 @@ def shape_of(model: ModelSpec, root: Path | None = None) -> Shape | None:
     return _shipped(name) if (SHIPPED / name).is_file() else None
 
 
-def shipped_names() -> list[str]:
-    """Models whose shape is shipped."""
-    return sorted(p.stem for p in SHIPPED.glob("*.json"))
-
-
 # -- what a method trains
 
 

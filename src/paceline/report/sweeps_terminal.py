@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -13,7 +12,7 @@ from rich.text import Text
 
 from paceline.report import results, wording
 from paceline.report.sweeps import CodeChange, Comparison, DataChange, Effect, FileChange, Pair
-from paceline.report.terminal import TIED, ruled
+from paceline.report.terminal import TIED, add_changes, ruled
 
 MOST_SETTINGS = 24
 MOST_CHANGES = 3
@@ -164,17 +163,7 @@ def _fill_effects(heading: str, effects: Sequence[Effect]) -> RenderableType:
     table.add_column(f"before → after\n{wording.unit_name(unit)}", justify="right", no_wrap=True)
     table.add_column(f"difference\n{wording.points(unit)}", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
-    for model, members in groupby(effects[:MOST_EFFECTS], key=lambda e: e.model):
-        table.add_row(Text(model, style="bold"))
-        for e in members:
-            number = wording.number(e.difference, unit, signed=True)
-            table.add_row(
-                Text(f"  {e.prompt}"),
-                Text(e.method),
-                Text(f"{wording.number(e.value_before, unit)} → {wording.number(e.value_after, unit)}"),
-                Text(f"{number} {wording.interval(e.low, e.high, unit, signed=True)}".rstrip()),
-                Text(_verdict(e)),
-            )
+    add_changes(table, effects[:MOST_EFFECTS], lambda e: Text(_verdict(e)))
     if len(effects) > MOST_EFFECTS:
         table.add_row(Text(f"and {len(effects) - MOST_EFFECTS} more"))
     return Group(Text(heading, style="bold"), table)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
@@ -18,6 +19,11 @@ from paceline.report.compare import Difference, Standing
 from paceline.report.consistency import Finding, sweeps
 from paceline.report.results import Absent, Report, Row
 from paceline.report.sensitivity import PromptSummary
+
+if TYPE_CHECKING:
+    from paceline.report.sweeps import Effect
+
+Change = TypeVar("Change", Difference, "Effect")
 
 BEST = "*"
 TIED = "≈"
@@ -177,18 +183,23 @@ def _fill_differences(group: results.Group, metric: str, differences: Sequence[D
     table.add_column(f"untuned → tuned\n{wording.unit_name(unit)}", justify="right", no_wrap=True)
     table.add_column(f"difference\n{wording.points(unit)}", justify="right", no_wrap=True)
     table.add_column("in words")
-    for model, found in groupby(differences, key=lambda d: d.model):
+    add_changes(table, differences, lambda d: Text(wording.verdict(d), style="dim" if d.low <= 0 <= d.high else ""))
+    return table
+
+
+def add_changes(table: Table, changes: Iterable[Change], told: Callable[[Change], Text]) -> None:
+    """Rows of what changed from one value to another, under their models; ``told`` has the words for each."""
+    for model, found in groupby(changes, key=lambda d: d.model):
         table.add_row(Text(model, style="bold"))
         for d in found:
-            number = wording.number(d.difference, unit, signed=True)
+            number = wording.number(d.difference, d.unit, signed=True)
             table.add_row(
                 Text(f"  {d.prompt}"),
                 Text(d.method),
-                Text(f"{wording.number(d.value_before, unit)} → {wording.number(d.value_after, unit)}"),
-                Text(f"{number} {wording.interval(d.low, d.high, unit, signed=True)}"),
-                Text(wording.verdict(d), style="dim" if d.low <= 0 <= d.high else ""),
+                Text(f"{wording.number(d.value_before, d.unit)} → {wording.number(d.value_after, d.unit)}"),
+                Text(f"{number} {wording.interval(d.low, d.high, d.unit, signed=True)}".rstrip()),
+                told(d),
             )
-    return table
 
 
 def _prompts(group: results.Group) -> Iterator[RenderableType]:

@@ -21,7 +21,8 @@ const caseLink = filters => {
   if (!app) return;
   const PAGE = 50, MOST_PAIRS = 12, MOST_REPLIES = 60, KEY = 12;
   const FILTERS = ["task", "split", "model", "prompt", "method", "outcome", "rule", "hit", "from", "to", "q", "sort"];
-  const NAMES = [...FILTERS, "view", "page", "sample", "cell", "before", "after", "kind", "among"];
+  const LIST = [...FILTERS, "view", "before", "after", "kind"];  // what a list shows, of answers or of flips
+  const NAMES = [...LIST, "page", "sample", "cell", "among"];
   const section = document.getElementById("cases"), form = document.getElementById("browser-filters");
   const told = document.getElementById("browser-told"), shown = document.getElementById("browser-shown");
   const fields = form.elements;
@@ -98,7 +99,7 @@ const caseLink = filters => {
     if (whole === null) return el("span", {class: "zero"}, cell.outcome[s] < 0 ? "" : "text not in the page");
     return el("span", {class: "raw"}, whole === "" ? "(empty)" : whole.length > most ? whole.slice(0, most) + " …" : whole);
   };
-  const opening = (cell, s) => caseLink({...pick(FILTERS), task: cell.group.task, split: cell.group.split, page: state.page, sample: cell.group.samples[s], cell: cell.key});
+  const opening = (cell, s) => caseLink({...pick(LIST), task: cell.group.task, split: cell.group.split, page: state.page, sample: cell.group.samples[s], cell: cell.key});
   const thumb = (group, s, href) => {
     const url = picture(group, s);
     return el("td", {class: "thumb"}, el("a", {href, tabindex: "-1", "aria-hidden": "true"}, el("span", {}, url ? el("img", {src: url, alt: "", loading: "lazy"}) : "no picture")));
@@ -297,8 +298,8 @@ const caseLink = filters => {
     const rule = ruleOf(group), n = group.samples.length;
     const replies = group.cells.filter(c => c.outcome[s] >= 0).sort((a, b) => error(a, s, rule) - error(b, s, rule) || 0);
     const opened = cellOf(state.cell, group.split) ?? replies[0];
-    const back = caseLink({...pick(FILTERS), page: state.page});
-    const rows = matching(group), here = rows.indexOf(group.cells.indexOf(opened) * n + s);
+    const back = caseLink({...pick(LIST), page: state.page});
+    const rows = state.view === "flips" ? flipped(group).rows.map(([p, s]) => group.cells.indexOf(p.b) * n + s) : matching(group), here = rows.indexOf(group.cells.indexOf(opened) * n + s);
     const beside = step => {
       const r = here < 0 ? undefined : rows[here + step];
       return r === undefined ? null : opening(group.cells[Math.floor(r / n)], r % n);
@@ -354,16 +355,12 @@ const caseLink = filters => {
   // --- flips -----------------------------------------------------------------------------------------------------
 
   const kindOf = (was, is) => was < 0 || is < 0 ? "" : was ? is ? "both" : "lost" : is ? "gained" : "neither";
-  const flips = group => {
-    const methods = unique(group.cells.map(c => c.method)), rule = ruleOf(group);
-    const untuned = group.cells.find(c => !c.trained_on)?.method;
-    if (!methods.includes(state.before)) state.before = untuned ?? methods[0];
+  // Pairs of cells of one model and prompt with their counts, those that differ most first; and the answers to show.
+  const flipped = group => {
+    const methods = unique(group.cells.map(c => c.method)), rule = ruleOf(group), firsts = new Map(), pairs = [];
+    if (!methods.includes(state.before)) state.before = group.cells.find(c => !c.trained_on)?.method ?? methods[0];
     if (!methods.includes(state.after)) state.after = methods.find(m => m !== state.before) ?? methods[0];
-    fields.before.value = state.before; fields.after.value = state.after;
-    const keep = extra => caseLink({view: "flips", ...pick(["task", "split", "model", "prompt", "rule", "before", "after", "kind"]), ...extra});
-    const firsts = new Map();
     for (const c of group.cells) if (c.method === state.before) firsts.set(`${c.model}\n${c.prompt}`, c);
-    const pairs = [];
     for (const b of group.cells) {
       const a = firsts.get(`${b.model}\n${b.prompt}`);
       if (!a || a === b || b.method !== state.after || (state.model && b.model !== state.model) || (state.prompt && b.prompt !== state.prompt)) continue;
@@ -375,27 +372,33 @@ const caseLink = filters => {
       }
       pairs.push(pair);
     }
+    pairs.sort((p, q) => Math.abs(q.gained - q.lost) - Math.abs(p.gained - p.lost) || q.gained + q.lost - p.gained - p.lost);
+    const wanted = kind => state.kind ? kind === state.kind : kind === "gained" || kind === "lost";
+    return {pairs, rows: pairs.flatMap(p => p.kinds.flatMap((kind, s) => wanted(kind) ? [[p, s, kind]] : []))};
+  };
+  const flips = group => {
+    const {pairs, rows} = flipped(group), rule = ruleOf(group);
+    fields.before.value = state.before; fields.after.value = state.after;
+    const keep = extra => caseLink({...pick(["view", "task", "split", "model", "prompt", "rule", "before", "after", "kind"]), ...extra});
     if (!pairs.length) {
       told.textContent = state.before === state.after ? "Choose two methods." : `No model answered one prompt both as ${state.before} and as ${state.after}.`;
       shown.replaceChildren();
       return 0;
     }
-    pairs.sort((p, q) => Math.abs(q.gained - q.lost) - Math.abs(p.gained - p.lost) || q.gained + q.lost - p.gained - p.lost);
     const sum = name => pairs.reduce((k, p) => k + p[name], 0);
     told.textContent = `${rule.title}: ${state.before} → ${state.after}, ${pairs.length === 1 ? `${pairs[0].b.model} · ${pairs[0].b.prompt}` : `${count(pairs.length)} pairs of cells`}: ${count(sum("gained"))} from miss to hit, ${count(sum("lost"))} from hit to miss.`;
     const number = (value, href) => el("td", {class: "n"}, value ? el("a", {href}, count(value)) : el("span", {class: "zero"}, "0"));
     const line = p => {
       const own = {model: p.b.model, prompt: p.b.prompt, page: ""};
-      const corrected = rule.metric === group.tested && p.b.against?.[0] === p.a.id ? p.b.against[1] : null;
+      const corrected = rule.metric === group.tested && p.b.against?.[0] === p.a.id ? p.b.against[1] : "";
+      const alone = mcnemar(p.gained, p.lost);
       return el("tr", {}, el("td", {class: "name"}, el("a", {href: keep(own)}, p.b.model)), el("td", {class: "name"}, p.b.prompt),
         ...["gained", "lost", "both", "neither"].map(kind => number(p[kind], keep({...own, kind}))),
-        el("td", {class: "n"}, shownP(mcnemar(p.gained, p.lost))), el("td", {class: "n"}, corrected === null ? "–" : shownP(corrected)));
+        el("td", {class: "n", "data-p": alone}, shownP(alone)), el("td", {class: "n"}, corrected || "–"));
     };
     const changed = pairs.filter(p => p.gained || p.lost || pairs.length === 1), left = pairs.length - Math.min(changed.length, MOST_PAIRS);
     const counts = el("div", {}, table(heads("model", "prompt", "#miss → hit", "#hit → miss", "#hit by both", "#missed by both", "#one test", "#corrected"), changed.slice(0, MOST_PAIRS).map(line)),
       el("p", {class: "caption"}, `p of McNemar's exact test: of this pair alone, and Holm-corrected over the sweep where the report tests it (${group.rules.find(r => r.metric === group.tested)?.title ?? "no metric"}).` + (left ? ` ${count(left)} more pairs are not in this table: ${changed.length > MOST_PAIRS ? "they differ less" : "nothing flipped in them"}.` : "")));
-    const wanted = kind => state.kind ? kind === state.kind : kind === "gained" || kind === "lost";
-    const rows = pairs.flatMap(p => p.kinds.flatMap((kind, s) => wanted(kind) ? [[p, s, kind]] : []));
     const names = {gained: "miss → hit", lost: "hit → miss", both: "hit by both", neither: "missed by both"};
     const made = cut(rows).map(([p, s, kind]) => {
       const href = opening(p.b, s);
@@ -417,7 +420,6 @@ const caseLink = filters => {
     if (!group) return;
     const view = state.sample ? "case" : state.view === "flips" ? "flips" : "list";
     form.hidden = view === "case";
-    form.style.display = view === "case" ? "none" : "";
     fill(group);
     const n = view === "case" ? detail(group) : view === "flips" ? flips(group) : list(group);
     app.dataset.shown = `${view} ${n}`;

@@ -279,7 +279,7 @@ def _group(
     labels: dict[str, int] = {}
     tested = compare.tested_metric(group)
     against = {
-        d.after: [d.before, d.p]
+        d.after: [d.before, wording.p_value(d.p)]
         for d in compare.differences(report)
         if (d.task, d.split, d.metric) == (group.task, group.split, tested)
     }
@@ -340,8 +340,9 @@ def _columns(
     if places:
         km = answers.scores.get("distance_km", np.full(len(answers.samples), np.nan))
         columns["km"] = aligned(tens_of_metres(km, [rule["km"] for rule in found if "km" in rule]))
-        pairs = [[round(1000 * a), round(1000 * b)] if a == a and b == b else 0 for a, b in answers.value.tolist()]
-        columns["place"] = aligned(pairs, 0)
+        read = np.isfinite(answers.value).all(axis=1)
+        whole = np.rint(1000 * np.nan_to_num(answers.value)).astype(int).tolist()
+        columns["place"] = aligned([pair if there else 0 for pair, there in zip(whole, read, strict=True)], 0)
     elif answers.labels:
         said = [_said(json.loads(text)) if text else "" for text in answers.labels]
         columns["label"] = aligned([labels.setdefault(text, len(labels)) if text else -1 for text in said])
@@ -411,9 +412,7 @@ def _pictures(kept: Sequence[_Kept], explained: Iterable[tuple[str, str]], pictu
     return {key: url for key, url in found.items() if url and key not in before}
 
 
-def _told(
-    report: Report, kept: Sequence[_Kept], texts: _Texts, pictures: Pictures
-) -> Iterator[str]:
+def _told(report: Report, kept: Sequence[_Kept], texts: _Texts, pictures: Pictures) -> Iterator[str]:
     """What the page holds of all there is."""
     answers = sum(len(report.chosen(row, k.group.split).samples) for k in kept for row in k.group.rows)
     images = {(k.group.task, s) for k in kept for s in k.need}
@@ -441,8 +440,8 @@ def _told(
     shown = sum(f"{task}/{sample}" in in_page for task, sample in there)
     if shown < len(there):
         yield (
-            f"Pictures of {shown:,} of {len(there):,} images are here ({pictures.budget_mb:.0f} MB at most), those first "
-            "that a number leads to; the others are named by their file."
+            f"Pictures of {shown:,} of {len(there):,} images are here ({pictures.budget_mb:.0f} MB at most), those "
+            "first that a number leads to; the others are named by their file."
         )
     if len(held) > len(there):
         yield f"Of {len(held) - len(there):,} images the prepared data is gone."

@@ -203,6 +203,24 @@ def test_filters_show_what_the_report_counts(found: Report, written: Path, tab: 
 
 
 @needs_chromium
+def test_a_choice_is_kept_in_the_address(found: Report, written: Path, tab: Chromium) -> None:
+    group = found.groups[1]
+    n = sum(len(found.chosen(row, group.split).samples) for row in group.rows)
+    shows(tab, written, "#cases?")
+    tab.run("document.querySelector('[name=group]').value = '1', 0")
+    tab.run("document.querySelector('[name=group]').dispatchEvent(new Event('change', {bubbles: true}))")
+    tab.until(f"{SHOWN} === 'list {n}' && location.hash.includes('split={group.split}')")
+    tab.run("document.querySelector('[name=to]').value = '750', 0")
+    tab.run("document.querySelector('[name=to]').dispatchEvent(new Event('input', {bubbles: true}))")
+    tab.until("location.hash.includes('to=750')")
+    near = sum(int(np.sum(found.chosen(row, group.split).scores["distance_km"] <= 750)) for row in group.rows)
+    tab.until(f"{SHOWN} === 'list {near}'")
+    tab.run("history.back()")
+    tab.until("!location.hash.includes('split')")
+    assert tab.problems == []
+
+
+@needs_chromium
 def test_a_script_in_an_answer_is_shown_as_text_and_found_by_search(
     found: Report, written: Path, tab: Chromium
 ) -> None:

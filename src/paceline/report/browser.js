@@ -97,7 +97,8 @@ const caseLink = filters => {
   const excerpt = (cell, s, most = 160) => {
     const whole = text(cell, s);
     if (whole === null) return el("span", {class: "zero"}, cell.outcome[s] < 0 ? "" : "text not in the page");
-    return el("span", {class: "raw"}, whole === "" ? "(empty)" : whole.length > most ? whole.slice(0, most) + " …" : whole);
+    const at = state.q ? whole.toLowerCase().indexOf(state.q.toLowerCase()) : -1, start = at > most / 2 ? at - 40 : 0;
+    return el("span", {class: "raw"}, whole === "" ? "(empty)" : (start ? "… " : "") + whole.slice(start, start + most) + (whole.length > start + most ? " …" : ""));
   };
   const opening = (cell, s) => caseLink({...pick(LIST), task: cell.group.task, split: cell.group.split, page: state.page, sample: cell.group.samples[s], cell: cell.key});
   const thumb = (group, s, href) => {
@@ -227,9 +228,11 @@ const caseLink = filters => {
   const chosen = () => {
     const group = data.groups[Number(fields.group.value)], flips = state.view === "flips";
     const value = name => fields[name].value;
-    const both = {task: group.task, split: group.split, model: value("model"), prompt: value("prompt"), rule: value("rule") === (group.tested ?? group.rules[0].metric) ? "" : value("rule")};
+    // Another task may have other models, prompts and methods.
+    const there = name => group.cells.some(c => c[name] === value(name)) ? value(name) : "";
+    const both = {task: group.task, split: group.split, model: there("model"), prompt: there("prompt"), rule: value("rule") === (group.tested ?? group.rules[0].metric) ? "" : value("rule")};
     if (flips) return {view: "flips", ...both, before: value("before"), after: value("after"), kind: value("kind")};
-    return {...both, ...Object.fromEntries(["method", "outcome", "hit", "from", "to", "q", "sort"].map(name => [name, value(name)]))};
+    return {...both, method: there("method"), ...Object.fromEntries(["outcome", "hit", "from", "to", "q", "sort"].map(name => [name, value(name)]))};
   };
   let waiting = 0;
   form.addEventListener("submit", event => event.preventDefault());
@@ -246,7 +249,7 @@ const caseLink = filters => {
     const rows = matching(group), n = group.samples.length;
     const asked = group.cells.reduce((sum, c) => sum + c.outcome.reduce((k, o) => k + (o >= 0), 0), 0);
     const images = new Set(rows.map(r => r % n)).size;
-    told.textContent = `${count(rows.length)} of ${count(asked)} answers, to ${count(images)} of ${count(n)} images.` + (group.places ? "" : ` ✓ and ✗: ${ruleOf(group).title}.`);
+    told.textContent = (state.cell ? `The page holds no answers of the cell ${state.cell}. ` : "") + `${count(rows.length)} of ${count(asked)} answers, to ${count(images)} of ${count(n)} images.` + ` ${group.places ? "Green" : "✓"}: ${ruleOf(group).title}.`;
     const made = cut(rows).map(r => {
       const cell = group.cells[Math.floor(r / n)], s = r % n, href = opening(cell, s);
       return el("tr", {}, thumb(group, s, href), named(group, s, href), el("td", {class: "name"}, cell.model), el("td", {class: "name"}, cell.prompt), method(cell), el("td", {class: "n"}, result(cell, s)), el("td", {}, excerpt(cell, s)));
@@ -274,7 +277,8 @@ const caseLink = filters => {
     if (backdrop) map.append(backdrop.cloneNode(false));
     const xy = (lat, lon) => [(lon + 180) / 360 * 1024, (90 - lat) / 180 * 512];
     const [x, y] = xy(at[0], at[1]);
-    for (const cell of group.cells) {
+    // This answer last, so that the others don't hide it.
+    for (const cell of [...group.cells.filter(c => c !== opened), opened]) {
       const place = cell.place?.[s];
       if (!place) continue;
       const own = cell === opened, [u, v] = xy(place[0] / 1000, place[1] / 1000);
@@ -297,9 +301,10 @@ const caseLink = filters => {
     }
     const rule = ruleOf(group), n = group.samples.length;
     const replies = group.cells.filter(c => c.outcome[s] >= 0).sort((a, b) => error(a, s, rule) - error(b, s, rule) || 0);
-    const opened = cellOf(state.cell, group.split) ?? replies[0];
     const back = caseLink({...pick(LIST), page: state.page});
-    const rows = state.view === "flips" ? flipped(group).rows.map(([p, s]) => group.cells.indexOf(p.b) * n + s) : matching(group), here = rows.indexOf(group.cells.indexOf(opened) * n + s);
+    const rows = state.view === "flips" ? flipped(group).rows.map(([p, s]) => group.cells.indexOf(p.b) * n + s) : matching(group);
+    const opened = cellOf(state.cell, group.split) ?? group.cells[Math.floor(rows.find(r => r % n === s) / n)] ?? replies[0];
+    const here = rows.indexOf(group.cells.indexOf(opened) * n + s);
     const beside = step => {
       const r = here < 0 ? undefined : rows[here + step];
       return r === undefined ? null : opening(group.cells[Math.floor(r / n)], r % n);
@@ -314,16 +319,6 @@ const caseLink = filters => {
       smallMap(group, s, opened));
     const at = group.places && group.at[s], place = opened.place?.[s], whole = text(opened, s), missing = data.cut[opened.text[s]];
     const prompt = data.prompts[opened.asked];
-    const right = el("div", {},
-      el("h4", {}, `${opened.model} · ${opened.prompt} · ${opened.method}`),
-      el("dl", {}, el("dt", {}, "truth"), el("dd", {}, group.truth[s] || "–", at ? ` (${at[0].toFixed(3)}, ${at[1].toFixed(3)})` : ""),
-        el("dt", {}, "answer"), el("dd", {}, result(opened, s), place ? ` at ${(place[0] / 1000).toFixed(3)}, ${(place[1] / 1000).toFixed(3)}` : ""),
-        el("dt", {}, "outcome"), el("dd", {}, data.outcome_names[opened.outcome[s]] ?? "not asked"),
-        el("dt", {}, "cell"), el("dd", {}, el("code", {}, opened.id))),
-      el("h4", {}, "Raw answer"),
-      el("pre", {class: "answer", tabindex: "0"}, whole === null ? "The page has no room for this text; predictions.jsonl of the cell holds it." : whole === "" ? "(empty)" : whole, missing ? ` … and ${count(missing)} more characters` : ""),
-      el("h4", {}, "Prompt"),
-      el("pre", {class: "prompt", tabindex: "0"}, prompt.system ? `[system] ${prompt.system}\n\n` : "", prompt.text || "(no text)"));
     const holder = el("div", {});
     const reply = cell => {
       const href = opening(cell, s);
@@ -343,11 +338,21 @@ const caseLink = filters => {
       others(MOST_REPLIES);
     });
     others(MOST_REPLIES);
+    const right = el("div", {},
+      el("h4", {}, `${opened.model} · ${opened.prompt} · ${opened.method}`),
+      el("dl", {}, el("dt", {}, "truth"), el("dd", {}, group.truth[s] || "–", at ? ` (${at[0].toFixed(3)}, ${at[1].toFixed(3)})` : ""),
+        el("dt", {}, "answer"), el("dd", {}, result(opened, s), place ? ` at ${(place[0] / 1000).toFixed(3)}, ${(place[1] / 1000).toFixed(3)}` : ""),
+        el("dt", {}, "outcome"), el("dd", {}, data.outcome_names[opened.outcome[s]] ?? "not asked"),
+        el("dt", {}, "cell"), el("dd", {}, el("code", {}, opened.id))),
+      el("h4", {}, "Raw answer"),
+      el("pre", {class: "answer", tabindex: "0"}, opened.outcome[s] < 0 ? "not asked" : whole === null ? "The page has no room for this text; predictions.jsonl of the cell holds it." : whole === "" ? "(empty)" : whole, missing ? ` … and ${count(missing)} more characters` : ""),
+      el("h4", {}, "Prompt"),
+      el("pre", {class: "prompt", tabindex: "0"}, prompt.system ? `[system] ${prompt.system}\n\n` : "", prompt.text || "(no text)"),
+      el("h4", {}, `Every answer to this image (${count(replies.length)})`), el("div", {class: "filters"}, among), holder);
     const heading = el("h3", {tabindex: "-1"}, group.samples[s], el("span", {class: "split"}, ` · ${group.title}`));
     const panel = el("article", {class: "case", "aria-label": `image ${group.samples[s]}`},
       el("p", {class: "case-head"}, el("a", {href: back, class: "back"}, "← back to the list"), turn(beside(-1), "previous", "prev"), here < 0 ? null : el("span", {}, `${count(here + 1)} of ${count(rows.length)}`), turn(beside(1), "next", "next")),
-      heading, el("div", {class: "case-top"}, left, right),
-      el("div", {class: "every"}, el("h4", {}, `Every answer to this image (${count(replies.length)})`), el("div", {class: "filters"}, among), holder));
+      heading, el("div", {class: "case-top"}, left, right));
     shown.replaceChildren(panel);
     return 1;
   };

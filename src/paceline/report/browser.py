@@ -110,11 +110,12 @@ def embed(report: Report, chosen: Mapping[str, cases.Cases | None], pictures: Pi
     texts = _Texts()
     prompts: dict[str, int] = {}
     numbers = _text_numbers(report, kept, texts)
-    groups = [_group(report, k, numbers, prompts) for k in kept]
+    outcomes = _outcomes(report)
+    groups = [_group(report, k, numbers, outcomes, prompts) for k in kept]
     made = _pictures(kept, explained, pictures)
     index = {
-        "outcomes": list(wording.OUTCOME_NAMES),
-        "outcome_names": list(wording.OUTCOME_NAMES.values()),
+        "outcomes": outcomes,
+        "outcome_names": [wording.OUTCOME_NAMES.get(name, name) for name in outcomes],
         "prompts": [json.loads(text) for text in prompts],
         "groups": groups,
         "cut": texts.cut,
@@ -125,6 +126,12 @@ def embed(report: Report, chosen: Mapping[str, cases.Cases | None], pictures: Pi
 def _pack(value: Any) -> str:
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return base64.b64encode(zlib.compress(text.encode("utf-8", "replace"), 6)).decode()
+
+
+def _outcomes(report: Report) -> list[str]:
+    """Every outcome there is; a scorer of another checkout may know more."""
+    found = {outcome for g in report.groups for row in g.rows for outcome in report.chosen(row, g.split).outcomes}
+    return [*wording.OUTCOME_NAMES, *sorted(found - set(wording.OUTCOME_NAMES))]
 
 
 def _explained(report: Report) -> list[tuple[str, str]]:
@@ -268,7 +275,11 @@ def rules(report: Report, group: Group) -> list[dict[str, Any]]:
 
 
 def _group(
-    report: Report, kept: _Kept, numbers: Mapping[str, Mapping[str, int]], prompts: dict[str, int]
+    report: Report,
+    kept: _Kept,
+    numbers: Mapping[str, Mapping[str, int]],
+    outcomes: Sequence[str],
+    prompts: dict[str, int],
 ) -> dict[str, Any]:
     """One task and split: its samples, and every cell's answers to them in the same order."""
     group = kept.group
@@ -285,8 +296,10 @@ def _group(
     }
     cells = []
     for row in group.rows:
-        columns = _columns(report.chosen(row, group.split), kept.samples, found, labels, has_places)
+        answers = report.chosen(row, group.split)
+        columns = _columns(answers, kept.samples, found, labels, has_places)
         own = numbers[row.id]
+        became = dict(zip(answers.samples, answers.outcomes, strict=True))
         cells.append(
             {
                 "id": row.id,
@@ -296,6 +309,7 @@ def _group(
                 "method": row.label,
                 "trained_on": row.trained_on,
                 "against": against.get(row.id),
+                "outcome": [outcomes.index(became[s]) if s in became else -1 for s in kept.samples],
                 "text": [own.get(s, -1) for s in kept.samples],
                 **columns,
             }
@@ -321,7 +335,7 @@ def _columns(
 ) -> dict[str, Any]:
     """A cell's answers to these samples; -1 stands for none.
 
-    ``outcome``: its number. ``km``: the distance in tens of metres. ``place``: thousandths of a degree north and east,
+    ``km``: the distance in tens of metres. ``place``: thousandths of a degree north and east,
     0 for none. ``label``: number of what was answered. ``hits``: accuracy -> 0 or 1.
     """
     position = {sample: i for i, sample in enumerate(answers.samples)}
@@ -331,8 +345,7 @@ def _columns(
         listed = values.tolist() if isinstance(values, np.ndarray) else values
         return [listed[i] if i >= 0 else none for i in at]
 
-    number = {name: i for i, name in enumerate(wording.OUTCOME_NAMES)}
-    columns: dict[str, Any] = {"outcome": aligned([number[o] for o in answers.outcomes]), "hits": {}}
+    columns: dict[str, Any] = {"hits": {}}
     for rule in found:
         if "km" not in rule and rule["metric"] != READ and (judged := compare.per_sample(answers, rule["metric"])):
             values = np.where(np.isfinite(judged.values), judged.values > 0, -1).astype(int)

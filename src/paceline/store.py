@@ -13,6 +13,7 @@ systems too, where locks are not.
                                    predictions.jsonl or checkpoints/
                       predictions.jsonl scores.jsonl metrics.json
                       weights/ tracking.json         what tuning made; the cell's W&B run
+                      explanations/<sample>.png      what `paceline explain` drew; no part of the result
                       ladder.json                    why nothing is left to try of a cell that runs out of memory
                       DONE.json                      written last; attests the artefacts
     <root>/sweeps/<name>/sweep.json held.json        the cells; those that a submit limit held back
@@ -39,6 +40,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from paceline.errors import Unavailable, UserError, nearest
 from paceline.process import age_of, alive, this_process
@@ -329,6 +331,10 @@ class CellFolder:
     def new_attempt(self) -> Attempt:
         """Claim the next attempt."""
         return Attempt(claim(self.path / "attempts"))
+
+    def explanation(self, sample: str) -> Path:
+        """Where the picture that explains the answer to a sample lies, there or not."""
+        return self.path / "explanations" / f"{quote(sample, safe='')}.png"
 
     def done(self) -> dict[str, Any] | None:
         """The content of ``DONE.json``, or None where it is missing or an artefact that it attests is."""

@@ -316,7 +316,7 @@ def deletion(found: Explained) -> str:
 
 def facts(folder: CellFolder, found: Explained, told: dict[str, Any], family: Family) -> dict[str, str]:
     """What the picture came from, for its text chunks."""
-    cell = folder.read()
+    cell, made = folder.read(), attempts.provenance()
     tuned = [CellFolder(folder.path.parent / n) for n in cell.needs]
     weights = [digest((f.done() or {}).get("artefacts", {}), 12) for f in tuned]
     return {
@@ -336,7 +336,7 @@ def facts(folder: CellFolder, found: Explained, told: dict[str, Any], family: Fa
                 "tuned": dict(zip(cell.needs, weights, strict=True)),
             }
         ),
-        "paceline:provenance": canonical(attempts.provenance()),
+        "paceline:provenance": canonical({k: made[k] for k in ("code", "versions", "gpus")}),
     }
 
 

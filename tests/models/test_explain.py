@@ -173,6 +173,20 @@ def test_a_quantised_model_is_explained_too(asked: Conversation) -> None:
     assert float(torch.corrcoef(torch.stack([one, other]))[0, 1]) > 0.5
 
 
+def test_an_adapter_is_explained_with_its_model(placed: Family, asked: Conversation) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    adapted = load_family(placed.spec.family).load(placed.spec)
+    layers = adapted.linear_layers(["vision", "language"])
+    torch.manual_seed(0)
+    adapted.model = get_peft_model(
+        adapted.model, LoraConfig(r=4, target_modules=layers, init_lora_weights=False)
+    ).eval()
+    one, other = (explain(f, asked, "(46.95, 7.44)") for f in (placed, adapted))
+    assert one.tokens == other.tokens
+    assert not torch.allclose(one.relevance, other.relevance, atol=1e-4)
+
+
 def test_what_cannot_be_explained_is_refused(placed: Family, asked: Conversation) -> None:
     with pytest.raises(UserError, match="the answer is empty"):
         explain(placed, asked, "")

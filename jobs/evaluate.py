@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from paceline import attempts, distributed, prepared, scoring, tracking, worker
-from paceline.evaluate import answer
-from paceline.models import load_family
-from paceline.spec import as_loaded
+from paceline import attempts, prepared, scoring, tracking, worker
+from paceline.evaluate import answer, load_weights
 from paceline.store import CellFolder, write_jsonl
 
 
@@ -27,14 +25,7 @@ def main(folders: Sequence[Path], launch: attempts.Launch) -> None:
             config, root = run.config, run.root
             prepared.require(root, config.task, cell.data)
             if family is None:
-                # Under an adapter the weights are read as they were when it was tuned.
-                made = needed[0].read().config if needed else config
-                family = load_family(config.model.family).load(
-                    as_loaded(made),
-                    needed[0].weights if needed else None,
-                    device=distributed.device(),
-                    quantise=made.method.quantise,
-                )
+                family = load_weights(config, needed)
             samples = scoring.evaluated_samples(config, root)
             predictions = answer(run, family, samples)
             if folder.superseded(run.attempt):

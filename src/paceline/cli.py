@@ -28,6 +28,7 @@ ORDER = [
     "score",
     "report",
     "compare",
+    "explain",
     "check",
     "sync",
     "show",

@@ -6,15 +6,31 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from paceline import distributed
 from paceline.attempts import Run
 from paceline.conversations import question
 from paceline.errors import Interrupted
 from paceline.generate import Answer, generate
+from paceline.models import load_family
 from paceline.models.base import Conversation, Family
-from paceline.spec import GenerationSpec
+from paceline.spec import Config, GenerationSpec, as_loaded
 from paceline.store import SCHEMA, CellFolder, append_jsonl, read_jsonl
 
 Record = dict[str, Any]
+
+
+def load_weights(config: Config, needed: Sequence[CellFolder]) -> Family:
+    """The model that answers for an evaluate cell: with the weights of its finetune cell, where it needs one.
+
+    Under an adapter the weights are read as they were when it was tuned.
+    """
+    made = needed[0].read().config if needed else config
+    return load_family(config.model.family).load(
+        as_loaded(made),
+        needed[0].weights if needed else None,
+        device=distributed.device(),
+        quantise=made.method.quantise,
+    )
 
 
 def batches(samples: Sequence[Record], size: int) -> list[Sequence[Record]]:

@@ -127,6 +127,12 @@ def judge(
     }
 
 
+def judged_part(config: Config, text: str) -> tuple[int, int] | None:
+    """The characters of an answer that its scorer judges, as a half-open range; None where it can't tell."""
+    told = getattr(scorer_of(config), "part", None)
+    return told(text, config.prompt.example or None) if told else None
+
+
 def score_cell(folder: CellFolder, root: Path) -> Record:
     """Write ``scores.jsonl`` and ``metrics.json`` from the published predictions, and return the metrics.
 

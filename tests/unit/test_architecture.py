@@ -25,9 +25,9 @@ LAYERS: list[set[str]] = [
     {"checkpoints", "attempts", "pieces"},
     # compute side: what runs beside a cell file
     {"models", "distributed"},
-    {"generate", "conversations", "adapters", "audits", "probe", "tracking", "uploader"},
+    {"generate", "conversations", "overlay", "adapters", "audits", "probe", "tracking", "uploader"},
     {"finetune", "evaluate"},
-    {"describe", "shapes"},
+    {"describe", "explain", "shapes"},
     {"worker"},
     {"rank"},
     # login side

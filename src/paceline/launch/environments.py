@@ -17,7 +17,7 @@ from typing import Any
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from paceline import __version__, weights
-from paceline.errors import PacelineError, UserError
+from paceline.errors import PacelineError, Unavailable, UserError
 from paceline.spec import ModelSpec, plain
 from paceline.store import SCHEMA, Store, digest, read_json, write_json
 
@@ -71,23 +71,26 @@ def interpreter(environment: str) -> str:
     return str(python)
 
 
-def ask_module(module: str, model: ModelSpec) -> dict[str, Any]:
-    """What a module of ours, such as :mod:`paceline.describe`, says of a model: run by the model's own interpreter.
+def ask_module(module: str, model: ModelSpec, question: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What a module of ours, such as :mod:`paceline.describe`, answers: run by a model's own interpreter.
 
-    It reads the model's spec as JSON and ends with one line of JSON.
+    It reads a question as JSON (the model's spec, where none is given) and ends with one line of JSON.
 
     Raises:
         UserError: it ended badly; the last line that it said.
+        Unavailable: it ended with the exit code of that.
     """
     words = [interpreter(model.environment), "-m", module]
+    asked = json.dumps(plain(model) if question is None else question)
     source = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
     own = {**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(words, input=json.dumps(plain(model)), capture_output=True, text=True, check=False, env=own)
+    done = subprocess.run(words, input=asked, capture_output=True, text=True, check=False, env=own)
     lines = done.stdout.splitlines()
     if done.returncode or not lines:
         said = [line for line in done.stderr.splitlines() if line.strip()]
-        raise UserError(said[-1] if said else f"{words[0]} ended with {done.returncode} and said nothing")
+        kind = Unavailable if done.returncode == Unavailable.exit_code else UserError
+        raise kind(said[-1] if said else f"{words[0]} ended with {done.returncode} and said nothing")
     return dict(json.loads(lines[-1]))
 
 

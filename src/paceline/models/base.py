@@ -112,6 +112,14 @@ class Features:
     shape: Mapping[str, torch.Tensor] = dataclasses.field(default_factory=dict)
 
 
+def grid(
+    down: int, across: int, *, left: float = 0.0, top: float = 0.0, right: float = 1.0, bottom: float = 1.0
+) -> torch.Tensor:
+    """Boxes (down, across, 4) of equal cells that fill a rectangle: left, top, right, bottom of each, in its units."""
+    y, x = torch.meshgrid(torch.linspace(top, bottom, down + 1), torch.linspace(left, right, across + 1), indexing="ij")
+    return torch.stack([x[:-1, :-1], y[:-1, :-1], x[1:, 1:], y[1:, 1:]], dim=-1)
+
+
 @dataclass(frozen=True)
 class Conversation:
     """What a model is asked once, and, to train on it, what it should answer.
@@ -147,7 +155,8 @@ class Family:
       the right (rotary positions are relative, so the side changes no loss, and the right one is what fused losses
       expect). ``token_tensors`` names those with a column per token.
     - images: :meth:`features` takes the vision tower and the connector out of the way, :meth:`feature_batch` makes the
-      batch of what they saw. A conversation holds either pictures or features.
+      batch of what they saw. A conversation holds either pictures or features. :meth:`layout` tells where on its
+      image each state lies, in the families whose states have places: what `paceline explain` draws.
     - weights: ``components`` for adapters and counts, ``end_tokens``, :attr:`longest`.
 
     Attributes:
@@ -485,6 +494,23 @@ class Family:
             Features(state, {name: tensor[i].cpu() for name, tensor in inputs.items()})
             for i, state in enumerate(states)
         ]
+
+    def layout(self, image: Any, seen: Features) -> torch.Tensor:
+        """Where on its image each of an image's states lies.
+
+        Args:
+            image: the picture, for its size.
+            seen: what :meth:`features` made of it.
+
+        Returns:
+            (states, 4), in the order of ``seen.states`` with its leading axes flattened: left, top, right and bottom in
+            fractions of the image's width and height. NaN where a state has no place, such as a separator; what lies
+            beyond 0 or 1 is padding.
+
+        Raises:
+            UserError: the family's states have no places, or nobody wrote down which.
+        """
+        raise UserError(f"model {self.spec.name}: family '{self.spec.family}' has no layout of what it sees")
 
     def training_batch(self, conversations: Sequence[Conversation]) -> dict[str, Any]:
         """Tensors for the loss, padded on the right: labels are the answer's tokens and the token that ends

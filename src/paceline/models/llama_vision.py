@@ -4,17 +4,19 @@ cross-attention."""
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
 
-from paceline.models.base import Conversation, Family, Features
+from paceline.models.base import Conversation, Family, Features, grid
 from paceline.models.twin import begins_itself, twin_tokenizer
 from paceline.spec import ModelSpec
 
 # isort: split
 # After the families' base, which defines the operators that these imports may want.
+from transformers.models.mllama.image_processing_mllama import get_image_size_fit_to_canvas, get_optimal_tiled_canvas
 from transformers.models.mllama.processing_mllama import (
     convert_sparse_cross_attention_mask_to_dense,
     get_cross_attention_token_mask,
@@ -122,6 +124,17 @@ class LlamaVision(Family):
             placed = self.to_model({name: tensor.unsqueeze(1) for name, tensor in inputs.items()})
             states = network.multi_modal_projector(network.vision_model(**placed).last_hidden_state)
         return [Features(row[0, :count]) for row, count in zip(states, tiles, strict=True)]
+
+    def layout(self, image: Any, seen: Features) -> torch.Tensor:
+        """A class token without a place before the patches of each tile. The image stands at the canvas's top left."""
+        images, tiles = self.processor.image_processor, seen.states.shape[0]
+        edge = images.size.height
+        height, width = get_optimal_tiled_canvas(image.height, image.width, images.max_image_tiles, edge)
+        drawn_height, drawn_width = get_image_size_fit_to_canvas(image.height, image.width, height, width, edge)
+        down, across, line = height // edge, width // edge, math.isqrt(seen.states.shape[1] - 1)
+        canvas = grid(down * line, across * line, right=width / drawn_width, bottom=height / drawn_height)
+        patches = canvas.view(down, line, across, line, 4).transpose(1, 2).reshape(tiles, line**2, 4)
+        return torch.cat([patches.new_full((tiles, 1, 4), math.nan), patches], dim=1).flatten(0, 1)
 
     def feature_batch(self, texts: list[str], features: Sequence[Sequence[Features]]) -> dict[str, Any]:
         """``cross_attention_states`` is (samples, images × tiles × (patches + 1), width), zeros where none is seen."""

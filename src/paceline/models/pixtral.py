@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from paceline.models.base import Family
+import torch
+
+from paceline.models.base import Family, Features, grid
 from paceline.models.twin import twin_tokenizer
 from paceline.spec import ModelSpec
 
@@ -42,6 +44,11 @@ class Pixtral(Family):
             return {"role": role, "content": text}
         parts = [*[{"type": "image"}] * images, {"type": "text", "text": text, "content": text}]
         return {"role": role, "content": parts}
+
+    def layout(self, image: Any, seen: Features) -> torch.Tensor:
+        """Patches of the whole image, row by row; it was stretched a little to whole patches."""
+        down, across = (int(n) // self.processor.patch_size for n in seen.shape["image_sizes"])
+        return grid(down, across).flatten(0, 1)
 
     @classmethod
     def twin_processor(cls, spec: ModelSpec) -> Any:

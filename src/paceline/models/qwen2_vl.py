@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from paceline.models.base import Family
+import torch
+
+from paceline.models.base import Family, Features, grid
 from paceline.models.twin import twin_tokenizer
 from paceline.spec import ModelSpec
 
@@ -40,6 +42,12 @@ class Qwen2VL(Family):
     def placeholders(self, images: int) -> str:
         """Every image stands between two marks."""
         return f"<|vision_start|>{self.processor.image_token}<|vision_end|>" * images
+
+    def layout(self, image: Any, seen: Features) -> torch.Tensor:
+        """Merged patches of the whole image, row by row; it was stretched a little to whole patches."""
+        _, down, across = (int(n) for n in seen.shape["image_grid_thw"])
+        merged = self.processor.image_processor.merge_size
+        return grid(down // merged, across // merged).flatten(0, 1)
 
     @classmethod
     def twin_processor(cls, spec: ModelSpec) -> Any:

@@ -128,6 +128,11 @@ def score(
     return records
 
 
+def part(text: str, example: str | None = None) -> tuple[int, int] | None:
+    """Which characters of an answer are judged, as a half-open range; None where nothing was read. As :func:`score`."""
+    return read_coordinates(text, parse_coordinates(example) if example else None).span
+
+
 def aggregate(scores: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Metrics of the records that :func:`score` made: name -> ``{value, low, high, n, unit}``.
 

@@ -7,6 +7,7 @@ in :mod:`.modeling`, the processor in :mod:`.processing`.
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 import transformers
 
-from paceline.models.base import Conversation, Family, Features
+from paceline.models.base import Conversation, Family, Features, grid
 from paceline.models.phi35_vision.modeling import MERGED, Phi3VConfig, Phi3VForCausalLM
 from paceline.models.phi35_vision.processing import PLACEHOLDER, Phi3VImageProcessor, Phi3VProcessor
 from paceline.models.twin import twin_tokenizer
@@ -87,6 +88,29 @@ class Phi35Vision(Family):
         counts = [[len(f.states) for f in row] for row in features]
         inputs = self.processor.read(texts, counts)
         return {**inputs, "pixel_values": states, "image_sizes": torch.stack([f.shape["image_sizes"] for f in flat])}
+
+    def layout(self, image: Any, seen: Features) -> torch.Tensor:
+        """The crops' tokens line by line, a separator, the lines of the whole: every place is seen twice.
+
+        Each line ends with a separator of its own.
+        """
+        images = self.processor.image_processor
+        height, width = (int(n) for n in seen.shape["image_sizes"])
+        left, top, drawn_width, drawn_height = images.place(image.width, image.height)
+        edges = {
+            "left": -left / drawn_width,
+            "top": -top / drawn_height,
+            "right": (width - left) / drawn_width,
+            "bottom": (height - top) / drawn_height,
+        }
+        line = math.isqrt(images.num_img_tokens)
+
+        def lines(down: int, across: int) -> torch.Tensor:
+            boxes = grid(down * line, across * line, **edges)
+            return torch.cat([boxes, boxes.new_full((down * line, 1, 4), math.nan)], dim=1).flatten(0, 1)
+
+        between = torch.full((1, 4), math.nan)
+        return torch.cat([lines(height // images.edge, width // images.edge), between, lines(1, 1)])
 
     def is_idle(self, name: str) -> bool:
         """What stands behind the layer of CLIP that is read: its last layer, and the norm of the class token."""

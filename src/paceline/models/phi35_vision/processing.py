@@ -101,6 +101,12 @@ class Phi3VImageProcessor(BaseImageProcessor):
             across += 1
         return across * self.edge, max(1, int(across * self.edge / ratio))
 
+    def place(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """Where an image of that size is drawn on the filled one: left, top, width and height, in pixels."""
+        across, down = self._scaled(max(width, height), min(width, height))
+        margin = (math.ceil(down / self.edge) * self.edge - down) // 2
+        return (margin, 0, down, across) if width < height else (0, margin, across, down)
+
     def _fitted(self, image: Image.Image) -> torch.Tensor:
         """The image scaled and filled to whole crops, normalised: (3, height, width)."""
         image = image.convert("RGB")

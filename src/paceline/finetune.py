@@ -114,17 +114,39 @@ def order(samples: int, length: int, seed: int) -> np.ndarray:
 
 
 class _Stream(torch.utils.data.Dataset):
-    """Conversations in a given order."""
+    """Conversations in a given order.
 
-    def __init__(self, samples: Conversations, indices: np.ndarray) -> None:
+    Args:
+        samples: to take them from.
+        indices: which, in what order; shape (length,).
+        together: so many consecutive ones change places, the largest first: samples of like size then share a
+            micro-batch, which is padded to its longest, and ranks that wait for one another have alike to do. An
+            optimiser step that takes them all sums the same, in another order.
+    """
+
+    def __init__(self, samples: Conversations, indices: np.ndarray, together: int = 1) -> None:
         self.samples = samples
         self.indices = indices
+        self.together = together
+        self._block: tuple[int, list[int]] = (-1, [])
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, position: int) -> Conversation:
-        return self.samples[int(self.indices[position])]
+        block, place = divmod(position, self.together)
+        if block != self._block[0]:
+            members = [int(i) for i in self.indices[block * self.together : (block + 1) * self.together]]
+            if self.together > 1:
+                members.sort(key=lambda i: -_size(self.samples.extent(i)))  # stable: equal ones stay in their order
+            self._block = block, members
+        return self.samples[self._block[1][place]]
+
+
+def _size(extent: tuple[int, int]) -> float:
+    """Roughly the tokens of a sample of so many letters and pixels; told from a picture's header alone."""
+    letters, pixels = extent
+    return letters / 4 + pixels / 28**2
 
 
 def load(run: Run, samples: int) -> Family:
@@ -224,7 +246,8 @@ def train(
     if run.rank == 0:
         parts = ", ".join(f"{k[10:]} {v:,}" for k, v in counts.items() if k.startswith("trainable_"))
         run.note(f"training {counts['trainable']:,} of {counts['parameters']:,} parameters: {parts}")
-    stream = _Stream(samples, order(len(samples), planned.steps * planned.batch, config.seed))
+    indices = order(len(samples), planned.steps * planned.batch, config.seed)
+    stream = _Stream(samples, indices)
     _audit_labels(run, family, stream, planned, curve)
     if probe.wanted(config, engine):
         planned = _settle(run, family, stream, planned)
@@ -235,6 +258,9 @@ def train(
             f"× {planned.accumulation} accumulated" + (f"; going on after step {resume.step}" if resume else "")
         )
     loop = _Loop(run, planned, engine, curve)
+    # One sample at a time on one rank has nothing to be like, nor has the only micro-batch of a step.
+    alone = planned.world == 1 and 1 in (planned.micro_batch, planned.accumulation)
+    stream.together = 1 if alone else planned.batch
     trainer = _Trainer(family, arguments, stream, validation, loop)
     began = time.monotonic()
     try:
@@ -620,6 +646,9 @@ class _Loop(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """The clocks start when the first step does, not while weights are moved."""
+        # To recompute a layer, reentrant checkpoints had to see a gradient at its input, so the library asks for one at
+        # every embedding, a frozen tower's too. Ours need none, and the backward pass ends where training does.
+        self.trainer.model.disable_input_require_grads()
         to_learn = {name: p for name, p in self.trainer.model.named_parameters() if p.requires_grad}
         self._learning = audits.Learning(to_learn, float16=args.fp16)
         self._saved_at = self._written_at = time.monotonic()

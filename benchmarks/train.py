@@ -15,7 +15,6 @@ held against each other; TRL trains on the template's line break after the answe
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import importlib.util
 import json
 import os
@@ -71,7 +70,7 @@ def spec(weights: str = "") -> Any:
 
 def make(folder: Path, samples: int) -> None:
     """Write the twin, its adapter's first weights, and the photos with their answers."""
-    import paceline.models.base  # first: it defines what others want as they are imported
+    import paceline.models.base  # noqa: F401  (first: it defines what others want as they are imported)
 
     # isort: split
     import numpy as np
@@ -124,9 +123,7 @@ def linear(model: Any) -> list[tuple[str, Any]]:
     import torch
 
     return [
-        (name, m)
-        for name, m in model.named_modules()
-        if isinstance(m, torch.nn.Linear) and "language_model" in name
+        (name, m) for name, m in model.named_modules() if isinstance(m, torch.nn.Linear) and "language_model" in name
     ]
 
 
@@ -243,9 +240,7 @@ def with_paceline(folder: Path, records: list[dict[str, str]], said: Any, clock:
     )
     with tempfile.TemporaryDirectory() as root:
         cell_folder = CellFolder(Path(root) / "cells" / "twin")
-        run = Run(
-            cell_folder, cell_folder.new_attempt(), Cell("twin", "finetune", {}), config, Launch({}), "", 0
-        )
+        run = Run(cell_folder, cell_folder.new_attempt(), Cell("twin", "finetune", {}), config, Launch({}), "", 0)
         device = distributed.device()
         family = load_family("qwen2_vl").load(config.model, training=True, device=device)
         adapt, loop = finetune.adapters.adapt, finetune._Loop
@@ -366,7 +361,7 @@ RUN: dict[str, Callable[..., list[float]]] = {"paceline": with_paceline, "Traine
 
 def child(side: str, folder: Path, said: Any) -> None:
     """One side's turn; the result is the last line that it prints."""
-    import paceline.models.base  # first: it defines what others want as they are imported
+    import paceline.models.base  # noqa: F401  (first: it defines what others want as they are imported)
 
     # isort: split
     import torch
@@ -414,7 +409,11 @@ def table(best: dict[str, dict[str, Any]], checkpointing: bool) -> None:
     print(f"{'':10} {'samples/s':>10} {'MiB':>8}   paceline is    first loss   last loss")
     ours = best["paceline"]
     for side, found in best.items():
-        ratios = "" if side == "paceline" else f"{ours['speed'] / found['speed']:.2f}×, {ours['memory'] / found['memory']:.2f}× memory"
+        ratios = (
+            ""
+            if side == "paceline"
+            else f"{ours['speed'] / found['speed']:.2f}×, {ours['memory'] / found['memory']:.2f}× memory"
+        )
         print(
             f"{side:10} {found['speed']:10.2f} {found['memory']:8.0f}   {ratios:20} "
             f"{found['losses'][0]:9.5f}   {found['losses'][-1]:9.5f}"
@@ -447,7 +446,9 @@ def main() -> None:
         folder = Path(scratch)
         make(folder, said.samples)
         count = (folder / "weights.txt").read_text()
-        print(f"{count} million weights, {said.samples} photos × {said.epochs}, micro-batch {said.micro} of {said.batch}")
+        print(
+            f"{count} million weights, {said.samples} photos × {said.epochs}, micro-batch {said.micro} of {said.batch}"
+        )
         for checkpointing in {"both": (True, False), "with": (True,), "without": (False,)}[said.checkpointing]:
             table(measure(folder, said, checkpointing), checkpointing)
 

@@ -27,13 +27,13 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from paceline import adapters, audits, checkpoints, combinations, distributed, probe
+from paceline import adapters, audits, checkpoints, combinations, distributed, features, probe
 from paceline.attempts import Run
 from paceline.errors import DataError, Interrupted, NonFiniteLoss, UserError
 from paceline.models import load_family
 from paceline.models.base import IGNORED, Conversation, Family
 from paceline.planner import ladder
-from paceline.spec import Config, MethodSpec, as_loaded, optimiser_steps, share_out
+from paceline.spec import Config, MethodSpec, PlacementSpec, as_loaded, optimiser_steps, share_out
 from paceline.store import CAUSES, SCHEMA, CellFolder, append_jsonl, read_jsonl
 
 # isort: split
@@ -44,6 +44,7 @@ from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 LOG_STEPS = 10
 LOG_SECONDS = 15.0
+MOST_WORKERS = 4
 _WEIGHTS = "trained.safetensors"
 
 
@@ -61,6 +62,7 @@ class Conversations(Protocol):
     def __getitem__(self, index: int) -> Conversation: ...
     def pictured(self, index: int) -> bool: ...
     def extent(self, index: int) -> tuple[int, int]: ...
+    def worded(self, index: int) -> Conversation: ...
 
 
 @dataclass(frozen=True)
@@ -260,7 +262,8 @@ def train(
     loop = _Loop(run, planned, engine, curve)
     # One sample at a time on one rank has nothing to be like, nor has the only micro-batch of a step.
     alone = planned.world == 1 and 1 in (planned.micro_batch, planned.accumulation)
-    stream.together = 1 if alone else planned.batch
+    seen, validation = _looked_at(run, family, stream, validation, planned)
+    stream = _Stream(seen, indices, 1 if alone else planned.batch)
     trainer = _Trainer(family, arguments, stream, validation, loop)
     began = time.monotonic()
     try:
@@ -297,6 +300,23 @@ def _audit_labels(run: Run, family: Family, stream: _Stream, planned: Plan, curv
             run.note(line)
         if curve is not None:
             curve.supervised([{"prompt": one.prompt, "supervised": one.text} for one in found])
+
+
+def _looked_at(
+    run: Run, family: Family, stream: _Stream, validation: Conversations, planned: Plan
+) -> tuple[Conversations, Conversations]:
+    """The train and the validation split, their pictures seen beforehand where the run meets them several times."""
+    met = sorted(set(stream.indices.tolist()))
+    validated = range(len(validation)) if planned.validate else range(0)
+    # Before its engine is there, nothing can read weights that ZeRO-3 has split.
+    splits = checkpoints.engine(run.config.deepspeed) == "zero3"
+    often = features.worth(len(stream), len(met), len(planned.validate), len(validated))
+    if splits or not often or not run.config.placement.feature_gib or not features.unchanging(family):
+        return stream.samples, validation
+    first, second = features.remember(
+        run, family, [(stream.samples, met), (validation, validated)], planned.micro_batch
+    )
+    return first, second
 
 
 def _settle(run: Run, family: Family, stream: _Stream, planned: Plan) -> Plan:
@@ -421,7 +441,7 @@ def _arguments(run: Run, planned: Plan) -> TrainingArguments:
         ignore_data_skip=False,
         seed=config.seed,
         data_seed=config.seed,
-        dataloader_num_workers=placement.workers,
+        dataloader_num_workers=_workers(placement, cpu),
         dataloader_pin_memory=not cpu,
         remove_unused_columns=False,
         use_cpu=cpu,
@@ -437,6 +457,13 @@ def _arguments(run: Run, planned: Plan) -> TrainingArguments:
         log_level="error",
         log_level_replica="error",
     )
+
+
+def _workers(placement: PlacementSpec, cpu: bool) -> int:
+    """Processes that open pictures while the device computes. On a CPU they would take its time."""
+    if placement.workers >= 0:
+        return placement.workers
+    return 0 if cpu else max(0, min(MOST_WORKERS, len(os.sched_getaffinity(0)) - 1))
 
 
 class _Trainer(Trainer):

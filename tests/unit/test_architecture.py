@@ -25,7 +25,7 @@ LAYERS: list[set[str]] = [
     {"checkpoints", "attempts", "pieces"},
     # compute side: what runs beside a cell file
     {"models", "distributed"},
-    {"generate", "conversations", "adapters", "audits", "probe", "tracking", "uploader"},
+    {"generate", "conversations", "adapters", "audits", "features", "probe", "tracking", "uploader"},
     {"finetune", "evaluate"},
     {"describe", "shapes"},
     {"worker"},

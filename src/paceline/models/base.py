@@ -510,8 +510,9 @@ class Family:
         """Tensors for the loss, padded on the right: labels are the answer's tokens and the token that ends
         it.
 
-        Logits are made for these alone (:func:`answers_alone`). The answer is tokenised by itself and appended to the ids of the prompt, which are thus the same ids
-        that the model will see when it is asked; nothing is searched for in a text.
+        Logits are made for these alone (:func:`answers_alone`). The answer is tokenised by itself and appended to the
+        ids of the prompt, which are thus the same ids that the model will see when it is asked; nothing is searched
+        for in a text.
         """
         answers = [self._answer_ids(c) for c in conversations]
         width = max(len(ids) for ids in answers)

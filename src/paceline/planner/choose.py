@@ -105,7 +105,8 @@ class Verdict:
         answer = f" ({assumed['answer']} of the answer)" if "answer" in assumed else ""
         return (
             f"{self.needed:.1f} GiB {found.moment} ({said}), and {self.card.name} has {self.card.gib:.1f}; assumed: "
-            f"micro-batch {assumed['micro_batch']}, {assumed['tokens']} tokens{answer}{image}, {assumed['attention']} attention"
+            f"micro-batch {assumed['micro_batch']}, {assumed['tokens']} tokens{answer}{image}, "
+            f"{assumed['attention']} attention"
             f"{', checkpointing' if assumed['checkpointing'] else ''}, deepspeed={assumed['deepspeed']}, "
             f"{self.gpus} GPU{'s' if self.gpus > 1 else ''}"
         )

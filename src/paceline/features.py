@@ -171,7 +171,7 @@ def _look(
         for feature in (next(seen) for _ in row):
             states = feature.states.detach().to("cpu").contiguous()
             places[at].append(_Place(run.rank, file.tell(), tuple(states.shape), states.dtype, feature.shape))
-            file.write(memoryview(states.view(torch.uint8).reshape(-1).numpy()))
+            file.write(states.view(torch.uint8).numpy().tobytes())
 
 
 def _shared(

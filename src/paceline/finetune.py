@@ -41,6 +41,7 @@ from paceline.store import CAUSES, SCHEMA, CellFolder, append_jsonl, read_jsonl
 import safetensors.torch
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+from transformers.utils import is_liger_kernel_available
 
 LOG_STEPS = 10
 LOG_SECONDS = 15.0
@@ -166,6 +167,8 @@ def load(run: Run, samples: int) -> Family:
     """
     config = run.config
     combinations.check(config, "finetune", torch.cuda.is_available())
+    if config.train.kernels == "liger" and not is_liger_kernel_available():
+        raise UserError("train.kernels=liger: the package is not installed here; pip install 'paceline[liger]'")
     family = load_family(config.model.family)
     unset_hf_deepspeed_config()  # of an earlier cell of this process, which may have been split
     split = checkpoints.engine(config.deepspeed) == "zero3" and config.method.quantise == "none"
@@ -437,6 +440,9 @@ def _arguments(run: Run, planned: Plan) -> TrainingArguments:
         fp16=dtype == "float16",
         activation_checkpointing=placement.activation_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False} if placement.activation_checkpointing else None,
+        use_liger_kernel=settings.kernels == "liger",
+        # Its fused loss saves the logits of the prompt, which are not made here (`models.base.answers_alone`).
+        liger_kernel_config={"fused_linear_cross_entropy": False, "cross_entropy": False},
         train_sampling_strategy="sequential",
         ignore_data_skip=False,
         seed=config.seed,

@@ -161,6 +161,9 @@ class TrainSpec:
     max_grad_norm: float = identity_field(1.0, "gradient clipping; 0 switches it off", low=0)
     validations: int = identity_field(0, "validations over the run, evenly spaced; 0 skips validation", low=0)
     keep: Literal["last", "best"] = identity_field("last", "weights published: the last, or the best validated")
+    kernels: Literal["torch", "liger"] = identity_field(
+        "torch", "liger: norms, rotary positions and activations of liger-kernel, on a GPU; they round otherwise"
+    )
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ BEFORE_AMPERE = {
     *("k80", "m40", "m60", "p4", "p40", "p100", "t4", "v100", "v100s", "titanv", "titanrtx"),
     *("rtx4000", "rtx5000", "rtx6000", "rtx8000", "gtx1080", "gtx1080ti", "rtx2070", "rtx2080", "rtx2080ti"),
 }
+# Families that liger-kernel 0.8.5 knows, the last in part.
+LIGER = ("llama", "llama_vision", "qwen2_vl", "pixtral")
 _NO_NAME = re.compile(r"nvidia|tesla|quadro|pcie|sxm\d?|\d{1,2}(gb?)?")
 
 
@@ -62,6 +64,13 @@ def _of_training(config: Config, gpu: bool | None) -> Iterator[str]:
             f"method.lora.dora=true on method.quantise={method.quantise} under ZeRO-3: peft 0.21.2 replaces weights "
             "that deepspeed 0.19.8 keeps track of; give deepspeed=zero2, or method.lora.dora=false"
         )
+    if config.train.kernels == "liger" and config.model.family not in LIGER:
+        yield (
+            f"train.kernels=liger: liger-kernel 0.8.5 has none for family '{config.model.family}', only for "
+            f"{', '.join(LIGER)}; give train.kernels=torch"
+        )
+    if config.train.kernels == "liger" and gpu is False:
+        yield "train.kernels=liger needs a GPU; give train.kernels=torch, or cluster.gpus=1"
     if dtype == "float16" and config.deepspeed.config and gpu is False:
         yield (
             "number format float16 under DeepSpeed needs a GPU (deepspeed 0.19.8); give method.dtype=float32, or "

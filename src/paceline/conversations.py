@@ -55,10 +55,13 @@ class Lessons(Sequence[Conversation]):
 
     def extent(self, index: int) -> tuple[int, int]:
         """Letters and pixels of the lesson at an index, told without decoding an image."""
-        sample = self.samples[index]
-        told = lesson({**sample, "image": None}, self.prompt, self.task)
-        width, height = (picture_size(sample["image"]) if sample.get("image") else None) or (0, 0)
+        told, image = self.worded(index), self.samples[index].get("image")
+        width, height = (picture_size(image) if image else None) or (0, 0)
         return len(told.system) + len(told.prompt) + len(told.answer or ""), width * height
+
+    def worded(self, index: int) -> Conversation:
+        """The lesson at an index without its image, which is not decoded."""
+        return lesson({**self.samples[index], "image": None}, self.prompt, self.task)
 
     def __getitem__(self, index: Any) -> Any:
         """The lesson at an index."""

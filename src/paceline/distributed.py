@@ -140,6 +140,15 @@ def from_first(value: Any) -> Any:
     return box[0]
 
 
+def gather(value: Any) -> list[Any]:
+    """Every rank's value, by rank, on every rank; they must be picklable."""
+    if _agreement is None:
+        return [value]
+    found: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(found, value, group=_agreement)
+    return found
+
+
 def barrier() -> None:
     """Wait until every rank is here."""
     agree([0])

@@ -30,7 +30,7 @@ from paceline.conversations import question
 from paceline.errors import PacelineError, UserError
 from paceline.evaluate import load_weights
 from paceline.models import families, load_family
-from paceline.models.base import IGNORED, Conversation, Family
+from paceline.models.base import Conversation, Family
 from paceline.spec import Config, with_placement
 from paceline.store import CellFolder, canonical, digest, read_jsonl, write_bytes
 
@@ -181,15 +181,15 @@ def _chosen(family: Family, answer: str, part: tuple[int, int] | None) -> tuple[
 def _read(family: Family, answered: Conversation, chosen: list[int]) -> Read:
     """Let the model read a conversation with its answer; ``chosen`` are the answer's tokens that count."""
     batch = family.training_batch([answered])
-    said = batch.pop("labels")[0]
-    count = int((said != IGNORED).sum())
-    # Logits of the whole prompt would take a gigabyte; those of the answer stand at the end.
-    output = family.model(**family.to_model(batch), use_cache=False, logits_to_keep=count + 1)
-    logits = output.logits[0, -count - 1 : -1].float()
-    said = said[-count:].to(logits.device)
+    width = batch.pop("labels").shape[1]
+    said = batch.pop("shift_labels")[0]  # the answer's tokens, for which alone there are logits
+    output = family.model(**family.to_model(batch), use_cache=False)
+    logits = output.logits[0].float()
+    said = said.to(logits.device)
     scores = logits.log_softmax(dim=-1).gather(1, said[:, None]).squeeze(1)
     first = int((logits.argmax(dim=-1) == said)[chosen].sum())
-    return Read(scores[chosen].sum(), first, count, batch["input_ids"].shape[1] - count)
+    count = len(said)
+    return Read(scores[chosen].sum(), first, count, width - count)
 
 
 def load(folder: CellFolder) -> tuple[Config, Family]:

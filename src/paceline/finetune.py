@@ -27,13 +27,13 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from paceline import adapters, audits, checkpoints, combinations, distributed, probe
+from paceline import adapters, audits, checkpoints, combinations, distributed, features, probe
 from paceline.attempts import Run
 from paceline.errors import DataError, Interrupted, NonFiniteLoss, UserError
 from paceline.models import load_family
 from paceline.models.base import IGNORED, Conversation, Family
 from paceline.planner import ladder
-from paceline.spec import Config, MethodSpec, as_loaded, optimiser_steps, share_out
+from paceline.spec import Config, MethodSpec, PlacementSpec, as_loaded, optimiser_steps, share_out
 from paceline.store import CAUSES, SCHEMA, CellFolder, append_jsonl, read_jsonl
 
 # isort: split
@@ -41,9 +41,11 @@ from paceline.store import CAUSES, SCHEMA, CellFolder, append_jsonl, read_jsonl
 import safetensors.torch
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+from transformers.utils import is_liger_kernel_available
 
 LOG_STEPS = 10
 LOG_SECONDS = 15.0
+MOST_WORKERS = 4
 _WEIGHTS = "trained.safetensors"
 
 
@@ -61,6 +63,7 @@ class Conversations(Protocol):
     def __getitem__(self, index: int) -> Conversation: ...
     def pictured(self, index: int) -> bool: ...
     def extent(self, index: int) -> tuple[int, int]: ...
+    def worded(self, index: int) -> Conversation: ...
 
 
 @dataclass(frozen=True)
@@ -114,17 +117,39 @@ def order(samples: int, length: int, seed: int) -> np.ndarray:
 
 
 class _Stream(torch.utils.data.Dataset):
-    """Conversations in a given order."""
+    """Conversations in a given order.
 
-    def __init__(self, samples: Conversations, indices: np.ndarray) -> None:
+    Args:
+        samples: to take them from.
+        indices: which, in what order; shape (length,).
+        together: so many consecutive ones change places, the largest first: samples of like size then share a
+            micro-batch, which is padded to its longest, and ranks that wait for one another have alike to do. An
+            optimiser step that takes them all sums the same, in another order.
+    """
+
+    def __init__(self, samples: Conversations, indices: np.ndarray, together: int = 1) -> None:
         self.samples = samples
         self.indices = indices
+        self.together = together
+        self._block: tuple[int, list[int]] = (-1, [])
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, position: int) -> Conversation:
-        return self.samples[int(self.indices[position])]
+        block, place = divmod(position, self.together)
+        if block != self._block[0]:
+            members = [int(i) for i in self.indices[block * self.together : (block + 1) * self.together]]
+            if self.together > 1:
+                members.sort(key=lambda i: -_size(self.samples.extent(i)))  # stable: equal ones stay in their order
+            self._block = block, members
+        return self.samples[self._block[1][place]]
+
+
+def _size(extent: tuple[int, int]) -> float:
+    """Roughly the tokens of a sample of so many letters and pixels; told from a picture's header alone."""
+    letters, pixels = extent
+    return letters / 4 + pixels / 28**2
 
 
 def load(run: Run, samples: int) -> Family:
@@ -142,6 +167,8 @@ def load(run: Run, samples: int) -> Family:
     """
     config = run.config
     combinations.check(config, "finetune", torch.cuda.is_available())
+    if config.train.kernels == "liger" and not is_liger_kernel_available():
+        raise UserError("train.kernels=liger: the package is not installed here; pip install 'paceline[liger]'")
     family = load_family(config.model.family)
     unset_hf_deepspeed_config()  # of an earlier cell of this process, which may have been split
     split = checkpoints.engine(config.deepspeed) == "zero3" and config.method.quantise == "none"
@@ -224,7 +251,8 @@ def train(
     if run.rank == 0:
         parts = ", ".join(f"{k[10:]} {v:,}" for k, v in counts.items() if k.startswith("trainable_"))
         run.note(f"training {counts['trainable']:,} of {counts['parameters']:,} parameters: {parts}")
-    stream = _Stream(samples, order(len(samples), planned.steps * planned.batch, config.seed))
+    indices = order(len(samples), planned.steps * planned.batch, config.seed)
+    stream = _Stream(samples, indices)
     _audit_labels(run, family, stream, planned, curve)
     if probe.wanted(config, engine):
         planned = _settle(run, family, stream, planned)
@@ -235,6 +263,10 @@ def train(
             f"× {planned.accumulation} accumulated" + (f"; going on after step {resume.step}" if resume else "")
         )
     loop = _Loop(run, planned, engine, curve)
+    # One sample at a time on one rank has nothing to be like, nor has the only micro-batch of a step.
+    alone = planned.world == 1 and 1 in (planned.micro_batch, planned.accumulation)
+    seen, validation = _looked_at(run, family, stream, validation, planned)
+    stream = _Stream(seen, indices, 1 if alone else planned.batch)
     trainer = _Trainer(family, arguments, stream, validation, loop)
     began = time.monotonic()
     try:
@@ -271,6 +303,23 @@ def _audit_labels(run: Run, family: Family, stream: _Stream, planned: Plan, curv
             run.note(line)
         if curve is not None:
             curve.supervised([{"prompt": one.prompt, "supervised": one.text} for one in found])
+
+
+def _looked_at(
+    run: Run, family: Family, stream: _Stream, validation: Conversations, planned: Plan
+) -> tuple[Conversations, Conversations]:
+    """The train and the validation split, their pictures seen beforehand where the run meets them several times."""
+    met = sorted(set(stream.indices.tolist()))
+    validated = range(len(validation)) if planned.validate else range(0)
+    # Before its engine is there, nothing can read weights that ZeRO-3 has split.
+    splits = checkpoints.engine(run.config.deepspeed) == "zero3"
+    often = features.worth(len(stream), len(met), len(planned.validate), len(validated))
+    if splits or not often or not run.config.placement.feature_gib or not features.unchanging(family):
+        return stream.samples, validation
+    first, second = features.remember(
+        run, family, [(stream.samples, met), (validation, validated)], planned.micro_batch
+    )
+    return first, second
 
 
 def _settle(run: Run, family: Family, stream: _Stream, planned: Plan) -> Plan:
@@ -391,11 +440,14 @@ def _arguments(run: Run, planned: Plan) -> TrainingArguments:
         fp16=dtype == "float16",
         activation_checkpointing=placement.activation_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False} if placement.activation_checkpointing else None,
+        use_liger_kernel=settings.kernels == "liger",
+        # Its fused loss saves the logits of the prompt, which are not made here (`models.base.answers_alone`).
+        liger_kernel_config={"fused_linear_cross_entropy": False, "cross_entropy": False},
         train_sampling_strategy="sequential",
         ignore_data_skip=False,
         seed=config.seed,
         data_seed=config.seed,
-        dataloader_num_workers=placement.workers,
+        dataloader_num_workers=_workers(placement, cpu),
         dataloader_pin_memory=not cpu,
         remove_unused_columns=False,
         use_cpu=cpu,
@@ -411,6 +463,13 @@ def _arguments(run: Run, planned: Plan) -> TrainingArguments:
         log_level="error",
         log_level_replica="error",
     )
+
+
+def _workers(placement: PlacementSpec, cpu: bool) -> int:
+    """Processes that open pictures while the device computes. On a CPU they would take its time."""
+    if placement.workers >= 0:
+        return placement.workers
+    return 0 if cpu else max(0, min(MOST_WORKERS, len(os.sched_getaffinity(0)) - 1))
 
 
 class _Trainer(Trainer):
@@ -620,6 +679,9 @@ class _Loop(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """The clocks start when the first step does, not while weights are moved."""
+        # To recompute a layer, reentrant checkpoints had to see a gradient at its input, so the library asks for one at
+        # every embedding, a frozen tower's too. Ours need none, and the backward pass ends where training does.
+        self.trainer.model.disable_input_require_grads()
         to_learn = {name: p for name, p in self.trainer.model.named_parameters() if p.requires_grad}
         self._learning = audits.Learning(to_learn, float16=args.fp16)
         self._saved_at = self._written_at = time.monotonic()

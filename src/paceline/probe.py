@@ -136,14 +136,13 @@ def _undisturbed(model: torch.nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _recomputing(model: Any, on: bool) -> Iterator[None]:
-    """Activation checkpointing as the trainer will switch it on, off again afterwards with the hooks that it sets."""
+    """Activation checkpointing as a run has it (``finetune._Loop.on_train_begin``), off again afterwards."""
     if not on:
         yield
         return
     model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    model.disable_input_require_grads()
     try:
         yield
     finally:
         model.activation_checkpointing_disable()
-        if getattr(model, "_require_grads_hooks", None):
-            model.disable_input_require_grads()

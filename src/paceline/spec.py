@@ -161,6 +161,9 @@ class TrainSpec:
     max_grad_norm: float = identity_field(1.0, "gradient clipping; 0 switches it off", low=0)
     validations: int = identity_field(0, "validations over the run, evenly spaced; 0 skips validation", low=0)
     keep: Literal["last", "best"] = identity_field("last", "weights published: the last, or the best validated")
+    kernels: Literal["torch", "liger"] = identity_field(
+        "torch", "liger: norms, rotary positions and activations of liger-kernel, on a GPU; they round otherwise"
+    )
 
 
 @dataclass(frozen=True)
@@ -192,7 +195,12 @@ class PlacementSpec:
     )
     micro_batch: int = placement_field(0, "samples per rank and forward; 0 takes batch / ranks", low=0)
     activation_checkpointing: bool = placement_field(False, "trade compute for activation memory")
-    workers: int = placement_field(0, "data-loader processes per rank", low=0)
+    workers: int = placement_field(
+        -1, "data-loader processes per rank; -1 takes the rank's spare CPUs, up to four, where there is a GPU", low=-1
+    )
+    feature_gib: float = placement_field(
+        4.0, "most room under TMPDIR for what a frozen vision tower saw, kept from epoch to epoch; 0 keeps none", low=0
+    )
     checkpoint_minutes: float = placement_field(10.0, "most minutes of training between checkpoints", low=0)
     checkpoint_steps: int = placement_field(0, "also checkpoint every N optimiser steps; 0: by time alone", low=0)
     keep_checkpoints: int = placement_field(2, "checkpoints kept per cell while it trains", low=1)

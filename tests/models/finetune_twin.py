@@ -88,6 +88,9 @@ class Squares:
         lesson = self[index]
         return len(lesson.prompt) + len(str(lesson.answer)), 32 * 32 * self.pictured(index)
 
+    def worded(self, index: int) -> Conversation:
+        return dataclasses.replace(self[index], images=[])
+
     def __getitem__(self, index: int) -> Conversation:
         colour = COLOURS[(index + self.first) % len(COLOURS)]
         image = Image.new("RGB", (32, 32), colour)

@@ -17,7 +17,9 @@ from live_memory import step
 
 from paceline import shapes
 from paceline.models import load_family
+from paceline.models.base import IGNORED, answers_alone
 from paceline.planner.images import see
+from paceline.planner.memory import Sample
 from paceline.planner.shapes import Shape, shape_of
 from paceline.spec import Config
 
@@ -90,7 +92,9 @@ def batch_of(case: Case, config: Config, shape: Shape) -> dict[str, torch.Tensor
     mask = torch.ones(b, length, dtype=torch.long)
     if b > 1:
         mask[0, -1] = 0  # rows of one length are luck
-    return {"input_ids": ids, "labels": ids.clone(), "attention_mask": mask, **pixels}
+    labels = torch.full_like(ids, IGNORED)
+    labels[:, -Sample().answer :] = 5
+    return {"input_ids": ids, "labels": labels, "attention_mask": mask, **answers_alone(labels), **pixels}
 
 
 def _across(patches: int, size: tuple[int, int]) -> int:

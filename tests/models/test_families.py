@@ -335,6 +335,23 @@ def test_only_the_answer_and_its_end_are_supervised(twin: Family, conversations:
         assert where == list(range(where[0], int(mask.sum())))
 
 
+def test_the_loss_is_that_of_all_logits(twin: Family, conversations: list[Conversation]) -> None:
+    lesson = twin.training_batch(conversations)
+    without = {name: t for name, t in lesson.items() if name not in ("logits_to_keep", "shift_labels")}
+    found, gradients = [], []
+    for given in (lesson, without):
+        twin.model.zero_grad()
+        output = twin.model(**given)
+        output.loss.backward()
+        found.append(output)
+        gradients.append({n: p.grad.clone() for n, p in twin.model.named_parameters() if p.grad is not None})
+    assert found[0].logits.shape[1] == int((lesson["labels"] != IGNORED).sum(1).max()) < found[1].logits.shape[1]
+    torch.testing.assert_close(found[0].loss, found[1].loss, rtol=1e-6, atol=0)
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradient, gradients[1][name], rtol=1e-3, atol=1e-6, msg=name)
+
+
 def test_the_prompt_trained_on_is_the_prompt_asked(twin: Family, conversations: list[Conversation]) -> None:
     for conversation in conversations:
         asked = twin.batch([conversation])["input_ids"][0]
@@ -348,7 +365,7 @@ def test_an_answer_is_trained_on_as_it_will_be_given(twin: Family, conversations
         width = asked["input_ids"].shape[1]
         Script.lines = [lesson["input_ids"][0, width:].tolist()]
         with torch.inference_mode():
-            trained = twin.model(**lesson).logits[0, width - 1 : -1]
+            trained = twin.model(**lesson).logits[0]
             given = twin.model.generate(
                 **asked,
                 generation_config=GenerationConfig(

@@ -330,3 +330,39 @@ def test_a_checkpoint_of_another_zero_stage_is_refused_and_of_another_micro_batc
         tune(attempt(tmp_path / "cell", config(deepspeed=ZERO2)))
     resumed = tune(attempt(tmp_path / "cell", config(micro_batch=1)))
     assert resumed["resumed"] == 2
+
+
+class Sizes(Squares):
+    """Pictures of growing width, of which some are alike."""
+
+    def extent(self, index: int) -> tuple[int, int]:
+        return 40, 32 * 32 * (index % 4)
+
+
+def test_samples_of_like_size_share_a_micro_batch_of_the_same_step() -> None:
+    indices = finetune.order(10, 24, seed=0)
+    plain, sorted_ = finetune._Stream(Sizes(10), indices), finetune._Stream(Sizes(10), indices, together=8)
+    named = [[stream[i].prompt for i in range(24)] for stream in (plain, sorted_)]
+    for step in range(0, 24, 8):
+        before, after = (sorted(names[step : step + 8]) for names in named)
+        assert before == after
+        sizes = [int(name.split()[-1].rstrip("?")) % 4 for name in named[1][step : step + 8]]
+        assert sizes == sorted(sizes, reverse=True)
+    assert named[1][3] == finetune._Stream(Sizes(10), indices, together=8)[3].prompt  # wherever a worker begins
+
+
+def test_a_frozen_tower_is_not_run_backwards_for_the_sake_of_checkpoints(tmp_path: Path) -> None:
+    """The library's checkpoints ask for a gradient at every embedding, the tower's too: seen to halve the speed."""
+    lora = dataclasses.replace(LORA, lora=dataclasses.replace(LORA.lora, components=["language"]))
+    run = attempt(tmp_path / "cell", config(lora, activation_checkpointing=True, micro_batch=2))
+    family = load(run.config)
+    seen: dict[str, list[bool]] = {"tower": [], "language": []}
+    blocks = {"tower": family.bare_model().model.visual.blocks[0], "language": family.bare_model().model.language_model}
+    blocks["language"] = blocks["language"].layers[0]
+    for name, block in blocks.items():
+        block.register_forward_hook(
+            lambda module, args, output, name=name: seen[name].append(torch.is_grad_enabled() and output.requires_grad)
+        )
+    finetune.train(run, family, Squares(10), Squares(5), output=run.attempt.path / "weights")
+    assert seen["tower"] == [False] * 12, "once for each micro-batch"
+    assert seen["language"].count(True) == 12

@@ -78,7 +78,7 @@ def test_the_loss_counts_the_words_behind_the_vocabulary(instructed: Family) -> 
     assert instructed.tokenizer.decode(lesson["labels"][0, -1]) == "<end_of_utterance>"
     assert int(lesson["labels"][0, -1]) >= instructed.model.config.vocab_size
     output = instructed.model(**lesson)
-    logits, labels = output.logits[0, :-1].float(), lesson["labels"][0, 1:]
+    logits, labels = output.logits[0].float(), lesson["shift_labels"][0]
     assert torch.allclose(output.loss, torch.nn.functional.cross_entropy(logits, labels, ignore_index=-100))
 
 

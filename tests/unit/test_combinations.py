@@ -37,6 +37,8 @@ def problems(*overrides: str) -> list[str]:
             ["model.attention=flash_attention_2", "method.dtype=bfloat16", *ON_SLURM, "cluster.gpus=0"],
             ["needs a GPU", "cluster.gpus=1"],
         ),
+        (["method=full", "train.kernels=liger", *ON_SLURM, "cluster.gpus=0"], ["needs a GPU", "cluster.gpus=1"]),
+        (["model=tiny_idefics", "method=full", "train.kernels=liger"], ["family 'idefics'", "train.kernels=torch"]),
     ],
 )
 def test_what_fails_is_refused_with_what_works(words: list[str], said: list[str]) -> None:
@@ -56,6 +58,7 @@ def test_what_fails_is_refused_with_what_works(words: list[str], said: list[str]
         # Whether this machine has a GPU is not known before a rank runs on it.
         ["method=dora_8bit_llama_study"],
         ["model.attention=flash_attention_2", "method.dtype=bfloat16"],
+        ["method=full", "train.kernels=liger"],
         # Nothing of a tuning is held against a model that is asked as it is.
         ["method=untuned", "method.lora.dora=true", "method.quantise=int8", "deepspeed=zero3"],
     ],

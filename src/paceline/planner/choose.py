@@ -102,9 +102,11 @@ class Verdict:
         said = ", ".join(f"{p.name} {p.gib:.1f}" for p in parts if p.gib >= 0.05)
         assumed = found.assumed
         image = f", {assumed['patches']} patches ({assumed['image']} picture)" if assumed["patches"] else ""
+        answer = f" ({assumed['answer']} of the answer)" if "answer" in assumed else ""
         return (
             f"{self.needed:.1f} GiB {found.moment} ({said}), and {self.card.name} has {self.card.gib:.1f}; assumed: "
-            f"micro-batch {assumed['micro_batch']}, {assumed['tokens']} tokens{image}, {assumed['attention']} attention"
+            f"micro-batch {assumed['micro_batch']}, {assumed['tokens']} tokens{answer}{image}, "
+            f"{assumed['attention']} attention"
             f"{', checkpointing' if assumed['checkpointing'] else ''}, deepspeed={assumed['deepspeed']}, "
             f"{self.gpus} GPU{'s' if self.gpus > 1 else ''}"
         )
@@ -239,7 +241,7 @@ def sample_of(config: Config, picture: tuple[int, int] | None) -> Sample:
     """
     texts = [config.prompt.system, config.prompt.text, config.task.target]
     images = 1 if "image" in config.task.needs and "image" in config.model.inputs else 0
-    return Sample(memory.text_tokens(texts), picture, images)
+    return Sample(memory.text_tokens(texts), picture, images, memory.text_tokens([config.task.target]))
 
 
 def settle(

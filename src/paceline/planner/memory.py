@@ -41,6 +41,7 @@ class Sample:
 
     Attributes:
         text: tokens of prompt, answer and turns, images not counted.
+        answer: of these, the answer's: training makes logits for them alone.
         image: size in pixels of the picture; None: the one that costs most.
         images: pictures of a sample.
     """
@@ -48,6 +49,7 @@ class Sample:
     text: int = 256
     image: Size | None = None
     images: int = 1
+    answer: int = 64
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,7 @@ class _Run:
     micro: int
     accumulation: int
     step: Pass
+    answer: int
     trainable: int
     layers: list[Linear]
 
@@ -186,7 +189,8 @@ def training(config: Config, shape: Shape, sample: Sample) -> Memory:
     layers = targets(shape, method.lora) if method.trains == "adapter" else []
     run = _Run(
         config, shape, zero, world, micro, accumulation,
-        step_of(config, shape, sample, micro), sum(trainable(shape, method).values()), layers,
+        step_of(config, shape, sample, micro), min(sample.answer, sample.text),
+        sum(trainable(shape, method).values()), layers,
     )  # fmt: skip
     weights = _weights(run)
     gradients, states = _gradients(run), _states(run)
@@ -197,7 +201,7 @@ def training(config: Config, shape: Shape, sample: Sample) -> Memory:
         outside=_outside(run, always, gradients),
         host=HOST_GIB * config.placement.ranks + _offloaded(run, states) * config.placement.ranks,
         disk=run.trainable * (4 if not zero.used else 2 + 4) / GIB + run.trainable * 8 / GIB,
-        assumed=assumed(config, shape, sample, micro, world),
+        assumed={**assumed(config, shape, sample, micro, world), "answer": run.answer},
     )
 
 
@@ -389,15 +393,13 @@ def _tower(run: _Run, gradients: Part, checkpointing: bool) -> list[Part]:
 
 
 def _logits(run: _Run) -> Part:
-    """Logits of every token, and the loss: 12 bytes for each number of them.
+    """Logits of the answers' tokens (``models.base.answers_alone``), and the loss: 12 bytes for each number of them.
 
     In the compute format, in float32, and the log-softmax: 10 bytes; when the gradient is made, the log-softmax, its
     gradient and the logits', all in float32: 12 (``ForCausalLMLoss`` of transformers 5.23).
     """
-    size = 12.0 * run.step.batch * run.step.tokens * run.shape.vocabulary
-    return Part(
-        "logits and loss", size / GIB, f"12 B × {run.step.batch} × {run.step.tokens} × {run.shape.vocabulary:,}"
-    )
+    size = 12.0 * run.step.batch * run.answer * run.shape.vocabulary
+    return Part("logits and loss", size / GIB, f"12 B × {run.step.batch} × {run.answer} × {run.shape.vocabulary:,}")
 
 
 def _copies(run: _Run) -> Part:

@@ -96,8 +96,9 @@ def test_the_answer_that_was_given_is_read_as_it_was_given(placed: Family, asked
     found = explain(placed, asked, given.text)
     assert (found.first, found.prompt_tokens) == (found.tokens, given.prompt_tokens)
     batch = placed.to_model(placed.training_batch([dataclasses.replace(asked, answer=given.text)]))
+    training = ("labels", "shift_labels", "logits_to_keep")
     with torch.no_grad():
-        output = placed.model(**{n: t for n, t in batch.items() if n != "labels"}).logits[0].log_softmax(-1)
+        output = placed.model(**{n: t for n, t in batch.items() if n not in training}).logits[0].log_softmax(-1)
     places = torch.nonzero(batch["labels"][0] != -100).flatten()[:-1]  # the end token was not asked about
     said = sum(float(output[p - 1, batch["labels"][0, p]]) for p in places)
     assert found.log_probability == pytest.approx(said, abs=1e-3)

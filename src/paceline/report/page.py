@@ -10,7 +10,8 @@ from typing import Any
 
 from paceline.errors import UserError
 from paceline.gazetteer import package_file
-from paceline.report import browser, cases, charts, compare, ensembles, sensitivity, wording
+from paceline.report import browser, cases, compare, ensembles, sensitivity, wording
+from paceline.report.charts import forest, maps, outcomes
 from paceline.report.consistency import sweeps
 from paceline.report.pictures import Pictures, jpeg
 from paceline.report.results import Group, Report
@@ -45,10 +46,10 @@ def html(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(w=wording, outcome_colours=charts.OUTCOME_COLOURS)
+    environment.globals.update(w=wording, outcome_colours=outcomes.COLOURS)
     environment.globals.update(to_cell=browser.to_cell, to_change=browser.to_change, link=browser.link)
     scripts = [(HERE / name).read_text(encoding="utf-8") for name in SCRIPTS]
-    views, views_left_out = charts.maps(report)
+    views, views_left_out = maps.views(report)
     pictures = Pictures(report)
     sections = [_section(report, group, pictures) for group in report.groups]
     left_out = pictures.left_out
@@ -103,10 +104,10 @@ def _section(report: Report, group: Group, pictures: Pictures) -> dict[str, Any]
         "leading": leading,
         "differences": differences,
         "compared": [m for m in _spread_out(group, tested) if any(m in found for found in differences.values())],
-        "forests": [chart for m in group.headline if (chart := charts.forest(group, m))],
+        "forests": [chart for m in group.headline if (chart := forest.chart(group, m))],
         "sensitivities": [s for m in leading if (s := sensitivity.prompt_sensitivity(group, m))],
         "ensembles": ensembles.ensembles(report)[group.task, group.split],
-        "outcomes": charts.outcomes(report, group),
+        "outcomes": outcomes.bars(report, group),
         "cases": chosen,
         "pictures": {c.sample: pictures.get(group.task, c.sample) for c in chosen.cases} if chosen else {},
     }

@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from paceline.report import compare, ensembles, results, sensitivity, wording
+from paceline.report import compare, ensembles, results, sections_terminal, sensitivity, wording
 from paceline.report.compare import Difference, Standing
 from paceline.report.consistency import Finding, sweeps
 from paceline.report.results import Absent, Report, Row
@@ -50,10 +50,11 @@ def show(report: Report, console: Console) -> None:
         if differences:
             console.print()
             console.print(_differences(group, differences))
-        for part in (*_prompts(group), *_ensembles(report, group)):
+        for part in (*_prompts(group), *_ensembles(report, group), *_sections(report, group)):
             console.print()
             console.print(part)
-    for part in _absent(report):
+    early = ruled("What ended early", "cause", "attempts", "what to do", whole=False)
+    for part in (*sections_terminal.ended_early(report, early), *_absent(report)):
         console.print()
         console.print(part)
     if found := sweeps.findings(report):
@@ -263,6 +264,16 @@ def _ensembles(report: Report, group: results.Group) -> Iterator[RenderableType]
     more = f" {TIED} can't be told apart from the best member."
     more += f" {wording.fewer_ensembles(found)}" if found.left_out else ""
     yield Group(Text(heading, style="bold"), table, Padding(Text(wording.ENSEMBLES + more, style="dim"), (0, 1)))
+
+
+def _sections(report: Report, group: results.Group) -> Iterator[RenderableType]:
+    for name, section in (
+        ("region", sections_terminal.regions),
+        ("model · prompt · method", sections_terminal.confidence),
+        ("model · prompt · method", sections_terminal.costs),
+    ):
+        if part := section(report, group, ruled("", name, whole=False)):
+            yield part
 
 
 def ruled(title: str, *names: str, whole: bool = True) -> Table:

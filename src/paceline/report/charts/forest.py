@@ -11,6 +11,8 @@ from paceline.report.results import Group
 LABELS, RIGHT = 210, 24
 ROW, GAP, MODEL, TOP, BOTTOM = 13, 9, 26, 8, 44
 MOST_ROWS = 40
+MOST_MARKS = 240
+"""In one chart: of a sweep over many ranks and seeds a line has dozens, and nobody can tell more apart."""
 
 
 def chart(group: Group, metric: str) -> dict[str, Any] | None:
@@ -28,16 +30,18 @@ def chart(group: Group, metric: str) -> dict[str, Any] | None:
     by_model: dict[str, dict[str, list[Any]]] = {}
     for row, m in rows:
         by_model.setdefault(row.model, {}).setdefault(row.prompt, []).append((row, m))
-    y, drawn, total = TOP, 0, sum(len(prompts) for prompts in by_model.values())
+    total = sum(len(prompts) for prompts in by_model.values())
+    y, drawn, room = TOP, 0, MOST_MARKS
     models, lines = [], []
     for model, prompts in by_model.items():
-        if drawn >= MOST_ROWS:
+        if drawn >= MOST_ROWS or room <= 0:
             break
         models.append({"y": y + MODEL - 9, "name": model})
         y += MODEL
         for prompt, members in prompts.items():
-            if drawn >= MOST_ROWS:
+            if drawn >= MOST_ROWS or room <= 0:
                 break
+            room -= len(members)
             marks = []
             for k, (row, m) in enumerate(members):
                 colour, shape = marked[row.label]

@@ -458,3 +458,19 @@ def test_many_methods_and_tunings_are_chosen_from_and_the_rest_are_counted(
     html = page.html(again(found))
     assert 'data-figures="h-1-within_750_km"' in html
     assert "2 more</span>" in html  # the tunings, in grey
+
+
+def test_a_long_table_of_the_page_shows_the_best_cells_and_says_how_many_more_there_are(
+    small: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "MOST_ROWS", 3)
+    monkeypatch.setattr(page, "MOST_BARS", 2)
+    monkeypatch.setattr(page, "MOST_DIFFERENCES", 1)
+    html = page.html(small)
+    for group in small.groups:
+        left = len(group.rows) - 3
+        assert f"The best 3 cells by within 750 km; the CSV file has the other {left} too." in html
+        assert f"Of {len(group.rows)} cells the best 2 by within 750 km." in html
+        best = {row.id for row in group.rank("within_750_km")[:3]}
+        assert all(f'<tr title="{cell}">' in html for cell in best)
+    assert "has the other 1 too" in html

@@ -196,6 +196,14 @@ def best_rows(report: Report, group: Group, most: int = 12) -> list[Row]:
     return list(found.values())[:most]
 
 
+def shortened(group: Group, metric: str, most: int) -> Group:
+    """The group, or of a large one the rows that are best in a metric, in sweep order still."""
+    if len(group.rows) <= most or not metric:
+        return group
+    best = {row.id for row in group.rank(metric)[:most]}
+    return replace(group, rows=tuple(row for row in group.rows if row.id in best))
+
+
 def _difference(report: Report, group: Group, before: Row, after: Row, metric: str) -> Difference | None:
     if group.metric(after, metric) is None:
         return None

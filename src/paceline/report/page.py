@@ -34,6 +34,8 @@ from paceline.store import write_bytes
 MAP_SIZE = (1024, 512)
 MOST_ABSENT = 200
 MOST_DIFFERENCES = 200
+MOST_ROWS = 500
+MOST_BARS = 200
 STYLES = ("page.css", "sections.css", "browser.css")
 SCRIPTS = ("page.js", "browser.js")
 HERE = Path(__file__).parent
@@ -111,8 +113,10 @@ def _section(report: Report, group: Group, pictures: Pictures) -> dict[str, Any]
     chosen = cases.choose(report, group)
     tested = compare.tested_metric(group)
     leading = compare.leading(group)
+    first = next(iter(leading), "")
     return {
         "group": group,
+        "rows": compare.shortened(group, first, MOST_ROWS).rows,
         "anchor": f"{group.task}-{group.split}",
         "standings": {m: compare.standing(report, group, m) for m in group.headline},
         "read": {row.id: _read(report, group, row) for row in group.rows},
@@ -125,7 +129,7 @@ def _section(report: Report, group: Group, pictures: Pictures) -> dict[str, Any]
         "forests": [chart for m in group.headline if (chart := forest.chart(group, m))],
         "sensitivities": [s for m in leading if (s := sensitivity.prompt_sensitivity(group, m))],
         "ensembles": ensembles.ensembles(report)[group.task, group.split],
-        "outcomes": outcomes.bars(report, group),
+        "outcomes": outcomes.bars(report, compare.shortened(group, first, MOST_BARS)),
         "heats": [chart for m in leading if (chart := heat.charts(report, group, m))],
         "regions": [regions.chart(group, found) for found in places.by_region(report, group)],
         "confusions": [heat.matrix(group, found) for found in places.confusions(report, group)],

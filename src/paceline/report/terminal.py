@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, TypeVar
 
@@ -42,7 +41,7 @@ def show(report: Report, console: Console) -> None:
     """Print the report, fitted to the console's width."""
     console.print(Text(_summary(report), style="bold"))
     for group in report.groups:
-        shown = _shortened(group)
+        shown = compare.shortened(group, next(iter(_leading(group)), ""), MOST_ROWS)
         console.print()
         console.print(_leaderboard(report, group, shown, console))
         kept = {(group.task, group.split, row.id) for row in shown.rows}
@@ -83,15 +82,6 @@ def show_findings(found: Sequence[Finding], console: Console) -> None:
 def _summary(report: Report) -> str:
     missing = f", {len(report.missing)} without a result" if report.missing else ""
     return f"Sweep {report.sweep}: {report.cells} cells{missing}"
-
-
-def _shortened(group: results.Group) -> results.Group:
-    """The group, or of a large one its best rows, in sweep order still."""
-    leading = _leading(group)
-    if len(group.rows) <= MOST_ROWS or not leading:
-        return group
-    best = {row.id for row in group.rank(leading[0])[:MOST_ROWS]}
-    return replace(group, rows=tuple(row for row in group.rows if row.id in best))
 
 
 def _leaderboard(report: Report, group: results.Group, shortened: results.Group, console: Console) -> RenderableType:

@@ -56,28 +56,21 @@ class Forecast:
 
 
 def spent(folder: CellFolder) -> Spent:
-    """What the attempts of a cell took; of one that runs or was killed, up to its last sign of life."""
-    seconds = gpu_seconds = 0.0
-    for attempt in folder.attempts():
-        end = attempt.end()
-        if end is not None:
-            seconds += float(end.get("seconds", 0.0))
-            gpu_seconds += float(end.get("gpu_seconds", 0.0))
-            continue
-        took, gpus = _cut(attempt)
-        seconds += took
-        gpu_seconds += took * gpus
-    return Spent(seconds, gpu_seconds)
+    """What the attempts of a cell took."""
+    took = [taken(attempt) for attempt in folder.attempts()]
+    return Spent(sum(t.seconds for t in took), sum(t.gpu_seconds for t in took))
 
 
-def _cut(attempt: Attempt) -> tuple[float, int]:
-    """Seconds and GPUs of an attempt without an end."""
+def taken(attempt: Attempt) -> Spent:
+    """What an attempt took; one that runs or was killed, up to its last sign of life."""
+    if (end := attempt.end()) is not None:
+        return Spent(float(end.get("seconds", 0.0)), float(end.get("gpu_seconds", 0.0)))
     start, beat = attempt.start(), attempt.progress()
-    if start is None or beat is None:
-        return 0.0, 0
-    cluster = start["placement"]["cluster"]
-    gpus = cluster["gpus"] * start["world"] if cluster["executor"] == "slurm" else 0
-    return max(0.0, float(beat["time"]) - float(start["time"])), gpus
+    cluster = (start or {}).get("placement", {}).get("cluster")
+    if start is None or beat is None or cluster is None:
+        return Spent()
+    seconds = max(0.0, float(beat["time"]) - float(start["time"]))
+    return Spent(seconds, seconds * (cluster["gpus"] * start["world"] if cluster["executor"] == "slurm" else 0))
 
 
 def forecast(store: Store, sweep: Sweep, found: Mapping[str, CellState]) -> Forecast:

@@ -256,6 +256,9 @@ class ClusterSpec:
     )
     max_minutes: int = placement_field(0, "longest walltime; 0: no limit", low=0)
     max_gpu_hours: int = placement_field(0, "most GPUs × hours of one job; 0: no limit", low=0)
+    gpu_hour_usd: float = placement_field(
+        0.0, "what an hour of a GPU costs in US dollars, for the report's account; 0: not known", low=0
+    )
     mail: str = placement_field("", "address that Slurm writes to at the end of each array and at failures")
 
     def attempts_after(self, cause: str) -> int:

@@ -490,17 +490,18 @@ def test_cases_follow_the_rule_best_cell_then_nearest_median_and_farthest(small:
 
 
 def test_pictures_and_map_lines_are_capped_and_the_page_says_so(small: Report, monkeypatch: pytest.MonkeyPatch) -> None:
-    from paceline.report import charts, pictures
+    from paceline.report import pictures
+    from paceline.report.charts import maps
 
     (first, second) = [len(pictures.Pictures(small).get(TASK.name, s)) for s in (f"location_{i:06d}" for i in range(2))]
     monkeypatch.setattr(pictures, "BUDGET", min(first, second) + 1)
-    monkeypatch.setattr(charts, "FEWEST_LINES", 3)
-    monkeypatch.setattr(charts, "MAP_BUDGET", 9)
+    monkeypatch.setattr(maps, "FEWEST_LINES", 3)
+    monkeypatch.setattr(maps, "BUDGET", 9)
     text = page.html(small)
     assert len(set(re.findall(r'<img src="([^"]+)"', text))) == 2
     assert "pictures are left out to keep the file small" in text
     assert "cells are left out to keep the file small" in text
-    views, _ = charts.maps(small)
+    views, _ = maps.views(small)
     assert len(views) == 3 and all(len(view["lines"]) <= 3 for view in views)
 
 
@@ -526,11 +527,11 @@ def test_numbers_are_shown_as_precisely_as_they_are_known(value: float | None, u
 
 
 def test_a_forest_plot_leaves_no_mark_outside_its_frame(small: Report) -> None:
-    from paceline.report import charts
+    from paceline.report.charts import forest
 
     for group in small.groups:
         for metric in group.headline:
-            chart = charts.forest(group, metric)
+            chart = forest.chart(group, metric)
             assert chart is not None and len(chart["ticks"]) >= 2
             for mark in (m for line in chart["lines"] for m in line["marks"]):
                 assert chart["left"] <= mark["low"] <= mark["x"] <= mark["high"] <= chart["right"]

@@ -121,6 +121,25 @@ def test_edges() -> None:
         bootstrap_interval([1.0, 2.0], level=95)
 
 
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60), st.sampled_from([0.5, 0.9, 0.95, 0.99]))
+def test_percentiles_are_those_of_numpy(values: list[float], level: float) -> None:
+    expected = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    assert stats._percentiles(np.array(values), level) == pytest.approx(tuple(expected), rel=1e-12, abs=1e-9)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@given(st.lists(st.integers(0, 9).map(float), min_size=1, max_size=40))
+def test_paired_draws_are_plain_resamples(values: list[float]) -> None:
+    """Counting how often a value is drawn gives the means and the medians of the drawn values."""
+    x, n = np.array(values), len(values)
+    index = np.concatenate(list(stats._indices(n, 50, np.random.default_rng(7))))
+    (often,) = stats._draws(n, 50, 7)
+    assert often.sum(axis=1).tolist() == [n] * 50
+    assert often @ x / n == pytest.approx(x[index].mean(axis=1))
+    assert (stats._medians(x, often) == np.median(x[index], axis=1)).all()
+
+
 def test_seeds() -> None:
     x = np.random.default_rng(0).exponential(size=500)
     assert bootstrap_interval(x, "std") == bootstrap_interval(x, "std")
@@ -172,6 +191,36 @@ def test_paired_bootstrap_has_the_right_size() -> None:
         change = paired_bootstrap(a, b, resamples=300, seed=study)
         rejected += change.p <= 0.05
     assert 0.025 <= rejected / 400 <= 0.08
+
+
+@pytest.mark.parametrize(
+    ("statistic", "draw", "truth"),
+    [
+        # A hit kept, won and lost: b hits 9 points more often.
+        ("mean", lambda rng: rng.choice([[0, 0], [1, 1], [0, 1], [1, 0]], 400, p=[0.5, 0.3, 0.145, 0.055]).T, 0.09),
+        ("mean", lambda rng: (x := rng.exponential(1000, 400), x * rng.uniform(0.6, 1.0, 400)), -200.0),
+        ("median", lambda rng: rng.normal([[0.0], [1.0]], 2.0, (2, 81)), 1.0),
+    ],
+    ids=["hits", "skewed distances", "median"],
+)
+def test_paired_intervals_cover_the_change(statistic: str, draw, truth: float) -> None:  # type: ignore[no-untyped-def]
+    """Of 600 pairs of cells, about 95 % have the true change in their interval."""
+    rng = np.random.default_rng(17)
+    covered = 0
+    for study in range(600):
+        change = paired_bootstrap(*draw(rng), statistic, resamples=300, seed=study)
+        covered += change.low <= truth <= change.high
+    assert 0.93 <= covered / 600 <= 0.97
+
+
+def test_holm_keeps_the_family_wise_error_of_many_mcnemar_tests() -> None:
+    """Twelve comparisons without any difference: in at most 5 % of sweeps one is called real."""
+    rng = np.random.default_rng(3)
+    wrong = 0
+    for _ in range(400):
+        hits = rng.random((13, 120)) < 0.4
+        wrong += min(holm([mcnemar_exact(hits[0], other) for other in hits[1:]])) <= 0.05
+    assert wrong / 400 <= 0.05
 
 
 def test_paired_bootstrap_refuses_unequal_and_empty() -> None:

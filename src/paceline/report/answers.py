@@ -28,6 +28,10 @@ class Answers:
     """The true place, degrees north and east (n, 2)."""
     labels: tuple[str, ...] = ()
     """What was answered where the task has no places, as canonical JSON; empty text where nothing was read."""
+    classes: tuple[str, ...] = ()
+    """The true class where the task has classes; empty text where it has none."""
+    countries: tuple[str, ...] = ()
+    """The true country, ISO 3166-1 alpha-2, where it is known; else empty text."""
 
     def take(self, indices: Sequence[int]) -> Answers:
         """Those at these positions, in this order."""
@@ -38,7 +42,10 @@ class Answers:
             {name: values[at] for name, values in self.scores.items()},
             self.value[at],
             self.truth[at],
-            tuple(self.labels[i] for i in indices) if self.labels else (),
+            *(
+                tuple(texts[i] for i in indices) if texts else ()
+                for texts in (self.labels, self.classes, self.countries)
+            ),
         )
 
     @property
@@ -60,11 +67,21 @@ def read_answers(path: Path) -> Answers:
         np.array([_pair(r.get("value")) for r in kept]).reshape(-1, 2),
         np.array([_pair(r.get("truth")) for r in kept]).reshape(-1, 2),
         tuple(sys.intern(_label(r.get("value"))) for r in kept),
+        tuple(sys.intern(_class(r.get("truth"))) for r in kept),
+        tuple(sys.intern(_country(r.get("truth"))) for r in kept),
     )
 
 
 def _label(value: object) -> str:
     return "" if value is None or np.isfinite(_pair(value)).all() else canonical(value)
+
+
+def _class(truth: object) -> str:
+    return canonical(truth) if isinstance(truth, str | int) else ""
+
+
+def _country(truth: object) -> str:
+    return str(truth.get("country") or "") if isinstance(truth, dict) else ""
 
 
 def _number(value: object) -> float:

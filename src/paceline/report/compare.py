@@ -183,6 +183,27 @@ def leading(group: Group) -> list[str]:
     return [m for m in group.headline if m == tested or m.startswith("median")] or list(group.headline[:2])
 
 
+def best_rows(report: Report, group: Group, most: int = 12) -> list[Row]:
+    """The best cell of each model, untuned and tuned, by the leading metric, of those of which anything was read.
+
+    For figures that are drawn cell by cell: of many cells these are the ones that a reader asks for.
+    """
+    found: dict[tuple[str, bool], Row] = {}
+    for row in group.rank(next(iter(leading(group)), "")):
+        key = (row.model, bool(row.tuned))
+        if key not in found and "parsed" in report.chosen(row, group.split).outcomes:
+            found[key] = row
+    return list(found.values())[:most]
+
+
+def shortened(group: Group, metric: str, most: int) -> Group:
+    """The group, or of a large one the rows that are best in a metric, in sweep order still."""
+    if len(group.rows) <= most or not metric:
+        return group
+    best = {row.id for row in group.rank(metric)[:most]}
+    return replace(group, rows=tuple(row for row in group.rows if row.id in best))
+
+
 def _difference(report: Report, group: Group, before: Row, after: Row, metric: str) -> Difference | None:
     if group.metric(after, metric) is None:
         return None
@@ -237,8 +258,21 @@ class Standing:
         return best if row.id == self.best else tied if row.id in self.tied else ""
 
 
+@cache
+def _standings(report: Report) -> dict[tuple[str, ...], Standing]:
+    return {}
+
+
 def standing(report: Report, group: Group, metric: str) -> Standing:
-    """Which cell is best in a metric, and which can't be told apart from it."""
+    """Which cell is best in a metric, and which can't be told apart from it; worked out once."""
+    known = _standings(report)
+    key = (group.task, group.split, metric, *(row.id for row in group.rows))
+    if key not in known:
+        known[key] = _standing(report, group, metric)
+    return known[key]
+
+
+def _standing(report: Report, group: Group, metric: str) -> Standing:
     ranked = group.rank(metric)
     if len(ranked) < 2:
         return Standing(None, frozenset())

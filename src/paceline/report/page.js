@@ -26,6 +26,12 @@ for (const heading of document.querySelectorAll("th[data-sort]")) {
   heading.addEventListener("keydown", event => { if (event.key === "Enter") sort(); });
 }
 // One chart of a group at a time.
+for (const choice of document.querySelectorAll("select[data-figures]")) {
+  const figures = [...document.getElementById(choice.dataset.figures).children];
+  const show = () => figures.forEach((figure, i) => { figure.hidden = i !== choice.selectedIndex; });
+  choice.addEventListener("change", show);
+  show(); // a browser may keep the choice of an earlier visit
+}
 for (const choice of document.querySelectorAll(".choice[data-figures]")) {
   const figures = [...document.getElementById(choice.dataset.figures).children];
   const buttons = [...choice.querySelectorAll("button")];

@@ -89,6 +89,22 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Tuning:
+    """One finetune cell of the sweep, whatever its state."""
+
+    id: str
+    model: str
+    prompt: str
+    method: str
+    variant: str
+
+    @property
+    def label(self) -> str:
+        """Method with its variant."""
+        return f"{self.method} ({self.variant})" if self.variant else self.method
+
+
+@dataclass(frozen=True)
 class Absent:
     """A cell of the sweep, of either kind, without a result."""
 
@@ -161,6 +177,7 @@ class Report:
     code: str
     cells: int
     rows: tuple[Row, ...]
+    tunings: tuple[Tuning, ...]
     missing: tuple[Absent, ...]
     dropped: tuple[Mapping[str, Any], ...]
     tasks: Mapping[str, TaskSpec]
@@ -215,34 +232,33 @@ class Report:
         return found
 
     @cached_property
-    def _answers(self) -> dict[str, Answers]:
+    def _chosen(self) -> dict[tuple[str, str], Answers]:
         return {}
-
-    def answers(self, row: Row) -> Answers:
-        """The scored answers of a row with a result; read once."""
-        from paceline.report.answers import read_answers
-
-        if row.id not in self._answers:
-            self._answers[row.id] = read_answers(self.store.cell(row.id).scores)
-        return self._answers[row.id]
 
     @cached_property
     def _positions(self) -> dict[tuple[str, tuple[str, ...]], list[int]]:
         return {}
 
     def chosen(self, row: Row, split: str) -> Answers:
-        """The answers of a row to one split, in the order of the file.
+        """The scored answers of a row with a result to one split, in the order of the file; read once.
 
         With several splits, which sample is of which is told by the prepared data; where that is gone no answer is
         chosen, so that splits are never mixed.
         """
-        answers = self.answers(row)
-        if len(row.splits) == 1:
-            return answers
+        from paceline.report.answers import read_answers
+
+        if (row.id, split) not in self._chosen:
+            answers = read_answers(self.store.cell(row.id).scores)
+            for name in row.splits:
+                whole = len(row.splits) == 1
+                self._chosen[row.id, name] = answers if whole else self._taken(row.task, name, answers)
+        return self._chosen[row.id, split]
+
+    def _taken(self, task: str, split: str, answers: Answers) -> Answers:
         # Cells of one task hold the same samples in the same order, so a thousand cells share a few lists.
         key = (split, answers.samples)
         if key not in self._positions:
-            records = self.samples[row.task]
+            records = self.samples[task]
             found = [i for i, s in enumerate(answers.samples) if records.get(s, {}).get("split") == split]
             self._positions[key] = found
         return answers.take(self._positions[key])
@@ -317,6 +333,7 @@ def collect(store: Store, sweep: SweepFolder) -> Report:
         code=record.get("code", ""),
         cells=len(record["cells"]),
         rows=tuple(rows),
+        tunings=_tunings(cell for cell in cells.values() if cell.kind == "finetune"),
         missing=tuple(absent[i] for i in record["cells"] if i in absent),
         dropped=tuple(record.get("dropped", [])),
         tasks=specs,
@@ -325,6 +342,13 @@ def collect(store: Store, sweep: SweepFolder) -> Report:
         data=data,
         store=store,
     )
+
+
+def _tunings(cells: Iterable[Cell]) -> tuple[Tuning, ...]:
+    made = list(cells)
+    differing = variants(made)
+    named = [(cell, cell.config) for cell in made]
+    return tuple(Tuning(c.id, f.model.name, f.prompt.name, f.method.name, differing[c.id]) for c, f in named)
 
 
 def _form(made: Cell) -> str:

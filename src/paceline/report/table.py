@@ -9,7 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from paceline.report import compare, ensembles, provenance, sensitivity, wording
+from paceline.report import (
+    compare,
+    cost,
+    ensembles,
+    failures,
+    learning,
+    places,
+    provenance,
+    reliability,
+    sensitivity,
+    wording,
+)
 from paceline.report.consistency import sweeps
 from paceline.report.results import Group, Report
 from paceline.store import SCHEMA, write_bytes, write_json
@@ -74,6 +85,12 @@ def as_json(report: Report) -> dict[str, Any]:
             if (found := sensitivity.prompt_sensitivity(group, metric))
         ],
         "ensembles": [dataclasses.asdict(e) for found in ensembles.ensembles(report).values() for e in found.found],
+        "curves": [learning.as_json(curve) for curve in learning.curves(report)],
+        "regions": [dataclasses.asdict(r) for group in report.groups for r in places.by_region(report, group)],
+        "confusions": [dataclasses.asdict(c) for group in report.groups for c in places.confusions(report, group)],
+        "reliability": [dataclasses.asdict(r) for group in report.groups for r in reliability.of_group(report, group)],
+        "cost": _cost(report),
+        "failures": [dataclasses.asdict(failure) for failure in failures.of_sweep(report)],
         "missing": [dataclasses.asdict(m) for m in report.missing],
         "dropped": [dict(d) for d in report.dropped],
         "findings": [dataclasses.asdict(finding) for finding in sweeps.findings(report)],
@@ -86,6 +103,15 @@ def _standing(report: Report, group: Group, metric: str) -> dict[str, Any]:
     found = compare.standing(report, group, metric)
     tied = [row.id for row in group.rows if row.id in found.tied]
     return {"task": group.task, "split": group.split, "metric": metric, "best": found.best, "tied": tied}
+
+
+def _cost(report: Report) -> dict[str, Any]:
+    found = [one for group in report.groups if (one := cost.tradeoff(report, group))]
+    return {
+        "sweep": dataclasses.asdict(cost.of_sweep(report)),
+        "cells": {cell: dataclasses.asdict(one) for cell, one in cost.of_cells(report).items()},
+        "tradeoffs": [dataclasses.asdict(one) for one in found],
+    }
 
 
 def write_report_json(report: Report, path: Path) -> None:
@@ -124,6 +150,7 @@ def markdown_text(report: Report) -> str:
         ]
         parts.append("\n".join(lines))
         parts += [*_prompts(group), *_ensembles(report, group)]
+    parts += [*_cost_table(report), *_failures(report)]
     if report.missing:
         lines = [f"## No result: {len(report.missing)} of {report.cells} cells", ""]
         parts.append("\n".join(lines + [f"- `{m.id}` {_escape(wording.absent(m))}" for m in report.missing]))
@@ -190,6 +217,38 @@ def _ensembles(report: Report, group: Group) -> Iterator[str]:
             lines.append(_line([*names, change, f"{number} {interval}", gain.verdict]))
         more = f" {wording.fewer_ensembles(found)}" if found.left_out else ""
         yield "\n".join([*lines, "", _escape(wording.ENSEMBLES + more)])
+
+
+def _cost_table(report: Report) -> Iterator[str]:
+    """What was spent, and which cells no other beats in both cost and score."""
+    tradeoffs = [(group, one) for group in report.groups if (one := cost.tradeoff(report, group))]
+    if not tradeoffs:
+        return
+    yield "\n".join(["## Cost against score", "", _escape(wording.cost(cost.of_sweep(report)))])
+    rows, costs = {row.id: row for row in report.rows}, cost.of_cells(report)
+    for group, found in tradeoffs:
+        score = f"{wording.title(found.metric)} {wording.unit_name(found.metric_unit)}".rstrip()
+        lines = [f"### {_escape(group.title)}: no other cell is both cheaper and better", ""]
+        lines += [_line(["model", "prompt", "method", score, found.unit, "US dollars"])]
+        lines += [_line(["---", "---", "---", "---:", "---:", "---:"])]
+        for point in sorted((p for p in found.points if p.front), key=lambda p: p.hours):
+            row, value = rows[point.id], wording.number(point.value, found.metric_unit)
+            spent = [wording.amount(point.hours), wording.usd(costs[point.id].usd)]
+            lines.append(_line([row.model, row.prompt, row.label, value, *spent]))
+        yield "\n".join(lines)
+    yield _escape(wording.COST)
+
+
+def _failures(report: Report) -> Iterator[str]:
+    found = failures.of_sweep(report)
+    if not found:
+        return
+    lines = ["## What ended early", "", _line(["cause", "attempts", "cells", "done since", "example", "what to do"])]
+    lines += [_line(["---", "---:", "---:", "---:", "---", "---"])]
+    for f in found:
+        counts = [str(n) for n in (f.attempts, f.cells, f.recovered)]
+        lines.append(_line([f.cause, *counts, f"{f.example}, attempt {f.attempt}", f.remedy]))
+    yield "\n".join(lines)
 
 
 def write_markdown(report: Report, path: Path) -> None:

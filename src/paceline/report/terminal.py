@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from paceline.report import compare, ensembles, results, sensitivity, wording
+from paceline.report import compare, ensembles, results, sections_terminal, sensitivity, wording
 from paceline.report.compare import Difference, Standing
 from paceline.report.consistency import Finding, sweeps
 from paceline.report.results import Absent, Report, Row
@@ -42,7 +41,7 @@ def show(report: Report, console: Console) -> None:
     """Print the report, fitted to the console's width."""
     console.print(Text(_summary(report), style="bold"))
     for group in report.groups:
-        shown = _shortened(group)
+        shown = compare.shortened(group, next(iter(_leading(group)), ""), MOST_ROWS)
         console.print()
         console.print(_leaderboard(report, group, shown, console))
         kept = {(group.task, group.split, row.id) for row in shown.rows}
@@ -50,10 +49,11 @@ def show(report: Report, console: Console) -> None:
         if differences:
             console.print()
             console.print(_differences(group, differences))
-        for part in (*_prompts(group), *_ensembles(report, group)):
+        for part in (*_prompts(group), *_ensembles(report, group), *_sections(report, group)):
             console.print()
             console.print(part)
-    for part in _absent(report):
+    early = ruled("What ended early", "cause", "attempts", "what to do", whole=False)
+    for part in (*sections_terminal.ended_early(report, early), *_absent(report)):
         console.print()
         console.print(part)
     if found := sweeps.findings(report):
@@ -82,15 +82,6 @@ def show_findings(found: Sequence[Finding], console: Console) -> None:
 def _summary(report: Report) -> str:
     missing = f", {len(report.missing)} without a result" if report.missing else ""
     return f"Sweep {report.sweep}: {report.cells} cells{missing}"
-
-
-def _shortened(group: results.Group) -> results.Group:
-    """The group, or of a large one its best rows, in sweep order still."""
-    leading = _leading(group)
-    if len(group.rows) <= MOST_ROWS or not leading:
-        return group
-    best = {row.id for row in group.rank(leading[0])[:MOST_ROWS]}
-    return replace(group, rows=tuple(row for row in group.rows if row.id in best))
 
 
 def _leaderboard(report: Report, group: results.Group, shortened: results.Group, console: Console) -> RenderableType:
@@ -263,6 +254,16 @@ def _ensembles(report: Report, group: results.Group) -> Iterator[RenderableType]
     more = f" {TIED} can't be told apart from the best member."
     more += f" {wording.fewer_ensembles(found)}" if found.left_out else ""
     yield Group(Text(heading, style="bold"), table, Padding(Text(wording.ENSEMBLES + more, style="dim"), (0, 1)))
+
+
+def _sections(report: Report, group: results.Group) -> Iterator[RenderableType]:
+    for name, section in (
+        ("region", sections_terminal.regions),
+        ("model · prompt · method", sections_terminal.confidence),
+        ("model · prompt · method", sections_terminal.costs),
+    ):
+        if part := section(report, group, ruled("", name, whole=False)):
+            yield part
 
 
 def ruled(title: str, *names: str, whole: bool = True) -> Table:

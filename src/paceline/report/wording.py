@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from paceline.report.compare import Difference
 from paceline.report.consistency import Finding
 from paceline.report.results import Absent, Group, Metric, Report
+from paceline.stats import Interval
 
 if TYPE_CHECKING:
+    from paceline.report.cost import Cost
     from paceline.report.ensembles import Ensembles, Gain
     from paceline.report.sensitivity import Agreement
 
@@ -28,6 +31,12 @@ ENSEMBLES = (
     "Three cells or more that answered the same samples: the geometric median on the sphere of the places they "
     "answered, a vote on other answers; who was not read has no voice. Paired bootstrap, 95 %, of one comparison each. "
     "The best member was chosen on these samples, which flatters it: gains are understated."
+)
+COST = (
+    "A cell's cost is that of all its attempts, failed ones included, and of the tuning whose weights it answers with; "
+    "a tuning that several cells share is in the cost of each and counts once in the total. An attempt holds its GPUs "
+    "from its first file to its last, the loading of weights included; evaluate cells of one element share one "
+    "loading, which the first of them pays. Dollars: cluster.gpu_hour_usd as each attempt recorded it."
 )
 STATE_NAMES = {"unscored": "not scored", "missing": "not begun"}
 
@@ -79,6 +88,38 @@ def with_interval(metric: Metric | None) -> str:
     if metric is None:
         return "–"
     return f"{number(metric.value, metric.unit)} {interval(metric.low, metric.high, metric.unit)}".rstrip()
+
+
+def with_interval_of(found: Interval, unit: str) -> str:
+    """The same of an estimate that is no metric."""
+    return f"{number(found.value, unit)} {interval(found.low, found.high, unit)}".rstrip()
+
+
+def amount(value: float) -> str:
+    """Hours or dollars, to three digits or to the whole: ``0.0123``, ``4.56``, ``1,234``."""
+    if value <= 0:
+        return "0"
+    decimals = max(0, 2 - math.floor(math.log10(value)))
+    return f"{value:,.{min(decimals, 6)}f}"
+
+
+def cost(found: Cost) -> str:
+    """What a sweep took in all, and how much of it went to attempts that ended early."""
+    parts = []
+    for unit, hours, lost in (
+        ("GPU-hours", found.gpu_hours, found.lost_gpu_hours),
+        ("node-hours on CPU", found.node_hours, found.lost_node_hours),
+    ):
+        if hours:
+            part = f"{amount(hours)} {unit}"
+            part += f" ({usd(found.usd)})" if unit == "GPU-hours" and found.usd is not None else ""
+            parts.append(part + (f", {amount(lost)} of them in attempts that ended early" if lost else ""))
+    return f"{found.attempts:,} attempts took {'; '.join(parts) or 'no time that was recorded'}."
+
+
+def usd(value: float | None) -> str:
+    """Dollars and cents; a dash where the rate is not known."""
+    return "–" if value is None else f"${value:,.2f}"
 
 
 def points(unit: str) -> str:

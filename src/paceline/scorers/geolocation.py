@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from paceline.scorers.confidence import stated_confidence
 from paceline.scorers.coordinates import OUTCOMES, Reading, parse_coordinates, read_coordinates
 from paceline.stats import Interval, bootstrap_interval, bootstrap_mean_interval, wilson_interval
 
@@ -90,7 +91,8 @@ def score(
     Returns:
         Records ``{sample, outcome, value, truth, scores}`` of plain Python types. ``value`` is [latitude, longitude] or
         None; a score is None where there is nothing to judge: the distance of an unread answer, the country of a
-        sample whose country is not known.
+        sample whose country is not known. ``confidence_<level>``, from 0 to 1, is there where the answer states it
+        (:mod:`paceline.scorers.confidence`).
     """
     shown = parse_coordinates(example) if example else None
     readings = [read_coordinates(str(p["text"] or ""), shown) for p in predictions]
@@ -122,6 +124,7 @@ def score(
                     "country": same_country,
                     "region": same_region,
                     "swapped": reading.swapped,
+                    **_stated(str(prediction["text"] or "")),
                 },
             }
         )
@@ -174,6 +177,10 @@ def distances_km(some: Sequence[tuple[float, float]], others: Sequence[tuple[flo
 def geoscore(distance_km: float) -> float:
     """From 5000 points at the truth down to 0: 5000 exp(-d / 1492.7 km)."""
     return GEOSCORE_POINTS * math.exp(-distance_km / GEOSCORE_SCALE_KM)
+
+
+def _stated(text: str) -> dict[str, float]:
+    return {f"confidence_{level}": v for level, v in stated_confidence(text).items() if v is not None}
 
 
 def _truth(samples: Mapping[str, Mapping[str, Any]], sample: str) -> dict[str, Any]:

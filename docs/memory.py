@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from paceline.cards import CARDS, by_name
 from paceline.compose import ConfTree
 from paceline.planner import choose, memory
-from paceline.planner.cards import CARDS, by_name
 from paceline.planner.memory import Memory, Sample
 from paceline.planner.shapes import Shape, shape_of
 from paceline.snapshot import shipped

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paceline import checkpoints, status, store
+from paceline.cards import by_name
 from paceline.compose import ConfTree, compose, conf_folders
 from paceline.launch import submit
 from paceline.launch.elements import Element
 from paceline.launch.rungs import Ladders
 from paceline.planner import choose, ladder
-from paceline.planner.cards import by_name
 from paceline.planner.memory import Sample
 from paceline.planner.shapes import shape_of
 from paceline.snapshot import shipped

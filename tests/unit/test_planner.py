@@ -14,9 +14,10 @@ from activation_cases import CASES, GOLDEN, Case, planned
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from paceline import cards
 from paceline.compose import ConfTree, compose
 from paceline.errors import UserError
-from paceline.planner import cards, choose, images, measured, memory, shapes
+from paceline.planner import choose, images, measured, memory, shapes
 from paceline.planner.memory import Memory, Sample
 from paceline.planner.shapes import Shape
 from paceline.snapshot import shipped

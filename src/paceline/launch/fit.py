@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from paceline import prepared
+from paceline.cards import cards_of
 from paceline.errors import UserError
 from paceline.planner import choose
-from paceline.planner.cards import cards_of
 from paceline.planner.choose import Verdict
 from paceline.planner.images import Size
 from paceline.planner.shapes import shape_of

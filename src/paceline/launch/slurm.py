@@ -18,10 +18,10 @@ import submitit
 from submitit.slurm.slurm import _make_sbatch_string
 
 from paceline import snapshot
+from paceline.cards import asked_as
 from paceline.errors import Unavailable
 from paceline.launch.elements import Element, arrays
 from paceline.launch.environments import interpreter, shown
-from paceline.planner.cards import asked_as
 from paceline.slurm import clients, queue
 from paceline.slurm.queue import Job
 from paceline.slurm.site import Site

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from paceline import combinations
+from paceline.cards import CARDS, Card
 from paceline.errors import UserError
 from paceline.planner import memory
-from paceline.planner.cards import CARDS, Card
 from paceline.planner.memory import Memory, Sample, zero_of
 from paceline.planner.shapes import Shape
 from paceline.spec import Config, DeepSpeedSpec, Kind, as_loaded

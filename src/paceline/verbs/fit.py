@@ -13,8 +13,8 @@ import click
 from paceline.arguments import compose_words, json_option, overrides_argument, say_json, store_of
 
 if TYPE_CHECKING:
+    from paceline.cards import Card
     from paceline.compose import Composition
-    from paceline.planner.cards import Card
     from paceline.planner.choose import Verdict
     from paceline.planner.measured import Measured
     from paceline.planner.memory import Sample
@@ -41,8 +41,8 @@ def command(words: Sequence[str], conf: str | None, gpus: str, tokens: int, imag
     paceline fit model=pixtral_12b method=lora deepspeed=zero3 --image 1280x720
     paceline fit model=llama32_11b_vision method=dora_8bit_llama_study cluster.gpu=a100_40 cluster.gpus=1
     """
+    from paceline.cards import CARDS, cards_of
     from paceline.planner import choose
-    from paceline.planner.cards import CARDS, cards_of
     from paceline.planner.measured import factor, measured
     from paceline.planner.memory import Sample
     from paceline.planner.shapes import shape_of

@@ -53,6 +53,14 @@ fragments, and DeepSpeed's own temporary tensors. 8-bit products and their saved
 Finished attempts tell their peak: `fit` shows each beside its plan, and multiplies a plan by the highest ratio of
 its model and method, where that is over 1.
 
+**Host memory** of a node is {host:g} GiB for the process of each rank (assumed), what is offloaded, and one copy of
+the weights by the rank that writes them: a checkpoint's in float32 without DeepSpeed, else what is published. Reading
+adds nothing that stays: the weights' files are mapped, which the kernel counts (`peaks.host_gib` too) and takes back
+where it wants room; so measured on a twin under ZeRO-3 (`tests/models/test_host_memory.py`), where the first rank alone
+maps them. Quantised weights each rank reads whole onto its card before ZeRO-3 splits them, which the plan of the card
+counts. Not counted: DeepSpeed's own program that puts a state together for another number of ranks, in four processes
+that each hold a rank's share.
+
 *Cheapest* is the least GPUs × GiB of the card × expected slowdown. The slowdown is a guess that only orders
 settings: checkpointing × {checkpointing:.2f}, DeepSpeed × {deepspeed}, stage 3 × {stage3}, optimiser on the host ×
 {optimiser:g}, weights on the host × {weights:g} more, and 1 + {launches} / micro-batch.
@@ -284,7 +292,7 @@ def public() -> Iterator[str]:
 def text() -> str:
     """The whole page."""
     head = HEAD.format(
-        context=memory.CONTEXT_GIB, nccl=memory.NCCL_GIB, fragments=memory.FRAGMENTATION,
+        host=memory.HOST_GIB, context=memory.CONTEXT_GIB, nccl=memory.NCCL_GIB, fragments=memory.FRAGMENTATION,
         checkpointing=choose.CHECKPOINTING, deepspeed=choose.DEEPSPEED, stage3=choose.STAGE3,
         optimiser=choose.OFFLOADED_OPTIMISER, weights=choose.OFFLOADED_WEIGHTS, launches=choose.LAUNCHES,
     )  # fmt: skip

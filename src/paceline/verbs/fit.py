@@ -117,12 +117,10 @@ def _kind(config: Config) -> Any:
 
 def _shape(config: Config, found: Shape | None) -> Shape:
     from paceline.errors import UserError
+    from paceline.launch.fit import uncounted
 
     if found is None:
-        raise UserError(
-            f"the shape of {config.model.name} is not known here; where there is a network: "
-            f"paceline prepare model={config.model.name}"
-        )
+        raise UserError(uncounted(config.model))
     return found
 
 
@@ -230,6 +228,7 @@ def _show(
                 f"\n{row.config.method.name}, {row.config.deepspeed.name or 'none'}: {said}: {judged.told()}",
                 soft_wrap=True,
             )
+            console.print(judged.told_of_host(), soft_wrap=True)
     for one in took:
         console.print(
             f"measured: {one.model} {one.method} took {one.took:.1f} GiB where {one.planned:.1f} were planned "

@@ -373,7 +373,7 @@ def _gpus(asked: _Asked, site: Site) -> tuple[bool | None, str]:
 
 def _storage(elements: Sequence[Element], planned: Sequence[PlannedCell], store: Store) -> Iterator[Finding]:
     """Bytes and files against what the file system and the quota leave."""
-    needed = storage.need(elements, planned)
+    needed = storage.need(elements, planned, store)
     try:
         rooms = storage.rooms(store.root)
     except OSError as error:
@@ -382,6 +382,8 @@ def _storage(elements: Sequence[Element], planned: Sequence[PlannedCell], store:
     cells = sum(len(e.cells) for e in elements)
     unknown = "; ".join(f"of {name} not known ({why})" for name, why in needed.unknown.items())
     size = f"at most {needed.bytes / GIB:,.1f} GiB of checkpoints and weights for {needed.finetunes} finetune cells"
+    if needed.moving:
+        size += f", {needed.moving / GIB:,.1f} of it to put states together for another number of ranks"
     if not needed.finetunes:
         size = "no checkpoints to write"
     elif unknown:

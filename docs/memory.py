@@ -31,7 +31,7 @@ Written by `make docs` from the planner; a test holds it equal. All in GiB (2³�
 ```console
 $ paceline fit model=llama32_11b_vision method=lora,qlora                        # what fits which card, in a second
 $ paceline fit model=pixtral_12b method=lora --image 1280x720 --tokens 300       # for samples such as yours
-$ paceline fit model=llama32_11b_vision method=full cluster.gpus=1 cluster.gpu=a100_40   # every part
+$ paceline fit model=llama32_11b_vision method=full deepspeed=zero3 cluster.gpu=a100_40   # every part
 $ paceline plan … cluster.gpu=a100_40                                            # for each cell, its own prompts
 $ paceline submit … placement=auto                                               # the quickest setting that fits
 ```

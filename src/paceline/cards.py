@@ -87,9 +87,10 @@ def by_name(name: str) -> Card:
 def cards_of(cluster: ClusterSpec) -> list[Card]:
     """The cards that a cluster's settings may give, the smallest first; none where no GPU is asked for that is known.
 
-    A type that comes in several sizes may be any of them, unless ``cluster.constraint`` names one.
+    A type that comes in several sizes may be any of them, unless ``cluster.constraint`` names one. Slurm gives none
+    that was not asked for; on this machine ranks take those that there are, and ``cluster.gpu`` tells which they are.
     """
-    if not cluster.gpus:
+    if not cluster.gpus and cluster.executor == "slurm":
         return []
     asked, wanted = cluster.gpu.lower(), cluster.constraint.lower()
     named = [c for c in CARDS if c.name == asked]

@@ -342,7 +342,9 @@ def test_a_card_is_found_by_its_own_name_and_by_the_clusters() -> None:
     assert named(gpu="A100", constraint="A100-80GB") == ["a100_80"]
     assert named(gpu="H200") == ["h200_141"]
     assert named(gpu="abacus") == []
-    assert cards.cards_of(ClusterSpec(gpu="A100")) == []
+    assert cards.cards_of(ClusterSpec(gpu="A100", executor="slurm")) == []
+    # On this machine there is nobody to ask for it: it tells which card is there.
+    assert cards.cards_of(ClusterSpec(gpu="a100_40")) == [cards.by_name("a100_40")]
 
 
 def test_a_cards_own_name_is_asked_of_slurm_in_the_clusters_words() -> None:
@@ -467,6 +469,30 @@ def test_fit_answers_with_a_table_and_the_cheapest_setting(command_line: Run) ->
     assert out.count("cheapest that fits:") == 4
 
 
+def test_a_card_that_is_named_is_the_only_one_shown_and_its_rows_part_by_part(command_line: Run) -> None:
+    words = ("fit", "model=llama32_11b_vision_instruct", "method=lora", "cluster.gpu=a100_40")
+    code, out, _ = command_line(*words)
+    assert code == 0
+    assert "a100_40 (39.4)" in out and "a100_80" not in out
+    assert "6432 patches in 4 tiles" in out and "name it" in out
+    code, out, _ = command_line(*words, "deepspeed=zero2", "--gpus", "1,2")
+    assert code == 0
+    assert "2 × a100_40, at the least: fits:" in out and "GiB of host memory a node (processes 8.0" in out
+
+
+def test_plan_says_what_fits_a_card_that_is_named_on_this_machine(command_line: Run, tmp_path: Path) -> None:
+    """The study's failing setting, as `plan` answers it: micro-batch, tiles, length, and the cheapest that fits."""
+    words = ("model=llama32_11b_vision_instruct", "method=dora_8bit_llama_study", "task=geolocation_earth")
+    asked = (*words, "prompt=geo_stepwise", "cluster.gpu=a100_40", f"root={tmp_path}")
+    _, out, _ = command_line("plan", *asked, "placement.micro_batch=4")
+    refused = next(line for line in out.splitlines() if "(finetune): takes" in line)
+    assert "a100_40 has 39.4; assumed: micro-batch 4" in refused and "in 4 tiles" in refused and " tokens" in refused
+    assert "cheapest that fits: placement.micro_batch=1 placement.activation_checkpointing=true" in refused
+    _, out, _ = command_line("plan", *asked, "placement=auto")
+    assert "memory of llama32_11b_vision_instruct dora_8bit_llama_study (finetune): " in out
+    assert "assumed: micro-batch 1" in out
+
+
 def test_fit_prints_json_with_every_part(command_line: Run) -> None:
     code, out, _ = command_line("fit", "model=qwen2_vl_2b", "method=full", "--json", "--gpus", "1,2")
     assert code == 0
@@ -483,6 +509,7 @@ def test_fit_prints_json_with_every_part(command_line: Run) -> None:
         (["fit", "model=llama31_8b_vision_378", "method=untuned"], "runs by code of its own"),
         (["fit", "model=qwen2_vl_2b", "model.weights=lab/other", "method=lora"], "paceline prepare model=qwen2_vl_2b"),
         (["fit", "model=qwen2_vl_2b", "method=lora", "--image", "big"], "--image 1280x720"),
+        (["fit", "model=qwen2_vl_2b", "method=lora", "cluster.gpu=a100-40"], "did you mean 'a100_40'"),
     ],
 )
 def test_fit_refuses_what_it_can_not_answer(command_line: Run, words: list[str], told: str) -> None:

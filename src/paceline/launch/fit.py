@@ -55,7 +55,7 @@ def look(cells: Sequence[PlannedCell], store: Store, presets: Mapping[str, DeepS
     texts: dict[int, str] = {}  # cells share their specs, so each is written out once
     for planned in cells:
         config = planned.config
-        if config.cluster.gpus:
+        if on_gpu(config):
             parts = (config.model, config.method, config.placement, config.deepspeed, config.cluster)
             own = (config.train.batch, config.generation.batch, config.generation.beams, config.task.name)
             for part in parts:
@@ -96,6 +96,11 @@ def _finding(
         told = f"{small.told()}; {large.card.name} has room: give cluster.gpu={large.card.name}"
         return Fit(*named, None, told, small)
     return Fit(*named, False, choose.refusal(config, kind, shape, sample, large.card, presets), large)
+
+
+def on_gpu(config: Config) -> bool:
+    """Whether a cell is to run on a GPU, as far as its cluster's settings tell."""
+    return bool(config.cluster.gpus or (config.cluster.gpu and config.cluster.executor != "slurm"))
 
 
 def uncounted(model: ModelSpec) -> str:

@@ -351,6 +351,8 @@ def _walltime(cluster: ClusterSpec, site: Site) -> tuple[bool | None, str]:
 def _gpus(asked: _Asked, site: Site) -> tuple[bool | None, str]:
     cluster, gpus, limits = asked.cluster, asked.gpus, site.limits(asked.cluster)
     if not gpus:
+        if cluster.gpu:
+            return None, f"none: cluster.gpu={cluster.gpu} names a type, and cluster.gpus=0 asks for none of it"
         return True, "none"
     if limits.gpus and gpus > limits.gpus.value:
         return False, (

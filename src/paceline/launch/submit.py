@@ -265,7 +265,7 @@ def _refuse_too_large(chosen: Sequence[PlannedCell], store: Store, presets: Mapp
     Raises:
         UserError: what they take, what was assumed, and what would fit.
     """
-    configs = {p.id: p.config for p in chosen if p.config.cluster.gpus}
+    configs = {p.id: p.config for p in chosen if fit.on_gpu(p.config)}
     if not configs:
         return
     found = fit.look([p for p in chosen if p.id in configs], store, presets)

@@ -111,7 +111,8 @@ class Verdict:
         parts = sorted((*found.parts, *found.moments[found.moment], *found.outside), key=lambda p: -p.gib)
         said = ", ".join(f"{p.name} {p.gib:.1f}" for p in parts if p.gib >= 0.05)
         assumed = found.assumed
-        image = f", {assumed['patches']} patches ({assumed['image']} picture)" if assumed["patches"] else ""
+        into = f" in {assumed['cut']}" if assumed["cut"] else ""
+        image = f", {assumed['patches']} patches{into} ({assumed['image']} picture)" if assumed["patches"] else ""
         answer = f" ({assumed['answer']} of the answer)" if "answer" in assumed else ""
         return (
             f"{self.needed:.1f} GiB {found.moment} ({said}), and {self.card.name} has {self.card.gib:.1f}; assumed: "

@@ -15,7 +15,7 @@ from typing import Any
 
 from paceline.planner import activations
 from paceline.planner.activations import Pass
-from paceline.planner.images import Seen, Size, see
+from paceline.planner.images import Seen, Size, cut, see
 from paceline.planner.shapes import Linear, Shape, targets, trainable
 from paceline.spec import Config, DeepSpeedSpec, Kind, MethodSpec, as_loaded, share_out
 
@@ -590,6 +590,7 @@ def assumed(config: Config, shape: Shape, sample: Sample, micro: int, world: int
         "ranks": world,
         "tokens": sample.text + seen.tokens,
         "patches": seen.patches,
+        "cut": cut(shape.image, config.model.processor),
         "image": "×".join(map(str, sample.image)) if sample.image else "the largest",
         "attention": config.model.attention,
         "checkpointing": config.placement.activation_checkpointing,

@@ -31,7 +31,7 @@ CELLS: dict[str, dict[str, tuple[str, ...]]] = {
         "qlora": ("zero2", "zero3"),
         "lora_8bit": ("zero3",),
     },
-    # What is left of every method with every stage. (With dropout, as in the studies' adapters, curves differ by ranks.)
+    # What is left of every method with every stage. (With dropout, as the studies have it, ranks draw their own.)
     "tiny_phi35_vision": {
         "full_frozen_vision": ("zero1", "zero2_offload", "zero3_offload"),
         "dora": ("zero1", "zero3_offload"),

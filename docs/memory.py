@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from paceline.cards import CARDS, by_name
 from paceline.compose import ConfTree
 from paceline.planner import choose, memory
-from paceline.planner.cards import CARDS, by_name
 from paceline.planner.memory import Memory, Sample
 from paceline.planner.shapes import Shape, shape_of
 from paceline.snapshot import shipped
@@ -31,7 +31,7 @@ Written by `make docs` from the planner; a test holds it equal. All in GiB (2³�
 ```console
 $ paceline fit model=llama32_11b_vision method=lora,qlora                        # what fits which card, in a second
 $ paceline fit model=pixtral_12b method=lora --image 1280x720 --tokens 300       # for samples such as yours
-$ paceline fit model=llama32_11b_vision method=full cluster.gpus=1 cluster.gpu=a100_40   # every part
+$ paceline fit model=llama32_11b_vision method=full deepspeed=zero3 cluster.gpu=a100_40   # every part
 $ paceline plan … cluster.gpu=a100_40                                            # for each cell, its own prompts
 $ paceline submit … placement=auto                                               # the quickest setting that fits
 ```
@@ -52,6 +52,14 @@ counted operator by operator (below). Assumed, and unproven until `benchmarks/gp
 fragments, and DeepSpeed's own temporary tensors. 8-bit products and their saved inputs follow bitsandbytes' source.
 Finished attempts tell their peak: `fit` shows each beside its plan, and multiplies a plan by the highest ratio of
 its model and method, where that is over 1.
+
+**Host memory** of a node is {host:g} GiB for the process of each rank (assumed), what is offloaded, and one copy of
+the weights by the rank that writes them: a checkpoint's in float32 without DeepSpeed, else what is published. Reading
+adds nothing that stays: the weights' files are mapped, which the kernel counts (`peaks.host_gib` too) and takes back
+where it wants room; so measured on a twin under ZeRO-3 (`tests/models/test_host_memory.py`), where the first rank alone
+maps them. Quantised weights each rank reads whole onto its card before ZeRO-3 splits them, which the plan of the card
+counts. Not counted: DeepSpeed's own program that puts a state together for another number of ranks, in four processes
+that each hold a rank's share.
 
 *Cheapest* is the least GPUs × GiB of the card × expected slowdown. The slowdown is a guess that only orders
 settings: checkpointing × {checkpointing:.2f}, DeepSpeed × {deepspeed}, stage 3 × {stage3}, optimiser on the host ×
@@ -284,7 +292,7 @@ def public() -> Iterator[str]:
 def text() -> str:
     """The whole page."""
     head = HEAD.format(
-        context=memory.CONTEXT_GIB, nccl=memory.NCCL_GIB, fragments=memory.FRAGMENTATION,
+        host=memory.HOST_GIB, context=memory.CONTEXT_GIB, nccl=memory.NCCL_GIB, fragments=memory.FRAGMENTATION,
         checkpointing=choose.CHECKPOINTING, deepspeed=choose.DEEPSPEED, stage3=choose.STAGE3,
         optimiser=choose.OFFLOADED_OPTIMISER, weights=choose.OFFLOADED_WEIGHTS, launches=choose.LAUNCHES,
     )  # fmt: skip

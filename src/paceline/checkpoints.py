@@ -163,7 +163,8 @@ def universal(found: Checkpoint, attempt: Attempt) -> Path:
     """A state that DeepSpeed split over some ranks, in the form that any number of ranks can read. Call it on one rank.
 
     DeepSpeed's own program puts it together; a process of its own, because it reads all of the state into memory that
-    this one would not give back. It takes the room of the checkpoint on the disk until :func:`drop_universal`.
+    this one would not give back. It takes :func:`room_for_universal` on the disk, of which half stays until
+    :func:`drop_universal`.
 
     Args:
         found: a checkpoint whose engine is not ``torch``.
@@ -195,6 +196,17 @@ def universal(found: Checkpoint, attempt: Attempt) -> Path:
             f"({said}); submit on {found.world} ranks, or delete {found.path.parent} to begin again"
         )
     return target
+
+
+def room_for_universal(found: Checkpoint, world: int) -> int:
+    """Bytes on the disk that :func:`universal` takes at the most; 0 where so many ranks can read the state as it is.
+
+    The state twice: DeepSpeed's program (0.19.8) cuts it into pieces, writes the new one beside them, and deletes the
+    pieces when all is done.
+    """
+    if found.engine == "torch" or found.world == world:
+        return 0
+    return 2 * sum(int(entry["bytes"]) for entry in found.files.values())
 
 
 def _alone() -> dict[str, str]:

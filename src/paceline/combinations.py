@@ -6,20 +6,14 @@ after the queue. Each one is shown to fail by ``tests/models/test_failing_combin
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
+from paceline.cards import before_ampere
 from paceline.errors import UserError
 from paceline.spec import ClusterSpec, Config, Kind, as_loaded
 
-# Cards of a compute capability below 8.0, which have no bfloat16 and no FlashAttention-2, without maker and memory.
-BEFORE_AMPERE = {
-    *("k80", "m40", "m60", "p4", "p40", "p100", "t4", "v100", "v100s", "titanv", "titanrtx"),
-    *("rtx4000", "rtx5000", "rtx6000", "rtx8000", "gtx1080", "gtx1080ti", "rtx2070", "rtx2080", "rtx2080ti"),
-}
 # Families that liger-kernel 0.8.5 knows, the last in part.
 LIGER = ("llama", "llama_vision", "qwen2_vl", "pixtral")
-_NO_NAME = re.compile(r"nvidia|tesla|quadro|pcie|sxm\d?|\d{1,2}(gb?)?")
 
 
 def check(config: Config, kind: Kind, gpu: bool | None = None) -> None:
@@ -96,9 +90,3 @@ def _of_format(config: Config, gpu: bool | None) -> Iterator[str]:
         yield f"model {model.name}: FlashAttention-2 does not run on a {card}; give model.attention=sdpa"
     if gpu is False:
         yield f"model {model.name}: FlashAttention-2 needs a GPU; give model.attention=sdpa, or cluster.gpus=1"
-
-
-def before_ampere(card: str) -> bool:
-    """Whether a type of GPU, as a cluster spells it, is one of a compute capability below 8.0."""
-    words = re.split(r"[^a-z0-9]+", card.lower())
-    return "".join(w for w in words if not _NO_NAME.fullmatch(w)) in BEFORE_AMPERE

@@ -26,9 +26,9 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from paceline import combinations, prepared, readers
+from paceline.cards import cards_of
 from paceline.errors import UserError, nearest
 from paceline.planner import choose
-from paceline.planner.cards import cards_of
 from paceline.planner.shapes import shape_of
 from paceline.snapshot import shipped
 from paceline.spec import (

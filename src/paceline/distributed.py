@@ -21,6 +21,8 @@ import torch.distributed as dist
 
 # A rank may wait this long for another that reads data or saves; longer means that it is gone.
 _PATIENCE = timedelta(minutes=30)
+# All ranks are started together, so one that does not come to the meeting is gone: killed as it began, say.
+_MEETING = timedelta(minutes=5)
 _VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 _agreement: Any = None
@@ -65,12 +67,15 @@ def set_up(
         local_rank %= torch.cuda.device_count()
     values = (rank, local_rank, world, local_world, address, port)
     os.environ.update({name: str(value) for name, value in zip(_VARIABLES, values, strict=True)})
+    store = dist.TCPStore(address, port, world, is_master=rank == 0, timeout=_MEETING)
+    store.set_timeout(_PATIENCE)
+    group: dict[str, Any] = {"store": store, "rank": rank, "world_size": world, "timeout": _PATIENCE}
     if torch.cuda.is_available():
         torch.cuda.set_device(local_rank)
-        dist.init_process_group("nccl", timeout=_PATIENCE, device_id=torch.device("cuda", local_rank))
+        dist.init_process_group("nccl", device_id=torch.device("cuda", local_rank), **group)
         _agreement = dist.new_group(backend="gloo", timeout=_PATIENCE)
     else:
-        dist.init_process_group("gloo", timeout=_PATIENCE)
+        dist.init_process_group("gloo", **group)
         _agreement = dist.group.WORLD
 
 

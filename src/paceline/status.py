@@ -330,6 +330,7 @@ class Verdicts:
     def __init__(self, store: Store, cells: Sequence[Cell], asked: Answers) -> None:
         self._store, self._cells, self._asked = store, cells, asked
         self._last: dict[str, queue.Job] | None = None
+        self._runs: Mapping[str, list[history.Run]] | None = None
 
     def __call__(self, job: str) -> history.Run | None:
         """How the run ``1234_5.0`` of a job ended: its element, and after the point how often it had been requeued."""
@@ -338,7 +339,9 @@ class Verdicts:
             return None  # of this machine
         if self._last is None:
             self._last = {j.id: j for j in self._asked.queue() or []}
-        runs = (self._asked.history(self._unexplained()) or {}).get(element, [])
+        if self._runs is None:
+            self._runs = self._asked.history(self._unexplained()) or {}
+        runs = self._runs.get(element, [])
         if int(restart) < len(runs) and runs[int(restart)].cause:
             return runs[int(restart)]
         ended = self._last.get(element)

@@ -258,10 +258,16 @@ class Attempt:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.n = int(path.name)
+        self._start: dict[str, Any] | None = None
 
     def start(self) -> dict[str, Any] | None:
-        """Placement and provenance; None while the attempt has only just claimed its folder."""
-        return read_json(self.start_json) if self.start_json.exists() else None
+        """Placement and provenance; None while the attempt has only just claimed its folder.
+
+        Read once: it is written once.
+        """
+        if self._start is None and self.start_json.exists():
+            self._start = read_json(self.start_json)
+        return self._start
 
     def placement(self) -> dict[str, Any]:
         """The placement that it was launched with, as its probe changed it since; empty before it has one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import string
@@ -13,7 +14,7 @@ import pytest
 import torch
 import transformers
 from conftest import model_spec
-from finetune_twin import LORA, attempt, config, curve, tune, weights
+from finetune_twin import LORA, TREE, attempt, config, curve, tune, weights
 from PIL import Image
 from transformers import GenerationConfig, LogitsProcessorList
 
@@ -57,6 +58,12 @@ def test_a_twin_is_the_same_whatever_was_drawn_before(spec: ModelSpec, twin: Fam
     again = load_family(spec.family).load(spec)
     assert same_state(state(twin), state(again))
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_making_a_twin_leaves_its_spec_as_it_was(spec: ModelSpec, tmp_path: Path) -> None:
+    mine = dataclasses.replace(spec, config=copy.deepcopy(model_spec(spec.name).config))
+    load_family(spec.family).make_twin(mine, tmp_path)
+    assert mine.config == TREE.load("model", spec.name)["config"]
 
 
 def test_another_seed_gives_other_weights(spec: ModelSpec, twin: Family) -> None:

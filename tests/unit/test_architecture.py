@@ -16,7 +16,8 @@ JOBS = SOURCE.parents[1] / "jobs"
 LAYERS: list[set[str]] = [
     {"errors"},
     {"spec", "process"},
-    {"store", "combinations"},
+    {"store", "cards"},
+    {"combinations"},
     # shared: torch-free, no torch, no Hydra
     {"snapshot", "stats", "gazetteer", "weights", "credentials", "planner"},
     {"prompts", "tasks", "readers", "scorers"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from paceline.combinations import before_ampere
+from paceline.cards import before_ampere
 from paceline.compose import compose, conf_folders
 from paceline.errors import UserError
 from paceline.sweep import expand

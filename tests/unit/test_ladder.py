@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paceline import checkpoints, status, store
+from paceline.cards import by_name
 from paceline.compose import ConfTree, compose, conf_folders
 from paceline.launch import submit
 from paceline.launch.elements import Element
 from paceline.launch.rungs import Ladders
 from paceline.planner import choose, ladder
-from paceline.planner.cards import by_name
 from paceline.planner.memory import Sample
 from paceline.planner.shapes import shape_of
 from paceline.snapshot import shipped
@@ -298,6 +298,23 @@ def test_on_the_cpu_host_memory_has_the_rungs_of_a_process_and_beside_a_gpu_none
     assert micro(begin(root, asked)[0]) == (4, False)
     ended(root.cell(tuning(asked)).attempts()[-1], HOST)
     assert status.states(root, [c.cell for c in asked.cells])[tuning(asked)].state == "failed"
+
+
+def test_a_rung_may_be_a_preset_of_the_labs_own_folder(tmp_path: Path) -> None:
+    lab = tmp_path / "lab" / "deepspeed"
+    lab.mkdir(parents=True)
+    (lab / "lab_offload.yaml").write_text("defaults: [zero2_offload]\n")
+    tree = ConfTree(conf_folders(str(lab.parent)))
+    asked = sweep("placement.micro_batch=1", "placement.activation_checkpointing=true")
+    chosen = []
+    for number, told in enumerate((tree, None)):
+        root = Store(tmp_path / str(number))
+        ended(begin(root, asked)[1], CUDA)
+        decided = submit.decide(asked, root, tree=told)
+        (element,) = [e for e in decided.elements if e.kind == "finetune"]
+        chosen.append(element.placement["deepspeed"]["name"])
+    # Of two that are as quick the first by name.
+    assert chosen == ["lab_offload", "zero2_offload"]
 
 
 def test_a_card_that_reports_its_memory_is_left_for_a_larger_one_that_the_cluster_may_give(tmp_path: Path) -> None:

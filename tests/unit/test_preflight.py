@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_site import ANSWERS, ICE, PHOENIX, QOS, told
 
+from paceline import checkpoints
 from paceline.compose import compose, conf_folders
 from paceline.errors import Unavailable, UserError
 from paceline.launch import elements as grouping
@@ -269,7 +270,11 @@ def entries(kind: str, *overrides: str) -> int:
     """Files and folders planned for the one cell of a kind."""
     elements, cells = planned("model=tiny_qwen2_vl", *overrides)
     (element,) = (e for e in elements if e.kind == kind)
-    return storage.need([element], cells).files - storage.SUBMISSION - storage._element_files(element)
+    return (
+        storage.need([element], cells, Store(Path("nowhere"))).files
+        - storage.SUBMISSION
+        - storage._element_files(element)
+    )
 
 
 def test_files_are_counted_as_cells_write_them() -> None:
@@ -331,7 +336,7 @@ def test_checkpoints_that_do_not_fit_are_refused_before_the_first_step(
     cells = [
         PlannedCell(c.cell, dataclasses.replace(c.config, model=ModelSpec("m", "qwen2_vl", str(folder)))) for c in cells
     ]
-    needed = storage.need(elements, cells)
+    needed = storage.need(elements, cells, Store(tmp_path))
     # bfloat16 weights, and two checkpoints of 12 bytes a number: one kept, one being written.
     assert needed.bytes == 10**9 * (2 + 2 * 12)
     monkeypatch.setattr(storage, "rooms", lambda root: [storage.Room("the file system", None, 10**9)])
@@ -339,6 +344,27 @@ def test_checkpoints_that_do_not_fit_are_refused_before_the_first_step(
     assert (space.ok, files.ok) == (False, None)
     assert "at most 24.2 GiB" in space.text
     assert "placement.keep_checkpoints=1" in space.text
+
+
+@pytest.mark.parametrize(
+    ("engine", "saved_by", "times"), [("zero2", 2, 2), ("zero3", 4, 2), ("zero2", 1, 0), ("torch", 2, 0)]
+)
+def test_a_state_of_other_ranks_takes_its_room_twice_for_a_while(
+    engine: str, saved_by: int, times: int, tmp_path: Path
+) -> None:
+    elements, cells = planned("method=full", "model=tiny_qwen2_vl", "deepspeed=zero2")
+    store = Store(tmp_path)
+    before = storage.need(elements, cells, store)
+    (tuning,) = (c.id for c in cells if c.cell.kind == "finetune")
+    state = store.cell(tuning).new_attempt().checkpoints / "checkpoint-3"
+    state.mkdir(parents=True)
+    (state / "state.pt").write_bytes(bytes(2**21))
+    checkpoints.complete(state, step=3, world=saved_by, micro_batch=1, engine=engine, seconds=1.0)
+    needed = storage.need(elements, cells, store)
+    assert needed.moving == times * 2**21
+    assert needed.bytes == before.bytes + needed.moving
+    space, _ = preflight._storage(elements, cells, store)
+    assert ("to put states together for another number of ranks" in space.text) == (times > 0)
 
 
 def test_an_adapter_is_never_larger_than_all_that_it_could_stand_on() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import errno
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paceline import compose as compose_module
+from paceline import status
 from paceline import store as store_module
 from paceline import sweep as sweep_module
 from paceline.compose import Composition, compose, conf_folders
@@ -192,3 +194,33 @@ def test_a_disk_that_fills_up_leaves_whole_cells_and_no_sweep(tmp_path: Path, mo
     assert 0 < len(written) < len(sweep.cells)
     record(sweep, store, "code", extend=False)
     assert len(store.sweep("thousand").read()["cells"]) == len(list(tmp_path.glob("cells/*/cell.json"))) == 146
+
+
+def test_what_is_read_of_cells_that_died_without_a_word_grows_with_their_number_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed by Slurm, a thousand at a time: why, is asked for once."""
+    read: Counter[str] = Counter()
+    read_json = store_module.read_json
+
+    def counted(path: Path) -> Any:
+        read[path.name] += 1
+        return read_json(path)
+
+    def starts_read(count: int) -> int:
+        root = Store(tmp_path / str(count))
+        cells = [Cell(f"evaluate-{i:012x}", "evaluate", {"i": i}) for i in range(count)]
+        for i, cell in enumerate(cells):
+            attempt = root.cell(cell.id).new_attempt()
+            start = {"schema": 1, "job": f"7_{i}.0", "submission": "", "host": "gone", "pid": 1, "boot": "", "time": 0}
+            store_module.write_json(attempt.start_json, start)
+            os.utime(attempt.start_json, (0, 0))
+        read.clear()
+        found = status.states(root, cells)
+        assert {s.state for s in found.values()} == {"interrupted"}
+        return read["start.json"]
+
+    monkeypatch.setattr("paceline.slurm.queue.ask", lambda: [])
+    monkeypatch.setattr("paceline.slurm.history.ask", lambda jobs: None)
+    monkeypatch.setattr(store_module, "read_json", counted)
+    assert starts_read(40) == 2 * starts_read(20)

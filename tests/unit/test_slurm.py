@@ -374,3 +374,19 @@ def test_a_job_whose_launcher_died_after_sbatch_finds_its_element_by_itself(
     pickled = DelayedSubmission.load(path / "submitit" / "7_1_submitted.pkl")
     assert pickled.function == RunElement(str(path), content["arrays"][array][1])
     assert ran == [path / "submitit"]
+
+
+def test_the_chained_job_resumes_with_the_configs_of_its_submission(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[list[str]] = []
+    monkeypatch.setattr("paceline.slurm.clients.call", lambda words: said.append(words) or "8")
+    (first, *_) = elements("cluster=slurm")
+    path = tmp_path / "sweeps" / "s" / "submissions" / "1"
+    mine, lab, shipped = (tmp_path / name for name in ("my own", "lab", "shipped"))
+    for conf in ([shipped], [mine, shipped], [mine, lab, shipped]):
+        assert launching.chain(path, first, {"0": "7_0"}, "n", Store(tmp_path), "c0de", conf) == "8"
+    plain, one, both = (words[-1] for words in said)
+    assert "--conf" not in plain and "PACELINE_CONF" not in plain
+    assert one.endswith(f" --conf '{mine}'") and "PACELINE_CONF" not in one
+    assert both.endswith(f" --conf '{mine}'") and f"export PACELINE_CONF={lab};" in both

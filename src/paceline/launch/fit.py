@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from paceline import prepared
+from paceline.cards import cards_of
 from paceline.errors import UserError
+from paceline.launch import storage
 from paceline.planner import choose
-from paceline.planner.cards import cards_of
 from paceline.planner.choose import Verdict
 from paceline.planner.images import Size
+from paceline.planner.memory import GIB, WIDTHS
 from paceline.planner.shapes import shape_of
-from paceline.spec import Config, DeepSpeedSpec, TaskSpec
+from paceline.spec import Config, DeepSpeedSpec, ModelSpec, TaskSpec
 from paceline.store import Store
 from paceline.sweep import PlannedCell
 
@@ -53,7 +55,7 @@ def look(cells: Sequence[PlannedCell], store: Store, presets: Mapping[str, DeepS
     texts: dict[int, str] = {}  # cells share their specs, so each is written out once
     for planned in cells:
         config = planned.config
-        if config.cluster.gpus:
+        if on_gpu(config):
             parts = (config.model, config.method, config.placement, config.deepspeed, config.cluster)
             own = (config.train.batch, config.generation.batch, config.generation.beams, config.task.name)
             for part in parts:
@@ -77,8 +79,7 @@ def _finding(
     named = (tuple(p.id for p in members), config.model.name, config.method.name, kind)
     cards, shape = cards_of(config.cluster), shape_of(config.model, store.root)
     if shape is None:
-        remedy = f"paceline prepare model={config.model.name} counts it"
-        return Fit(*named, None, f"the shape of {config.model.name} is not known here; {remedy}", None)
+        return Fit(*named, None, uncounted(config.model), None)
     if not cards:
         asked = config.cluster.gpu or "any GPU"
         return Fit(
@@ -95,6 +96,24 @@ def _finding(
         told = f"{small.told()}; {large.card.name} has room: give cluster.gpu={large.card.name}"
         return Fit(*named, None, told, small)
     return Fit(*named, False, choose.refusal(config, kind, shape, sample, large.card, presets), large)
+
+
+def on_gpu(config: Config) -> bool:
+    """Whether a cell is to run on a GPU, as far as its cluster's settings tell."""
+    return bool(config.cluster.gpus or (config.cluster.gpu and config.cluster.executor != "slurm"))
+
+
+def uncounted(model: ModelSpec) -> str:
+    """Why the memory of a model without a shape is not planned, and what to do about it."""
+    if model.family != "remote":
+        return f"the shape of {model.name} is not known here; paceline prepare model={model.name} counts it"
+    found, alone = storage.weights_of(model), ""
+    if not isinstance(found, str):
+        alone = f"; its weights alone take {found.numbers * WIDTHS[model.dtype] / GIB:.1f} GiB"
+    return (
+        f"{model.name} runs by code of its own, which is not read here, so its memory can't be planned{alone}; give a "
+        "cluster.gpu with room to spare, and try it on a few samples first: limit=8"
+    )
 
 
 def _picture(task: TaskSpec, store: Store, pictures: dict[str, Size | None]) -> Size | None:

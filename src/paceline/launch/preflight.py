@@ -351,6 +351,8 @@ def _walltime(cluster: ClusterSpec, site: Site) -> tuple[bool | None, str]:
 def _gpus(asked: _Asked, site: Site) -> tuple[bool | None, str]:
     cluster, gpus, limits = asked.cluster, asked.gpus, site.limits(asked.cluster)
     if not gpus:
+        if cluster.gpu:
+            return None, f"none: cluster.gpu={cluster.gpu} names a type, and cluster.gpus=0 asks for none of it"
         return True, "none"
     if limits.gpus and gpus > limits.gpus.value:
         return False, (
@@ -373,7 +375,7 @@ def _gpus(asked: _Asked, site: Site) -> tuple[bool | None, str]:
 
 def _storage(elements: Sequence[Element], planned: Sequence[PlannedCell], store: Store) -> Iterator[Finding]:
     """Bytes and files against what the file system and the quota leave."""
-    needed = storage.need(elements, planned)
+    needed = storage.need(elements, planned, store)
     try:
         rooms = storage.rooms(store.root)
     except OSError as error:
@@ -382,6 +384,8 @@ def _storage(elements: Sequence[Element], planned: Sequence[PlannedCell], store:
     cells = sum(len(e.cells) for e in elements)
     unknown = "; ".join(f"of {name} not known ({why})" for name, why in needed.unknown.items())
     size = f"at most {needed.bytes / GIB:,.1f} GiB of checkpoints and weights for {needed.finetunes} finetune cells"
+    if needed.moving:
+        size += f", {needed.moving / GIB:,.1f} of it to put states together for another number of ranks"
     if not needed.finetunes:
         size = "no checkpoints to write"
     elif unknown:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from paceline import checkpoints, prepared, status
+from paceline.cards import Card, cards_of
 from paceline.errors import UserError
 from paceline.planner import choose, ladder
-from paceline.planner.cards import Card, cards_of
 from paceline.planner.choose import Verdict
 from paceline.planner.measured import Measured, factor, measured
 from paceline.planner.memory import Sample

@@ -18,10 +18,10 @@ import submitit
 from submitit.slurm.slurm import _make_sbatch_string
 
 from paceline import snapshot
+from paceline.cards import asked_as
 from paceline.errors import Unavailable
 from paceline.launch.elements import Element, arrays
 from paceline.launch.environments import interpreter, shown
-from paceline.planner.cards import asked_as
 from paceline.slurm import clients, queue
 from paceline.slurm.queue import Job
 from paceline.slurm.site import Site
@@ -299,10 +299,27 @@ def chained(sweep: str, jobs: Sequence[Job] | None) -> str | None:
     return next((job.id for job in jobs or () if job.pending and mine.fullmatch(job.name)), None)
 
 
-def chain(path: Path, element: Element, jobs: Mapping[str, str], name: str, store: Store, code: str) -> str:
+def chain(
+    path: Path,
+    element: Element,
+    jobs: Mapping[str, str],
+    name: str,
+    store: Store,
+    code: str,
+    conf: Sequence[Path],
+) -> str:
     """Submit the small job that resumes the sweep when all jobs of this submission are over; its id.
 
     It takes the same account and quality of service, because a site lets users choose few, and no GPU.
+
+    Args:
+        path: the submission's folder.
+        element: one of those submitted, for its cluster.
+        jobs: index of an element -> job.
+        name: the intent's name.
+        store: the store.
+        code: digest of the frozen code.
+        conf: where this submission looked for configs, the shipped ones last.
 
     Raises:
         Unavailable: Slurm refused or gave no answer; the other jobs stay submitted.
@@ -310,7 +327,10 @@ def chain(path: Path, element: Element, jobs: Mapping[str, str], name: str, stor
     cluster = cluster_of(element)
     sweep = path.parents[1].name
     resume = [sys.executable, "-m", "paceline", "resume", sweep, f"root={store.root}", "--chain", "--unattended"]
-    exports = [f"export {k}={shlex.quote(v)}" for k, v in environment_of(element, store, code).items()]
+    own = [str(folder) for folder in conf[:-1]]
+    resume += [word for folder in own[:1] for word in ("--conf", folder)]
+    variables = environment_of(element, store, code) | ({"PACELINE_CONF": own[1]} if own[1:] else {})
+    exports = [f"export {k}={shlex.quote(v)}" for k, v in variables.items()]
     asked = {"account": cluster.account, "qos": cluster.qos, "partition": cluster.partition}
     ids = sorted({queue.base(job) for job in jobs.values()}, key=int)
     words = [

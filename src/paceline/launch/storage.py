@@ -23,7 +23,7 @@ from paceline.launch.elements import Element
 from paceline.slurm.clients import call
 from paceline.slurm.site import user
 from paceline.spec import Config, ModelSpec, as_loaded, locate_weights
-from paceline.store import Cell
+from paceline.store import Cell, Store
 from paceline.sweep import PlannedCell
 from paceline.weights import cache, snapshot
 
@@ -43,6 +43,7 @@ class Need:
         files: files and folders: a folder takes an inode too.
         again: files and folders of one more attempt of every cell.
         bytes: at most, of the checkpoints and weights whose size is known.
+        moving: what of that is for a while alone, to put states together for another number of ranks.
         finetunes: cells that write checkpoints.
         unknown: model -> why the size of its weights is not known here.
     """
@@ -50,6 +51,7 @@ class Need:
     files: int
     again: int
     bytes: int
+    moving: int
     finetunes: int
     unknown: Mapping[str, str]
 
@@ -79,10 +81,10 @@ class Weights:
 # -- what will be written
 
 
-def need(elements: Sequence[Element], planned: Iterable[PlannedCell]) -> Need:
+def need(elements: Sequence[Element], planned: Iterable[PlannedCell], store: Store) -> Need:
     """What the cells of some elements will write under the root."""
     by_id = {p.id: p for p in planned}
-    files, again, size, finetunes = SUBMISSION, 0, 0, 0
+    files, again, size, moving, finetunes = SUBMISSION, 0, 0, 0, 0
     unknown: dict[str, str] = {}
     known: dict[tuple[str, str, str], Weights | str] = {}
     for element in elements:
@@ -103,11 +105,13 @@ def need(elements: Sequence[Element], planned: Iterable[PlannedCell]) -> Need:
             files += _checkpoint_files(config) * config.placement.keep_checkpoints
             files += (weights + 2) * _best(config)  # their folder and COMPLETE.json
             finetunes += 1
+            if saved := checkpoints.newest(store.cell(cell.id)):
+                moving += checkpoints.room_for_universal(saved, element.ranks)
             if isinstance(found, str):
                 unknown[config.model.name] = found
             else:
                 size += _bytes(config, found)
-    return Need(files, again, size, finetunes, unknown)
+    return Need(files, again, size + moving, moving, finetunes, unknown)
 
 
 def _element_files(element: Element) -> int:

@@ -99,21 +99,29 @@ def choose(
     return list(chosen.values()), left
 
 
-def decide(wanted: Sweep, store: Store, wishes: Wishes = Wishes()) -> Submission:
+def decide(wanted: Sweep, store: Store, wishes: Wishes = Wishes(), tree: ConfTree | None = None) -> Submission:
     """Record the sweep and claim what is needed, so that a second submit finds it claimed.
 
     What goes to Slurm is submitted here too, while no other submit can decide: on another login node it could not see
     that this one is about to call sbatch.
 
+    Args:
+        wanted: the cells.
+        store: where.
+        wishes: of the person.
+        tree: the configs that the submission was composed of, whose DeepSpeed presets a rung or a remedy may name;
+            None: those that are found without ``--conf``.
+
     Raises:
         UserError: the name is taken by other cells, or another submit is deciding.
         Unavailable: the root can't be written, or Slurm gives no answer.
     """
+    tree = tree or ConfTree(conf_folders(None))
     with store.mutex():
         current = snapshot.freeze(store)
         asked = Answers(store.root, fresh=True)
         found = status.of_sweep(store, wanted, asked)
-        taken = _taken_up(wanted, found, store, asked, wishes)
+        taken = _taken_up(wanted, found, store, asked, wishes, tree)
         cells = [replace(c, config=taken[c.id].config) if c.id in taken else c for c in wanted.cells]
         for planned in cells:
             if planned.cell.kind == "finetune":
@@ -121,7 +129,7 @@ def decide(wanted: Sweep, store: Store, wishes: Wishes = Wishes()) -> Submission
         chosen, _ = choose(cells, found, wishes)
         if lacks := environments.lacks((p.config.model for p in chosen), store):
             raise UserError("; ".join(lacks))
-        _refuse_too_large(chosen, store)
+        _refuse_too_large(chosen, store, tree.presets())
         decided = Submission(None, _on_rungs(group(chosen), taken), found, current, asked)
         told = {p.id for p in chosen} | {c for c, t in taken.items() if t.ended}
         decided.notes += [f"{c}: {t.ended or t.why}" for c, t in taken.items() if c in told]
@@ -150,14 +158,14 @@ def decide(wanted: Sweep, store: Store, wishes: Wishes = Wishes()) -> Submission
                 **this_process(),
             }
             if executor == "slurm":
-                _to_slurm(decided, arranged, made, folder, store, intent, wishes)
+                _to_slurm(decided, arranged, made, folder, store, intent, wishes, tree)
             else:
                 decided.path = _claim(folder, intent, recorded(decided.elements))
         return decided
 
 
 def _taken_up(
-    wanted: Sweep, found: dict[str, CellState], store: Store, asked: Answers, wishes: Wishes
+    wanted: Sweep, found: dict[str, CellState], store: Store, asked: Answers, wishes: Wishes, tree: ConfTree
 ) -> dict[str, Taken]:
     """Where tunings that were begun go on, if not as asked. What has no rung left is failed in ``found``."""
     tunings = [c for c in wanted.cells if c.cell.kind == "finetune" and found[c.id].attempts]
@@ -165,13 +173,8 @@ def _taken_up(
     if not tunings:
         return {}
     verdict = status.Verdicts(store, [c.cell for c in tunings], asked)
-    ladders = Ladders(store, _presets(), verdict)
+    ladders = Ladders(store, tree.presets(), verdict)
     return taken_up(ladders, tunings, found, wishes.retry_failed)
-
-
-def _presets() -> dict[str, DeepSpeedSpec]:
-    """Ways to split memory that a rung or a remedy may name."""
-    return ConfTree(conf_folders(None)).presets()
 
 
 def _on_rungs(elements: Sequence[Element], taken: Mapping[str, Taken]) -> list[Element]:
@@ -234,6 +237,7 @@ def _to_slurm(
     store: Store,
     intent: dict[str, Any],
     wishes: Wishes,
+    tree: ConfTree,
 ) -> None:
     """Submit what was arranged, and write down what is held back."""
     decided.elements, decided.held, decided.reason = arranged.elements, arranged.held, arranged.reason
@@ -251,20 +255,20 @@ def _to_slurm(
     decided.notes += read["differences"]
     if wishes.chain:
         decided.chain = slurm.chained(folder.name, decided.asked.queue()) or slurm.chain(
-            path, arranged.elements[0], decided.jobs, name, store, decided.code
+            path, arranged.elements[0], decided.jobs, name, store, decided.code, tree.folders
         )
 
 
-def _refuse_too_large(chosen: Sequence[PlannedCell], store: Store) -> None:
+def _refuse_too_large(chosen: Sequence[PlannedCell], store: Store, presets: Mapping[str, DeepSpeedSpec]) -> None:
     """Refuse cells that can't fit the GPUs that they ask for.
 
     Raises:
         UserError: what they take, what was assumed, and what would fit.
     """
-    configs = {p.id: p.config for p in chosen if p.config.cluster.gpus}
+    configs = {p.id: p.config for p in chosen if fit.on_gpu(p.config)}
     if not configs:
         return
-    found = fit.look([p for p in chosen if p.id in configs], store, _presets())
+    found = fit.look([p for p in chosen if p.id in configs], store, presets)
     if bad := fit.refused(found, configs):
         raise UserError("\n".join(bad))
 

@@ -8,6 +8,7 @@ says what differs.
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import logging
 import re
@@ -332,7 +333,8 @@ class Family:
 
         ``spec.config`` holds ``seed`` and the arguments of the family's config class.
         """
-        config = dict(spec.config)
+        # Config classes write into the dictionaries that they are given, and a spec is shared.
+        config = copy.deepcopy(spec.config)
         seed = int(config.pop("seed", 0))
         processor = cls.twin_processor(spec)
         with torch.random.fork_rng(devices=[]), _whole_weights():

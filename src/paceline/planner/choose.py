@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from paceline import combinations
+from paceline.cards import CARDS, Card
 from paceline.errors import UserError
 from paceline.planner import memory
-from paceline.planner.cards import CARDS, Card
 from paceline.planner.memory import Memory, Sample, zero_of
 from paceline.planner.shapes import Shape
 from paceline.spec import Config, DeepSpeedSpec, Kind, as_loaded
@@ -68,11 +68,10 @@ class Verdict:
 
     @property
     def words(self) -> str:
-        """The placement as overrides of the command line."""
-        host = (
-            f" cluster.memory_gib={math.ceil(self.memory.host)}" if zero_of(self.config.deepspeed, 1).optimizer else ""
-        )
-        return overrides(self.config) + host
+        """The placement as overrides of the command line, with the host memory where the model takes most of it."""
+        processes, *others = self.memory.hosted
+        much = sum(p.gib for p in others) > processes.gib
+        return overrides(self.config) + (f" cluster.memory_gib={math.ceil(self.memory.host)}" if much else "")
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
@@ -88,10 +87,21 @@ class Verdict:
             "moment": found.moment,
             "parts": [dataclasses.asdict(p) for p in (*found.parts, *found.moments[found.moment], *found.outside)],
             "host_gib": round(found.host, 1),
+            "host_parts": [dataclasses.asdict(p) for p in found.hosted],
+            "mapped_gib": round(found.mapped, 1),
             "checkpoint_gib": round(found.disk, 2),
             "assumed": found.assumed,
             "setting": self.words,
         }
+
+    def told_of_host(self) -> str:
+        """What a node's host memory holds, in one line."""
+        found = self.memory
+        said = ", ".join(f"{p.name} {p.gib:.1f}" for p in found.hosted)
+        return (
+            f"{found.host:.1f} GiB of host memory a node ({said}), and {found.mapped:.1f} of mapped weights' files, "
+            "which the kernel drops where it wants room"
+        )
 
     def told(self) -> str:
         """Where the memory goes, and what was assumed, in one line."""
@@ -101,7 +111,8 @@ class Verdict:
         parts = sorted((*found.parts, *found.moments[found.moment], *found.outside), key=lambda p: -p.gib)
         said = ", ".join(f"{p.name} {p.gib:.1f}" for p in parts if p.gib >= 0.05)
         assumed = found.assumed
-        image = f", {assumed['patches']} patches ({assumed['image']} picture)" if assumed["patches"] else ""
+        into = f" in {assumed['cut']}" if assumed["cut"] else ""
+        image = f", {assumed['patches']} patches{into} ({assumed['image']} picture)" if assumed["patches"] else ""
         answer = f" ({assumed['answer']} of the answer)" if "answer" in assumed else ""
         return (
             f"{self.needed:.1f} GiB {found.moment} ({said}), and {self.card.name} has {self.card.gib:.1f}; assumed: "

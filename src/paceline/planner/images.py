@@ -61,6 +61,14 @@ def tiles_of(image: Mapping[str, Any], processor: Mapping[str, Any]) -> int:
     return int(processor.get(named) or image.get(image.get("kind", ""), 1)) if named else 1
 
 
+def cut(image: Mapping[str, Any], processor: Mapping[str, Any]) -> str:
+    """Into what an image is cut, in words; empty for the families that don't cut."""
+    many = tiles_of(image, processor)
+    return {"tiles": f"{many} tile{'s' if many > 1 else ''}", "crops": f"at most {many} crops"}.get(
+        image.get("kind", ""), ""
+    )
+
+
 def _tiles(image: Mapping[str, Any], processor: Mapping[str, Any], size: Size | None) -> Seen:
     tiles = tiles_of(image, processor)
     patches = (image["size"] // image["patch"]) ** 2 + 1

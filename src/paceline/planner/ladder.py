@@ -11,8 +11,8 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from paceline.cards import Card
 from paceline.planner import choose
-from paceline.planner.cards import Card
 from paceline.planner.choose import Verdict
 from paceline.planner.memory import zero_of
 from paceline.spec import Config, DeepSpeedSpec, share_out

@@ -15,7 +15,7 @@ from typing import Any
 
 from paceline.planner import activations
 from paceline.planner.activations import Pass
-from paceline.planner.images import Seen, Size, see
+from paceline.planner.images import Seen, Size, cut, see
 from paceline.planner.shapes import Linear, Shape, targets, trainable
 from paceline.spec import Config, DeepSpeedSpec, Kind, MethodSpec, as_loaded, share_out
 
@@ -69,7 +69,9 @@ class Memory:
         parts: what is always on the card.
         moments: name of a moment -> what it adds; the largest counts.
         outside: what the allocator does not count: context, communication, fragments.
-        host: GiB of host memory per node.
+        hosted: what the processes of a node hold in its host memory, at the most.
+        mapped: GiB of the weights' files. They are read through the page cache, once for all ranks of a node: the
+            kernel counts them as theirs (``peaks.host_gib`` too) and takes them back where it wants room.
         disk: GiB of one checkpoint.
         assumed: what was assumed, for people.
     """
@@ -77,7 +79,8 @@ class Memory:
     parts: list[Part]
     moments: dict[str, list[Part]]
     outside: list[Part]
-    host: float
+    hosted: list[Part]
+    mapped: float
     disk: float
     assumed: dict[str, Any] = field(default_factory=dict)
 
@@ -95,6 +98,11 @@ class Memory:
     def needed(self) -> float:
         """GiB of the card."""
         return self.allocated + _sum(self.outside)
+
+    @property
+    def host(self) -> float:
+        """GiB of host memory per node."""
+        return _sum(self.hosted)
 
 
 def _sum(parts: list[Part]) -> float:
@@ -199,7 +207,8 @@ def training(config: Config, shape: Shape, sample: Sample) -> Memory:
         parts=[p for p in always if p.gib],
         moments=_moments(run, gradients),
         outside=_outside(run, always, gradients),
-        host=HOST_GIB * config.placement.ranks + _offloaded(run, states) * config.placement.ranks,
+        hosted=[p for p in (_processes(config.placement.ranks), _offloaded(run, states), _saved(run)) if p.gib],
+        mapped=shape.total * run.width / GIB,
         disk=run.trainable * (4 if not zero.used else 2 + 4) / GIB + run.trainable * 8 / GIB,
         assumed={**assumed(config, shape, sample, micro, world), "answer": run.answer},
     )
@@ -356,10 +365,10 @@ def _moments(run: _Run, gradients: Part) -> dict[str, list[Part]]:
         "in the optimiser's step": [gradients, _stepping(run)],
     }
     split = run.zero.shared(3, run.world)
-    if run.method.quantise != "none" and split > 1:
+    if run.method.quantise != "none" and (split > 1 or run.zero.weights):
         # transformers 5.23 offers nothing else: each rank reads all, and keeps its share (``finetune.load``).
-        rest = base_bytes(shape, run.method, run.width) * (1 - 1 / split)
-        found["while weights are read"] = [Part("weights of other ranks", rest / GIB, "quantised weights come whole")]
+        rest = base_bytes(shape, run.method, run.width) * (1 if run.zero.weights else 1 - 1 / split)
+        found["while weights are read"] = [Part("weights to be split", rest / GIB, "quantised weights come whole")]
     if checkpointing:
         again = Part("a layer recomputed", activations.recomputed(shape, step) / GIB, "the largest layer, whole")
         found["while a layer is recomputed"] = [kept, *carried, again, *working, _backward(run)]
@@ -489,13 +498,39 @@ def _outside(run: _Run, always: list[Part], gradients: Part) -> list[Part]:
     return found
 
 
-def _offloaded(run: _Run, states: list[Part]) -> float:
-    """GiB of host memory per rank: states and a float32 copy of their gradients; weights, where they are there too."""
+# -- the host
+
+
+def _processes(ranks: int) -> Part:
+    """What ranks take before they hold any number of the model.
+
+    Reading adds nothing that stays: safetensors 0.8.0 maps the files, and transformers 5.23.0 sends each tensor from
+    there to the card, or under ZeRO-3 lets the first rank hand it to all (``tests/models/test_host_memory.py``).
+    """
+    return Part("processes", HOST_GIB * ranks, f"{ranks} × {HOST_GIB:g} GiB; assumed")
+
+
+def _offloaded(run: _Run, states: list[Part]) -> Part:
+    """States and a float32 copy of their gradients; weights, where they are there too. Of all ranks of a node."""
     split = run.zero.shared(1, run.world)
     size = _sum(states) + run.trainable * 4 / split / GIB if run.zero.optimizer else 0.0
     if run.zero.weights:
         size += base_bytes(run.shape, run.method, run.width) / run.world / GIB
-    return size
+    ranks = run.config.placement.ranks
+    return Part("offloaded", size * ranks, f"states, float32 gradients and weights of {ranks} ranks")
+
+
+def _saved(run: _Run) -> Part:
+    """The copy of the weights that the rank which writes them makes, of a checkpoint's or of those to publish.
+
+    Published is all of a model, in its own format, put together on that rank under ZeRO-3 too, or the adapter
+    (``finetune``). A checkpoint without DeepSpeed holds what is trained, in float32, which safetensors 0.8.0 copies
+    from the card all at once; DeepSpeed 0.19.8 copies no more than is published (``clone_tensors_for_torch_save``).
+    """
+    each = 4 if not run.zero.used else run.width
+    published = run.shape.total * run.width if run.method.trains == "all" else run.trainable * each
+    size = max(published, 0 if run.zero.used else run.trainable * 4)
+    return Part("weights being saved", size / GIB, "published in the model's format, or a checkpoint's in float32")
 
 
 # -- answering
@@ -538,7 +573,8 @@ def evaluating(config: Config, shape: Shape, sample: Sample) -> Memory:
         Part("CUDA context", CONTEXT_GIB, "kernels and workspaces; assumed"),
         Part("fragments", peak * FRAGMENTATION, f"{FRAGMENTATION:.0%} of what is allocated; assumed"),
     ]
-    return Memory(parts, moments, outside, HOST_GIB, 0.0, assumed(config, shape, sample, generation.batch, 1))
+    said = assumed(config, shape, sample, generation.batch, 1)
+    return Memory(parts, moments, outside, [_processes(1)], shape.total * width / GIB, 0.0, said)
 
 
 def needs(config: Config, kind: Kind, shape: Shape, sample: Sample) -> Memory:
@@ -554,6 +590,7 @@ def assumed(config: Config, shape: Shape, sample: Sample, micro: int, world: int
         "ranks": world,
         "tokens": sample.text + seen.tokens,
         "patches": seen.patches,
+        "cut": cut(shape.image, config.model.processor),
         "image": "×".join(map(str, sample.image)) if sample.image else "the largest",
         "attention": config.model.attention,
         "checkpointing": config.placement.activation_checkpointing,

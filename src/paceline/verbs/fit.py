@@ -13,13 +13,16 @@ import click
 from paceline.arguments import compose_words, json_option, overrides_argument, say_json, store_of
 
 if TYPE_CHECKING:
+    from paceline.cards import Card
     from paceline.compose import Composition
-    from paceline.planner.cards import Card
     from paceline.planner.choose import Verdict
     from paceline.planner.measured import Measured
     from paceline.planner.memory import Sample
     from paceline.planner.shapes import Shape
     from paceline.spec import Config, DeepSpeedSpec
+
+# Rows whose memory is told part by part; of more, nobody reads them.
+MOST_IN_FULL = 6
 
 
 @click.command(short_help="tell what fits which GPU")
@@ -34,15 +37,15 @@ def command(words: Sequence[str], conf: str | None, gpus: str, tokens: int, imag
     """Tell what fits which GPU, from the model's config alone, in a moment.
 
     Each field is the largest micro-batch (c: with activation checkpointing), or - where nothing fits. All in GiB, of
-    the memory that a card reports. A GPU named by cluster.gpu is shown with every part of its memory.
+    the memory that a card reports. Of a GPU named by cluster.gpu a few rows are shown with every part of their memory.
 
     \b
     paceline fit model=llama32_11b_vision method=lora,qlora
     paceline fit model=pixtral_12b method=lora deepspeed=zero3 --image 1280x720
-    paceline fit model=llama32_11b_vision method=dora_8bit_llama_study cluster.gpu=a100_40 cluster.gpus=1
+    paceline fit model=llama32_11b_vision method=dora_8bit_llama_study cluster.gpu=a100_40 --gpus 1
     """
+    from paceline.cards import CARDS, by_name, cards_of
     from paceline.planner import choose
-    from paceline.planner.cards import CARDS, cards_of
     from paceline.planner.measured import factor, measured
     from paceline.planner.memory import Sample
     from paceline.planner.shapes import shape_of
@@ -51,7 +54,9 @@ def command(words: Sequence[str], conf: str | None, gpus: str, tokens: int, imag
     store = store_of(composition)
     counts, size = _counts(gpus), _size(image)
     configs = list(_configs(composition, words))
-    cards = cards_of(configs[0].cluster) or list(CARDS)
+    # Who asks what fits asks about GPUs, however many the cluster's own file gives.
+    cluster = dataclasses.replace(configs[0].cluster, gpus=max(1, configs[0].cluster.gpus))
+    cards = cards_of(cluster) or ([by_name(cluster.gpu)] if cluster.gpu else list(CARDS))
     took = list(measured(store, {c.model.name for c in configs}, lambda c: shape_of(c.model, store.root)))
     rows, cheap = [], []
     for config in configs:
@@ -117,12 +122,10 @@ def _kind(config: Config) -> Any:
 
 def _shape(config: Config, found: Shape | None) -> Shape:
     from paceline.errors import UserError
+    from paceline.launch.fit import uncounted
 
     if found is None:
-        raise UserError(
-            f"the shape of {config.model.name} is not known here; where there is a network: "
-            f"paceline prepare model={config.model.name}"
-        )
+        raise UserError(uncounted(config.model))
     return found
 
 
@@ -223,13 +226,17 @@ def _show(
         where = f"{verdict.gpus} × {verdict.card.name}"
         console.print(f"{name}: cheapest that fits: {where}, {verdict.words}: {verdict.told()}", soft_wrap=True)
     if len(cards) == 1:
-        for row in rows:
+        for row in rows if len(rows) <= MOST_IN_FULL else ():
             judged = row.judged[cards[0].name]
             said = "fits" if judged.fits else "does not fit"
             console.print(
-                f"\n{row.config.method.name}, {row.config.deepspeed.name or 'none'}: {said}: {judged.told()}",
+                f"\n{row.config.method.name}, {row.config.deepspeed.name or 'none'}, {row.gpus} × {cards[0].name}, at "
+                f"the least: {said}: {judged.told()}",
                 soft_wrap=True,
             )
+            console.print(judged.told_of_host(), soft_wrap=True)
+        if len(rows) > MOST_IN_FULL:
+            console.print("every part of a row's memory: name it, as with deepspeed=zero2 --gpus 2", soft_wrap=True)
     for one in took:
         console.print(
             f"measured: {one.model} {one.method} took {one.took:.1f} GiB where {one.planned:.1f} were planned "

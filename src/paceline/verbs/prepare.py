@@ -142,11 +142,14 @@ def count_shape(model: ModelSpec, store: Store) -> None:
     Counted by a process of its own, because that needs torch. A model that can't be counted can still be run.
     """
     from paceline.errors import PacelineError
-    from paceline.launch import environments
+    from paceline.launch import environments, fit
     from paceline.planner import shapes
     from paceline.store import write_json
 
     if shapes.shape_of(model, store.root) is not None:
+        return
+    if model.family == "remote":
+        click.echo(fit.uncounted(model), err=True)
         return
     try:
         found = environments.ask_module("paceline.shapes", model)

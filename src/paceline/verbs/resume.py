@@ -29,4 +29,4 @@ def command(words: Sequence[str], conf: str | None, as_json: bool, mail: str | N
     folder = store.find_sweep(name)
     sweep = recorded(folder, store)
     sweep.cells = [dataclasses.replace(c, config=composition.replaced(c.config, c.cell.kind)) for c in sweep.cells]
-    make_true(sweep, store, as_json, **wished)
+    make_true(sweep, store, composition, as_json, **wished)

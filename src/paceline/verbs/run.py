@@ -43,4 +43,4 @@ def command(words: Sequence[str], conf: str | None, retry_failed: bool) -> None:
         if points > 1:
             raise UserError(f"these overrides describe {points} cells; `paceline submit` runs a sweep")
         sweep.name = f"run-{sweep.cells[-1].id.rpartition('-')[2]}"
-    make_true(sweep, store, False, retry_failed=retry_failed, current_code=True)
+    make_true(sweep, store, composition, False, retry_failed=retry_failed, current_code=True)

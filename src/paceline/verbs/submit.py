@@ -20,6 +20,7 @@ from paceline.arguments import (
 )
 
 if TYPE_CHECKING:
+    from paceline.compose import Composition
     from paceline.launch.submit import Submission
     from paceline.store import Store
     from paceline.sweep import Sweep
@@ -52,15 +53,16 @@ def command(
     )
     for line in left_out(sweep.dropped):
         click.echo(line, err=True)
-    make_true(sweep, store, as_json, extend=extend, **wished)
+    make_true(sweep, store, composition, as_json, extend=extend, **wished)
 
 
-def make_true(sweep: Sweep, store: Store, as_json: bool, **wished: Any) -> None:
+def make_true(sweep: Sweep, store: Store, composition: Composition, as_json: bool, **wished: Any) -> None:
     """Decide, run, and tell how it ended; shared with ``resume`` and ``run``.
 
     Args:
         sweep: the cells.
         store: where.
+        composition: what the command line was read into, for its config files.
         as_json: print the outcome for programs.
         wished: fields of :class:`paceline.launch.submit.Wishes`.
 
@@ -73,7 +75,7 @@ def make_true(sweep: Sweep, store: Store, as_json: bool, **wished: Any) -> None:
     from paceline.launch import submit
     from paceline.progress import Watch
 
-    decided = submit.decide(sweep, store, submit.Wishes(**wished))
+    decided = submit.decide(sweep, store, submit.Wishes(**wished), composition.tree)
     for note in decided.notes:
         click.echo(f"note: {note}", err=True)
     before = status.counts(decided.found.values())

@@ -1,4 +1,4 @@
-"""GPUs by the names that clusters give them, and the memory that their driver reports.
+"""GPUs by the names that clusters give them: the memory that their driver reports, and what they can compute in.
 
 A "40 GB" card has 40 GiB less what its error correction and its driver keep: torch sees 39.4 to 39.6 GiB of it, by
 board and driver. The figures are ``torch.cuda.get_device_properties().total_memory`` as people report them; where they
@@ -7,6 +7,7 @@ report several, the least. On a card at hand the figure counts that is read ther
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from paceline.errors import UserError, nearest
@@ -48,6 +49,28 @@ CARDS = (
     Card("h200_141", 139.72, (9, 0), ("h200",)),
 )
 
+# Types of a compute capability below 8.0 beside those above, whose memory nobody asked for yet.
+OLDER = {
+    *("k80", "m40", "m60", "p4", "p40", "p100", "t4", "titanv", "titanrtx", "v100s"),
+    *("rtx4000", "rtx5000", "rtx8000", "gtx1080", "gtx1080ti", "rtx2070", "rtx2080", "rtx2080ti"),
+}
+# Words of a type that say who made it, how it is plugged in and how much memory it has.
+_NO_NAME = re.compile(r"nvidia|tesla|quadro|pcie|sxm\d?|\d{1,2}(gb?)?")
+
+
+def before_ampere(name: str) -> bool:
+    """Whether a type of GPU, as a cluster spells it, is one of a compute capability below 8.0.
+
+    Those have no bfloat16 and no FlashAttention-2.
+    """
+    return _bare(name) in OLDER | {_bare(t) for c in CARDS if not c.bfloat16 for t in c.types}
+
+
+def _bare(name: str) -> str:
+    """A type's name alone: ``Tesla-V100-PCIE-32GB`` is a ``v100``."""
+    words = re.split(r"[^a-z0-9]+", name.lower())
+    return "".join(w for w in words if not _NO_NAME.fullmatch(w))
+
 
 def by_name(name: str) -> Card:
     """A card by its own name.
@@ -64,9 +87,10 @@ def by_name(name: str) -> Card:
 def cards_of(cluster: ClusterSpec) -> list[Card]:
     """The cards that a cluster's settings may give, the smallest first; none where no GPU is asked for that is known.
 
-    A type that comes in several sizes may be any of them, unless ``cluster.constraint`` names one.
+    A type that comes in several sizes may be any of them, unless ``cluster.constraint`` names one. Slurm gives none
+    that was not asked for; on this machine ranks take those that there are, and ``cluster.gpu`` tells which they are.
     """
-    if not cluster.gpus:
+    if not cluster.gpus and cluster.executor == "slurm":
         return []
     asked, wanted = cluster.gpu.lower(), cluster.constraint.lower()
     named = [c for c in CARDS if c.name == asked]

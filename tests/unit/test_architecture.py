@@ -25,7 +25,8 @@ LAYERS: list[set[str]] = [
     {"checkpoints", "attempts", "pieces"},
     # compute side: what runs beside a cell file
     {"models", "distributed"},
-    {"generate", "conversations", "overlay", "adapters", "audits", "features", "probe", "tracking", "uploader"},
+    {"generate", "conversations", "overlay", "adapters", "audits", "features", "probe", "tracking"},
+    {"uploader"},
     {"finetune", "evaluate"},
     {"describe", "explain", "shapes"},
     {"worker"},

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,9 @@ from paceline.process import HEARTBEAT_SECONDS, age_of, alive, this_process
 from paceline.scoring import numbers
 from paceline.store import SCHEMA, CellFolder, Store, digest, read_json, write_json
 
-UPLOADER = [sys.executable, "-m", "paceline.uploader"]
+# Modules that hold W&B's SDK run in a process of their own.
+PYTHON = [sys.executable, "-m"]
+UPLOADER = [*PYTHON, "paceline.uploader"]
 
 
 @dataclass(frozen=True)
@@ -131,19 +133,14 @@ def upload(store: Store, cells: Iterable[Pending]) -> Iterator[Told]:
         {**cell.run, "pieces": [str(p.path) for p in cell.pieces], "metrics": numbers(cell.metrics), "uses": cell.uses}
         for cell in jobs
     ]
-    with _alone(store.root), _uploader() as process:
+    with _alone(store.root), sdk_process(UPLOADER) as process:
         assert process.stdin is not None and process.stdout is not None
         with contextlib.suppress(BrokenPipeError):  # its end is told below
             process.stdin.write(json.dumps(asked) + "\n")
             process.stdin.flush()
         for line in process.stdout:
             answer = json.loads(line)
-            if answer.get("end") == "no key":
-                raise UserError("W&B has no key on this machine: run `wandb login`, or set WANDB_API_KEY")
-            if answer.get("end") == "refused":
-                raise UserError("W&B refuses this machine's key: run `wandb login --relogin`, or mend WANDB_API_KEY")
-            if answer.get("end") == "unreachable":
-                raise Unavailable(f"W&B can't be reached ({answer['why']}); what arrived is recorded, sync again later")
+            check_end(answer)
             if "used" in answer:
                 _told_used(runs[answer["run"]], answer["used"])
                 continue
@@ -163,11 +160,29 @@ def _told_used(folder: CellFolder, need: str) -> None:
     write_json(folder.tracking, {**kept, "used": [*kept.get("used", []), need]})
 
 
+def check_end(answer: Mapping[str, Any]) -> None:
+    """Raise what ended the SDK's process before it was done, if this answer says so.
+
+    Raises:
+        UserError: no key of W&B on this machine, one that it refuses, or a package is missing.
+        Unavailable: W&B can't be reached.
+    """
+    end, why = answer.get("end"), answer.get("why", "")
+    if end == "no key":
+        raise UserError("W&B has no key on this machine: run `wandb login`, or set WANDB_API_KEY")
+    if end == "refused":
+        raise UserError("W&B refuses this machine's key: run `wandb login --relogin`, or mend WANDB_API_KEY")
+    if end == "missing":
+        raise UserError(f"{why} is not installed; run: pip install -e . (see environment.yml)")
+    if end == "unreachable":
+        raise Unavailable(f"W&B can't be reached ({why}); what arrived is recorded, try again later")
+
+
 @contextlib.contextmanager
-def _uploader() -> Iterator[subprocess.Popen[str]]:
-    """The process that holds the SDK, in a group of its own with the SDK's service; it ends when its stdin closes."""
+def sdk_process(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    """A process that holds the SDK, in a group of its own with the SDK's service; it ends when its stdin closes."""
     process = subprocess.Popen(
-        UPLOADER,
+        command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -83,7 +83,7 @@ class Wanted:
 
 
 class Stopped(Exception):
-    """Nothing can be uploaded now: ``no key``, ``refused`` (the key), or ``unreachable``."""
+    """Nothing can be sent now: ``no key``, ``refused`` (the key), ``missing`` (a package), or ``unreachable``."""
 
     def __init__(self, end: str, why: str = "") -> None:
         super().__init__(why)
@@ -91,14 +91,28 @@ class Stopped(Exception):
 
 
 def main() -> None:
-    """Upload what stdin names. Ends with the process that asked: when stdin closes, whatever goes on."""
+    """Upload what stdin names."""
+    answering(_upload_all)
+
+
+def answering(work: Callable[[Any, Path, TextIO], None]) -> None:
+    """Read a line of JSON from stdin, and do the work with it, which answers in lines of JSON on stdout.
+
+    Ends with the process that asked: when stdin closes, whatever goes on.
+
+    Args:
+        work: gets what was asked, a folder for what the SDK writes, and the stream to answer on.
+    """
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what the SDK prints is no answer
     asked = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        with tempfile.TemporaryDirectory(prefix="paceline-sync-") as folder:
-            _upload_all(asked, Path(folder), answers)
+        with tempfile.TemporaryDirectory(prefix="paceline-wandb-") as folder:
+            for name in ("WANDB_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
+                os.environ[name] = folder
+            os.environ.pop("WANDB_MODE", None)
+            work(asked, Path(folder), answers)
     except Stopped as error:
         answers.write(json.dumps({"end": error.end, "why": str(error)[:300]}) + "\n")
     answers.flush()
@@ -110,10 +124,12 @@ def _end_with_parent() -> None:
     os.killpg(0, signal.SIGKILL)  # the SDK's service, which is of this group, would go on uploading
 
 
-def _upload_all(asked: list[dict[str, Any]], folder: Path, answers: TextIO) -> None:
-    for name in ("WANDB_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
-        os.environ[name] = str(folder)
-    os.environ.pop("WANDB_MODE", None)
+def connect() -> Any:
+    """The SDK's public interface to the service, once it has answered; retries of all that follows are bounded.
+
+    Raises:
+        Stopped: no key, one that is refused, or no answer.
+    """
     import wandb
 
     settings = wandb.setup(
@@ -132,9 +148,13 @@ def _upload_all(asked: list[dict[str, Any]], folder: Path, answers: TextIO) -> N
     if not wandb_key(settings.base_url):
         raise Stopped("no key")
     try:
-        api = wandb.Api(timeout=int(REACH_SECONDS))
+        return wandb.Api(timeout=int(REACH_SECONDS))
     except Exception as error:
-        raise _stopped(error) from error
+        raise stopped(error) from error
+
+
+def _upload_all(asked: list[dict[str, Any]], folder: Path, answers: TextIO) -> None:
+    api = connect()
     for job in asked:
         if all(_piece(api, job, path, folder, answers) for path in map(Path, job["pieces"])):
             for made in job["uses"]:
@@ -200,7 +220,7 @@ def _held(api: Any, job: Mapping[str, Any], wanted: Wanted) -> Held:
         # The SDK's public calls load the whole run, and give the last step from an index that follows late.
         answer = api._service_api.execute_graphql(_STATUS, given, timeout=REACH_SECONDS)
     except Exception as error:
-        raise _stopped(error) from error
+        raise stopped(error) from error
     bucket = (answer.get("model") or {}).get("bucket")
     if bucket is None:
         return Held()
@@ -216,7 +236,8 @@ def _held(api: Any, job: Mapping[str, Any], wanted: Wanted) -> Held:
     )
 
 
-def _stopped(error: Exception) -> Stopped:
+def stopped(error: Exception) -> Stopped:
+    """What an error of the SDK means: a key that is refused, or a service that can't be reached."""
     code = getattr(getattr(error, "response", None), "http_status", 0)
     return Stopped("refused" if code in (401, 403) else "unreachable", f"{type(error).__name__}: {error}")
 

@@ -38,7 +38,7 @@ class Lab:
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "paceline", "sync", *words],
+            [sys.executable, "-m", "paceline", *words],
             env=self.environment,
             cwd=self.environment["HOME"],
             stdout=subprocess.PIPE,
@@ -48,6 +48,10 @@ class Lab:
 
     def sync(self, *words: str) -> tuple[int, str, str]:
         """Exit code, stdout, stderr."""
+        return self.command("sync", *words)
+
+    def command(self, *words: str) -> tuple[int, str, str]:
+        """As :meth:`sync`, of another verb."""
         process = self.start(*words)
         out, err = process.communicate(timeout=120)
         self.said += out + err

@@ -107,7 +107,7 @@ def test_a_sync_killed_midway_goes_on_without_repeating_a_row(lab: Lab) -> None:
 
     # The rows of the first attempt come in; then the service holds its breath, and the sync is killed.
     lab.server.hang = hold
-    process = lab.start()
+    process = lab.start("sync")
     assert held.wait(60)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=20)

@@ -39,6 +39,7 @@ class WandbServer:
         self.artifacts: dict[str, dict[str, Any]] = {}
         self.used: list[tuple[str, str]] = []
         self.alerts: list[dict[str, Any]] = []
+        self.charts: list[dict[str, Any]] = []
         self.views: dict[str, dict[str, Any]] = {}
         self.posts: list[tuple[str, dict[str, Any]]] = []
         self.operations: list[str] = []
@@ -104,12 +105,22 @@ class WandbServer:
             name = given["artifact"].partition(":")[0]
             ids = [i for i, a in self.artifacts.items() if a["name"] == name and a["state"] == "COMMITTED"]
             return {"project": {"artifact": {"id": ids[-1]} if ids else None}}
+        if operation == "ArtifactType":
+            types = [a["type"] for a in self.artifacts.values() if a["name"] == given["name"].partition(":")[0]]
+            return {"project": {"artifact": {"artifactType": {"name": types[0]}} if types else None}}
         if operation == "UseArtifact":
             self.used.append((given["runName"], self.artifacts[given["artifactID"]]["name"]))
             return {"useArtifact": {"artifact": {"id": given["artifactID"]}}}
         if operation == "NotifyScriptableRunAlert":
             self.alerts.append(given)
             return {"notifyScriptableRunAlert": {"success": True}}
+        if operation == "UpsertView2":
+            key = given.get("id") or f"view-{len(self.views)}"
+            self.views[key] = {**given, "spec": json.loads(given["spec"])}
+            return {"upsertView": {"view": {"id": key, "name": given["name"]}, "inserted": "id" not in given}}
+        if operation == "CreateCustomChart":
+            self.charts.append(given)
+            return {"createCustomChart": {"chart": {"id": f"{given['entity']}/{given['chartName']}"}}}
         self.unknown.append(operation)
         return {}
 

@@ -141,6 +141,7 @@ def world(scores: Sequence[Mapping[str, Any]]) -> Image.Image | None:
             draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=colour)
     told = f"{len(read)} of {len(scores)} answers read"
     told += f", {MOST_LINES} drawn" if len(read) > MOST_LINES else ""
+    draw.rectangle((0, MAP_SIZE[1] - 24, *MAP_SIZE), fill="#101820")
     _text(draw, (8, MAP_SIZE[1] - 22), "truth", TRUTH)
     _text(draw, (54, MAP_SIZE[1] - 22), "answer", ANSWER)
     _text(draw, (112, MAP_SIZE[1] - 22), told, "white")

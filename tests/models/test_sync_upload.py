@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb_runs
 from finetune_twin import attempt, config
 from PIL import Image
 from syncing import KEY, Lab
@@ -194,3 +195,11 @@ def test_without_a_key_the_remedy_is_told(lab: Lab) -> None:
     assert "WANDB_API_KEY" in err
     assert out.startswith("toy: 0 pieces of 0 cells uploaded, 4 left")
     assert not lab.server.operations
+
+
+def test_cells_of_three_attempts_are_read_back_as_one_run_each(tmp_path: Path) -> None:
+    """As `python tests/models/wandb_runs.py` does with a hundred."""
+    ids = wandb_runs.write(tmp_path, 5)
+    with serving() as server:
+        wandb_runs.upload(tmp_path, ids, server)
+        assert wandb_runs.check(tmp_path, ids, server).startswith("5 runs of 5 cells × 3 attempts, 0 steps missing")

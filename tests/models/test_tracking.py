@@ -89,6 +89,11 @@ def test_two_attempts_of_a_cell_are_one_run_whose_steps_never_repeat(tmp_path: P
     logged = {step: item for run in (one, two) for step, item in zip(steps(run), items(run), strict=True)}
     for step, point in curve(folder).items():
         assert logged[step]["loss"] == pytest.approx(point["loss"])
+        assert {"learning_rate", "grad_norm", "samples_per_second", "tokens_per_second", "host_gib"} <= set(
+            logged[step]
+        )
+    # W&B's SDK measures the machine, and its GPUs where there are some, by itself.
+    assert any(record["type"] == "stats" for record in one)
     assert not first.notes[-1].startswith("tracking")
 
 

@@ -25,7 +25,7 @@ from paceline import pieces
 from paceline.attempts import Run
 from paceline.credentials import wandb_key
 from paceline.spec import plain
-from paceline.store import NOT_RETRIED, SCHEMA, CellFolder, read_json, write_json
+from paceline.store import SCHEMA, WAITS_FOR_PEOPLE, CellFolder, read_json, write_json
 from paceline.tracking import FINISH_SECONDS
 from paceline.tracking.shown import Results
 
@@ -38,8 +38,6 @@ SERVICE_SECONDS = 300
 STAGGER_SECONDS = 30.0
 # What Slurm takes up again: W&B shows such a run as preempted, not as failed.
 PREEMPTED = ("preempted", "timeout")
-# What ends the same way again, or waits for somebody to make room. The others are taken up by the next resume.
-ALERTS = (*NOT_RETRIED, "disk full")
 # Adapters are megabytes. Whole models are gigabytes on the cluster's own disk, and are named there, not uploaded.
 MOST_UPLOAD = 2 * 2**30
 # W&B refuses longer names of artifacts.
@@ -118,7 +116,7 @@ class Attempt:
         self._wandb.log_artifact(made)
 
     def end(self, cause: str, message: str, told: Mapping[str, Any]) -> None:
-        if cause in ALERTS:
+        if cause in WAITS_FOR_PEOPLE:
             cell = self._run.cell.id
             text = f"{cell}, attempt {self._run.attempt.n}: {message[:500]}\npaceline logs {cell.rsplit('-', 1)[-1]}"
             self._wandb.alert(f"{cause}: {self._run.config.model.name}"[:63], text, level="ERROR")

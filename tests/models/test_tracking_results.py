@@ -7,20 +7,24 @@ import io
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tracked_sweep
+import wandb
 from PIL import Image
-from syncing import Lab
+from syncing import KEY, Lab
 from tracked_sweep import SPLITS, cell_of
 from wandb_server import serving
 
 from paceline import pieces, report
 from paceline.report import table
+from paceline.spec import Config
 from paceline.store import CellFolder, Store, read_jsonl, write_json, write_jsonl
 from paceline.tracking import shown
+from paceline.tracking import wandb as backend
 
 
 @pytest.fixture(scope="module")
@@ -200,3 +204,30 @@ def test_pictures_of_odd_answers(tmp_path: Path) -> None:
         [0, 4, 8],
         [],
     ]
+
+
+def test_online_a_cell_names_its_tuning_at_once_and_a_sync_sends_nothing_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offline = tracked_sweep.config
+    monkeypatch.setattr(tracked_sweep, "config", lambda method, backend: online(offline(method, backend)))
+    monkeypatch.setattr(backend, "STAGGER_SECONDS", 0.0)
+    with serving() as server:
+        lab = Lab(tmp_path / "root", server, tmp_path / "home")
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        wandb.teardown()  # the SDK reads the environment once
+        tracked_sweep.make(lab.root, "wandb")
+        wandb.teardown()
+        cell, adapter = cell_of(lab.root, "evaluate", "lora"), cell_of(lab.root, "finetune", "lora")
+        assert server.used == [(lab.run_id(cell.id), adapter.id)]
+        assert len(server.alerts) == 1
+        assert {a["state"] for a in server.artifacts.values()} == {"COMMITTED"}
+        posts = len(server.posts)
+        assert lab.sync()[:2] == (0, "places: 5 pieces of 4 cells uploaded, 0 left\n")
+        assert len(server.posts) == posts
+        assert len(server.alerts) == 1
+
+
+def online(made: Config) -> Config:
+    return replace(made, tracking=replace(made.tracking, mode="online"))

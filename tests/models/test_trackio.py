@@ -1,4 +1,4 @@
-"""`tracking=trackio`: the same points in a dashboard on this machine, one run a cell; and a word where it is missing."""
+"""`tracking=trackio`: the same points in a dashboard on this machine, one run a cell; a word where it is missing."""
 
 from __future__ import annotations
 

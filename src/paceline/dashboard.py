@@ -154,7 +154,8 @@ def _compared(group: Group, cost: str) -> Iterator[dict[str, Any]]:
     """Panels of the leading metrics. ``cost`` is the name that runs give to what they took."""
     prefix = f"{group.split}/" if len(group.rows[0].splits) > 1 else ""
     for metric in compare.leading(group):
-        title = f"{wording.title(metric)} {wording.unit_name(group.unit(metric))}".rstrip()
+        unit = group.unit(metric)  # as the numbers are, which the page shows in per cent
+        title = f"{wording.title(metric)}, {unit}" if unit else wording.title(metric)
         lower = metric in group.lower_is_better
         better = "lower is better" if lower else "higher is better"
         chart = {"table": _key(group), "metric": metric}

@@ -22,9 +22,13 @@ MOST_RUNS = 100
 FULL_WIDTH, HALF = 24, 12
 
 _DATA: dict[str, Any] = {"$schema": "https://vega.github.io/schema/vega-lite/v5.json", "data": {"name": "wandb"}}
-_MODEL = {"field": "${field:model}", "type": "nominal", "title": None}
-_PROMPT = {"field": "${field:prompt}", "type": "nominal", "title": None}
-_METHOD = {"field": "${field:method}", "type": "nominal", "title": None}
+# In the order of the sweep, not of the alphabet.
+_MODEL, _PROMPT, _METHOD = (
+    {"field": f"${{field:{name}}}", "type": "nominal", "title": None, "sort": None}
+    for name in ("model", "prompt", "method")
+)
+# Light enough for a number on it.
+_SHADES = {"range": ["#f7fbff", "#6baed6"]}
 _VALUE = {"field": "${field:value}", "type": "quantitative"}
 CHARTS: dict[str, dict[str, Any]] = {
     "heat map": {
@@ -32,9 +36,11 @@ CHARTS: dict[str, dict[str, Any]] = {
         "title": "${string:title}",
         "facet": {"column": _METHOD},
         "spec": {
+            "width": {"step": 60},
+            "height": {"step": 30},
             "encoding": {"x": _PROMPT, "y": _MODEL},
             "layer": [
-                {"mark": "rect", "encoding": {"color": {**_VALUE, "title": None, "scale": {"scheme": "blues"}}}},
+                {"mark": "rect", "encoding": {"color": {**_VALUE, "title": None, "scale": _SHADES}}},
                 {"mark": {"type": "text", "fontSize": 10}, "encoding": {"text": {**_VALUE, "format": ".3~g"}}},
             ],
         },

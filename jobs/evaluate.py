@@ -33,7 +33,7 @@ def main(folders: Sequence[Path], launch: attempts.Launch) -> None:
             write_jsonl(folder.predictions, predictions)
             metrics = scoring.score_cell(folder, root)
             folder.publish(run.attempt, [folder.predictions], {"samples": len(predictions)})
-            tracker.results(run, metrics, samples)
+            tracker.results(metrics, samples)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ def main(folders: Sequence[Path], launch: attempts.Launch) -> None:
                 folder.publish_folder(output, folder.weights)
                 files = [p for p in folder.weights.rglob("*") if p.is_file()]
                 folder.publish(run.attempt, files, {"samples": result["samples"], "steps": result["steps"]})
+                tracker.weights(folder.weights)
 
 
 if __name__ == "__main__":

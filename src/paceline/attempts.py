@@ -351,7 +351,7 @@ def _end(run: Run, cause: str, message: str, began: float) -> None:
         "cause": cause,
         "message": message[:2000],
         "seconds": seconds,
-        "gpu_seconds": seconds * _gpus(run),
+        "gpu_seconds": seconds * gpus(run),
         "peaks": {"host_gib": usage / 2**20, **run.peaks},
     }
     run.beat()
@@ -360,7 +360,7 @@ def _end(run: Run, cause: str, message: str, began: float) -> None:
         write_json(path, record)
 
 
-def _gpus(run: Run) -> int:
+def gpus(run: Run) -> int:
     """GPUs that the attempt holds, busy or not: on Slurm those that were asked for."""
     if run.config.cluster.executor == "slurm":
         return run.config.cluster.gpus * run.world

@@ -31,6 +31,7 @@ ORDER = [
     "explain",
     "check",
     "sync",
+    "dashboard",
     "show",
     "run",
     "clean",

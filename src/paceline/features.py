@@ -91,15 +91,23 @@ class Remembered:
 
 
 def unchanging(family: Family) -> bool:
-    """Whether a picture looks the same at every step: nothing that it passes is trained, and nothing draws lots."""
+    """Whether a picture looks the same at each step: nothing that it passes is trained, draws lots, or looks at others.
+
+    LLM.int8() looks at others: a column that is large in one picture of a batch is computed otherwise in all of them.
+    """
     network = family.bare_model()
-    trained = any(p.requires_grad and family.component_of(name) in SEEN_BY for name, p in network.named_parameters())
-    return not trained and not any(
-        _random(m) for name, m in network.named_modules() if family.component_of(name) in SEEN_BY
-    )
+    if any(p.requires_grad and family.component_of(name) in SEEN_BY for name, p in network.named_parameters()):
+        return False
+    passed = [module for name, module in network.named_modules() if family.component_of(name) in SEEN_BY]
+    if family.quantised == "int8":
+        from bitsandbytes.nn import Linear8bitLt
+
+        if any(isinstance(module, Linear8bitLt) for module in passed):
+            return False
+    return not any(map(_draws, passed))
 
 
-def _random(module: torch.nn.Module) -> bool:
+def _draws(module: torch.nn.Module) -> bool:
     if isinstance(module, torch.nn.Dropout):
         return module.p > 0
     drop = getattr(module, "attention_dropout", 0.0)

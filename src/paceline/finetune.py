@@ -385,6 +385,18 @@ def _peak(run: Run, *, reset: bool = True) -> str:
     return f" (peak {run.peaks['cuda_gib']:.1f} GiB)"
 
 
+def _memory() -> dict[str, float]:
+    """What this rank's process holds now, in GiB: of the host, and of its GPU, with the most that it ever held."""
+    found = {}
+    with contextlib.suppress(OSError):  # Linux alone tells it so
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        found["host_gib"] = pages * resource.getpagesize() / 2**30
+    if torch.cuda.is_available():
+        found["cuda_gib"] = torch.cuda.memory_allocated() / 2**30
+        found["cuda_peak_gib"] = torch.cuda.max_memory_allocated() / 2**30
+    return {name: round(value, 3) for name, value in found.items()}
+
+
 def _last_points(folder: CellFolder) -> dict[str, float]:
     """The last value of each curve, over all attempts: this one may have begun after the last step."""
     points: dict[int, dict[str, float]] = {}
@@ -490,6 +502,7 @@ class _Trainer(Trainer):
         self.validation = validation
         self.loop = loop
         self.step_loss: torch.Tensor | None = None
+        self.step_tokens: torch.Tensor | None = None
         self.step_norm: Any = None
         loop.trainer = self
 
@@ -532,9 +545,11 @@ class _Trainer(Trainer):
         return 0
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
-        """One forward and backward; its share of the step's loss stays on the device, without waiting for it."""
+        """One forward and backward; its share of the step's loss and tokens stays on the device, without waiting."""
         loss = super().training_step(model, inputs, num_items_in_batch)
         self.step_loss = loss.clone() if self.step_loss is None else self.step_loss + loss
+        tokens = inputs["attention_mask"].sum(dtype=torch.float64)
+        self.step_tokens = tokens if self.step_tokens is None else self.step_tokens + tokens
         return loss
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
@@ -675,6 +690,7 @@ class _Loop(TrainerCallback):
         self._rate = 0.0
         self._learning: audits.Learning | None = None
         self._points: list[tuple[int, torch.Tensor, float, Any]] = []
+        self._tokens: list[torch.Tensor] = []
         self._saved_at = self._written_at = time.monotonic()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -695,7 +711,8 @@ class _Loop(TrainerCallback):
         """Decide, as one, whether to write, to validate, to save and to stop."""
         step = state.global_step
         self._points.append((step, self.trainer.step_loss, self._rate, self.trainer.step_norm))
-        self.trainer.step_loss = None
+        self._tokens.append(self.trainer.step_tokens)
+        self.trainer.step_loss = self.trainer.step_tokens = None
         cause, save, write = distributed.agree(self._wishes(step))
         if self.assembled and self.run.rank == 0:  # every rank has made a step, and thus read it
             checkpoints.drop_universal(self.run.folder)
@@ -729,18 +746,25 @@ class _Loop(TrainerCallback):
     def _write(self) -> None:
         """Add the steps since the last time to the curve. The one place that waits for the device."""
         points, self._points = self._points, []
+        tokens, self._tokens = self._tokens, []
         seconds = time.monotonic() - self._written_at
         self._written_at = time.monotonic()
         if not points:
             return
         losses = distributed.total(torch.stack([p[1].detach().reshape(()) for p in points])) / self.run.world
-        speed = round(len(points) * self.plan.batch / max(seconds, 1e-9), 3)
+        # Those that the language model reads, padding left out; of images as many as the family writes in their place.
+        read = float(distributed.total(torch.stack(tokens).sum()))
+        each = {
+            "samples_per_second": round(len(points) * self.plan.batch / max(seconds, 1e-9), 3),
+            "tokens_per_second": round(read / max(seconds, 1e-9), 1),
+            **_memory(),
+        }
         records, broken = [], None
         for (step, _, rate, norm), loss in zip(points, losses.tolist(), strict=True):
             if not math.isfinite(loss):
                 broken = (step, loss)
                 break
-            values = {"loss": loss, "learning_rate": rate, "samples_per_second": speed}
+            values = {"loss": loss, "learning_rate": rate, **each}
             if norm is not None and math.isfinite(norm):  # float16's scaling makes infinite ones, and skips them
                 values["grad_norm"] = float(norm)
             records.append({"step": step, **values})

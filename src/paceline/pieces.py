@@ -8,9 +8,10 @@ pieces does not.
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ class Piece:
 
     @property
     def synced_json(self) -> Path:
-        """``{schema, bytes, rows, time}`` of what was uploaded; not there until it was."""
+        """``{schema, bytes, rows, metrics, time}`` of what was uploaded; not there until it was."""
         return self.path.parent / "synced.json"
 
     @property
@@ -108,22 +109,77 @@ def steps(path: Path) -> list[int]:
     return [int(r.history.step.num) for r, _ in records(path) if r.WhichOneof("record_type") == "history"]
 
 
+def summary(path: Path) -> dict[str, Any]:
+    """What a log says of its run's summary: the last value of each key, nested ones joined by dots."""
+    found: dict[str, Any] = {}
+    for record, _ in records(path):
+        if record.WhichOneof("record_type") == "summary":
+            found |= {u.key or ".".join(u.nested_key): json.loads(u.value_json) for u in record.summary.update}
+    return found
+
+
 def files(path: Path) -> list[str]:
     """Names of the files that go with a log, such as images; those only that are still there."""
     named = [f.path for r, _ in records(path) if r.WhichOneof("record_type") == "files" for f in r.files.files]
     return [name for name in dict.fromkeys(named) if (path.parent / "files" / name).is_file()]
 
 
-def write_rest(path: Path, source: Path, after: int) -> None:
+def artifacts(path: Path) -> list[str]:
+    """Digests of the artifacts that go with a log; those only whose files are all still there."""
+    found = [r.artifact for r, _ in records(path) if r.WhichOneof("record_type") == "artifact"]
+    return list(dict.fromkeys(artifact.digest for artifact in found if _in_place(artifact, path)))
+
+
+def _in_place(artifact: Any, piece: Path) -> bool:
+    """Whether an artifact's files are there, with their paths set to where they are now.
+
+    The SDK keeps whole paths. A cell's folder may have been moved since, or be seen from another machine; and what an
+    artifact names may have been made again, which is no longer what it attests.
+    """
+    cell = piece.parents[4]  # attempts/<n>/wandb/<piece's folder>/<log>
+    for entry in artifact.manifest.contents:
+        if not entry.local_path:  # a reference, which is not uploaded
+            continue
+        _, _, inside = entry.local_path.rpartition(f"/{cell.name}/")
+        for candidate in (cell / inside, Path(entry.local_path)):
+            if candidate.is_file() and candidate.stat().st_size == entry.size:
+                entry.local_path = str(candidate.absolute())
+                break
+        else:
+            return False
+    return True
+
+
+def write_rest(path: Path, source: Path, after: int, metrics: Mapping[str, float] = {}) -> None:
     """Write what of a log is still to be uploaded: all of it, or no row up to the step ``after``.
 
     Where the service has rows of it, the measurements of the machine are left out too: they have no step by which to
-    tell which of them arrived.
+    tell which of them arrived; and alerts, which would ring twice. Artifacts are left in, since the service takes
+    none twice, but for those whose files are gone.
+
+    Args:
+        metrics: numbers that the run's summary is to show instead of those in the log, because they were computed anew.
     """
     begun = any(step <= after for step in steps(source))
 
-    def left(record: Any) -> bool:
-        kind = record.WhichOneof("record_type")
-        return not begun or not (kind == "stats" or (kind == "history" and record.history.step.num <= after))
+    def left() -> Iterator[bytes]:
+        for record, content in records(source):
+            kind = record.WhichOneof("record_type")
+            if begun and (kind in ("stats", "alert") or (kind == "history" and record.history.step.num <= after)):
+                continue
+            if kind == "artifact" and not _in_place(record.artifact, source):
+                continue
+            if kind == "exit" and metrics:
+                yield _summary(metrics)
+            yield record.SerializeToString() if kind == "artifact" else content
 
-    write(path, (content for record, content in records(source) if left(record)))
+    write(path, left())
+
+
+def _summary(metrics: Mapping[str, float]) -> bytes:
+    from wandb.proto import wandb_internal_pb2 as messages_of
+
+    made = messages_of.Record()  # type: ignore[attr-defined]
+    for name, value in metrics.items():
+        made.summary.update.add(key=name, value_json=json.dumps(value))
+    return bytes(made.SerializeToString())

@@ -6,6 +6,7 @@ import ast
 import hashlib
 import importlib
 import importlib.util
+import math
 import pkgutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -131,6 +132,16 @@ def judged_part(config: Config, text: str) -> tuple[int, int] | None:
     """The characters of an answer that its scorer judges, as a half-open range; None where it can't tell."""
     told = getattr(scorer_of(config), "part", None)
     return told(text, config.prompt.example or None) if told else None
+
+
+def numbers(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """Metrics as trackers show them: ``name``, ``name_low`` and ``name_high``; those without a value are left out."""
+    found = {}
+    for name, entry in metrics.items():
+        for key, suffix in (("value", ""), ("low", "_low"), ("high", "_high")):
+            if isinstance(entry.get(key), int | float) and math.isfinite(entry[key]):
+                found[name + suffix] = entry[key]
+    return found
 
 
 def score_cell(folder: CellFolder, root: Path) -> Record:

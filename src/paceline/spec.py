@@ -271,13 +271,15 @@ class TrackingSpec:
     """Where curves and tables go."""
 
     name: str = placement_field("", "the file's name in conf/tracking/")
-    backend: Literal["wandb", "none"] = placement_field("none", "tracking library")
+    backend: Literal["wandb", "trackio", "none"] = placement_field("none", "tracking library")
     mode: Literal["offline", "online"] = placement_field(
         "offline", "offline keeps runs in the cell until they are synced"
     )
-    project: str = placement_field("paceline", "W&B project")
+    project: str = placement_field("paceline", "project in W&B or Trackio")
     entity: str = placement_field("", "W&B team or user; empty takes the account's own")
-    samples: int = placement_field(16, "predictions shown with their images", low=0)
+    samples: int = placement_field(
+        32, "predictions shown in a table with their images, spread evenly over the data", low=0, high=1000
+    )
 
 
 @dataclass(frozen=True)

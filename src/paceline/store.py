@@ -17,9 +17,11 @@ systems too, where locks are not.
                       ladder.json                    why nothing is left to try of a cell that runs out of memory
                       DONE.json                      written last; attests the artefacts
     <root>/sweeps/<name>/sweep.json held.json        the cells; those that a submit limit held back
+                         dashboard.json              the W&B workspace that was made of it
                          submissions/<n>/{intent,elements,jobs,granted}.json
     <root>/data/<reader>-<digest>/manifest.json
     <root>/code/<digest>/
+    <root>/trackio/                                  Trackio's database, with tracking=trackio
     <root>/asked/                                    what Slurm answered, for a minute or an hour
     <root>/submitting <root>/syncing                 folders that exist while one process decides, or uploads
 """
@@ -68,6 +70,8 @@ CAUSES = (
 )
 # A second try with the same input ends the same way, so these wait for `--retry-failed`.
 NOT_RETRIED = ("code bug", "bad data", "NaN loss")
+# As those, or what waits for somebody to make room: trackers ring for it. The others are taken up by the next resume.
+WAITS_FOR_PEOPLE = (*NOT_RETRIED, "disk full")
 # What a tuning takes the next rung of the ladder after.
 OUT_OF_MEMORY = ("CUDA out of memory", "out of host memory")
 

@@ -16,17 +16,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from paceline.attempts import lives
 from paceline.errors import Unavailable, UserError
 from paceline.pieces import Piece, pieces
 from paceline.process import HEARTBEAT_SECONDS, age_of, alive, this_process
-from paceline.store import SCHEMA, CellFolder, Store, read_json, write_json
+from paceline.scoring import numbers
+from paceline.store import SCHEMA, CellFolder, Store, digest, read_json, write_json
 
-UPLOADER = [sys.executable, "-m", "paceline.uploader"]
+# Modules that hold W&B's SDK run in a process of their own.
+PYTHON = [sys.executable, "-m"]
+UPLOADER = [*PYTHON, "paceline.uploader"]
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,16 @@ class Pending:
 
     Attributes:
         run: ``{run_id, project, entity}``.
+        metrics: the content of its ``metrics.json``; empty where it has none.
+        uses: ``{cell, project, entity}`` of tunings whose weights it answers with, and W&B was not told so.
         pieces: to be uploaded, oldest first.
         left: pieces that must wait.
     """
 
     cell: str
     run: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    uses: list[dict[str, str]] = field(default_factory=list)
     pieces: list[Piece] = field(default_factory=list)
     left: list[Told] = field(default_factory=list)
 
@@ -65,8 +73,9 @@ def pending(folder: CellFolder) -> Pending:
     if not folder.tracking.exists():
         return found
     kept = read_json(folder.tracking)
-    found.run = {name: str(kept.get(name, "")) for name in ("run_id", "project", "entity")}
-    waits = ""
+    found.run = _run(kept)
+    found.metrics = read_json(folder.metrics)["metrics"] if folder.metrics.exists() else {}
+    waits, last = "", None
     for attempt in folder.attempts():
         if not waits and attempt.end() is None and lives(attempt):
             waits = f"attempt {attempt.n} still runs"
@@ -75,7 +84,20 @@ def pending(folder: CellFolder) -> Pending:
                 found.left.append(Told(folder.id, piece, why=waits))
             elif found.pieces or not synced(piece):
                 found.pieces.append(piece)
+            last = piece
+    if waits or last is None:
+        return found
+    if not found.pieces and _scored_anew(last, found.metrics):
+        found.pieces.append(last)
+    for need in folder.read().needs if folder.cell_json.exists() else ():
+        other = CellFolder(folder.path.parent / need).tracking
+        if need not in kept.get("used", []) and other.exists():
+            found.uses.append({"cell": need, **_run(read_json(other))})
     return found
+
+
+def _run(kept: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(kept.get(name, "")) for name in ("run_id", "project", "entity")}
 
 
 def synced(piece: Piece) -> bool:
@@ -84,6 +106,11 @@ def synced(piece: Piece) -> bool:
         return bool(read_json(piece.synced_json)["bytes"] == piece.path.stat().st_size)
     except (UserError, OSError, KeyError, TypeError):
         return False
+
+
+def _scored_anew(last: Piece, metrics: Mapping[str, Any]) -> bool:
+    """Whether `paceline score` changed a cell's metrics since its last piece was uploaded with them."""
+    return bool(metrics) and read_json(last.synced_json).get("metrics") != digest(metrics)
 
 
 def upload(store: Store, cells: Iterable[Pending]) -> Iterator[Told]:
@@ -96,38 +123,66 @@ def upload(store: Store, cells: Iterable[Pending]) -> Iterator[Told]:
         UserError: no key of W&B on this machine.
         Unavailable: W&B can't be reached, or another sync is at work here.
     """
-    jobs = [cell for cell in cells if cell.pieces]
+    # Tunings go first: an artifact is there before it is used.
+    jobs = sorted((cell for cell in cells if cell.pieces or cell.uses), key=lambda cell: bool(cell.uses))
     if not jobs:
         return
-    known = {str(piece.path): (cell.cell, piece) for cell in jobs for piece in cell.pieces}
-    asked = [{**cell.run, "pieces": [str(piece.path) for piece in cell.pieces]} for cell in jobs]
-    with _alone(store.root), _uploader() as process:
+    known = {str(piece.path): (cell, piece) for cell in jobs for piece in cell.pieces}
+    runs = {cell.run["run_id"]: store.cell(cell.cell) for cell in jobs}
+    asked = [
+        {**cell.run, "pieces": [str(p.path) for p in cell.pieces], "metrics": numbers(cell.metrics), "uses": cell.uses}
+        for cell in jobs
+    ]
+    with _alone(store.root), sdk_process(UPLOADER) as process:
         assert process.stdin is not None and process.stdout is not None
         with contextlib.suppress(BrokenPipeError):  # its end is told below
             process.stdin.write(json.dumps(asked) + "\n")
             process.stdin.flush()
         for line in process.stdout:
             answer = json.loads(line)
-            if answer.get("end") == "no key":
-                raise UserError("W&B has no key on this machine: run `wandb login`, or set WANDB_API_KEY")
-            if answer.get("end") == "refused":
-                raise UserError("W&B refuses this machine's key: run `wandb login --relogin`, or mend WANDB_API_KEY")
-            if answer.get("end") == "unreachable":
-                raise Unavailable(f"W&B can't be reached ({answer['why']}); what arrived is recorded, sync again later")
+            check_end(answer)
+            if "used" in answer:
+                _told_used(runs[answer["run"]], answer["used"])
+                continue
             cell, piece = known[answer["piece"]]
             if "why" not in answer:
                 record = {"schema": SCHEMA, "bytes": answer["bytes"], "rows": answer["rows"], "time": time.time()}
+                if piece is cell.pieces[-1] and cell.metrics:
+                    record["metrics"] = digest(cell.metrics)
                 write_json(piece.synced_json, record)
-            yield Told(cell, piece, answer.get("rows", 0), answer.get("why", ""))
+            yield Told(cell.cell, piece, answer.get("rows", 0), answer.get("why", ""))
         if code := process.wait():
             raise Unavailable(f"W&B's SDK ended with {code}; what arrived is recorded, sync again")
 
 
+def _told_used(folder: CellFolder, need: str) -> None:
+    kept = read_json(folder.tracking)
+    write_json(folder.tracking, {**kept, "used": [*kept.get("used", []), need]})
+
+
+def check_end(answer: Mapping[str, Any]) -> None:
+    """Raise what ended the SDK's process before it was done, if this answer says so.
+
+    Raises:
+        UserError: no key of W&B on this machine, one that it refuses, or a package is missing.
+        Unavailable: W&B can't be reached.
+    """
+    end, why = answer.get("end"), answer.get("why", "")
+    if end == "no key":
+        raise UserError("W&B has no key on this machine: run `wandb login`, or set WANDB_API_KEY")
+    if end == "refused":
+        raise UserError("W&B refuses this machine's key: run `wandb login --relogin`, or mend WANDB_API_KEY")
+    if end == "missing":
+        raise UserError(f"{why} is not installed; run: pip install -e . (see environment.yml)")
+    if end == "unreachable":
+        raise Unavailable(f"W&B can't be reached ({why}); what arrived is recorded, try again later")
+
+
 @contextlib.contextmanager
-def _uploader() -> Iterator[subprocess.Popen[str]]:
-    """The process that holds the SDK, in a group of its own with the SDK's service; it ends when its stdin closes."""
+def sdk_process(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    """A process that holds the SDK, in a group of its own with the SDK's service; it ends when its stdin closes."""
     process = subprocess.Popen(
-        UPLOADER,
+        command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

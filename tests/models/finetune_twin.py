@@ -223,13 +223,14 @@ def tune(run: ToyRun, samples: type[Squares] = Squares, room: int = 0, **options
 
 
 def curve(folder: Path) -> dict[int, dict[str, float]]:
-    """Step -> point, over all attempts, without what depends on the clock."""
+    """Step -> point, over all attempts, without what depends on the clock and the machine."""
     points: dict[int, dict[str, float]] = {}
     for one in CellFolder(folder).attempts():
         for record in read_jsonl(one.path / "history.jsonl"):
             points.setdefault(record["step"], {}).update(record)
     for point in points.values():
-        point.pop("samples_per_second", None)
+        for name in ("samples_per_second", "tokens_per_second", "host_gib"):
+            point.pop(name, None)
     return points
 
 

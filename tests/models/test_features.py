@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from finetune_twin import FULL, LORA, Squares, ToyRun, attempt, config, curve, group, load, tune, twin, weights
+from finetune_twin import FULL, LORA, Squares, ToyRun, attempt, config, curve, group, load, method, tune, twin, weights
 
 from paceline import features, finetune
 from paceline.errors import Interrupted
 
+# Its products depend on what else is in a batch.
+EIGHT_BITS = method("lora_8bit", r=4)
 # Ten squares, 24 visits.
 OFTEN: dict[str, Any] = {"batch": 4, "micro_batch": 2, "max_steps": 6}
 
@@ -78,8 +80,8 @@ def test_features_that_take_too_much_room_are_made_anew(tmp_path: Path) -> None:
 
 def test_a_tower_that_is_trained_is_asked_every_time(tmp_path: Path) -> None:
     adapted = dataclasses.replace(LORA, lora=dataclasses.replace(LORA.lora, components=["vision", "language"]))
-    for number, method in enumerate((FULL, adapted)):
-        run = attempt(tmp_path / f"cell{number}", config(method, **OFTEN))
+    for number, learns in enumerate((FULL, adapted, EIGHT_BITS)):
+        run = attempt(tmp_path / f"cell{number}", config(learns, **OFTEN))
         tune(run)
         assert not told(run, "looked at")
 

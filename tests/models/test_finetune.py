@@ -32,7 +32,7 @@ from paceline import adapters, checkpoints, finetune
 from paceline.errors import DataError, Interrupted, NonFiniteLoss, UserError
 from paceline.models import load_family
 from paceline.spec import LoraSpec, MethodSpec
-from paceline.store import CellFolder
+from paceline.store import CellFolder, read_jsonl
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -354,7 +354,7 @@ def test_samples_of_like_size_share_a_micro_batch_of_the_same_step() -> None:
 def test_a_frozen_tower_is_not_run_backwards_for_the_sake_of_checkpoints(tmp_path: Path) -> None:
     """The library's checkpoints ask for a gradient at every embedding, the tower's too: seen to halve the speed."""
     lora = dataclasses.replace(LORA, lora=dataclasses.replace(LORA.lora, components=["language"]))
-    run = attempt(tmp_path / "cell", config(lora, activation_checkpointing=True, micro_batch=2))
+    run = attempt(tmp_path / "cell", config(lora, activation_checkpointing=True, micro_batch=2, feature_gib=0.0))
     family = load(run.config)
     seen: dict[str, list[bool]] = {"tower": [], "language": []}
     blocks = {"tower": family.bare_model().model.visual.blocks[0], "language": family.bare_model().model.language_model}
@@ -366,3 +366,14 @@ def test_a_frozen_tower_is_not_run_backwards_for_the_sake_of_checkpoints(tmp_pat
     finetune.train(run, family, Squares(10), Squares(5), output=run.attempt.path / "weights")
     assert seen["tower"] == [False] * 12, "once for each micro-batch"
     assert seen["language"].count(True) == 12
+
+
+def test_speed_counts_the_tokens_that_are_read_and_no_padding(tmp_path: Path) -> None:
+    run = attempt(tmp_path / "cell", config(validations=0))
+    tune(run)
+    family, samples = load(run.config), Squares(10)
+    indices = finetune.order(10, 6 * 4, run.config.seed)
+    read = sum(int(family.training_batch([samples[int(i)]])["attention_mask"].sum()) for i in indices)
+    (point,) = list(read_jsonl(run.attempt.path / "history.jsonl"))[-1:]
+    assert point["tokens_per_second"] / point["samples_per_second"] == pytest.approx(read / (6 * 4), rel=1e-2)
+    assert 0 < point["host_gib"] < 1000

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb_runs
 from finetune_twin import attempt, config
 from PIL import Image
-from wandb_server import WandbServer, serving
+from syncing import KEY, Lab
+from wandb_server import serving
 
-from paceline import cli, pieces, sync, tracking
+from paceline import pieces, tracking
 from paceline.errors import Interrupted
 from paceline.store import CellFolder, append_jsonl, write_json, write_jsonl
 
-KEY = "ab98" * 8 + "fedcba98"
 CELLS = ("evaluate-toy-0123456789ab", "finetune-toy-ba9876543210")
 STEPS = {CELLS[0]: [1, 2, 3, 4, 5, 6, 7], CELLS[1]: [1, 2]}
 
@@ -46,7 +42,7 @@ def write_attempt(folder: Path, steps: range, cause: str) -> None:
                 write_jsonl(run.folder.predictions, [{"sample": "a", "text": "says a"}])
                 write_jsonl(run.folder.scores, [{"sample": "a", "outcome": "parsed", "truth": [1, 2]}])
                 found = {"metrics": {"acc": {"value": 0.5, "low": 0.4, "high": 0.6}}}
-                tracker.results(run, found, [{"id": "a", "image": image}])
+                tracker.results(found, [{"id": "a", "image": image}])
     except Interrupted:
         pass
     (path,) = (p.path for p in pieces.pieces(run.attempt))
@@ -69,73 +65,6 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-class Lab:
-    """A root with offline runs, a service, and the command that a person types."""
-
-    def __init__(self, root: Path, server: WandbServer, home: Path) -> None:
-        self.root, self.server = root, server
-        home.mkdir()
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("WANDB")}
-        self.environment = {
-            **kept,
-            "HOME": str(home),
-            "PACELINE_ROOT": str(root),
-            "WANDB_BASE_URL": server.url,
-            "WANDB_API_KEY": KEY,
-            "TMPDIR": str(home),
-        }
-        self.environment.pop("NETRC", None)
-        self.said = ""
-
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "paceline", "sync", *words],
-            env=self.environment,
-            cwd=self.environment["HOME"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def sync(self, *words: str) -> tuple[int, str, str]:
-        """Exit code, stdout, stderr."""
-        process = self.start(*words)
-        out, err = process.communicate(timeout=120)
-        self.said += out + err
-        assert "Traceback" not in err, err
-        return process.returncode, out, err
-
-    def hurry(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """From now on the upload waits a second where it would wait for long; its command runs in this process."""
-        patient = "from paceline import uploader; uploader.SETTLE_SECONDS = uploader.RETRY_SECONDS = 1.0"
-        monkeypatch.setattr(
-            sync, "UPLOADER", [sys.executable, "-c", f"{patient}; uploader.RETRIES = 1; uploader.main()"]
-        )
-        for name in set(os.environ) | set(self.environment):
-            if name in self.environment:
-                monkeypatch.setenv(name, self.environment[name])
-            else:
-                monkeypatch.delenv(name)
-        self.hurried = monkeypatch
-
-    def sync_here(self) -> tuple[int, str, str]:
-        """As :meth:`sync`, in this process."""
-        out, err = io.StringIO(), io.StringIO()
-        self.hurried.setattr(sys, "argv", ["paceline", "sync"])
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as caught:
-            cli.main()
-        return int(caught.value.code or 0), out.getvalue(), err.getvalue()
-
-    def run_id(self, cell: str) -> str:
-        return str(json.loads((self.root / "cells" / cell / "tracking.json").read_text())["run_id"])
-
-    def steps(self, cell: str) -> list[int]:
-        return [row["_step"] for row in self.server.history(self.run_id(cell))]
-
-    def all_steps(self) -> dict[str, list[int]]:
-        return {cell: self.steps(cell) for cell in CELLS}
-
-
 @pytest.fixture
 def lab(written: Path, tmp_path: Path) -> Iterator[Lab]:
     shutil.copytree(written, tmp_path / "root")
@@ -145,7 +74,7 @@ def lab(written: Path, tmp_path: Path) -> Iterator[Lab]:
 
 def test_all_attempts_of_a_cell_arrive_as_one_run_and_a_second_sync_sends_nothing(lab: Lab) -> None:
     assert lab.sync() == (0, "toy: 4 pieces of 2 cells uploaded, 0 left\n", "")
-    assert lab.all_steps() == STEPS
+    assert {cell: lab.steps(cell) for cell in CELLS} == STEPS
     assert sorted(lab.server.runs) == sorted(map(lab.run_id, CELLS))
     name = lab.run_id(CELLS[0])
     run = lab.server.runs[name]
@@ -179,7 +108,7 @@ def test_a_sync_killed_midway_goes_on_without_repeating_a_row(lab: Lab) -> None:
 
     # The rows of the first attempt come in; then the service holds its breath, and the sync is killed.
     lab.server.hang = hold
-    process = lab.start()
+    process = lab.start("sync")
     assert held.wait(60)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=20)
@@ -191,7 +120,7 @@ def test_a_sync_killed_midway_goes_on_without_repeating_a_row(lab: Lab) -> None:
     code, out, err = lab.sync()
     assert (code, err) == (0, "")
     assert out == f"toy: {4 - len(recorded)} pieces of 2 cells uploaded, 0 left\n"
-    assert lab.all_steps() == STEPS
+    assert {cell: lab.steps(cell) for cell in CELLS} == STEPS
     assert lab.server.runs[lab.run_id(CELLS[0])]["state"] == "finished"
     assert lab.server.rows_received(lab.run_id(CELLS[0])) == 7 + 1
 
@@ -217,7 +146,7 @@ def test_a_service_that_fails_halfway_leaves_a_state_from_which_the_next_sync_co
     lab.server.refuse = lambda what, body: False
     code, out, err = lab.sync_here()
     assert (code, err) == (0, "")
-    assert lab.all_steps() == STEPS
+    assert {cell: lab.steps(cell) for cell in CELLS} == STEPS
     assert all(run["state"] == "finished" for run in lab.server.runs.values())
 
 
@@ -229,7 +158,7 @@ def test_files_that_did_not_arrive_are_sent_by_the_next_sync(lab: Lab, monkeypat
     assert "W&B lacks 1 of 2 files" in out
     lab.server.refuse = lambda what, body: False
     assert lab.sync_here()[:2] == (0, "toy: 1 pieces of 1 cells uploaded, 0 left\n")
-    assert lab.all_steps() == STEPS
+    assert {cell: lab.steps(cell) for cell in CELLS} == STEPS
     assert [f for f in lab.server.runs[lab.run_id(CELLS[0])]["files"] if f.endswith(".png")]
 
 
@@ -255,7 +184,7 @@ def test_a_cell_that_still_runs_is_left_for_later_and_told(lab: Lab) -> None:
     told = json.loads(lab.sync("--json")[1])
     assert [(t["cell"], t["attempt"], t["rows"]) for t in told["uploaded"]] == [(CELLS[0], 3, 2)]
     assert told["left"] == []
-    assert lab.all_steps() == STEPS
+    assert {cell: lab.steps(cell) for cell in CELLS} == STEPS
 
 
 def test_without_a_key_the_remedy_is_told(lab: Lab) -> None:
@@ -266,3 +195,11 @@ def test_without_a_key_the_remedy_is_told(lab: Lab) -> None:
     assert "WANDB_API_KEY" in err
     assert out.startswith("toy: 0 pieces of 0 cells uploaded, 4 left")
     assert not lab.server.operations
+
+
+def test_cells_of_three_attempts_are_read_back_as_one_run_each(tmp_path: Path) -> None:
+    """As `python tests/models/wandb_runs.py` does with a hundred."""
+    ids = wandb_runs.write(tmp_path, 5)
+    with serving() as server:
+        wandb_runs.upload(tmp_path, ids, server)
+        assert wandb_runs.check(tmp_path, ids, server).startswith("5 runs of 5 cells × 3 attempts, 0 steps missing")

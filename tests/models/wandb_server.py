@@ -1,8 +1,9 @@
 """A small W&B service on loopback for the tests of tracking: answers what the SDK asks, and keeps what it sends.
 
-Served: the GraphQL of runs (viewer, server features, resume status, upsert, files, artifacts) and the file stream, with
-the service's rule that lines are placed by their offset. Not served: sweeps, launch, stopping a run from the web page,
-artifact downloads; a query for them is answered with nulls and kept in ``unknown``.
+Served: the GraphQL of runs (viewer, server features, resume status, upsert, files), of artifacts (made, filled,
+committed, used; one of the same digest in a collection is the one that is there), of saved views and alerts, and the
+file stream, with the service's rule that lines are placed by their offset. Not served: launch, stopping a run from the
+web page, artifact downloads; a query for them is answered with nulls and kept in ``unknown``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ class WandbServer:
 
     Attributes:
         runs: id -> ``{name, project, group, config, state, exit, streams: {file: [line]}, files: {name: bytes}, …}``.
+        artifacts: id -> ``{name, type, run, digest, state, client, metadata, files: {name: bytes}}``.
+        used: (run id, name of an artifact's collection), in the order in which they were told.
         posts: every file-stream post, ``(run id, body)``, that was accepted.
         operations: names of the GraphQL operations asked for.
         refuse: answers whether a request, ``(what, body)``, is to fail; ``what`` is an operation, ``file_stream`` or
@@ -34,6 +37,10 @@ class WandbServer:
     def __init__(self) -> None:
         self.runs: dict[str, dict[str, Any]] = {}
         self.artifacts: dict[str, dict[str, Any]] = {}
+        self.used: list[tuple[str, str]] = []
+        self.alerts: list[dict[str, Any]] = []
+        self.charts: list[dict[str, Any]] = []
+        self.views: dict[str, dict[str, Any]] = {}
         self.posts: list[tuple[str, dict[str, Any]]] = []
         self.operations: list[str] = []
         self.unknown: list[str] = []
@@ -81,50 +88,77 @@ class WandbServer:
             run = given["run"]
             files = [{"name": n, "uploadUrl": f"{self.url}/storage/{run}/{n}"} for n in given["files"]]
             return {"createRunFiles": {"runID": run, "uploadHeaders": [], "files": files}}
+        told = given.get("input") or given
         if operation == "CreateArtifact":
-            name = f"artifact-{len(self.artifacts)}"
-            self.artifacts[name] = given.get("input", given)
-            sequence = {"id": "sequence", "latestArtifact": None}
-            found = {"id": name, "state": "PENDING", "digest": "", "artifactSequence": sequence}
-            return {"createArtifact": {"artifact": found}}
-        if operation == "CreateArtifactManifest":
-            return {"createArtifactManifest": {"artifactManifest": self._manifest()}}
-        if operation == "UpdateArtifactManifest":
-            return {"updateArtifactManifest": {"artifactManifest": self._manifest()}}
+            return {"createArtifact": {"artifact": self._artifact(told)}}
+        if operation in ("CreateArtifactManifest", "UpdateArtifactManifest"):
+            key = operation[0].lower() + operation[1:]
+            return {key: {"artifactManifest": self._manifest(told.get("artifactID", ""))}}
         if operation == "CreateArtifactFiles":
-            edges = [
-                {
-                    "node": {
-                        "id": f["name"],
-                        "name": f["name"],
-                        "displayName": f["name"],
-                        "uploadUrl": f"{self.url}/storage/artifact/{f['name']}",
-                        "uploadHeaders": [],
-                        "uploadMultipartUrls": None,
-                        "storagePath": f["name"],
-                        "artifact": {"id": f["artifactID"]},
-                    }
-                }
-                for f in given.get("input", {}).get("artifactFiles", given.get("artifactFiles", []))
-            ]
+            edges = [{"node": self._upload(f["artifactID"], f["name"])} for f in told["artifactFiles"]]
             return {"createArtifactFiles": {"files": {"edges": edges}}}
         if operation == "CommitArtifact":
-            return {"commitArtifact": {"artifact": {"id": given.get("artifactID"), "digest": ""}}}
+            found = self.artifacts[told["artifactID"]]
+            found["state"] = "COMMITTED"
+            return {"commitArtifact": {"artifact": {"id": told["artifactID"], "digest": found["digest"]}}}
+        if operation == "PacelineArtifact":
+            name = given["artifact"].partition(":")[0]
+            ids = [i for i, a in self.artifacts.items() if a["name"] == name and a["state"] == "COMMITTED"]
+            return {"project": {"artifact": {"id": ids[-1]} if ids else None}}
+        if operation == "ArtifactType":
+            types = [a["type"] for a in self.artifacts.values() if a["name"] == given["name"].partition(":")[0]]
+            return {"project": {"artifact": {"artifactType": {"name": types[0]}} if types else None}}
+        if operation == "UseArtifact":
+            self.used.append((given["runName"], self.artifacts[given["artifactID"]]["name"]))
+            return {"useArtifact": {"artifact": {"id": given["artifactID"]}}}
+        if operation == "NotifyScriptableRunAlert":
+            self.alerts.append(given)
+            return {"notifyScriptableRunAlert": {"success": True}}
+        if operation == "UpsertView2":
+            key = given.get("id") or f"view-{len(self.views)}"
+            self.views[key] = {**given, "spec": json.loads(given["spec"])}
+            return {"upsertView": {"view": {"id": key, "name": given["name"]}, "inserted": "id" not in given}}
+        if operation == "CreateCustomChart":
+            self.charts.append(given)
+            return {"createCustomChart": {"chart": {"id": f"{given['entity']}/{given['chartName']}"}}}
         self.unknown.append(operation)
         return {}
 
     def _sizes(self, run: dict[str, Any], names: list[str]) -> list[dict[str, Any]]:
         return [{"name": n, "sizeBytes": str(len(run["files"][n]))} for n in names if n in run["files"]]
 
-    def _manifest(self) -> dict[str, Any]:
-        file = {
-            "id": "manifest",
-            "name": "manifest",
-            "displayName": "manifest",
-            "uploadUrl": f"{self.url}/storage/artifact/manifest",
+    def _artifact(self, told: dict[str, Any]) -> dict[str, Any]:
+        names = told.get("artifactCollectionNames") or [told.get("artifactCollectionName")]
+        same = [i for i, a in self.artifacts.items() if (a["name"], a["digest"]) == (names[0], told["digest"])]
+        key = same[0] if same else f"artifact-{len(self.artifacts)}"
+        if not same:
+            self.artifacts[key] = {
+                "name": names[0],
+                "type": told["artifactTypeName"],
+                "run": told.get("runName"),
+                "digest": told["digest"],
+                "state": "PENDING",
+                "client": told.get("clientID"),
+                "metadata": json.loads(told.get("metadata") or "{}"),
+                "files": {},
+            }
+        found = {"id": key, "state": self.artifacts[key]["state"], "digest": told["digest"]}
+        return {**found, "artifactSequence": {"id": "sequence", "latestArtifact": None}}
+
+    def _upload(self, artifact: str, name: str) -> dict[str, Any]:
+        return {
+            "id": name,
+            "name": name,
+            "displayName": name,
+            "uploadUrl": f"{self.url}/storage/{artifact}/{name}",
             "uploadHeaders": [],
+            "uploadMultipartUrls": None,
+            "storagePath": name,
+            "artifact": {"id": artifact},
         }
-        return {"id": "manifest", "file": file}
+
+    def _manifest(self, artifact: str) -> dict[str, Any]:
+        return {"id": "manifest", "file": self._upload(artifact or "manifests", "manifest.json")}
 
     def _model(self, run: dict[str, Any] | None, files: list[str]) -> dict[str, Any]:
         bucket = None
@@ -143,9 +177,16 @@ class WandbServer:
                 "eventsTail": json.dumps(events[-1:]),
                 "config": run["config"],
                 "tags": run["tags"],
-                "notes": None,
+                "notes": run.get("notes"),
                 "state": run["state"],
                 "files": {"edges": [{"node": n} for n in self._sizes(run, files)]},
+                "outputArtifacts": {
+                    "edges": [
+                        {"node": {"digest": a["digest"], "state": a["state"]}}
+                        for a in self.artifacts.values()
+                        if a["run"] == run["id"]
+                    ]
+                },
                 "wandbConfig": json.dumps({"t": 1}),
             }
         return {"id": "model", "name": "paceline", "entity": {"id": ENTITY, "name": ENTITY}, "bucket": bucket}
@@ -164,6 +205,7 @@ class WandbServer:
             ("jobType", "job_type"),
             ("config", "config"),
             ("tags", "tags"),
+            ("notes", "notes"),
             ("entity", "entity"),
         ):
             if given.get(key) is not None:
@@ -252,8 +294,9 @@ def _handler(server: WandbServer) -> type[BaseHTTPRequestHandler]:
                 return
             _, _, run, name = self.path.split("/", 3)
             with server.lock:
-                if run in server.runs:
-                    server.runs[run]["files"][name] = content
+                holder = server.runs.get(run) or server.artifacts.get(run)
+                if holder is not None:
+                    holder["files"][name] = content
             self._reply({})
 
         def do_GET(self) -> None:

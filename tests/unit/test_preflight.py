@@ -280,10 +280,10 @@ def entries(kind: str, *overrides: str) -> int:
 def test_files_are_counted_as_cells_write_them() -> None:
     # Counted in the folders of such cells after they ran, with two checkpoints and both best weights kept.
     validated = ("train.validations=2", "train.keep=best", "tracking=wandb")
-    assert entries("evaluate", "method=lora", *validated) == 35 + 16
-    assert entries("finetune", "method=lora", *validated) == 49 + 17
+    assert entries("evaluate", "method=lora", *validated) == 39 + 32
+    assert entries("finetune", "method=lora", *validated) == 57 + 17
     split = ("method=full", "place=[{match: {kind: finetune}, set: {deepspeed: zero2, placement.ranks: 2}}]")
-    assert entries("finetune", *split, *validated) == 61 + 19
+    assert entries("finetune", *split, *validated) == 69 + 19
 
 
 def weights(folder: Path, **shapes: list[int]) -> Path:

@@ -6,6 +6,7 @@ What such an environment must hold is asked of its own interpreter, once, and ke
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import subprocess
@@ -18,7 +19,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from paceline import __version__, weights
 from paceline.errors import PacelineError, Unavailable, UserError
-from paceline.spec import ModelSpec, plain
+from paceline.spec import Config, ModelSpec, plain
 from paceline.store import SCHEMA, Store, digest, read_json, write_json
 
 SECONDS = 120.0
@@ -207,6 +208,14 @@ def lacks(models: Iterable[ModelSpec], store: Store) -> list[str]:
             found[str(error)] = None
         found |= dict.fromkeys(problems(model, store))
     return list(found)
+
+
+def lacks_tracker(configs: Iterable[Config]) -> list[str]:
+    """That the tracking library is not installed where cells of these configs run, as far as it is this environment."""
+    asked = {config.tracking.backend for config in configs if not config.model.environment}
+    if "trackio" in asked and importlib.util.find_spec("trackio") is None:
+        return ["tracking=trackio: the package trackio is not installed; docs/tracking.md says how (or tracking=wandb)"]
+    return []
 
 
 def prepare_command(model: ModelSpec) -> str:

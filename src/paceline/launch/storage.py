@@ -130,8 +130,8 @@ def _attempt_files(cell: Cell, config: Config) -> int:
     files = 5 + 2 * (ranks - 1)
     files += 2 if cell.kind == "finetune" else 1  # history and the folder of the checkpoints, or predictions
     if config.tracking.backend != "none":
-        # W&B's folders, its run and logs; answers are a table, two drafts of it, and an image each.
-        files += 13 if cell.kind == "finetune" else 21 + config.tracking.samples
+        # W&B's folders, its run and logs; a table and its drafts; of answers two pictures, and an image each.
+        files += 21 if cell.kind == "finetune" else 25 + config.tracking.samples
     return files
 
 

@@ -127,7 +127,8 @@ def decide(wanted: Sweep, store: Store, wishes: Wishes = Wishes(), tree: ConfTre
             if planned.cell.kind == "finetune":
                 _refuse_misfit(store.cell(planned.id), planned.config)
         chosen, _ = choose(cells, found, wishes)
-        if lacks := environments.lacks((p.config.model for p in chosen), store):
+        lacks = environments.lacks((p.config.model for p in chosen), store)
+        if lacks := [*lacks, *environments.lacks_tracker(p.config for p in chosen)]:
             raise UserError("; ".join(lacks))
         _refuse_too_large(chosen, store, tree.presets())
         decided = Submission(None, _on_rungs(group(chosen), taken), found, current, asked)

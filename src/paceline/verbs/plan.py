@@ -38,6 +38,7 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
     found = status.of_sweep(store, sweep, asked)
     chosen, left = submit.choose(sweep.cells, found)
     problems = list(dict.fromkeys([*sweep.problems, *environments.lacks((c.config.model for c in chosen), store)]))
+    problems += environments.lacks_tracker(c.config for c in chosen)
     found_room = fit.look(chosen, store, composition.tree.presets())
     problems += fit.refused(found_room, {c.id: c.config for c in chosen})
     grouped = elements.group(chosen)

@@ -1,0 +1,88 @@
+"""Trackio as a backend of :mod:`paceline.tracking`: a dashboard on one's own machine, without an account.
+
+A cell is one Trackio run of its name, in the database of its project under ``<root>/trackio``; ``trackio show`` looks
+at it. Trackio keeps a SQLite file per project, so cells that run on several nodes at once want a disk whose locks work.
+It has no summary and no lineage: numbers stand in the row of the last step, and files stay where they are.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from paceline.attempts import Run
+from paceline.errors import UserError
+from paceline.spec import plain
+from paceline.store import WAITS_FOR_PEOPLE
+from paceline.tracking.shown import Results
+
+FOLDER = "trackio"
+
+
+class Attempt:
+    """One attempt's part of the cell's Trackio run."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._trackio: Any = None
+        self._step = run.attempt.n - 1
+
+    def turn(self) -> float:
+        return 0.0
+
+    def begin(self) -> int:
+        if importlib.util.find_spec("trackio") is None:
+            raise UserError("the package trackio is not installed; docs/tracking.md says how, beside our pins")
+        os.environ["TRACKIO_DIR"] = str(self._run.folder.path.parents[1] / FOLDER)  # read at import
+        import trackio
+
+        config = self._run.config
+        # Its output goes to the attempt's log.
+        self._trackio = trackio.init(
+            project=config.tracking.project,
+            name=self._run.cell.id,
+            group=self._run.sweep or None,
+            config={"kind": self._run.cell.kind, **self._run.cell.identity, "placement": plain(config.placement)},
+            resume="allow",
+            embed=False,
+        )
+        return int(self._trackio._next_step) - 1
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        self._step = step
+        self._trackio.log(dict(values), step=step)
+
+    def supervised(self, rows: Sequence[Mapping[str, str]]) -> None:
+        import trackio
+
+        # With the next row of the curve: alone it would take a step of its own.
+        table = trackio.Table(columns=["prompt", "supervised"], data=[[r["prompt"], r["supervised"]] for r in rows])
+        self._trackio.log({"supervised": table}, step=self._step)
+
+    def weights(self, folder: Path) -> None:
+        """They lie on the same disk."""
+
+    def results(self, found: Results) -> None:
+        import trackio
+        from PIL import Image
+
+        shown: dict[str, Any] = {**found.metrics, **{n: trackio.Image(p) for n, p in found.pictures.items()}}
+        if found.rows:
+            at = found.columns.index("image")
+            rows = [[*row] for row in found.rows]
+            for row in rows:
+                row[at] = trackio.Image(Image.open(io.BytesIO(row[at]))) if row[at] else None
+            shown["predictions"] = trackio.Table(columns=list(found.columns), data=rows)
+        self._trackio.log(shown, step=self._step)
+
+    def end(self, cause: str, message: str, told: Mapping[str, Any]) -> None:
+        import trackio
+
+        self._trackio.log(dict(told), step=self._step)
+        if cause in WAITS_FOR_PEOPLE:
+            self._trackio.alert(f"{cause}: {self._run.cell.id}", message[:500], level=trackio.AlertLevel.ERROR)
+        self._trackio.finish()

@@ -31,11 +31,11 @@ demo: setup  ## a sweep of tiny models on satellite tiles: prepared, run, killed
 
 test: setup lint test-unit test-models  ## lint, the unit and the model lane (no root, no GPU; under 20 minutes)
 
-test-unit: setup  ## what needs no torch (seconds)
+test-unit: setup  ## what needs no torch (three minutes on two cores)
 	$(BIN)/python -m pytest -n 2 tests/unit
 
 test-models: setup  ## tiny models on the CPU: families, tuning, ZeRO on two ranks, kill and resume
-	$(BIN)/python -m pytest tests/models
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests/models
 
 lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -49,7 +49,7 @@ def chart(group: Group, metric: str) -> dict[str, Any] | None:
                 shown = f"{wording.with_interval(m)} {wording.unit_name(unit)}, n = {m.n:,}"
                 told = f"{model} · {prompt} · {row.label}: {shown}"
                 place = {"y": y + 6 + k * ROW, "x": scale(m.value), "low": scale(low), "high": scale(high)}
-                marks.append({**place, "colour": colour, "shape": shape, "told": told})
+                marks.append({**place, "colour": colour, "shape": shape, "told": told, "row": row})
             height = ROW * len(members)
             lines.append({"y": y, "height": height, "middle": y + height / 2 + 4, "name": prompt, "marks": marks})
             y += height + GAP

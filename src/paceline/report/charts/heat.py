@@ -103,7 +103,7 @@ def _cell(
     mark = "★" if row.id == best else standing.mark(row, "★") if best else ""
     told = f"{row.model} · {row.prompt} · {row.label}: {shown}"
     text = wording.number(found.value, found.unit)
-    return {"fill": fill, "dark": dark, "text": text, "mark": mark, "best": row.id == best, "told": told}
+    return {"fill": fill, "dark": dark, "text": text, "mark": mark, "best": row.id == best, "told": told, "row": row}
 
 
 def matrix(group: Group, found: Confusion) -> dict[str, Any]:

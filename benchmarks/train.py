@@ -292,7 +292,7 @@ def arguments(said: Any, **more: Any) -> dict[str, Any]:
 
 def stream(records: list[dict[str, str]], said: Any) -> list[dict[str, str]]:
     """The records in the order in which paceline takes them, all epochs."""
-    from paceline.finetune import order
+    from paceline.batches import order
     from paceline.spec import Config
 
     steps = len(records) * said.epochs // said.batch

@@ -18,29 +18,20 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 import numpy as np
 import torch
 
 from paceline import distributed
 from paceline.attempts import Run
+from paceline.batches import Conversations
 from paceline.models.base import Conversation, Family, Features
 from paceline.spec import as_loaded
 
 SEEN_BY = ("vision", "connector")
 # Below so many visits of a picture, looking once more before the first step saves too little.
 FEWEST_VISITS = 1.5
-
-
-class Pictured(Protocol):
-    """Samples with and without their pictures."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: int) -> Conversation: ...
-    def pictured(self, index: int) -> bool: ...
-    def extent(self, index: int) -> tuple[int, int]: ...
-    def worded(self, index: int) -> Conversation: ...
 
 
 @dataclass(frozen=True)
@@ -57,7 +48,9 @@ class _Place:
 class Remembered:
     """Samples whose pictures were looked at before."""
 
-    def __init__(self, samples: Pictured, places: Mapping[int, Sequence[_Place]], files: Mapping[int, Any]) -> None:
+    def __init__(
+        self, samples: Conversations, places: Mapping[int, Sequence[_Place]], files: Mapping[int, Any]
+    ) -> None:
         self.samples = samples
         self.places = places
         self.files = files
@@ -124,7 +117,9 @@ def worth(visits: int, samples: int, validations: int, validated: int) -> bool:
     return visits + validations * validated >= FEWEST_VISITS * (samples + (validated if validations else 0))
 
 
-def remember(run: Run, family: Family, splits: Sequence[tuple[Pictured, Sequence[int]]], together: int) -> list[Any]:
+def remember(
+    run: Run, family: Family, splits: Sequence[tuple[Conversations, Sequence[int]]], together: int
+) -> list[Any]:
     """Look at the pictures of some samples, and keep what was seen. Every rank calls it.
 
     Args:

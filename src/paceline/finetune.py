@@ -1,10 +1,10 @@
 """Tune a model's weights, so that a kill at any moment costs minutes and changes no number.
 
-The loop is ``transformers.Trainer``'s. What stands around it here: the effective batch is identity and the
-micro-batch is not, so accumulation is derived; samples come as one seeded stream that is the same whatever the ranks;
-checkpoints are made on a cadence and on request, agreed on by all ranks at the end of an optimiser step, and marked
-when whole; a resumed run goes on bit for bit (tested on the CPU in float32). ``Trainer``'s own answer to signals
-(``enable_jit_checkpoint``) is not used: under DeepSpeed it saves weights one step ahead of the step it records.
+The loop is ``transformers.Trainer``'s. What stands around it here: samples come as one seeded stream that is the same
+whatever the ranks (:mod:`paceline.batches`); checkpoints are made on a cadence and on request, agreed on by all ranks
+at the end of an optimiser step, and marked when whole; a resumed run goes on bit for bit (tested on the CPU in
+float32). ``Trainer``'s own answer to signals (``enable_jit_checkpoint``) is not used: under DeepSpeed it saves weights
+one step ahead of the step it records.
 
 The curve is ours: ``attempts/<n>/history.jsonl``, one record per optimiser step, written every few steps.
 """
@@ -20,7 +20,6 @@ import resource
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,11 +28,11 @@ import torch
 
 from paceline import adapters, audits, checkpoints, combinations, distributed, features, probe
 from paceline.attempts import Run
+from paceline.batches import Conversations, Plan, Stream, order, plan
 from paceline.errors import DataError, Interrupted, NonFiniteLoss, UserError
 from paceline.models import load_family
-from paceline.models.base import IGNORED, Conversation, Family
-from paceline.planner import ladder
-from paceline.spec import Config, MethodSpec, PlacementSpec, as_loaded, optimiser_steps, share_out
+from paceline.models.base import IGNORED, Family
+from paceline.spec import MethodSpec, PlacementSpec, as_loaded
 from paceline.store import CAUSES, SCHEMA, CellFolder, append_jsonl, read_jsonl
 
 # isort: split
@@ -54,102 +53,6 @@ class Curve(Protocol):
 
     def log(self, step: int, values: Mapping[str, float]) -> None: ...
     def supervised(self, rows: Sequence[Mapping[str, str]]) -> None: ...
-
-
-class Conversations(Protocol):
-    """Samples to train on, made on demand, because making one decodes an image."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: int) -> Conversation: ...
-    def pictured(self, index: int) -> bool: ...
-    def extent(self, index: int) -> tuple[int, int]: ...
-    def worded(self, index: int) -> Conversation: ...
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The arithmetic of a run: ``batch = world × micro_batch × accumulation``, ``steps`` times.
-
-    Attributes:
-        validate: steps after which it validates.
-    """
-
-    batch: int
-    world: int
-    micro_batch: int
-    accumulation: int
-    steps: int
-    validate: frozenset[int]
-
-
-def plan(config: Config, world: int, samples: int) -> Plan:
-    """Derive accumulation and steps from the config.
-
-    Raises:
-        UserError: the effective batch can't be shared out, or settings contradict each other.
-        DataError: there is nothing to train on.
-    """
-    train, placement = config.train, config.placement
-    if config.method.trains == "nothing":
-        raise UserError(
-            f"method '{config.method.name}' trains nothing, so there is nothing to tune; choose full or lora"
-        )
-    if samples == 0:
-        raise DataError(f"task '{config.task.name}' has no samples in its split '{config.task.train}'")
-    micro, accumulation = share_out(train, placement, world)
-    steps = optimiser_steps(train, samples)
-    if train.keep == "best" and not train.validations:
-        raise UserError("train.keep=best needs validations to choose by; set train.validations")
-    validate = frozenset(math.ceil(steps * i / train.validations) for i in range(1, train.validations + 1))
-    return Plan(train.batch, world, micro, accumulation, steps, validate)
-
-
-def order(samples: int, length: int, seed: int) -> np.ndarray:
-    """Indices of the samples in the order in which they are trained on; shape (length,), int64.
-
-    Shuffled epochs end to end, cut at ``length``: every optimiser step has a whole batch, and step k takes places
-    ``k × batch`` to ``(k + 1) × batch`` whatever the number of ranks. ``RandomState`` is the generator whose output
-    numpy never changes (NEP 19).
-    """
-    epochs = math.ceil(length / samples)
-    shuffled = [np.random.RandomState([seed, epoch]).permutation(samples) for epoch in range(epochs)]
-    return np.concatenate(shuffled)[:length].astype(np.int64)
-
-
-class _Stream(torch.utils.data.Dataset):
-    """Conversations in a given order.
-
-    Args:
-        samples: to take them from.
-        indices: which, in what order; shape (length,).
-        together: so many consecutive ones change places, the largest first: samples of like size then share a
-            micro-batch, which is padded to its longest, and ranks that wait for one another have alike to do. An
-            optimiser step that takes them all sums the same, in another order.
-    """
-
-    def __init__(self, samples: Conversations, indices: np.ndarray, together: int = 1) -> None:
-        self.samples = samples
-        self.indices = indices
-        self.together = together
-        self._block: tuple[int, list[int]] = (-1, [])
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, position: int) -> Conversation:
-        block, place = divmod(position, self.together)
-        if block != self._block[0]:
-            members = [int(i) for i in self.indices[block * self.together : (block + 1) * self.together]]
-            if self.together > 1:
-                members.sort(key=lambda i: -_size(self.samples.extent(i)))  # stable: equal ones stay in their order
-            self._block = block, members
-        return self.samples[self._block[1][place]]
-
-
-def _size(extent: tuple[int, int]) -> float:
-    """Roughly the tokens of a sample of so many letters and pixels; told from a picture's header alone."""
-    letters, pixels = extent
-    return letters / 4 + pixels / 28**2
 
 
 def load(run: Run, samples: int) -> Family:
@@ -252,10 +155,10 @@ def train(
         parts = ", ".join(f"{k[10:]} {v:,}" for k, v in counts.items() if k.startswith("trainable_"))
         run.note(f"training {counts['trainable']:,} of {counts['parameters']:,} parameters: {parts}")
     indices = order(len(samples), planned.steps * planned.batch, config.seed)
-    stream = _Stream(samples, indices)
+    stream = Stream(samples, indices)
     _audit_labels(run, family, stream, planned, curve)
     if probe.wanted(config, engine):
-        planned = _settle(run, family, stream, planned)
+        planned = probe.settle(run, family, stream, planned)
         arguments = _arguments(run, planned)
     if run.rank == 0:
         run.note(
@@ -263,10 +166,8 @@ def train(
             f"× {planned.accumulation} accumulated" + (f"; going on after step {resume.step}" if resume else "")
         )
     loop = _Loop(run, planned, engine, curve)
-    # One sample at a time on one rank has nothing to be like, nor has the only micro-batch of a step.
-    alone = planned.world == 1 and 1 in (planned.micro_batch, planned.accumulation)
     seen, validation = _looked_at(run, family, stream, validation, planned)
-    stream = _Stream(seen, indices, 1 if alone else planned.batch)
+    stream = Stream(seen, indices, planned.together)
     trainer = _Trainer(family, arguments, stream, validation, loop)
     began = time.monotonic()
     try:
@@ -295,7 +196,7 @@ def train(
     }
 
 
-def _audit_labels(run: Run, family: Family, stream: _Stream, planned: Plan, curve: Curve | None) -> None:
+def _audit_labels(run: Run, family: Family, stream: Stream, planned: Plan, curve: Curve | None) -> None:
     """Hold the first batch's labels to its answers, and show them. All ranks look at the same, and end as one."""
     found = audits.labels(family, [stream[i] for i in range(min(planned.batch, audits.SAMPLES))])
     if run.rank == 0:
@@ -306,7 +207,7 @@ def _audit_labels(run: Run, family: Family, stream: _Stream, planned: Plan, curv
 
 
 def _looked_at(
-    run: Run, family: Family, stream: _Stream, validation: Conversations, planned: Plan
+    run: Run, family: Family, stream: Stream, validation: Conversations, planned: Plan
 ) -> tuple[Conversations, Conversations]:
     """The train and the validation split, their pictures seen beforehand where the run meets them several times."""
     met = sorted(set(stream.indices.tolist()))
@@ -320,69 +221,6 @@ def _looked_at(
         run, family, [(stream.samples, met), (validation, validated)], planned.micro_batch
     )
     return first, second
-
-
-def _settle(run: Run, family: Family, stream: _Stream, planned: Plan) -> Plan:
-    """Go down the ladder until the largest batch fits, before anything is computed; all ranks go together.
-
-    Only as far as a process can by itself, micro-batch and checkpointing; the next submit takes the rungs below. The
-    rung is recorded with the attempt, and ``run.config`` stands on it afterwards.
-
-    Returns:
-        The plan on that rung, of the same batches.
-
-    Raises:
-        OutOfMemoryError: torch's: not even the last of these rungs fits.
-    """
-    batch = probe.largest(family, stream.samples, stream.indices.tolist(), planned.micro_batch)
-    dtype, began = as_loaded(run.config).dtype, time.monotonic()
-    while not probe.runs(
-        family,
-        batch[: planned.micro_batch],
-        dtype=dtype,
-        checkpointing=run.config.placement.activation_checkpointing,
-        accumulated=planned.accumulation > 1,
-        world=run.world,
-    ):
-        peak = _peak(run)
-        below = ladder.lower(run.config)
-        if below is None:
-            raise torch.OutOfMemoryError(f"the largest batch does not fit with {ladder.words(run.config)}{peak}")
-        _record_rung(run, below, peak)
-        run.config = below
-        micro, accumulation = share_out(below.train, below.placement, run.world)
-        planned = replace(planned, micro_batch=micro, accumulation=accumulation)
-    if run.rank == 0:
-        run.note(f"the largest batch fits, found out in {time.monotonic() - began:.1f} s{_peak(run, reset=False)}")
-    return planned
-
-
-def _record_rung(run: Run, below: Config, peak: str) -> None:
-    """Note a rung that a process takes by itself, in its log and beside its ``start.json``."""
-    if run.rank != 0:
-        return
-    change = f"{ladder.changed(run.config, below)} after CUDA out of memory{peak}"
-    run.note(change)
-    placement = below.placement
-    changed = {
-        "micro_batch": placement.micro_batch,
-        "activation_checkpointing": placement.activation_checkpointing,
-    }
-    append_jsonl(run.attempt.rungs, [{"schema": SCHEMA, "time": time.time(), "change": change, "placement": changed}])
-
-
-def _peak(run: Run, *, reset: bool = True) -> str:
-    """The most that was allocated since the last time, for people; empty without a GPU.
-
-    Args:
-        reset: count anew, because what ran out is not what the run will take.
-    """
-    if not torch.cuda.is_available():
-        return ""
-    run.peaks["cuda_gib"] = torch.cuda.max_memory_allocated() / 2**30
-    if reset:
-        torch.cuda.reset_peak_memory_stats()
-    return f" (peak {run.peaks['cuda_gib']:.1f} GiB)"
 
 
 def _memory() -> dict[str, float]:
@@ -488,7 +326,7 @@ class _Trainer(Trainer):
     """The library's loop, with every step's loss kept and validation that does not depend on the ranks."""
 
     def __init__(
-        self, family: Family, args: TrainingArguments, stream: _Stream, validation: Conversations, loop: _Loop
+        self, family: Family, args: TrainingArguments, stream: Stream, validation: Conversations, loop: _Loop
     ) -> None:
         super().__init__(
             model=family.model,
@@ -565,7 +403,7 @@ class _Trainer(Trainer):
         firsts = [(r * world + rank) * size for r in range(rounds)]
         indices = [[i for i in range(f, f + size) if i < count] or [0] for f in firsts]
         loader = torch.utils.data.DataLoader(
-            _Stream(self.validation, np.arange(count)),
+            Stream(self.validation, np.arange(count)),
             batch_sampler=indices,
             collate_fn=self.data_collator,
             num_workers=self.args.dataloader_num_workers,

@@ -9,15 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import time
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 import torch
 from accelerate.utils import convert_to_fp32
 
 from paceline import distributed
+from paceline.attempts import Run
+from paceline.batches import Conversations, Plan, Stream
 from paceline.models.base import Conversation, Family
-from paceline.spec import Config
+from paceline.planner import ladder
+from paceline.spec import Config, as_loaded, share_out
+from paceline.store import SCHEMA, append_jsonl
 
 # Samples whose sizes are looked at: reading a picture's header takes a shared file system milliseconds.
 LOOKED_AT = 512
@@ -25,14 +31,6 @@ LOOKED_AT = 512
 MADE = 8
 # AdamW's two moments, in the format of the weights.
 MOMENTS = 2
-
-
-class Sized(Protocol):
-    """Samples that tell their sizes without being made."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: int) -> Conversation: ...
-    def extent(self, index: int) -> tuple[int, int]: ...
 
 
 def wanted(config: Config, engine: str) -> bool:
@@ -45,7 +43,70 @@ def wanted(config: Config, engine: str) -> bool:
     return engine == "torch" and (asked == "always" or (asked == "auto" and torch.cuda.is_available()))
 
 
-def largest(family: Family, samples: Sized, indices: Sequence[int], count: int) -> list[Conversation]:
+def settle(run: Run, family: Family, stream: Stream, planned: Plan) -> Plan:
+    """Go down the ladder until the largest batch fits, before anything is computed; all ranks go together.
+
+    Only as far as a process can by itself, micro-batch and checkpointing; the next submit takes the rungs below. The
+    rung is recorded with the attempt, and ``run.config`` stands on it afterwards.
+
+    Returns:
+        The plan on that rung, of the same batches.
+
+    Raises:
+        OutOfMemoryError: torch's: not even the last of these rungs fits.
+    """
+    batch = largest(family, stream.samples, stream.indices.tolist(), planned.micro_batch)
+    dtype, began = as_loaded(run.config).dtype, time.monotonic()
+    while not runs(
+        family,
+        batch[: planned.micro_batch],
+        dtype=dtype,
+        checkpointing=run.config.placement.activation_checkpointing,
+        accumulated=planned.accumulation > 1,
+        world=run.world,
+    ):
+        peak = _peak(run)
+        below = ladder.lower(run.config)
+        if below is None:
+            raise torch.OutOfMemoryError(f"the largest batch does not fit with {ladder.words(run.config)}{peak}")
+        _record_rung(run, below, peak)
+        run.config = below
+        micro, accumulation = share_out(below.train, below.placement, run.world)
+        planned = replace(planned, micro_batch=micro, accumulation=accumulation)
+    if run.rank == 0:
+        run.note(f"the largest batch fits, found out in {time.monotonic() - began:.1f} s{_peak(run, reset=False)}")
+    return planned
+
+
+def _record_rung(run: Run, below: Config, peak: str) -> None:
+    """Note a rung that a process takes by itself, in its log and beside its ``start.json``."""
+    if run.rank != 0:
+        return
+    change = f"{ladder.changed(run.config, below)} after CUDA out of memory{peak}"
+    run.note(change)
+    placement = below.placement
+    changed = {
+        "micro_batch": placement.micro_batch,
+        "activation_checkpointing": placement.activation_checkpointing,
+    }
+    append_jsonl(run.attempt.rungs, [{"schema": SCHEMA, "time": time.time(), "change": change, "placement": changed}])
+
+
+def _peak(run: Run, *, reset: bool = True) -> str:
+    """The most that was allocated since the last time, for people; empty without a GPU.
+
+    Args:
+        reset: count anew, because what ran out is not what the run will take.
+    """
+    if not torch.cuda.is_available():
+        return ""
+    run.peaks["cuda_gib"] = torch.cuda.max_memory_allocated() / 2**30
+    if reset:
+        torch.cuda.reset_peak_memory_stats()
+    return f" (peak {run.peaks['cuda_gib']:.1f} GiB)"
+
+
+def largest(family: Family, samples: Conversations, indices: Sequence[int], count: int) -> list[Conversation]:
     """The largest of the samples that a run will meet, the largest first: no batch of so many takes more.
 
     Tokens count first and pixels second. They are measured where a sample is among the largest by its letters or by

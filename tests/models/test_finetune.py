@@ -28,7 +28,7 @@ from finetune_twin import (
     weights,
 )
 
-from paceline import adapters, checkpoints, finetune
+from paceline import adapters, batches, checkpoints, finetune
 from paceline.errors import DataError, Interrupted, NonFiniteLoss, UserError
 from paceline.models import load_family
 from paceline.spec import LoraSpec, MethodSpec
@@ -238,28 +238,28 @@ def test_two_ranks_under_zero2_train_like_one_and_survive_a_signal_to_one_of_the
 )
 def test_batches_that_do_not_divide_are_refused_with_what_would(changes: dict[str, Any], world: int, says: str) -> None:
     with pytest.raises(UserError, match=says):
-        finetune.plan(config(**changes), world, samples=100)
+        batches.plan(config(**changes), world, samples=100)
 
 
 def test_nothing_to_train_is_refused() -> None:
     with pytest.raises(UserError, match="trains nothing"):
-        finetune.plan(config(MethodSpec(name="untuned")), 1, samples=100)
+        batches.plan(config(MethodSpec(name="untuned")), 1, samples=100)
     with pytest.raises(DataError, match="no samples"):
-        finetune.plan(config(), 1, samples=0)
+        batches.plan(config(), 1, samples=0)
 
 
 def test_the_effective_batch_is_kept_by_accumulation() -> None:
-    planned = finetune.plan(config(batch=32, micro_batch=2, max_steps=0, epochs=2.0), 4, samples=100)
+    planned = batches.plan(config(batch=32, micro_batch=2, max_steps=0, epochs=2.0), 4, samples=100)
     assert (planned.accumulation, planned.steps) == (4, 7)
-    assert finetune.plan(config(batch=32, validations=3, max_steps=10), 1, 9).validate == {4, 7, 10}
+    assert batches.plan(config(batch=32, validations=3, max_steps=10), 1, 9).validate == {4, 7, 10}
 
 
 def test_every_epoch_shows_every_sample_once_and_the_seed_alone_orders_them() -> None:
-    stream = finetune.order(10, 25, seed=1).tolist()
+    stream = batches.order(10, 25, seed=1).tolist()
     assert sorted(stream[:10]) == sorted(stream[10:20]) == list(range(10))
     assert stream[:10] != stream[10:20]
-    assert stream == finetune.order(10, 30, seed=1).tolist()[:25]
-    assert stream != finetune.order(10, 25, seed=2).tolist()
+    assert stream == batches.order(10, 30, seed=1).tolist()[:25]
+    assert stream != batches.order(10, 25, seed=2).tolist()
 
 
 @pytest.mark.parametrize(
@@ -340,15 +340,15 @@ class Sizes(Squares):
 
 
 def test_samples_of_like_size_share_a_micro_batch_of_the_same_step() -> None:
-    indices = finetune.order(10, 24, seed=0)
-    plain, sorted_ = finetune._Stream(Sizes(10), indices), finetune._Stream(Sizes(10), indices, together=8)
+    indices = batches.order(10, 24, seed=0)
+    plain, sorted_ = batches.Stream(Sizes(10), indices), batches.Stream(Sizes(10), indices, together=8)
     named = [[stream[i].prompt for i in range(24)] for stream in (plain, sorted_)]
     for step in range(0, 24, 8):
         before, after = (sorted(names[step : step + 8]) for names in named)
         assert before == after
         sizes = [int(name.split()[-1].rstrip("?")) % 4 for name in named[1][step : step + 8]]
         assert sizes == sorted(sizes, reverse=True)
-    assert named[1][3] == finetune._Stream(Sizes(10), indices, together=8)[3].prompt  # wherever a worker begins
+    assert named[1][3] == batches.Stream(Sizes(10), indices, together=8)[3].prompt  # wherever a worker begins
 
 
 def test_a_frozen_tower_is_not_run_backwards_for_the_sake_of_checkpoints(tmp_path: Path) -> None:
@@ -372,7 +372,7 @@ def test_speed_counts_the_tokens_that_are_read_and_no_padding(tmp_path: Path) ->
     run = attempt(tmp_path / "cell", config(validations=0))
     tune(run)
     family, samples = load(run.config), Squares(10)
-    indices = finetune.order(10, 6 * 4, run.config.seed)
+    indices = batches.order(10, 6 * 4, run.config.seed)
     read = sum(int(family.training_batch([samples[int(i)]])["attention_mask"].sum()) for i in indices)
     (point,) = list(read_jsonl(run.attempt.path / "history.jsonl"))[-1:]
     assert point["tokens_per_second"] / point["samples_per_second"] == pytest.approx(read / (6 * 4), rel=1e-2)

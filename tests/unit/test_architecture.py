@@ -26,6 +26,7 @@ LAYERS: list[set[str]] = [
     {"checkpoints", "attempts", "pieces"},
     # compute side: what runs beside a cell file
     {"models", "distributed"},
+    {"batches"},
     {"generate", "conversations", "overlay", "adapters", "audits", "features", "probe", "tracking"},
     {"uploader"},
     {"workspaces"},

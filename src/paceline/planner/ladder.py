@@ -2,7 +2,7 @@
 
 Downward, one rung at a time: half the micro-batch with twice the accumulation, activation checkpointing, weights and
 states split over the ranks (ZeRO-2, ZeRO-3), states on the host, a larger card. ``batch = ranks × micro-batch ×
-accumulation`` holds on every rung, and the order of the samples knows none of the three (``finetune.order``).
+accumulation`` holds on every rung, and the order of the samples knows none of the three (``batches.order``).
 """
 
 from __future__ import annotations

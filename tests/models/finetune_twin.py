@@ -266,7 +266,7 @@ def group(world: int, deepspeed: dict[str, Any], jobs: list[dict[str, Any]], log
         for rank, out in enumerate(logs)
     ]
     try:
-        codes = [rank.wait(timeout=240) for rank in ranks]
+        codes = [rank.wait(timeout=max(240, 30 * len(jobs))) for rank in ranks]
     finally:
         for rank in ranks:
             rank.kill()

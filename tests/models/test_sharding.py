@@ -5,6 +5,8 @@ A pair of processes per family does one cell after the other, because starting a
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import socket
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,10 +15,12 @@ from typing import Any
 
 import pytest
 import torch
-from finetune_twin import ZERO2, attempt, config, curve, group, held, load, method, tune, twin, weights
+from finetune_twin import ZERO2, attempt, config, curve, group, held, load, method, sharding, tune, twin, weights
 from peft import PeftModel
 
-from paceline import adapters, attempts, distributed
+from paceline import adapters, attempts, combinations, distributed
+from paceline.errors import UserError
+from paceline.spec import DeepSpeedSpec
 from paceline.store import CellFolder
 
 STAGES = ("none", "zero1", "zero2", "zero3", "zero2_offload", "zero3_offload")
@@ -46,6 +50,21 @@ CELLS: dict[str, dict[str, tuple[str, ...]]] = {
         "lora_8bit": ("zero1", "zero2_offload", "zero3_offload"),
     },
 }
+METHODS = ("full", "full_frozen_vision", "lora", "dora", "qlora", "lora_8bit")
+
+
+def allowed(model: str, name: str, stage: str) -> bool:
+    """Whether composing lets a combination pass on a machine without a GPU."""
+    made = dataclasses.replace(config(method(name), model=twin(model)), deepspeed=DeepSpeedSpec(stage, sharding(stage)))
+    try:
+        combinations.check(made, "finetune", gpu=False)
+    except UserError:
+        return False
+    return True
+
+
+if os.environ.get("PACELINE_COMBINATIONS") == "all":  # some 180 runs
+    CELLS = {m: {n: tuple(s for s in STAGES if allowed(m, n, s)) for n in METHODS} for m in CELLS}
 STEPS = 2
 CHANGES: dict[str, Any] = {"max_steps": STEPS, "validations": 1}
 # Twins are smaller than the span within which DeepSpeed keeps weights that it needs again.

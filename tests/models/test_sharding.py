@@ -118,7 +118,9 @@ def test_every_stage_has_the_curve_and_the_weights_of_one_process(model: str, ra
         assert sorted(other) == [1, STEPS], (name, stage)
         for step, point in one.items():
             # Sums over ranks are made in another order; measured 1e-6 in losses of 6, 2e-5 in gradients' norms of 5.
-            assert other[step] == pytest.approx(point, abs=1e-4), (name, stage, step)
+            # Products in eight bits round their inputs, where the last bit may make a whole step: measured 2e-4.
+            near = 1e-3 if method(name).quantise == "int8" else 1e-4
+            assert other[step] == pytest.approx(point, abs=near), (name, stage, step)
         expected, published = weights(found.cell(name, "alone")), weights(found.cell(name, stage))
         assert expected.keys() == published.keys(), (name, stage)
         assert all(expected[n].shape == t.shape and t.numel() for n, t in published.items()), (name, stage)

@@ -1,11 +1,26 @@
-"""Whether keys are there, without looking at them: both sides ask, and the login side must not load an SDK for it."""
+"""What W&B's SDK would find, and what it must not tell: known to both sides without loading it.
+
+Whether keys are there is asked without looking at them.
+"""
 
 from __future__ import annotations
 
 import netrc
 import os
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
+
+# The SDK's settings by which a run tells nothing of the machine, the person or the code: start.json has what is needed.
+WANDB_DISCREET: dict[str, Any] = {
+    "silent": True,
+    "console": "off",
+    "save_code": False,
+    "disable_code": True,
+    "disable_git": True,
+    "x_disable_meta": True,  # host, user, command line
+    "x_save_requirements": False,
+}
 
 
 def wandb_host(base_url: str = "") -> str:

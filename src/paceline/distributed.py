@@ -105,6 +105,12 @@ def device() -> str:
     return f"cuda:{torch.cuda.current_device()}" if torch.cuda.is_available() else "cpu"
 
 
+def autocast(dtype: str) -> torch.autocast:
+    """Mixed precision as the trainer computes in a number format; none in float32."""
+    number = getattr(torch, dtype)
+    return torch.autocast(torch.device(device()).type, number, enabled=number != torch.float32)
+
+
 def backend() -> str | None:
     """What gradients go over: ``nccl`` or ``gloo``; None where there is one rank without a group."""
     return str(dist.get_backend()) if dist.is_initialized() else None

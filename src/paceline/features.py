@@ -10,7 +10,6 @@ differ in its last bit: a run that is resumed does as it did before.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 import os
@@ -125,7 +124,7 @@ def remember(
     Args:
         run: the attempt.
         family: loaded, in evaluation or training mode; its tower does not change (:func:`unchanging`).
-        splits: samples, each with the indices that the run will meet.
+        splits: samples, each with the different indices that the run will meet.
         together: so many pictures are looked at at a time.
 
     Returns:
@@ -134,26 +133,19 @@ def remember(
     """
     began = time.monotonic()
     ranks = run.config.placement.ranks if run.world > 1 else 1
-    met = [
-        (split, i)
-        for split, (samples, indices) in enumerate(splits)
-        for i in sorted(set(indices))
-        if samples.pictured(i)
-    ]
+    met = [(split, i) for split, (samples, indices) in enumerate(splits) for i in indices if samples.pictured(i)]
     mine = met[run.local_rank :: ranks]
-    with contextlib.ExitStack() as kept:
-        file = kept.enter_context(tempfile.TemporaryFile(prefix="paceline-features-"))
+    with tempfile.TemporaryFile(prefix="paceline-features-") as file:
         places: dict[tuple[int, int], list[_Place]] = {}
-        step = max(1, together)
-        _look(run, family, splits, mine[:step], file, places)
+        _look(run, family, splits, mine[:together], file, places)
         size = distributed.total(torch.tensor([file.tell(), len(places)], dtype=torch.float64)).tolist()
         gib = size[0] / max(size[1], 1) * len(met) / 2**30
         if gib > run.config.placement.feature_gib:
             if run.rank == 0:
                 run.note(f"features of {len(met)} pictures would take {gib:.1f} GiB: they are made anew at each visit")
             return [samples for samples, _ in splits]
-        for first in range(step, len(mine), step):
-            _look(run, family, splits, mine[first : first + step], file, places)
+        for first in range(together, len(mine), together):
+            _look(run, family, splits, mine[first : first + together], file, places)
         file.flush()
         return _shared(run, splits, file, places, ranks, f"{len(met)} pictures, {gib:.2f} GiB", began)
 
@@ -164,10 +156,8 @@ def _look(
     """Look at the pictures of some samples together, and write what is seen behind what is there."""
     if not which:
         return
-    number = getattr(torch, as_loaded(run.config).dtype)
     shown = [splits[split][0][i].all_images for split, i in which]
-    # As training computes.
-    with torch.autocast(torch.device(distributed.device()).type, number, enabled=number != torch.float32):
+    with distributed.autocast(as_loaded(run.config).dtype):
         seen: Iterator[Features] = iter(family.features([image for row in shown for image in row]))
     for at, row in zip(which, shown, strict=True):
         places[at] = []

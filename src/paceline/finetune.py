@@ -212,10 +212,10 @@ def _looked_at(
     """The train and the validation split, their pictures seen beforehand where the run meets them several times."""
     met = sorted(set(stream.indices.tolist()))
     validated = range(len(validation)) if planned.validate else range(0)
-    # Before its engine is there, nothing can read weights that ZeRO-3 has split.
-    splits = checkpoints.engine(run.config.deepspeed) == "zero3"
+    # Before its engine is there, nothing can read weights that ZeRO-3 has parted.
+    parted = checkpoints.engine(run.config.deepspeed) == "zero3"
     often = features.worth(len(stream), len(met), len(planned.validate), len(validated))
-    if splits or not often or not run.config.placement.feature_gib or not features.unchanging(family):
+    if parted or not often or not run.config.placement.feature_gib or not features.unchanging(family):
         return stream.samples, validation
     first, second = features.remember(
         run, family, [(stream.samples, met), (validation, validated)], planned.micro_batch

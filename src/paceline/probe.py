@@ -158,15 +158,14 @@ def runs(
 def _tried(
     family: Family, batch: Sequence[Conversation], dtype: str, checkpointing: bool, passes: int, copies: int
 ) -> bool:
-    model, device = family.model, torch.device(distributed.device())
-    number = getattr(torch, dtype)
+    model, device = family.model, distributed.device()
     try:
         inputs = {name: tensor.to(device) for name, tensor in family.training_batch(list(batch)).items()}
         trained = [p for p in model.parameters() if p.requires_grad]
         room = [torch.empty_like(p) for p in trained for _ in range(copies)]
         with _recomputing(model, checkpointing):
             for _ in range(passes):
-                with torch.autocast(device.type, number, enabled=number != torch.float32):
+                with distributed.autocast(dtype):
                     output = model(**inputs)
                 # As Accelerate hands it to the trainer.
                 loss = convert_to_fp32(output)["loss"]

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from paceline.credentials import WANDB_DISCREET
 from paceline.store import digest
 from paceline.uploader import Stopped, answering, connect, stopped
 
@@ -190,16 +191,7 @@ def _save(api: Any, definition: Mapping[str, Any], before: Mapping[str, Any], fo
         job_type="report",
         dir=str(folder),
         resume="allow",
-        settings=wandb.Settings(
-            silent=True,
-            console="off",
-            save_code=False,
-            disable_code=True,
-            disable_git=True,
-            x_disable_meta=True,
-            x_disable_stats=True,
-            x_save_requirements=False,
-        ),
+        settings=wandb.Settings(**WANDB_DISCREET, x_disable_stats=True),
     )
     run.log({key: wandb.Table(columns=t["columns"], data=t["rows"]) for key, t in definition["tables"].items()})
     run.finish()

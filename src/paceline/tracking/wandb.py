@@ -23,7 +23,7 @@ from typing import Any
 
 from paceline import pieces
 from paceline.attempts import Run
-from paceline.credentials import wandb_key
+from paceline.credentials import WANDB_DISCREET, wandb_key
 from paceline.spec import plain
 from paceline.store import SCHEMA, WAITS_FOR_PEOPLE, CellFolder, read_json, write_json
 from paceline.tracking import FINISH_SECONDS
@@ -230,13 +230,7 @@ def _begin(run: Run) -> tuple[Any, int]:
             resume="allow",
             reinit="create_new",
             settings=wandb.Settings(
-                silent=True,
-                console="off",
-                save_code=False,
-                disable_code=True,
-                disable_git=True,
-                x_disable_meta=True,  # host, user, command line: start.json has what is needed
-                x_save_requirements=False,
+                **WANDB_DISCREET,
                 symlink=False,
                 init_timeout=START_SECONDS,
                 finish_timeout=FINISH_SECONDS / 2,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from paceline.scorers.coordinates import MAX_CHARACTERS, read_coordinates
+from paceline.tasks.geolocation.coordinates import MAX_CHARACTERS, read_coordinates
 
 LENGTHS = (2_500, 5_000, 10_000, 20_000, 40_000, 80_000)
 REPEATS = 3

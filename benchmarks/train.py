@@ -79,7 +79,7 @@ def make(folder: Path, samples: int) -> None:
     from PIL import Image
     from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
-    from paceline.gazetteer import package_file
+    from paceline.tasks.geolocation.gazetteer import package_file
     from paceline.models import load_family
 
     family = load_family("qwen2_vl")

@@ -24,8 +24,8 @@ def question(
         shots: lessons of other samples, shown before the question with their images and answers.
     """
     kind = tasks.load(task.kind)
-    fields = kind.fields(sample)
-    shown = {name: fields[name] for name in kind.SHOWN}
+    fields = kind.fields(sample, task)
+    shown = {name: fields[name] for name in kind.shown}
     return Conversation(
         prompt=prompts.render(prompt.text, shown),
         images=[load_image(sample["image"])] if sample.get("image") else [],
@@ -36,7 +36,7 @@ def question(
 
 def lesson(sample: Mapping[str, Any], prompt: PromptSpec, task: TaskSpec) -> Conversation:
     """A sample as it is trained on: the question, and the task's target as its answer."""
-    answer = prompts.render(task.target, tasks.load(task.kind).fields(sample))
+    answer = prompts.render(task.target, tasks.load(task.kind).fields(sample, task))
     return dataclasses.replace(question(sample, prompt, task), answer=answer)
 
 

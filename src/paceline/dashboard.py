@@ -14,9 +14,10 @@ from typing import Any
 
 from paceline import sync
 from paceline.errors import Unavailable, UserError
-from paceline.report import compare, wording
+from paceline.report import compare
 from paceline.report.results import Group, Report, Row
 from paceline.store import SCHEMA, CellFolder, Store, SweepFolder, read_json, write_json
+from paceline.tasks.panels import Matrix, Points
 
 WORKSPACES = [*sync.PYTHON, "paceline.workspaces"]
 COSTS = {"cost/gpu_hours": "GPU-hours", "cost/hours": "hours"}
@@ -55,6 +56,8 @@ def define(report: Report, store: Store, sweep: SweepFolder) -> dict[str, Any]:
     ((entity, project),) = places
     tables = {_key(group): _results(report, group) for group in report.groups}
     tables["failures"] = _failures(report)
+    panels = (panel for group in report.groups for panel in compare.panels(report, group))
+    pictures = list(dict.fromkeys(panel.key for panel in panels if isinstance(panel, Points | Matrix)))
     cost = _cost(report)
     return {
         "sweep": sweep.name,
@@ -71,7 +74,7 @@ def define(report: Report, store: Store, sweep: SweepFolder) -> dict[str, Any]:
                 "name": "Answers",
                 "panels": [
                     {"kind": "table", "key": "predictions"},
-                    {"kind": "media", "title": "Truth and answer", "keys": ["map", "confusion"]},
+                    *([{"kind": "media", "title": "Truth and answer", "keys": pictures}] if pictures else []),
                 ],
             },
             {
@@ -155,8 +158,8 @@ def _compared(group: Group, cost: str) -> Iterator[dict[str, Any]]:
     prefix = f"{group.split}/" if len(group.rows[0].splits) > 1 else ""
     for metric in compare.leading(group):
         unit = group.unit(metric)  # as the numbers are, which the page shows in per cent
-        title = f"{wording.title(metric)}, {unit}" if unit else wording.title(metric)
-        lower = metric in group.lower_is_better
+        title = f"{group.heading(metric)}, {unit}" if unit else group.heading(metric)
+        lower = group.lower_is_better(metric)
         better = "lower is better" if lower else "higher is better"
         chart = {"table": _key(group), "metric": metric}
         yield {"kind": "heat map", "title": f"{title}: model × prompt ({better})", **chart}

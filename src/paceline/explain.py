@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 
-from paceline import attempts, overlay, prepared, scoring
+from paceline import attempts, overlay, prepared, scoring, tasks
 from paceline.conversations import question
 from paceline.errors import PacelineError, UserError
 from paceline.evaluate import load_weights
@@ -282,13 +282,19 @@ def notes(config: Config, found: Explained, prediction: dict[str, Any]) -> list[
 
 def words(folder: CellFolder, found: Explained, told: dict[str, Any], judged: dict[str, Any]) -> list[str]:
     """The lines below the pictures."""
-    truth = ", ".join(f"{k} {v}" for k, v in judged.get("truth", {}).items() if v is not None)
-    distance = judged.get("scores", {}).get("distance_km")
+    kind = tasks.load(folder.read().config.task.kind)
+    held = judged.get("truth")
+    truth = (
+        ", ".join(f"{k} {v}" for k, v in held.items() if v is not None) if isinstance(held, dict) else kind.show(held)
+    )
+    order = kind.order
+    error = judged.get("scores", {}).get(order.score) if order else None
+    off = "" if order is None or error is None else f", {error:,.0f} {order.unit} {order.off}"
     return [
         f"cell  {folder.id}",
         f"sample  {told['sample']}",
         *([f"truth  {truth}"] if truth else []),
-        f"answer  {told['answer']!r}{'' if distance is None else f', {distance:,.0f} km off'}",
+        f"answer  {told['answer']!r}{off}",
         f"map  {METHOD}, of the log-probability of {found.part!r}",
         f"weight  {weight(found)}",
         f"check  {told['check']}",

@@ -26,9 +26,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paceline import __version__, readers, store
+from paceline import __version__, readers, store, tasks
 from paceline.errors import DataError, Unavailable, UserError, nearest
-from paceline.gazetteer import country_names, smallest_distance_km, swapped
 from paceline.readers import Progress, Sample, Skipped
 from paceline.spec import TaskSpec, build, defaults, plain
 
@@ -273,7 +272,9 @@ def _build(folder: Path, task: TaskSpec, progress: Progress) -> None:
     thumbnails: list[bytes] = []
     skipped: list[Skipped] = []
     seen: set[str] = set()
-    for item in reader.read(options, folder / "images", progress):
+    kind = tasks.load(task.kind)
+    complete = (kind.complete,) if getattr(reader, "ANY_KIND", False) else ()
+    for item in reader.read(options, folder / "images", progress, *complete):
         if isinstance(item, Sample):
             made = _record(item, folder, seen)
             if not isinstance(made, Skipped):
@@ -301,10 +302,7 @@ def _build(folder: Path, task: TaskSpec, progress: Progress) -> None:
         "leakage": _leakage(records, thumbnails, task.train, folder, progress),
         "made": {**reader.made(options), "paceline": __version__},
     }
-    if distances := _separation(records, task.train):
-        manifest["separation_km"] = distances
-    if wrong := _swapped(records):
-        manifest["swapped_truths"] = wrong
+    manifest |= kind.data_checks(records, task.train)
     store.write_json(folder / "manifest.json", manifest)
 
 
@@ -360,34 +358,6 @@ def _leakage(
     splits = {r["split"] for r in records}
     others = sorted(splits - {train}) if train in splits else []
     return {s: {k: sum((t.split, t.kind) == (s, k) for t in found) for k in leakage.KINDS} for s in others}
-
-
-def _swapped(records: Iterable[dict[str, Any]]) -> list[str]:
-    """Ids of samples that lie in the country given for them only with latitude and longitude swapped."""
-    placed = [
-        r
-        for r in records
-        if isinstance(r.get("latitude"), float) and isinstance(r.get("longitude"), float) and _is_code(r.get("country"))
-    ]
-    wrong = swapped([(r["latitude"], r["longitude"]) for r in placed], [r["country"] for r in placed])
-    return [r["id"] for r, is_wrong in zip(placed, wrong, strict=True) if is_wrong]
-
-
-def _is_code(country: object) -> bool:
-    return isinstance(country, str) and country.upper() in country_names()
-
-
-def _separation(records: Iterable[dict[str, Any]], train: str) -> dict[str, float]:
-    """Where samples have coordinates: per other split, the smallest distance to a training sample in km."""
-    places: dict[str, list[tuple[float, float]]] = {}
-    for r in records:
-        if not (isinstance(r.get("latitude"), float) and isinstance(r.get("longitude"), float)):
-            return {}
-        places.setdefault(r["split"], []).append((r["latitude"], r["longitude"]))
-    trained = places.pop(train, None)
-    if not trained:
-        return {}
-    return {split: round(smallest_distance_km(found, trained), 3) for split, found in sorted(places.items())}
 
 
 def require(root: Path, task: TaskSpec, digest: str) -> None:

@@ -4,77 +4,97 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import importlib
 import importlib.util
 import math
-import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from paceline import prepared, scorers, stats, tasks
-from paceline.errors import UserError, nearest
+from paceline import prepared, stats, tasks
+from paceline.errors import UserError
 from paceline.spec import Config
 from paceline.store import SCHEMA, CellFolder, read_jsonl, write_json, write_jsonl
+from paceline.tasks import metrics as metrics_module
+from paceline.tasks.kind import Answer, Answered, Kind, Part
 
 Record = dict[str, Any]
 
 
-def load_scorer(name: str) -> ModuleType:
-    """The module ``paceline/scorers/<name>.py``. What stands there without a function ``score`` is a scorer's helper.
+def scorer_digest(kind: Kind) -> str:
+    """12 hex digits over the source of all that can change a score of a kind.
 
-    Raises:
-        UserError: there is no such scorer.
-    """
-    if name in _scorer_modules():
-        module = importlib.import_module(f"paceline.scorers.{name}")
-        if hasattr(module, "score"):
-            return module
-    raise UserError(f"no scorer '{name}': {nearest(name, scorer_names())}")
-
-
-def scorer_names() -> list[str]:
-    """The scorers of ``paceline/scorers/``, sorted by name."""
-    return [n for n in _scorer_modules() if hasattr(importlib.import_module(f"paceline.scorers.{n}"), "score")]
-
-
-def _scorer_modules() -> list[str]:
-    return sorted(m.name for m in pkgutil.iter_modules(scorers.__path__))
-
-
-def scorer_of(config: Config) -> ModuleType:
-    """The scorer of a config's task."""
-    return load_scorer(tasks.load(config.task.kind).SCORER)
-
-
-def scorer_digest(scorer: ModuleType) -> str:
-    """12 hex digits over the source of a scorer, of all that it rests on, and of the statistics.
-
-    A metric counts as computed by this checkout if the digests are equal, so every module that can change a score is
-    in it (:func:`scorer_sources`).
+    A metric counts as computed by this checkout if the digests are equal.
     """
     total = hashlib.sha256()
-    for name, path in sorted(scorer_sources(scorer).items()):
+    for name, source in sorted(scorer_sources(kind).items()):
         total.update(f"{name}\n".encode())
-        total.update(path.read_bytes())
+        total.update(source)
     return total.hexdigest()[:12]
 
 
-def scorer_sources(scorer: ModuleType) -> dict[str, Path]:
-    """Module name -> source file: the scorer, the statistics, and what they import of scorers and of the gazetteer.
+JUDGES = ("read", "score", "columns", "resample", "METRICS", "OUTCOMES", "parts", "split")
+"""What a kind gives that a score or a metric can depend on. What is shown of it is not among them."""
 
-    Imports are followed in the source, through any number of modules, so those inside functions count, too.
+
+def scorer_sources(kind: Kind) -> dict[str, bytes]:
+    """Module name -> source: the kind's judging functions, and whole every module of ours that they rest on.
+
+    Imports are followed in the source, through any number of modules, so those inside functions count, too. Of the
+    modules that hold the judging functions themselves only the definitions count that these reach: a kind may be one
+    module, and how it is shown must not make its metrics old.
     """
-    found: dict[str, Path] = {}
-    waiting = [scorer.__name__, stats.__name__]
+    sources: dict[str, bytes] = {}
+    waiting = [stats.__name__, metrics_module.__name__]
+    for holder in {kind.holder(name) for name in JUDGES}:
+        if holder is not None and holder.__file__ is not None:
+            text, needed = reached(Path(holder.__file__), JUDGES)
+            sources[holder.__name__] = text
+            waiting += needed
     while waiting:
         name = waiting.pop()
-        path = None if name in found else _source(name)
-        if path is not None:
-            found[name] = path
-            waiting += [n for n in _imports(path) if n.startswith("paceline.scorers.") or n == "paceline.gazetteer"]
-    return found
+        if name in sources or name in NOT_JUDGING or not _counts(name):
+            continue
+        if path := _source(name):
+            sources[name] = path.read_bytes()
+            waiting += _imports(ast.parse(sources[name]))
+    return sources
+
+
+NOT_JUDGING = {"paceline.tasks", "paceline.tasks.kind", "paceline.tasks.panels"}
+"""The contract, and what is shown."""
+
+
+def _counts(name: str) -> bool:
+    return name.startswith("paceline.tasks.") or name == stats.__name__
+
+
+def reached(path: Path, names: Iterable[str]) -> tuple[bytes, list[str]]:
+    """The definitions of a module that some names reach, and the modules that these import.
+
+    Returns:
+        Their source, in the order of the module, and dotted names (:func:`_imports`).
+    """
+    tree = ast.parse(path.read_bytes())
+    made = {name: node for node in tree.body for name in _defined(node)}
+    waiting, found = [name for name in names if name in made], dict[str, ast.stmt]()
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = made[name]
+            waiting += [n.id for n in ast.walk(made[name]) if isinstance(n, ast.Name) and n.id in made]
+    kept = [node for node in tree.body if any(node is one for one in found.values())]
+    text = "\n\n".join(ast.unparse(node) for node in kept if not isinstance(node, ast.Import | ast.ImportFrom))
+    return text.encode(), [name for node in kept for name in _imports(node)]
+
+
+def _defined(node: ast.stmt) -> Iterator[str]:
+    """The names that a statement at the top of a module binds."""
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        yield node.name
+    elif isinstance(node, ast.Import | ast.ImportFrom):
+        yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
+    else:
+        yield from (n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
 
 
 def _source(name: str) -> Path | None:
@@ -86,10 +106,10 @@ def _source(name: str) -> Path | None:
     return Path(spec.origin) if spec is not None and spec.origin else None
 
 
-def _imports(path: Path) -> set[str]:
-    """The dotted names that a file imports: of ``from a import b`` both ``a`` and ``a.b``, which may be a module."""
+def _imports(tree: ast.AST) -> set[str]:
+    """The dotted names that source imports: of ``from a import b`` both ``a`` and ``a.b``, which may be a module."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -110,28 +130,67 @@ def judge(
     Returns:
         The records of ``scores.jsonl`` in the order of the predictions, and the content of ``metrics.json``.
     """
-    scorer = scorer_of(config)
+    kind = tasks.load(config.task.kind)
     by_id = {s["id"]: s for s in samples}
-    scores = scorer.score(predictions, by_id, config.prompt.example or None)
+    scores = score_predictions(kind, config, predictions, by_id)
     metrics: dict[str, Any] = {}
     splits = config.task.evaluate
     for split in splits:
-        own = [s for s in scores if by_id[s["sample"]]["split"] == split]
+        own = kind.answers([s for s in scores if by_id[s["sample"]]["split"] == split])
+        if kind.group:
+            own = own.with_groups(
+                {name: str(s[kind.group]) for name, s in by_id.items() if s.get(kind.group) is not None}
+            )
         prefix = f"{split}/" if len(splits) > 1 else ""
-        metrics.update({prefix + name: metric for name, metric in scorer.aggregate(own).items()})
+        metrics.update({prefix + name: metric for name, metric in kind.aggregate(own).items()})
     return scores, {
         "schema": SCHEMA,
-        "scorer_digest": scorer_digest(scorer),
+        "scorer_digest": scorer_digest(kind),
         "samples": len(scores),
         "parsed": sum(1 for s in scores if s["outcome"] == "parsed"),
         "metrics": metrics,
     }
 
 
+def score_predictions(
+    kind: Kind, config: Config, predictions: Sequence[Mapping[str, Any]], samples: Mapping[str, Record]
+) -> list[Record]:
+    """Read and judge predictions, in their order: the records of ``scores.jsonl``.
+
+    Raises:
+        ValueError: a prediction for a sample or a part that there is not.
+    """
+    answered = []
+    for prediction in predictions:
+        if (name := str(prediction["sample"])) not in samples:
+            raise ValueError(f"prediction for sample '{name}', which is not among the {len(samples)} samples")
+        part = _part(kind, config, samples[name], prediction.get("part", ""))
+        answer = Answer(str(prediction["text"] or ""), prediction.get("data") or {})
+        answered.append(Answered(samples[name], part, kind.read(answer, part, config.task, config.prompt)))
+    judged = kind.score(answered, config.task, config.prompt)
+    return [
+        {
+            "sample": prediction["sample"],
+            **({"part": a.part.name} if a.part.name else {}),
+            "outcome": a.reading.outcome,
+            "value": a.reading.value,
+            "truth": j.truth,
+            "scores": dict(j.scores),
+        }
+        for prediction, a, j in zip(predictions, answered, judged, strict=True)
+    ]
+
+
+def _part(kind: Kind, config: Config, sample: Record, name: str) -> Part:
+    for part in kind.parts(sample, config.task, config.prompt):
+        if part.name == name:
+            return part
+    raise ValueError(f"prediction for the part '{name}' of sample '{sample['id']}', which the task does not ask")
+
+
 def judged_part(config: Config, text: str) -> tuple[int, int] | None:
-    """The characters of an answer that its scorer judges, as a half-open range; None where it can't tell."""
-    told = getattr(scorer_of(config), "part", None)
-    return told(text, config.prompt.example or None) if told else None
+    """The characters of an answer that are judged, as a half-open range; None where that can't be told."""
+    return tasks.load(config.task.kind).read(Answer(text), Part(), config.task, config.prompt).span
 
 
 def numbers(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:

@@ -151,10 +151,79 @@ def paired_bootstrap(
     else:
         indices = _indices(x.size, resamples, np.random.default_rng(seed))
         drawn = np.concatenate([function(y[index], axis=1) - function(x[index], axis=1) for index in indices])
-    low, high = _percentiles(drawn, level)
+    return change_of(value, drawn, int(x.size), level=level)
+
+
+def draws(of: int | npt.NDArray[np.int_], *, resamples: int = RESAMPLES, seed: int = SEED) -> Iterator[Floats]:
+    """How often each sample is in each resample, shape (rows, n), in blocks of bounded size.
+
+    Args:
+        of: the number of samples; or the group of each sample, int (n,), numbered from 0: then whole groups are drawn
+            (the cluster bootstrap: Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8).
+        resamples: resamples in all.
+        seed: of the draws, which are the same for the same samples.
+    """
+    if isinstance(of, int):
+        yield from _draws(of, resamples, seed)
+        return
+    for often in _draws(int(of.max()) + 1, resamples, seed):
+        yield often[:, of]
+
+
+def grouped_interval(
+    values: npt.ArrayLike, groups: npt.NDArray[np.int_], statistic: str = "mean", *, seed: int = SEED
+) -> Interval:
+    """Percentile interval of a mean or a median of values that come in groups, by drawing whole groups.
+
+    With few groups (fewer than about 20) such an interval is too short.
+    """
+    x = _finite(values)
+    if x.size == 0:
+        return Interval(None, None, None, 0)
+    value = float(np.median(x) if statistic == "median" else x.mean())
+    low, high = _percentiles(_grouped_statistic(x, groups, statistic, seed), LEVEL)
+    return Interval(value, low, high, int(x.size))
+
+
+def grouped_change(
+    a: npt.ArrayLike, b: npt.ArrayLike, groups: npt.NDArray[np.int_], statistic: str = "mean", *, seed: int = SEED
+) -> Change:
+    """:func:`paired_bootstrap` of values that come in groups, by drawing whole groups."""
+    x, y = _finite(a), _finite(b)
+    middle = np.median if statistic == "median" else np.mean
+    drawn = _grouped_statistic(y, groups, statistic, seed) - _grouped_statistic(x, groups, statistic, seed)
+    return change_of(float(middle(y) - middle(x)), drawn, int(x.size))
+
+
+def change_of(value: float, drawn: Floats, n: int, *, level: float = LEVEL) -> Change:
+    """A change whose resamples are known, such as that of a statistic of the set; those that have no value left out."""
+    known = drawn[np.isfinite(drawn)]
+    if not known.size:
+        return Change(value, math.nan, math.nan, 1.0, n)
+    low, high = _percentiles(known, level)
     # One is added to both counts: the observed sample is itself one of the possible draws, so p is never 0.
-    below, above = int((drawn <= 0).sum()) + 1, int((drawn >= 0).sum()) + 1
-    return Change(value, low, high, min(1.0, 2 * min(below, above) / (resamples + 1)), int(x.size))
+    below, above = int((known <= 0).sum()) + 1, int((known >= 0).sum()) + 1
+    return Change(value, low, high, min(1.0, 2 * min(below, above) / (known.size + 1)), n)
+
+
+def percentiles(drawn: Floats, *, level: float = LEVEL) -> tuple[float, float] | None:
+    """The ends of the percentile interval; None where there is no resample."""
+    return _percentiles(drawn, level) if drawn.size else None
+
+
+def _grouped_statistic(x: Floats, groups: npt.NDArray[np.int_], statistic: str, seed: int) -> Floats:
+    _, numbers = np.unique(groups, return_inverse=True)
+    order = np.argsort(x, kind="stable")
+    found = []
+    for often in draws(numbers, seed=seed):
+        if statistic == "median":
+            passed = np.cumsum(often[:, order], axis=1)
+            half = passed[:, -1:] / 2
+            lower, upper = (passed >= half).argmax(axis=1), (passed > half).argmax(axis=1)
+            found.append((x[order][lower] + x[order][upper]) / 2)
+        else:
+            found.append(often @ x / often.sum(axis=1))
+    return np.concatenate(found)
 
 
 def mcnemar_exact(a_hits: npt.ArrayLike, b_hits: npt.ArrayLike) -> float:

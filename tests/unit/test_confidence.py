@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_geolocation_scorer import aggregate, score
 
 from paceline.compose import compose, conf_folders
-from paceline.scorers import geolocation
-from paceline.scorers.confidence import LEVELS, stated_confidence
+from paceline.tasks.geolocation.stated_confidence import LEVELS, stated_confidence
 
 PERCENT = st.integers(0, 100)
 NAME = st.text(st.characters(categories=("Lu", "Ll")), min_size=1, max_size=12).filter(
@@ -77,7 +77,7 @@ def test_no_prompt_states_a_confidence_by_itself() -> None:
 def test_a_score_is_there_only_where_the_answer_states_one() -> None:
     samples = {"a": {"latitude": 46.2, "longitude": 7.4}}
     texts = ["Country: Switzerland (90%)\n(46.2, 7.4)", "(46.2, 7.4)"]
-    found = geolocation.score([{"sample": "a", "text": text} for text in texts], samples)
+    found = score([{"sample": "a", "text": text} for text in texts], samples)
     assert [r["scores"].get("confidence_country") for r in found] == [0.9, None]
     assert "confidence_city" not in found[0]["scores"] and "confidence_country" not in found[1]["scores"]
-    assert geolocation.aggregate(found)["within_25_km"]["value"] == 1.0
+    assert aggregate(found)["within_25_km"]["value"] == 1.0

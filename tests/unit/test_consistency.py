@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from paceline.report.consistency.figures import parse_figure
 
-from paceline import gazetteer, stats
+from paceline import stats
+from paceline.tasks.geolocation import gazetteer
 from paceline.compose import ConfTree, conf_folders
 from paceline.errors import UserError
 from paceline.report.consistency import Finding, across, check, rows
-from paceline.report.consistency.figures import parse_figure
 from paceline.report.consistency.published import read_table
 from paceline.report.consistency.rows import HALF_EARTH_KM
 from paceline.spec import GROUPS

@@ -11,8 +11,13 @@ from hypothesis import example as given_example
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paceline.scorers.coordinates import MAX_CHARACTERS, OUTCOMES
-from paceline.scorers.geolocation import Reading, parse_coordinates, read_coordinates
+from paceline.tasks.geolocation.coordinates import (
+    MAX_CHARACTERS,
+    OUTCOMES,
+    Reading,
+    parse_coordinates,
+    read_coordinates,
+)
 
 PARIS = (48.8566, 2.3522)
 NEW_YORK = (40.7128, -74.006)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from paceline import gazetteer, prepared
+from paceline import prepared
+from paceline.tasks.geolocation import gazetteer
 from paceline.errors import UserError
 from paceline.readers import Sample, earth
 from paceline.spec import TaskSpec, build

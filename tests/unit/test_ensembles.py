@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from paceline.report.answers import Answers
 from test_report import MODELS, PROMPTS, make_sweep, printed
 
 from paceline import stats
 from paceline.report import compare, ensembles, page, table
-from paceline.report.answers import Answers
 from paceline.report.ensembles import geometric_median, vote
 from paceline.report.results import Report
 
@@ -181,7 +181,7 @@ def test_three_independent_guessers_gain_and_three_copies_do_not() -> None:
 
 
 def _placed(truth: np.ndarray, value: np.ndarray) -> Answers:
-    from paceline.scorers.geolocation import distances_km
+    from paceline.tasks.geolocation.score import distances_km
 
     km = np.array(distances_km(value.tolist(), truth.tolist()))
     ids = tuple(map(str, range(len(truth))))

@@ -13,20 +13,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from paceline import scorers, stats
+from paceline import stats, tasks
 from paceline.errors import UserError
-from paceline.scorers import coordinates, geolocation
-from paceline.scorers.geolocation import (
+from paceline.scoring import score_predictions, scorer_digest, scorer_sources
+from paceline.spec import Config, PromptSpec, TaskSpec
+from paceline.tasks.geolocation import score as scorer
+from paceline.tasks.geolocation.score import (
     EARTH_RADIUS_KM,
     HEADLINE,
-    LOWER_IS_BETTER,
+    OUTCOMES,
     THRESHOLDS_KM,
-    aggregate,
     distances_km,
     geoscore,
-    score,
 )
-from paceline.scoring import load_scorer, scorer_digest, scorer_names, scorer_sources
+
+KIND = tasks.load("geolocation")
 
 EXAMPLE = "48.858844, 2.294351"
 
@@ -53,7 +54,19 @@ def prediction(name: str, text: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def judged(*pairs: tuple[str, str], example: str | None = None) -> list[dict[str, Any]]:
+def score(
+    predictions: list[dict[str, Any]], samples: dict[str, dict[str, Any]], example: str = ""
+) -> list[dict[str, Any]]:
+    """The records of ``scores.jsonl``."""
+    config = Config(task=TaskSpec(kind="geolocation"), prompt=PromptSpec(example=example))
+    return score_predictions(KIND, config, predictions, samples)
+
+
+def aggregate(records: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return KIND.aggregate(KIND.answers(records))
+
+
+def judged(*pairs: tuple[str, str], example: str = "") -> list[dict[str, Any]]:
     return score([prediction(name, text) for name, text in pairs], SAMPLES, example)
 
 
@@ -104,7 +117,7 @@ def test_names_are_compared_without_case_accents_and_punctuation() -> None:
     truth = {"geneva": sample("geneva", 46.2044, 6.1432, country="ch", region="Genève", city=None)}
     (record,) = score([prediction("geneva", "46.2044, 6.1432")], truth)
     assert record["scores"]["country"] is True
-    assert geolocation._folded("Île-de-France") == geolocation._folded("ile de FRANCE")
+    assert scorer._folded("Île-de-France") == scorer._folded("ile de FRANCE")
 
 
 def test_a_perfect_answer_at_the_date_line_is_in_the_right_country() -> None:
@@ -224,7 +237,7 @@ def test_outcome_shares_sum_to_one() -> None:
     metrics = aggregate(
         judged(("bern", "no"), ("sea", "1.5, 2.5"), ("zero", "I can't say"), ("sydney", "(99.5, 222.5)"))
     )
-    assert sum(metrics[f"{outcome}_share"]["value"] for outcome in geolocation.OUTCOMES) == pytest.approx(1.0)
+    assert sum(metrics[f"{outcome}_share"]["value"] for outcome in (o.name for o in OUTCOMES)) == pytest.approx(1.0)
 
 
 def test_metrics_are_the_same_on_every_run() -> None:
@@ -235,62 +248,102 @@ def test_metrics_are_the_same_on_every_run() -> None:
 def test_names_in_tables_are_metrics() -> None:
     metrics = aggregate([])
     assert set(HEADLINE) <= set(metrics)
-    assert set(metrics) >= LOWER_IS_BETTER
+    assert list(metrics) == [m.name for m in KIND.metrics]
     assert {m["unit"] for m in metrics.values()} == {"share", "km", "points"}
 
 
 def test_importing_the_scorer_loads_nothing_heavy() -> None:
     code = (
-        "import sys, paceline.scorers.geolocation;"
+        "import sys, paceline.tasks.geolocation.score;"
         "print([m for m in ('torch', 'transformers', 'pandas', 'scipy', 'reverse_geocoder') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
-# -- how a scorer is found, and when its metrics count as old
+# -- when stored metrics count as old
 
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A scorer beside the shipped ones that rests on a package of its own, and a scorer that it knows nothing of."""
+    """A kind beside the shipped ones that rests on a package of its own, and a kind that it knows nothing of."""
     (tmp_path / "lab_words").mkdir()
+    (tmp_path / "lab_words" / "score.py").write_text("")
     for name, source in {
-        "lab_scorer.py": "from paceline.scorers import lab_words\ndef score(*_): return lab_words.read()\n",
-        "lab_words/__init__.py": "def read():\n    from paceline.scorers.lab_words.deep import word\n    return word\n",
-        "lab_words/deep.py": "from paceline.gazetteer import country_name\nword = 'one'\n",
+        "lab_kind.py": KIND_SOURCE,
+        "lab_words/__init__.py": "def word():\n    from paceline.tasks.lab_words.deep import word\n    return word\n",
+        "lab_words/deep.py": "from paceline.tasks.geolocation.gazetteer import country_name\nword = 'one'\n",
         "lab_other.py": "def score(*_): return 'other'\n",
     }.items():
         (tmp_path / name).write_text(source)
-    monkeypatch.setattr(scorers, "__path__", [*scorers.__path__, str(tmp_path)])
+    monkeypatch.setattr(tasks, "__path__", [*tasks.__path__, str(tmp_path)])
     yield tmp_path
-    for name in [n for n in sys.modules if n.startswith("paceline.scorers.lab_")]:
+    tasks.load.cache_clear()
+    for name in [n for n in sys.modules if n.startswith("paceline.tasks.lab_")]:
         del sys.modules[name]
-        vars(scorers).pop(name.split(".")[2], None)
+        vars(tasks).pop(name.split(".")[2], None)
 
 
-def test_only_modules_that_score_are_offered(lab: Path) -> None:
-    assert scorer_names() == ["geolocation", "lab_other", "lab_scorer"]
-    for helper in ("coordinates", "lab_words", "__init__", "nothing"):
-        with pytest.raises(UserError, match=f"no scorer '{helper}'"):
-            load_scorer(helper)
+KIND_SOURCE = """
+from paceline.tasks import lab_words
+from paceline.tasks.metrics import Judged, Metric, Reading
+FIELDS = {}
+COLOUR = "red"
+METRICS = (Metric("right_accuracy", score="right", hits=True),)
+def fields(sample, task): return {}
+def read(answer, part, task, prompt): return Reading("parsed", answer.text)
+def helper(): return lab_words.word()
+def score(answers, task, prompt): return [Judged(None, {"right": helper() == "one"}) for _ in answers]
+def panels(results): return [COLOUR]
+"""
 
 
-@pytest.mark.parametrize("name", ["lab_scorer.py", "lab_words/__init__.py", "lab_words/deep.py"])
-def test_metrics_are_old_once_any_module_that_the_scorer_rests_on_has_changed(lab: Path, name: str) -> None:
-    scorer = load_scorer("lab_scorer")
-    digest = scorer_digest(scorer)
-    assert scorer_digest(scorer) == digest
+def test_a_kind_that_there_is_not_is_refused_with_the_nearest(lab: Path) -> None:
+    assert {"geolocation", "lab_kind"} <= set(tasks.names())
+    for helper in ("kind", "panels", "__init__", "geolocatoin"):
+        with pytest.raises(UserError, match=f"no task kind '{helper}'"):
+            tasks.load(helper)
+
+
+@pytest.mark.parametrize("name", ["lab_words/__init__.py", "lab_words/deep.py"])
+def test_metrics_are_old_once_any_module_that_judging_rests_on_has_changed(lab: Path, name: str) -> None:
+    kind = tasks.load("lab_kind")
+    digest = scorer_digest(kind)
+    assert scorer_digest(kind) == digest
     (lab / "lab_other.py").write_text("def score(*_): return 'changed'\n")
-    assert scorer_digest(scorer) == digest
+    assert scorer_digest(kind) == digest
     with (lab / name).open("a") as stream:
         stream.write("more = 1\n")
-    assert scorer_digest(scorer) != digest
+    assert scorer_digest(kind) != digest
 
 
-def test_the_digest_of_geolocation_covers_its_reader_the_gazetteer_and_the_statistics() -> None:
-    covered = set(scorer_sources(geolocation).values())
-    reader = set(Path(str(coordinates.__file__)).parent.rglob("*.py"))
-    package = Path(str(stats.__file__)).parent
-    own = {Path(str(geolocation.__file__)), package / "scorers" / "confidence.py"}
-    assert covered == reader | own | {package / "gazetteer.py", package / "stats.py"}
+@pytest.mark.parametrize(
+    ("old", "new", "counts"),
+    [
+        ('"red"', '"blue"', False),
+        ("return [COLOUR]", "return []", False),
+        ('== "one"', '== "two"', True),
+        ("answer.text)", "answer.text.strip())", True),
+        ('"right_accuracy"', '"hit_accuracy"', True),
+        ("lab_words.word()", "lab_words.word() + ''", True),
+    ],
+)
+def test_of_a_kind_in_one_module_only_what_judges_makes_metrics_old(
+    lab: Path, old: str, new: str, counts: bool
+) -> None:
+    kind = tasks.load("lab_kind")
+    digest = scorer_digest(kind)
+    path = lab / "lab_kind.py"
+    path.write_text(path.read_text().replace(old, new))
+    assert (scorer_digest(kind) != digest) == counts
+
+
+def test_the_digest_of_geolocation_covers_its_reader_the_gazetteer_and_the_statistics_and_no_panel() -> None:
+    covered = set(scorer_sources(KIND))
+    folder = Path(str(scorer.__file__)).parent
+    reader = {p for p in folder.glob("coordinates/*.py") if p.stem != "__init__"}
+    own = {
+        f"paceline.tasks.geolocation.{n}" for n in ("score", "fields", "coordinates", "gazetteer", "stated_confidence")
+    }
+    own |= {f"paceline.tasks.geolocation.coordinates.{p.stem}" for p in reader}
+    assert covered == own | {stats.__name__, "paceline.tasks.metrics"}

@@ -192,7 +192,7 @@ def fake_reader(
 ) -> TaskSpec:
     module = types.SimpleNamespace(Options=_Options, made=lambda options: {"source": "test"}, read=read)
     monkeypatch.setattr(readers, "load", lambda name: module)
-    return TaskSpec(name="fake", reader="fake")
+    return TaskSpec(name="fake", kind="geolocation", reader="fake")
 
 
 def leftovers(root: Path) -> list[str]:
@@ -249,7 +249,7 @@ def test_two_processes_at_once_both_end_well(tmp_path: Path) -> None:
     sidecars(tmp_path / "photos")
     code = (
         "import sys; from pathlib import Path; from paceline import prepared; from paceline.spec import TaskSpec\n"
-        "task = TaskSpec(name='t', reader='sidecar', options={'path': sys.argv[1]})\n"
+        "task = TaskSpec(name='t', kind='geolocation', reader='sidecar', options={'path': sys.argv[1]})\n"
         "print(prepared.prepare(Path(sys.argv[2]), task, lambda *a: None)['digest'])"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "photos"), str(tmp_path / "root")]

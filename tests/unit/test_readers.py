@@ -17,7 +17,8 @@ from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import IFDRational
 from test_prepared import PLACES, bomb, photo, sidecars, silent, street
 
-from paceline import gazetteer, prepared, prompts, readers, store, tasks
+from paceline import prepared, prompts, readers, store, tasks
+from paceline.tasks.geolocation import gazetteer
 from paceline.errors import DataError, UserError
 from paceline.readers import Sample, Skipped, sidecar
 from paceline.spec import TaskSpec, build
@@ -27,7 +28,7 @@ CONF = Path(__file__).parents[2] / "conf" / "task"
 
 
 def prepare(root: Path, reader: str, **options: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    task = TaskSpec(name="t", reader=reader, options=options)
+    task = TaskSpec(name="t", kind="geolocation", reader=reader, options=options)
     manifest = prepared.prepare(root, task, silent)
     return manifest, prepared.read_samples(root, task, list(manifest["splits"]), 0)
 

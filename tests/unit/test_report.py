@@ -19,7 +19,6 @@ from paceline import prepared, report
 from paceline.report import compare, page, sensitivity, table, terminal
 from paceline.report.consistency import sweeps
 from paceline.report.results import Report
-from paceline.scorers.geolocation import aggregate
 from paceline.spec import (
     Config,
     GenerationSpec,
@@ -31,6 +30,7 @@ from paceline.spec import (
     identity_of,
 )
 from paceline.store import SCHEMA, Cell, Store, digest, write_json, write_jsonl
+from paceline.tasks.geolocation.score import aggregate
 
 GOLDEN = Path(__file__).parent / "golden" / "report"
 SPLITS = ["test_near", "test_far"]

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_report import MODELS, PROMPTS, SPLITS, TASK, finish, freeze, make_samples, make_sweep, printed
 
-from paceline import gazetteer, prepared, report
+from paceline import prepared, report
 from paceline.report import cost, failures, learning, page, places, reliability, table
 from paceline.report.charts import cost as cost_chart
 from paceline.report.charts import curves, heat, regions, style
@@ -23,6 +23,7 @@ from paceline.report.charts import reliability as reliability_chart
 from paceline.report.results import Report
 from paceline.spec import Config, ModelSpec, PlacementSpec, PromptSpec, placement_of
 from paceline.store import SCHEMA, Attempt, Store, append_jsonl, read_jsonl, write_json, write_jsonl
+from paceline.tasks.geolocation import gazetteer
 
 
 @pytest.fixture(scope="module")

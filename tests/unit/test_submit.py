@@ -67,7 +67,7 @@ def test_a_model_that_is_not_fetched_is_refused_and_nothing_is_recorded(
 
 
 def test_one_process_can_not_run_another_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("paceline.launch.environments.lacks", lambda models, root: [])
+    monkeypatch.setattr("paceline.launch.environments.lacks", lambda *_: [])
     with pytest.raises(UserError, match="needs another environment; give cluster=local"):
         submit.decide(sweep(*ALL, "cluster=debug", "model.environment=/envs/old"), Store(tmp_path))
 

@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from paceline.store import SCHEMA, Store, digest, read_json, write_json
 
 SECONDS = 120.0
 # What a cell that answers imports besides the code that it brings: for the launcher's pickle, the model, the images,
-# the scorer and its places. The launcher's must be the same here and there.
+# the statistics. What a kind of task imports besides is its own to say. The launcher's must be the same here and there.
 NEEDED = (
     "submitit",
     "cloudpickle",
@@ -34,7 +34,6 @@ NEEDED = (
     "numpy",
     "scipy",
     "pillow",
-    "reverse_geocoder",
     "wandb",
 )
 SAME = ("submitit", "cloudpickle")
@@ -103,14 +102,15 @@ def shown(environment: str) -> str:
         return f"{environment}/bin/python"
 
 
-def versions(environment: str, store: Store) -> dict[str, Any]:
-    """``{python, versions}`` of an environment, by its own word.
+def versions(environment: str, store: Store, packages: Sequence[str] = ()) -> dict[str, Any]:
+    """``{python, versions}`` of an environment, by its own word, asked of what every cell needs and of some packages.
 
     Raises:
         UserError: no such environment, or its Python does not run.
     """
     python = interpreter(environment)
-    kept = store.root / "asked" / f"environment-{digest([python, *NEEDED], 12)}.json"
+    named = sorted({*NEEDED, *packages})
+    kept = store.root / "asked" / f"environment-{digest([python, *named], 12)}.json"
     try:
         known = read_json(kept)
         if all(Path(p).stat().st_mtime_ns == mtime for p, mtime in known["folders"].items()):
@@ -118,7 +118,7 @@ def versions(environment: str, store: Store) -> dict[str, Any]:
     except (PacelineError, OSError, KeyError, TypeError, AttributeError):
         pass
     # Isolated from this shell: what PYTHONPATH brings would be taken for the environment's own.
-    words = [python, "-I", "-c", _ASK, *NEEDED]
+    words = [python, "-I", "-c", _ASK, *named]
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, check=True)
         told = {"schema": SCHEMA, **json.loads(done.stdout.splitlines()[-1])}
@@ -130,8 +130,11 @@ def versions(environment: str, store: Store) -> dict[str, Any]:
     return told
 
 
-def problems(model: ModelSpec, store: Store) -> list[str]:
-    """Why a model's cells would fail in its environment, each with what to install; none where they would run."""
+def problems(model: ModelSpec, store: Store, packages: Sequence[str] = ()) -> list[str]:
+    """Why a model's cells would fail in its environment, each with what to install; none where they would run.
+
+    ``packages`` are those that the tasks' kinds need besides.
+    """
     where = f"conf/model/{model.name}.yaml"
     try:
         wanted = SpecifierSet(model.transformers)
@@ -140,13 +143,13 @@ def problems(model: ModelSpec, store: Store) -> list[str]:
     if not model.environment:
         return _out_of_range(model, wanted, _here()) if model.transformers else []
     try:
-        told = versions(model.environment, store)
+        told = versions(model.environment, store, packages)
     except UserError as error:
         return [str(error)]
     python = interpreter(model.environment)
     found = told["versions"]
     here = _here()
-    named = [n for n in NEEDED if n not in found]
+    named = [n for n in (*NEEDED, *packages) if n not in found]
     named += [f"{n}=={here[n]}" for n in SAME if n in found and n in here and found[n] != here[n]]
     answers = []
     if not _recent(told["python"]):
@@ -188,7 +191,7 @@ def _out_of_range(model: ModelSpec, wanted: SpecifierSet, found: Mapping[str, st
     ]
 
 
-def lacks(models: Iterable[ModelSpec], store: Store) -> list[str]:
+def lacks(models: Iterable[ModelSpec], store: Store, packages: Sequence[str] = ()) -> list[str]:
     """What stands in the way of running some models' cells: weights not fetched, an environment that can't run them.
 
     Looks at files, and at most once at each environment. Each line ends with the remedy.
@@ -206,7 +209,7 @@ def lacks(models: Iterable[ModelSpec], store: Store) -> list[str]:
                 found[f"model {model.name} is not prepared: {told}{remedy}"] = None
         except UserError as error:
             found[str(error)] = None
-        found |= dict.fromkeys(problems(model, store))
+        found |= dict.fromkeys(problems(model, store, packages))
     return list(found)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from paceline import checkpoints, snapshot, status, sweep
+from paceline import checkpoints, snapshot, status, sweep, tasks
 from paceline.compose import ConfTree, conf_folders
 from paceline.errors import UserError
 from paceline.launch import environments, fit, lead, preflight, slurm
@@ -127,7 +127,11 @@ def decide(wanted: Sweep, store: Store, wishes: Wishes = Wishes(), tree: ConfTre
             if planned.cell.kind == "finetune":
                 _refuse_misfit(store.cell(planned.id), planned.config)
         chosen, _ = choose(cells, found, wishes)
-        lacks = environments.lacks((p.config.model for p in chosen), store)
+        lacks = environments.lacks(
+            (p.config.model for p in chosen),
+            store,
+            tasks.packages(p.config.task.kind for p in chosen if p.config.model.environment),
+        )
         if lacks := [*lacks, *environments.lacks_tracker(p.config for p in chosen)]:
             raise UserError("; ".join(lacks))
         _refuse_too_large(chosen, store, tree.presets())

@@ -17,6 +17,10 @@ A reader is one module in this folder, named by ``reader:`` in ``conf/task/NAME.
     one is taken from the folder in which the command is given, and made absolute before anything is recorded;
     ``~`` and ``$VARIABLES`` are expanded with it.
 
+``ANY_KIND`` (optional)
+    true where the reader knows no kind of task: then ``read`` gets a fourth argument, ``complete(fields)``. With it the
+    task's kind checks a record's fields and adds what follows from them; its ValueError is the reason to skip.
+
 A bad record is yielded as :class:`Skipped` and never raises; a wrong option, a missing folder or an
 unreachable source raises. Reasons are few fixed phrases, because they are counted. ``prepared.prepare``
 decodes every image once and skips the broken ones, so that a reader need not.
@@ -38,6 +42,7 @@ from typing import Any
 from paceline.errors import DataError, UserError, nearest
 
 Progress = Callable[[str, int, int], None]
+Complete = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 @dataclass(frozen=True)

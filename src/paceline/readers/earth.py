@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paceline.errors import UserError
-from paceline.gazetteer import Place, cities, country_name, package_file, place_fields, unit_vectors
 from paceline.readers import Progress, Sample, Skipped, fraction
+from paceline.tasks.geolocation.gazetteer import Place, cities, country_name, package_file, place_fields, unit_vectors
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from paceline.gazetteer import coordinates_of, nearest_places, place_fields
 from paceline.readers import Progress, Sample, Skipped, check_shares, source_folder, split_of
 from paceline.readers.sidecar import PLACE_DECIMALS
+from paceline.tasks.geolocation.gazetteer import coordinates_of, nearest_places, place_fields
 
 PATHS = ("path",)
 IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")

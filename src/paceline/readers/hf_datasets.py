@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from paceline.errors import DataError, Unavailable, UserError, nearest
-from paceline.gazetteer import coordinates_of, nearest_places, place_fields
-from paceline.readers import Progress, Sample, Skipped, absolute
+from paceline.readers import Complete, Progress, Sample, Skipped, absolute
 
 PATHS = ("files", "folder")
+ANY_KIND = True
 BUILDERS = ("csv", "imagefolder", "json", "parquet")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -55,7 +55,7 @@ def made(options: Options) -> dict[str, str]:
     return {"source": source, "licence": "that of the dataset, see its card"}
 
 
-def read(options: Options, images: Path, progress: Progress) -> Iterator[Sample | Skipped]:
+def read(options: Options, images: Path, progress: Progress, complete: Complete) -> Iterator[Sample | Skipped]:
     """The rows of each split, in their order."""
     _check(options)
     written = 0
@@ -69,7 +69,7 @@ def read(options: Options, images: Path, progress: Progress) -> Iterator[Sample 
                     break
                 label = f"{split}_{n:06d}"
                 try:
-                    known = _fields(row, options)
+                    known = complete(_fields(row, options))
                     path = _write(row[options.columns["image"]], images / f"{written:06d}")
                 except ValueError as error:
                     yield Skipped(label, str(error))
@@ -200,14 +200,8 @@ def _next(rows: Iterator[dict[str, Any]], options: Options) -> dict[str, Any] | 
 
 
 def _fields(row: dict[str, Any], options: Options) -> dict[str, Any]:
-    """The row's fields; ValueError with a countable reason where it can't be used."""
-    known = {name: _plain(row[column]) for name, column in options.columns.items() if name != "image"}
-    if "latitude" in known and "longitude" in known:
-        known["latitude"], known["longitude"] = coordinates_of(known["latitude"], known["longitude"])
-        if "country" not in known:
-            place = nearest_places([(known["latitude"], known["longitude"])])[0]
-            known = {**place_fields((known["latitude"], known["longitude"]), place), **known}
-    return known
+    """The row's fields, by the columns that are named for them."""
+    return {name: _plain(row[column]) for name, column in options.columns.items() if name != "image"}
 
 
 def _plain(value: Any) -> Any:

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from paceline.gazetteer import coordinates_of, nearest_places, place_fields
 from paceline.readers import Progress, Sample, Skipped, check_shares, fraction, source_folder, split_of
+from paceline.tasks.geolocation.gazetteer import coordinates_of, nearest_places, place_fields
 
 PATHS = ("path",)
 IMAGES = (".png", ".jpg", ".jpeg")

@@ -4,11 +4,11 @@
 //   <a href="#cases?cell=ID">                   the answers of a cell; ID is its id, or the 12 letters that end it
 //     &split=test_far                           needed where the cell answered several splits
 //     &outcome=refused                          of one outcome: parsed refused malformed out_of_range echoed
-//     &rule=within_750_km&hit=1                 hits (1) or misses (0) by a metric
-//     &from=200&to=750                          by distance in km
+//     &rule=METRIC&hit=1                        hits (1) or misses (0) by a metric
+//     &from=200&to=750                          by the value that orders answers, in its unit
 //     &sample=SAMPLE                            one image with this cell's answer
 //   #cases?task=T&split=S&model=M&prompt=P&method=L         by names instead of by cell, each optional
-//   #cases?view=flips&before=ID&after=ID&rule=within_750_km&kind=gained      what flipped between two cells
+//   #cases?view=flips&before=ID&after=ID&rule=METRIC&kind=gained      what flipped between two cells
 //
 // In a script: caseLink({cell: ID, outcome: "refused"}). In a template: link(cell=…), to_cell(group, row, metric).
 const caseLink = filters => {
@@ -57,9 +57,9 @@ const caseLink = filters => {
   };
   const text = (cell, s) => cell.text[s] < 0 ? null : texts[cell.text[s]];
   const picture = (group, s) => pictures[`${group.task}/${group.samples[s]}`];
-  // 1 hit, 0 miss, -1 no value: as the report counts it, an unread answer is a miss within any distance.
+  // 1 hit, 0 miss, -1 no value: as the report counts it, an unread answer is a miss within any limit.
   const hit = (cell, s, rule) => {
-    if (rule.km !== undefined) return cell.km && cell.km[s] >= 0 && cell.km[s] <= 100 * rule.km ? 1 : 0;
+    if (rule.at_most !== undefined) return cell.value && cell.value[s] >= 0 && cell.value[s] <= cell.group.order.scale * rule.at_most ? 1 : 0;
     if (rule.metric in cell.hits) return cell.hits[rule.metric][s];
     return data.outcomes[cell.outcome[s]] === "parsed" ? 1 : 0;
   };
@@ -69,9 +69,9 @@ const caseLink = filters => {
   // --- numbers and elements --------------------------------------------------------------------------------------
 
   const count = n => n.toLocaleString("en");
-  const kilometres = tens => {
-    const km = tens / 100, decimals = km >= 10 || km === 0 ? 0 : km >= 1 ? 1 : 2;
-    return km.toLocaleString("en", {minimumFractionDigits: decimals, maximumFractionDigits: decimals}) + " km";
+  const valued = (group, whole) => {
+    const value = whole / group.order.scale, decimals = value >= 10 || value === 0 ? 0 : value >= 1 ? 1 : 2;
+    return `${value.toLocaleString("en", {minimumFractionDigits: decimals, maximumFractionDigits: decimals})} ${group.order.unit}`;
   };
   const shownP = p => p < 0.001 ? "p < 0.001" : `p = ${p.toFixed(p < 0.1 ? 3 : 2)}`;
   // Two-sided exact p of McNemar's test, as paceline.stats.mcnemar_exact.
@@ -98,8 +98,8 @@ const caseLink = filters => {
     if (outcome < 0) return el("span", {class: "zero"}, "not asked");
     if (data.outcomes[outcome] !== "parsed") return el("span", {class: "miss"}, data.outcome_names[outcome]);
     const right = hit(cell, s, ruleOf(cell.group));
-    const said = cell.group.places ? kilometres(cell.km[s]) : cell.label && cell.label[s] >= 0 ? cell.group.labels[cell.label[s]] : "read";
-    return el("span", {class: right === 1 ? "hit" : right === 0 ? "miss" : null}, said, cell.group.places ? null : right === 1 ? " ✓" : right === 0 ? " ✗" : null);
+    const said = cell.group.order ? valued(cell.group, cell.value[s]) : cell.label && cell.label[s] >= 0 ? cell.group.labels[cell.label[s]] : "read";
+    return el("span", {class: right === 1 ? "hit" : right === 0 ? "miss" : null}, said, cell.group.order ? null : right === 1 ? " ✓" : right === 0 ? " ✗" : null);
   };
   const excerpt = (cell, s, most = 160) => {
     const whole = text(cell, s);
@@ -149,11 +149,12 @@ const caseLink = filters => {
 
   const error = (cell, s, rule) => {
     if (data.outcomes[cell.outcome[s]] !== "parsed") return Infinity;
-    return cell.group.places ? (cell.km[s] < 0 ? Infinity : cell.km[s]) : 1 - hit(cell, s, rule);
+    const order = cell.group.order;
+    return order ? (cell.value[s] < 0 ? Infinity : order.higher ? -cell.value[s] : cell.value[s]) : 1 - hit(cell, s, rule);
   };
   // Every answer of a group by its error, the unread last; answer number = cell * samples + sample.
   const byError = (group, rule) => {
-    const key = group.places ? "km" : rule.metric;
+    const key = group.order ? "value" : rule.metric;
     group.orders ??= {};
     if (group.orders[key]) return group.orders[key];
     const n = group.samples.length, errors = new Float64Array(n * group.cells.length);
@@ -176,8 +177,8 @@ const caseLink = filters => {
     const rule = ruleOf(group), n = group.samples.length, rows = [];
     const wanted = group.cells.map(c => (!state.model || c.model === state.model) && (!state.prompt || c.prompt === state.prompt) && (!state.method || c.method === state.method));
     const outcome = state.outcome ? data.outcomes.indexOf(state.outcome) : -1;
-    const from = state.from === "" ? -1 : 100 * Number(state.from), to = state.to === "" ? Infinity : 100 * Number(state.to);
-    const ranged = group.places && (from >= 0 || to < Infinity), wantedHit = state.hit === "" ? -2 : Number(state.hit);
+    const scale = group.order ? group.order.scale : 1, from = state.from === "" ? -1 : scale * Number(state.from), to = state.to === "" ? Infinity : scale * Number(state.to);
+    const ranged = group.order && (from >= 0 || to < Infinity), wantedHit = state.hit === "" ? -2 : Number(state.hit);
     let holds = null;
     if (state.q) {
       lower ??= texts.map(t => t.toLowerCase());
@@ -189,7 +190,7 @@ const caseLink = filters => {
       if (!wanted[c]) continue;
       const cell = group.cells[c], s = r - c * n;
       if (cell.outcome[s] < 0 || (outcome >= 0 && cell.outcome[s] !== outcome)) continue;
-      if (ranged && (cell.km[s] < 0 || cell.km[s] < from || cell.km[s] > to)) continue;
+      if (ranged && (cell.value[s] < 0 || cell.value[s] < from || cell.value[s] > to)) continue;
       if (wantedHit !== -2 && hit(cell, s, rule) !== wantedHit) continue;
       if (holds && !(cell.text[s] >= 0 && holds[cell.text[s]])) continue;
       rows.push(r);
@@ -213,8 +214,9 @@ const caseLink = filters => {
     const view = state.view === "flips" ? "flips" : "answers";
     for (const label of form.querySelectorAll("label")) {
       const single = label.querySelector("[name=group]") && data.groups.length < 2;
-      label.hidden = single || !label.dataset.for.split(" ").includes(view) || ("places" in label.dataset && !group.places);
+      label.hidden = single || !label.dataset.for.split(" ").includes(view) || ("ordered" in label.dataset && !group.order);
     }
+    for (const unit of form.querySelectorAll("[data-unit]")) unit.textContent = group.order ? group.order.unit : "";
     options("group", data.groups.map((g, i) => [String(i), g.title]), String(data.groups.indexOf(group)));
     options("model", all(group.cells.map(c => c.model)), state.model);
     options("prompt", all(group.cells.map(c => c.prompt)), state.prompt);
@@ -256,20 +258,20 @@ const caseLink = filters => {
     const rows = matching(group), n = group.samples.length;
     const asked = group.cells.reduce((sum, c) => sum + c.outcome.reduce((k, o) => k + (o >= 0), 0), 0);
     const images = new Set(rows.map(r => r % n)).size;
-    told.textContent = (state.cell ? `The page holds no answers of the cell ${state.cell}. ` : "") + `${count(rows.length)} of ${count(asked)} answers, to ${count(images)} of ${count(n)} images.` + ` ${group.places ? "Green" : "✓"}: ${ruleOf(group).title}.`;
+    told.textContent = (state.cell ? `The page holds no answers of the cell ${state.cell}. ` : "") + `${count(rows.length)} of ${count(asked)} answers, to ${count(images)} of ${count(n)} images.` + ` ${group.order ? "Green" : "✓"}: ${ruleOf(group).title}.`;
     const made = cut(rows).map(r => {
       const cell = group.cells[Math.floor(r / n)], s = r % n, href = opening(cell, s);
       return el("tr", {}, thumb(group, s, href), named(group, s, href), el("td", {class: "name"}, cell.model), el("td", {class: "name"}, cell.prompt), method(cell), el("td", {class: "n"}, result(cell, s)), el("td", {}, excerpt(cell, s)));
     });
     const turn = pages(rows.length, page => caseLink({...pick(FILTERS), page}));
-    shown.replaceChildren(rows.length ? table(heads("", "image, truth", "model", "prompt", "method", "#" + (group.places ? "error" : "answer"), "raw answer"), made) : el("p", {class: "lead"}, "No answer is like that; widen the filters."), ...(turn ? [turn] : []));
+    shown.replaceChildren(rows.length ? table(heads("", "image, truth", "model", "prompt", "method", "#" + (group.order ? "error" : "answer"), "raw answer"), made) : el("p", {class: "lead"}, "No answer is like that; widen the filters."), ...(turn ? [turn] : []));
     return rows.length;
   };
 
   // --- one image -------------------------------------------------------------------------------------------------
 
   const smallMap = (group, s, opened) => {
-    const at = group.places && group.at[s];
+    const at = group.at[s];
     if (!at) return null;
     const map = document.getElementById("browser-map").content.firstElementChild.cloneNode(), NS = map.namespaceURI;
     const add = (name, attributes, title) => {
@@ -280,7 +282,7 @@ const caseLink = filters => {
     };
     const backdrop = document.querySelector("#map .map image");
     if (backdrop) map.append(backdrop.cloneNode(false));
-    const xy = (lat, lon) => [(lon + 180) / 360 * 1024, (90 - lat) / 180 * 512];
+    const xy = (north, east) => [(east + 180) / 360 * 1024, (90 - north) / 180 * 512];
     const [x, y] = xy(at[0], at[1]);
     // This answer last, so that the others don't hide it.
     for (const cell of [...group.cells.filter(c => c !== opened), opened]) {
@@ -292,7 +294,7 @@ const caseLink = filters => {
         const to = u - x > 512 ? u - 1024 : x - u > 512 ? u + 1024 : u;
         for (const shift of [0, u - to]) add("path", {d: `M${x + shift} ${y}L${to + shift} ${v}`, stroke: "#F0E442", "stroke-width": 3, fill: "none"});
       }
-      add("circle", {cx: u, cy: v, r: own ? 9 : 5.5, fill: own ? "#F0E442" : "#56B4E9", "fill-opacity": own ? 1 : .75}, `${cell.model} · ${cell.prompt} · ${cell.method}: ${kilometres(cell.km[s])}`);
+      add("circle", {cx: u, cy: v, r: own ? 9 : 5.5, fill: own ? "#F0E442" : "#56B4E9", "fill-opacity": own ? 1 : .75}, `${cell.model} · ${cell.prompt} · ${cell.method}: ${group.order ? valued(group, cell.value[s]) : ""}`);
     }
     add("circle", {cx: x, cy: y, r: 9, fill: "#fff", stroke: "#0b1c33", "stroke-width": 3}, `true place: ${at[0]}, ${at[1]}`);
     return el("figure", {}, el("div", {class: "map"}, map), el("figcaption", {}, "White: the true place. Yellow: this answer. Blue: the other answers."));
@@ -322,7 +324,7 @@ const caseLink = filters => {
       el("figure", {}, url ? el("img", {src: url, alt: `image ${group.samples[s]}`}) : el("div", {class: "no-picture"}, image ? `This picture is not in the page. It is at ${image}` : "This picture is gone."), el("figcaption", {}, image)),
       overlay ? el("figure", {}, el("img", {src: overlay, alt: "what the answer rests on"}), el("figcaption", {}, "What this answer rests on, as paceline explain drew it.")) : null,
       smallMap(group, s, opened));
-    const at = group.places && group.at[s], place = opened.place?.[s], whole = text(opened, s), missing = data.cut[opened.text[s]];
+    const at = group.at[s], place = opened.place?.[s], whole = text(opened, s), missing = data.cut[opened.text[s]];
     const prompt = data.prompts[opened.asked];
     const holder = el("div", {});
     const reply = cell => {
@@ -334,7 +336,7 @@ const caseLink = filters => {
       const like = replies.filter(c => words.every(w => `${c.model} ${c.prompt} ${c.method} ${data.outcome_names[c.outcome[s]]}`.toLowerCase().includes(w)));
       const more = el("button", {type: "button", class: "more"}, `show all ${count(like.length)}`);
       more.addEventListener("click", () => others(Infinity));
-      holder.replaceChildren(table(heads("model, prompt", "method", "#" + (group.places ? "error" : "answer"), "raw answer"), like.slice(0, most).map(reply)), ...(like.length > most ? [more] : []));
+      holder.replaceChildren(table(heads("model, prompt", "method", "#" + (group.order ? "error" : "answer"), "raw answer"), like.slice(0, most).map(reply)), ...(like.length > most ? [more] : []));
     };
     const among = el("input", {type: "search", value: state.among, "aria-label": "filter the answers to this image", placeholder: "words of model, prompt, method, outcome"});
     among.addEventListener("input", () => {

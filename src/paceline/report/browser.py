@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
-import re
+import math
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,17 +20,19 @@ from urllib.parse import unquote, urlencode
 import numpy as np
 
 from paceline.report import cases, compare, wording
-from paceline.report.answers import Answers
 from paceline.report.pictures import Pictures
 from paceline.report.results import Group, Report, Row
 from paceline.store import canonical, read_json, read_jsonl
+from paceline.tasks.answers import Answers, key_of
+from paceline.tasks.kind import Kind, Order
+from paceline.tasks.metrics import READ_SHARE, per_sample
 
 MOST_ANSWERS = 200_000  # in the page
 MOST_LETTERS = 2_000  # kept of one raw answer
 LETTERS = 24_000_000  # kept of all raw answers, before they are packed
 RECORD = 110  # bytes of a line of predictions.jsonl beside its text
 FEWEST = 8  # images of a group whose answers have their text, whatever the budget
-READ = "parsed_share"
+READ = READ_SHARE
 LINK = 12  # letters of a cell's id that links name it by: its digest
 
 
@@ -42,7 +44,7 @@ def link(**filters: str) -> str:
 def to_cell(group: Group, row: Row, metric: str = "", **filters: str) -> str:
     """The address of a cell's answers: all, those that hit in a metric (all where none did), or those filtered."""
     filters |= {"cell": row.id[-LINK:], "split": group.split if len(row.splits) > 1 else ""}
-    if metric.startswith("within") or metric.endswith("_accuracy"):
+    if metric and metric != READ and group.kind.metric(metric).tested:
         found = group.metric(row, metric)
         filters |= {"rule": metric, "hit": "1" if found and found.value else ""}
     return link(**filters)
@@ -197,26 +199,27 @@ def by_need(
     lead = compare.leading(group)
     ranked = group.rank(lead[0]) if lead else []
     rows = {row.id: row for row in (*ranked, *group.rows)}
+    order_of = group.kind.order
     for pick in (_nearest, _firsts, _farthest):
         for row in rows.values():
-            found.update(dict.fromkeys(pick(report.chosen(row, group.split))))
+            found.update(dict.fromkeys(pick(report.chosen(row, group.split), order_of)))
     found.update(dict.fromkeys(_flipped(report, group, rows)))
     there = set(order)
     spread = (order[i] for i in np.argsort(_spread(len(order)), kind="stable"))
     return tuple(s for s in dict.fromkeys((*found, *spread)) if s in there)
 
 
-def _nearest(answers: Answers) -> list[str]:
-    km = answers.scores.get("distance_km", np.array([]))
-    return [answers.samples[int(np.nanargmin(km))]] if np.isfinite(km).any() else []
+def _nearest(answers: Answers, order: Order | None) -> list[str]:
+    off = cases.errors(answers, order) if order else np.array([])
+    return [answers.samples[int(np.nanargmin(off))]] if np.isfinite(off).any() else []
 
 
-def _farthest(answers: Answers) -> list[str]:
-    km = answers.scores.get("distance_km", np.array([]))
-    return [answers.samples[int(np.nanargmax(km))]] if np.isfinite(km).any() else []
+def _farthest(answers: Answers, order: Order | None) -> list[str]:
+    off = cases.errors(answers, order) if order else np.array([])
+    return [answers.samples[int(np.nanargmax(off))]] if np.isfinite(off).any() else []
 
 
-def _firsts(answers: Answers) -> list[str]:
+def _firsts(answers: Answers, order: Order | None) -> list[str]:
     return [answers.samples[answers.outcomes.index(outcome)] for outcome in dict.fromkeys(answers.outcomes)]
 
 
@@ -227,7 +230,8 @@ def _flipped(report: Report, group: Group, rows: Mapping[str, Row]) -> Iterator[
         if (d.task, d.split, d.metric) != (group.task, group.split, tested):
             continue
         a, b = (report.chosen(rows[cell], group.split) for cell in (d.before, d.after))
-        x, y = compare.per_sample(a, d.metric), compare.per_sample(b, d.metric)
+        metric = group.kind.metric(d.metric)
+        x, y = per_sample(a, metric), per_sample(b, metric)
         if x is None or y is None or a.samples != b.samples:
             continue
         for at in (np.flatnonzero(y.values > x.values), np.flatnonzero(x.values > y.values)):
@@ -255,22 +259,23 @@ def _text_numbers(report: Report, kept: Sequence[_Kept], texts: _Texts) -> dict[
     for cell, samples in wanted.items():
         own = found[cell] = {}
         for record in read_jsonl(report.store.cell(cell).predictions):
-            sample = record.get("sample")
-            if sample in samples and sample not in own:
-                own[sample] = texts.add(str(record.get("text", "")))
+            key = key_of(record)
+            if key in samples and key not in own:
+                own[key] = texts.add(str(record.get("text", "")))
     return found
 
 
 def rules(report: Report, group: Group) -> list[dict[str, Any]]:
-    """What a hit may mean in a group: within each distance, each accuracy, and being read at all."""
+    """What a hit may mean in a group: every metric of hits, and being read at all."""
     names = dict.fromkeys(name for row in group.rows for name in row.of(group.split))
     answers = report.chosen(group.rows[0], group.split)
     found: list[dict[str, Any]] = []
     for name in names:
-        judged = compare.per_sample(answers, name)
-        if judged is not None and judged.hits and name != READ:
-            km = re.search(r"\d+", name) if name.startswith("within") else None
-            found.append({"metric": name, "title": wording.title(name)} | ({"km": int(km[0])} if km else {}))
+        metric = group.kind.metric(name)
+        judged = per_sample(answers, metric)
+        if judged is not None and judged.hits and not metric.outcome:
+            limit = {} if metric.at_most is None else {"at_most": metric.at_most}
+            found.append({"metric": name, "title": group.heading(name)} | limit)
     return [*found, {"metric": READ, "title": "read at all"}]
 
 
@@ -285,7 +290,17 @@ def _group(
     group = kept.group
     records = report.samples[group.task]
     truths = _truths(report, kept)
-    has_places = any(report.chosen(row, group.split).has_places for row in group.rows)
+    ids = {
+        key: one
+        for row in group.rows
+        for a in [report.chosen(row, group.split)]
+        if a.ids
+        for key, one in zip(a.samples, a.ids, strict=True)
+    }
+    chosen = {row.id: report.chosen(row, group.split) for row in group.rows}
+    order = group.kind.order
+    order = order if order and any(order.score in a.scores for a in chosen.values()) else None
+    on_map = {name: places for name, a in chosen.items() if (places := group.kind.points(a))}
     found = rules(report, group)
     labels: dict[str, int] = {}
     tested = compare.tested_metric(group)
@@ -296,8 +311,8 @@ def _group(
     }
     cells = []
     for row in group.rows:
-        answers = report.chosen(row, group.split)
-        columns = _columns(answers, kept.samples, found, labels, has_places)
+        answers = chosen[row.id]
+        columns = _columns(group.kind, answers, kept.samples, found, labels, order, on_map.get(row.id))
         own = numbers[row.id]
         became = dict(zip(answers.samples, answers.outcomes, strict=True))
         cells.append(
@@ -318,25 +333,49 @@ def _group(
         "task": group.task,
         "split": group.split,
         "title": group.title,
-        "places": has_places,
+        "order": _order(order),
         "rules": found,
         "tested": tested,
         "samples": kept.samples,
-        "truth": [_said(truths.get(s)) for s in kept.samples],
-        "at": [_point(truths.get(s)) for s in kept.samples] if has_places else [],
-        "images": [_shown_path(report, records.get(s)) for s in kept.samples],
+        "truth": [group.kind.brief(truths[s]) if truths.get(s) is not None else "" for s in kept.samples],
+        "at": _places(kept.samples, chosen, on_map) if on_map else [],
+        "images": [_shown_path(report, records.get(ids.get(s, s))) for s in kept.samples],
         "labels": list(labels),
         "cells": cells,
     }
 
 
+def _order(order: Order | None) -> dict[str, Any] | None:
+    """What the browser must know of the values that order answers."""
+    if order is None:
+        return None
+    return {"name": order.name, "unit": order.unit, "scale": order.scale, "higher": order.higher_is_better}
+
+
+def _places(
+    samples: Sequence[str], chosen: Mapping[str, Answers], on_map: Mapping[str, tuple[np.ndarray, np.ndarray]]
+) -> list[list[float] | int]:
+    """The true place of each sample, in degrees; 0 where it is not known."""
+    known: dict[str, list[float] | int] = {}
+    for cell, (truth, _) in on_map.items():
+        for sample, place in zip(chosen[cell].samples, truth.tolist(), strict=True):
+            known.setdefault(sample, [round(v, 4) for v in place] if all(map(math.isfinite, place)) else 0)
+    return [known.get(sample, 0) for sample in samples]
+
+
 def _columns(
-    answers: Answers, samples: Sequence[str], found: Sequence[Mapping[str, Any]], labels: dict[str, int], places: bool
+    kind: Kind,
+    answers: Answers,
+    samples: Sequence[str],
+    found: Sequence[Mapping[str, Any]],
+    labels: dict[str, int],
+    order: Order | None,
+    places: tuple[np.ndarray, np.ndarray] | None,
 ) -> dict[str, Any]:
     """A cell's answers to these samples; -1 stands for none.
 
-    ``km``: the distance in tens of metres. ``place``: thousandths of a degree north and east,
-    0 for none. ``label``: number of what was answered. ``hits``: accuracy -> 0 or 1.
+    ``value``: the score that orders answers, in whole parts of its unit. ``place``: thousandths of a degree north and
+    east, 0 for none. ``label``: number of what was answered. ``hits``: metric -> 0 or 1.
     """
     position = {sample: i for i, sample in enumerate(answers.samples)}
     at = [position.get(s, -1) for s in samples]
@@ -347,26 +386,32 @@ def _columns(
 
     columns: dict[str, Any] = {"hits": {}}
     for rule in found:
-        if "km" not in rule and rule["metric"] != READ and (judged := compare.per_sample(answers, rule["metric"])):
+        if (
+            "at_most" not in rule
+            and (judged := per_sample(answers, kind.metric(rule["metric"])))
+            and rule["metric"] != READ
+        ):
             values = np.where(np.isfinite(judged.values), judged.values > 0, -1).astype(int)
             columns["hits"][rule["metric"]] = aligned(values)
+    if order:
+        values = answers.scores.get(order.score, np.full(len(answers.samples), np.nan))
+        limits = [rule["at_most"] for rule in found if "at_most" in rule]
+        columns["value"] = aligned(whole_parts(values, order.scale, limits))
     if places:
-        km = answers.scores.get("distance_km", np.full(len(answers.samples), np.nan))
-        columns["km"] = aligned(tens_of_metres(km, [rule["km"] for rule in found if "km" in rule]))
-        read = np.isfinite(answers.value).all(axis=1)
-        whole = np.rint(1000 * np.nan_to_num(answers.value)).astype(int).tolist()
+        read = np.isfinite(places[1]).all(axis=1)
+        whole = np.rint(1000 * np.nan_to_num(places[1])).astype(int).tolist()
         columns["place"] = aligned([pair if there else 0 for pair, there in zip(whole, read, strict=True)], 0)
-    elif answers.labels:
-        said = [_said(json.loads(text)) if text else "" for text in answers.labels]
-        columns["label"] = aligned([labels.setdefault(text, len(labels)) if text else -1 for text in said])
+    elif (given := answers.columns.get("label")) is not None:
+        shown = [kind.brief(json.loads(text)) if text else "" for text in given]
+        columns["label"] = aligned([labels.setdefault(text, len(labels)) if text else -1 for text in shown])
     return columns
 
 
-def tens_of_metres(km: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
-    """Distances as whole tens of metres, on the same side of every threshold as before; -1 for NaN. int64 (n,)."""
-    whole = np.rint(100 * np.nan_to_num(km, nan=-0.01))
-    for t in thresholds:
-        whole = np.where((km > t) & (whole <= 100 * t), 100 * t + 1, whole)
+def whole_parts(values: np.ndarray, scale: int, limits: Sequence[float]) -> np.ndarray:
+    """Values as whole numbers of 1 / scale, on the same side of every limit as before; -1 for NaN. int64 (n,)."""
+    whole = np.rint(scale * np.nan_to_num(values, nan=-1 / scale))
+    for limit in limits:
+        whole = np.where((values > limit) & (whole <= scale * limit), scale * limit + 1, whole)
     return whole.astype(np.int64)
 
 
@@ -380,23 +425,10 @@ def _truths(report: Report, kept: _Kept) -> dict[str, Any]:
         if wanted.isdisjoint(report.chosen(row, kept.group.split).samples):
             continue
         for record in read_jsonl(report.store.cell(row.id).scores):
-            if record["sample"] in wanted:
-                found[record["sample"]] = record.get("truth")
-                wanted.discard(record["sample"])
+            if (key := key_of(record)) in wanted:
+                found[key] = record.get("truth")
+                wanted.discard(key)
     return found
-
-
-def _said(value: Any) -> str:
-    """A truth or an answer for people: a place by its names, a text as it is, else JSON."""
-    if isinstance(value, Mapping) and "latitude" in value:
-        return ", ".join(str(value[key]) for key in ("city", "region", "country") if value.get(key))
-    return value if isinstance(value, str) else "" if value is None else canonical(value)
-
-
-def _point(truth: Any) -> list[float] | int:
-    if not isinstance(truth, Mapping) or truth.get("latitude") is None or truth.get("longitude") is None:
-        return 0
-    return [round(float(truth["latitude"]), 4), round(float(truth["longitude"]), 4)]
 
 
 def _shown_path(report: Report, record: Mapping[str, Any] | None) -> str:

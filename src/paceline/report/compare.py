@@ -6,19 +6,21 @@ hits McNemar's exact test, Holm-corrected over the whole sweep.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from paceline import stats
-from paceline.report.answers import Answers
+from paceline.tasks.answers import Answers
+from paceline.tasks.metrics import PARSED, READ_SHARE, per_sample
+from paceline.tasks.panels import CellResult, Panel, Results
 
 if TYPE_CHECKING:
     from paceline.report.results import Group, Report, Row
+    from paceline.tasks.kind import Kind
 
 LEVEL = 0.05
 
@@ -52,54 +54,6 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A metric per sample."""
-
-    values: np.ndarray
-    """float64 (n,): NaN where an unread answer has no value, and 0 where it is a miss."""
-    statistic: Literal["mean", "median"]
-    hits: bool
-
-
-def per_sample(answers: Answers, metric: str) -> Judged | None:
-    """A metric's values sample by sample; None for an aggregate that has none (a minimum, a spread)."""
-    scores = answers.scores
-    if metric in ("median_km", "mean_km") and "distance_km" in scores:
-        return Judged(scores["distance_km"], "median" if metric == "median_km" else "mean", hits=False)
-    if (found := re.fullmatch(r"within_(\d+)_?km", metric)) and "distance_km" in scores:
-        near = np.nan_to_num(scores["distance_km"], nan=np.inf) <= float(found[1])
-        return Judged(near.astype(float), "mean", hits=True)
-    if metric == "parsed_share":
-        return Judged(np.array([o == "parsed" for o in answers.outcomes], dtype=float), "mean", hits=True)
-    if (name := metric.removesuffix("_accuracy")) in scores:
-        values = scores[name]
-        return Judged(values, "mean", hits=name != metric)
-    return None
-
-
-def paired(a: Answers, b: Answers, metric: str) -> tuple[np.ndarray, np.ndarray, Judged] | None:
-    """One metric of two cells on the samples that both have a value for, in the same order.
-
-    Returns:
-        The values of a and of b, float64 (n,), and how to judge them; None below two samples, or where the metric
-        has no value per sample.
-    """
-    of_a, of_b = per_sample(a, metric), per_sample(b, metric)
-    if of_a is None or of_b is None:
-        return None
-    if a.samples == b.samples:
-        x, y = of_a.values, of_b.values
-    else:
-        position = {sample: i for i, sample in enumerate(b.samples)}
-        common = [(i, position[s]) for i, s in enumerate(a.samples) if s in position]
-        x, y = of_a.values[[i for i, _ in common]], of_b.values[[j for _, j in common]]
-    both = np.isfinite(x) & np.isfinite(y)
-    if both.sum() < 2:
-        return None
-    return x[both], y[both], of_a
-
-
-@dataclass(frozen=True)
 class Measured:
     """What one metric of b is against that of a, on the samples that both have a value for."""
 
@@ -113,40 +67,78 @@ class Measured:
     """McNemar's exact p, not corrected; None for metrics that are no hits, or are not tested."""
 
 
-def measure(a: Answers, b: Answers, metric: str, tested: bool = False) -> Measured | None:
-    """The paired bootstrap of the difference and, if it is to be tested, McNemar's test; None as :func:`paired`."""
-    pair = paired(a, b, metric)
-    if pair is None:
+def measure(kind: Kind, a: Answers, b: Answers, metric: str, tested: bool = False) -> Measured | None:
+    """The paired bootstrap of the difference and, if it is to be tested, McNemar's test.
+
+    A statistic of the set is computed anew on every resample, for both cells on the same draws. Where samples come in
+    groups, groups are drawn; then McNemar's test, which takes samples for independent, is left out.
+
+    Returns:
+        None below two samples that both have a value for, or where the metric has no value per sample.
+    """
+    spec = kind.metric(metric)
+    if spec.statistic == "set":
+        return _measure_set(kind, a, b, metric)
+    of_a, of_b = per_sample(a, spec), per_sample(b, spec)
+    if of_a is None or of_b is None:
         return None
-    x, y, judged = pair
-    change = stats.paired_bootstrap(x, y, judged.statistic)
-    statistic = np.median if judged.statistic == "median" else np.mean
-    p = stats.mcnemar_exact(x > 0, y > 0) if tested and judged.hits else None
+    at_a, at_b = _common(a, b)
+    both = np.isfinite(of_a.values[at_a]) & np.isfinite(of_b.values[at_b])
+    x, y = of_a.values[at_a][both], of_b.values[at_b][both]
+    if len(x) < 2:
+        return None
+    if a.grouped:
+        change = stats.grouped_change(x, y, a.groups[at_a][both], of_a.statistic)
+    else:
+        change = stats.paired_bootstrap(x, y, of_a.statistic)
+    statistic = np.median if of_a.statistic == "median" else np.mean
+    p = stats.mcnemar_exact(x > 0, y > 0) if tested and of_a.hits and not a.grouped else None
     return Measured(float(statistic(x)), float(statistic(y)), change.value, change.low, change.high, len(x), p)
+
+
+def _common(a: Answers, b: Answers) -> tuple[np.ndarray, np.ndarray]:
+    """Positions in both of the samples that both answered, in the order of the first."""
+    if a.samples == b.samples:
+        at = np.arange(len(a.samples))
+        return at, at
+    position = {sample: i for i, sample in enumerate(b.samples)}
+    common = [(i, position[s]) for i, s in enumerate(a.samples) if s in position]
+    return np.array([i for i, _ in common], dtype=int), np.array([j for _, j in common], dtype=int)
+
+
+def _measure_set(kind: Kind, a: Answers, b: Answers, metric: str) -> Measured | None:
+    at_a, at_b = _common(a, b)
+    if len(at_a) < 2:
+        return None
+    if len(at_a) < max(len(a.samples), len(b.samples)):
+        a, b = a.take(at_a.tolist()), b.take(at_b.tolist())
+    (value_a, drawn_a), (value_b, drawn_b) = ((kind.statistics(one)[metric]) for one in (a, b))
+    if not np.isfinite(value_a) or not np.isfinite(value_b):
+        return None
+    change = stats.change_of(value_b - value_a, drawn_b - drawn_a, len(a.samples))
+    return Measured(value_a, value_b, change.value, change.low, change.high, change.n, None)
 
 
 @cache
 def differences(report: Report) -> tuple[Difference, ...]:
     """Every tuned cell against its untuned model, by split and headline metric, in sweep order. Worked out once."""
-    lower = {group.task: group.lower_is_better for group in report.groups}
-    return with_verdicts(_differences(report), lower)
+    kinds = {group.task: group.kind for group in report.groups}
+    return with_verdicts(_differences(report), kinds)
 
 
-def with_verdicts(
-    differences: Iterable[Difference], lower_is_better: Mapping[str, Collection[str]]
-) -> tuple[Difference, ...]:
+def with_verdicts(differences: Iterable[Difference], kinds: Mapping[str, Kind]) -> tuple[Difference, ...]:
     """Differences with their verdicts, the p values of all of them together Holm-corrected.
 
     Args:
         differences: with raw p values, and no verdict yet.
-        lower_is_better: task -> the metrics of which less is better.
+        kinds: task -> its kind, which says which way is better.
     """
     found = list(differences)
     tested = [i for i, d in enumerate(found) if d.p is not None]
     corrected = stats.holm([float(found[i].p or 0.0) for i in tested])
     for i, p in zip(tested, corrected, strict=True):
         found[i] = replace(found[i], p=float(p))
-    return tuple(replace(d, verdict=verdict(d, d.metric in lower_is_better[d.task])) for d in found)
+    return tuple(replace(d, verdict=verdict(d, kinds[d.task].metric(d.metric).lower_is_better)) for d in found)
 
 
 def _differences(report: Report) -> Iterator[Difference]:
@@ -167,20 +159,17 @@ def _differences(report: Report) -> Iterator[Difference]:
 
 
 def tested_metric(group: Group) -> str | None:
-    """The one metric that is tested: of the headline's distances the middle one, else its first accuracy.
+    """The one metric that is tested: of the headline the first that leads and is of hits, else the first of hits.
 
-    One test a pair keeps Holm's correction mild. The smallest distances are hit by nobody while a task is hard, the
-    largest by everybody once it is easy.
+    One test a pair keeps Holm's correction mild.
     """
-    within = [m for m in group.headline if m.startswith("within")]
-    hits = within[len(within) // 2 :] or [m for m in group.headline if m.endswith("_accuracy")]
-    return hits[0] if hits else None
+    hits = [m for m in group.headline if group.kind.metric(m).tested and m != READ_SHARE]
+    return next((m for m in hits if group.kind.metric(m).leads), hits[0] if hits else None)
 
 
 def leading(group: Group) -> list[str]:
-    """The metrics in which the smaller sections are told: the tested one and the median, else the first two."""
-    tested = tested_metric(group)
-    return [m for m in group.headline if m == tested or m.startswith("median")] or list(group.headline[:2])
+    """The metrics in which the smaller sections are told: those that the kind says, else the first two."""
+    return [m for m in group.headline if group.kind.metric(m).leads] or list(group.headline[:2])
 
 
 def best_rows(report: Report, group: Group, most: int = 12) -> list[Row]:
@@ -191,9 +180,37 @@ def best_rows(report: Report, group: Group, most: int = 12) -> list[Row]:
     found: dict[tuple[str, bool], Row] = {}
     for row in group.rank(next(iter(leading(group)), "")):
         key = (row.model, bool(row.tuned))
-        if key not in found and "parsed" in report.chosen(row, group.split).outcomes:
+        if key not in found and PARSED.name in report.chosen(row, group.split).outcomes:
             found[key] = row
     return list(found.values())[:most]
+
+
+@cache
+def _panels(report: Report) -> dict[tuple[str, str], list[Panel]]:
+    return {(group.task, group.split): group.kind.panels(_results(report, group)) for group in report.groups}
+
+
+def panels(report: Report, group: Group) -> list[Panel]:
+    """What the kind shows of a group; worked out once."""
+    return _panels(report)[group.task, group.split]
+
+
+def _results(report: Report, group: Group) -> Results:
+    def cell(row: Row) -> CellResult:
+        name = f"{row.model} · {row.prompt} · {row.label}"
+        return CellResult(row.id, name, lambda: report.chosen(row, group.split))
+
+    cells = {row.id: cell(row) for row in group.rows}
+    tested = tested_metric(group)
+    return Results(
+        report.tasks[group.task],
+        group.split,
+        list(cells.values()),
+        [cells[row.id] for row in best_rows(report, group)],
+        group.kind.metric(tested) if tested else None,
+        report.samples[group.task],
+        lambda metric: [row.id for row in group.rank(metric)],
+    )
 
 
 def shortened(group: Group, metric: str, most: int) -> Group:
@@ -217,7 +234,7 @@ def difference(group: Group, metric: str, before: tuple[Report, Row], after: tup
     """
     row = after[1]
     answers = before[0].chosen(before[1], group.split), after[0].chosen(row, group.split)
-    found = measure(*answers, metric, tested=metric == tested_metric(group))
+    found = measure(group.kind, *answers, metric, tested=metric == tested_metric(group))
     if found is None:
         return None
     return Difference(
@@ -281,11 +298,8 @@ def _standing(report: Report, group: Group, metric: str) -> Standing:
     for row in others:
         if not _overlap(group, best, row, metric):
             continue
-        pair = paired(report.chosen(best, group.split), report.chosen(row, group.split), metric)
-        if pair is None:
-            continue
-        change = stats.paired_bootstrap(pair[0], pair[1], pair[2].statistic)
-        if change.low <= 0 <= change.high:
+        change = measure(group.kind, report.chosen(best, group.split), report.chosen(row, group.split), metric)
+        if change is not None and change.low <= 0 <= change.high:
             tied.add(row.id)
     if len(tied) == len(others):
         return Standing(None, frozenset({best.id, *tied}))

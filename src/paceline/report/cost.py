@@ -119,7 +119,7 @@ def tradeoff(report: Report, group: Group) -> Tradeoff | None:
         return None
     values = [m.value for row in ranked if (m := group.metric(row, metric)) and m.value is not None]
     pairs = [(costs[row.id].hours(unit), value) for row, value in zip(ranked, values, strict=True)]
-    on = front(pairs, metric in group.lower_is_better)
+    on = front(pairs, group.lower_is_better(metric))
     points = [Point(row.id, *pair, i in on) for i, (row, pair) in enumerate(zip(ranked, pairs, strict=True))]
     return Tradeoff(group.task, group.split, metric, group.unit(metric), unit, tuple(points))
 

@@ -87,7 +87,7 @@ def _table(report: Report, group: Group) -> str:
         caption += f" † trained on another prompt ({', '.join(others)})."
     units = [wording.unit_name(group.unit(m)) for m in group.columns]
     # The first word above the others, so that a heading is no wider than its numbers.
-    headings = [wording.title(m).partition(" ") for m in group.columns]
+    headings = [group.heading(m).partition(" ") for m in group.columns]
     lines = [
         r"\begin{table}",
         r"\centering\small\setlength{\tabcolsep}{4pt}",

@@ -47,23 +47,23 @@ if (holder) {
   const groupChoice = document.getElementById("map-group"), cellChoice = document.getElementById("map-cell");
   const layer = document.getElementById("map-lines"), told = document.getElementById("map-told");
   const NS = layer.namespaceURI, RAD = Math.PI / 180;
-  const classes = [...document.querySelectorAll("[data-most-km]")].map(e => [Number(e.dataset.mostKm), e.dataset.colour, e]);
-  const xy = (lat, lon) => [(lon + 180) / 360 * 1024, (90 - lat) / 180 * 512];
-  const vector = (lat, lon) => [Math.cos(lat * RAD) * Math.cos(lon * RAD), Math.cos(lat * RAD) * Math.sin(lon * RAD), Math.sin(lat * RAD)];
-  const path = (lat1, lon1, lat2, lon2) => {
-    const a = vector(lat1, lon1), b = vector(lat2, lon2);
+  const classes = [...document.querySelectorAll("[data-most]")].map(e => [Number(e.dataset.most), e.dataset.colour, e]);
+  const xy = (north, east) => [(east + 180) / 360 * 1024, (90 - north) / 180 * 512];
+  const vector = (north, east) => [Math.cos(north * RAD) * Math.cos(east * RAD), Math.cos(north * RAD) * Math.sin(east * RAD), Math.sin(north * RAD)];
+  const path = (north1, east1, north2, east2) => {
+    const a = vector(north1, east1), b = vector(north2, east2);
     const angle = Math.acos(Math.max(-1, Math.min(1, a[0] * b[0] + a[1] * b[1] + a[2] * b[2])));
     const steps = Math.max(1, Math.ceil(angle / RAD / 3));
     let text = "", before = null;
     for (let i = 0; i <= steps; i++) {
-      let lat = lat1, lon = lon1;
-      if (i === steps) { lat = lat2; lon = lon2; }
+      let north = north1, east = east1;
+      if (i === steps) { north = north2; east = east2; }
       else if (i > 0) {
         const f = Math.sin((1 - i / steps) * angle) / Math.sin(angle), g = Math.sin(i / steps * angle) / Math.sin(angle);
         const p = [0, 1, 2].map(k => f * a[k] + g * b[k]);
-        lat = Math.atan2(p[2], Math.hypot(p[0], p[1])) / RAD; lon = Math.atan2(p[1], p[0]) / RAD;
+        north = Math.atan2(p[2], Math.hypot(p[0], p[1])) / RAD; east = Math.atan2(p[1], p[0]) / RAD;
       }
-      const [x, y] = xy(lat, lon);
+      const [x, y] = xy(north, east);
       // A line that leaves the map at one edge comes back at the other.
       text += (before === null || Math.abs(x - before) > 512 ? "M" : "L") + x.toFixed(1) + " " + y.toFixed(1);
       before = x;
@@ -82,18 +82,18 @@ if (holder) {
     layer.replaceChildren();
     const counts = classes.map(() => 0);
     const lines = [...view.lines].sort((a, b) => b[4] - a[4]);
-    for (const [lat, lon, lat2, lon2, km] of lines) {
-      const k = classes.findIndex(c => km <= c[0]), colour = classes[k][1];
+    for (const [north, east, north2, east2, error] of lines) {
+      const k = classes.findIndex(c => error <= c[0]), colour = classes[k][1];
       counts[k] += 1;
-      const title = `${km.toLocaleString("en")} km: truth ${lat}, ${lon}; answer ${lat2}, ${lon2}`;
-      add("path", {d: path(lat, lon, lat2, lon2), fill: "none", stroke: colour, "stroke-width": 1.1, "stroke-opacity": .75}, title);
-      const [x, y] = xy(lat2, lon2), [tx, ty] = xy(lat, lon);
+      const title = `${error.toLocaleString("en")} ${view.unit}: truth ${north}, ${east}; answer ${north2}, ${east2}`;
+      add("path", {d: path(north, east, north2, east2), fill: "none", stroke: colour, "stroke-width": 1.1, "stroke-opacity": .75}, title);
+      const [x, y] = xy(north2, east2), [tx, ty] = xy(north, east);
       add("circle", {cx: x, cy: y, r: 2.4, fill: colour}, title);
       add("circle", {cx: tx, cy: ty, r: 2.1, fill: "#fff", stroke: "#0b1c33", "stroke-width": .6}, title);
     }
     classes.forEach((c, k) => { c[2].querySelector("b").textContent = counts[k].toLocaleString("en"); });
     const shown = view.lines.length < view.read ? `${view.lines.length} of ${view.read.toLocaleString("en")} read answers are drawn, spread evenly over the data's order` : `all ${view.read.toLocaleString("en")} read answers are drawn`;
-    told.textContent = `${view.group} · ${view.name}: of ${view.n.toLocaleString("en")} images ${shown}; an unread answer has no place.`;
+    told.textContent = `${view.group} · ${view.name}: of ${view.n.toLocaleString("en")} images ${shown}; ${view.unread}.`;
   };
   const fill = () => {
     const wanted = cellChoice.selectedOptions[0]?.textContent;

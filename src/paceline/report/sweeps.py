@@ -351,8 +351,8 @@ def _effects(
                 alone[pair.after.id, split, metric] = found
                 if same_data and (one := compare.difference(group, metric, (before, pair.before), (after, pair.after))):
                     paired.append(one)
-    lower = {group.task: group.lower_is_better for group in after.groups}
-    told = {(d.after, d.split, d.metric): d for d in compare.with_verdicts(paired, lower)}
+    kinds = {group.task: group.kind for group in after.groups}
+    told = {(d.after, d.split, d.metric): d for d in compare.with_verdicts(paired, kinds)}
     for key, effect in alone.items():
         shown = dataclasses.asdict(told[key]) if key in told else {}
         yield dataclasses.replace(effect, **shown, paired=bool(shown))
@@ -386,7 +386,7 @@ def _unpaired(group: Group, metric: str, before: Report, pair: Pair) -> Effect |
         own_after=(b.low, b.high),
         n=min(a.n, b.n),
         p=None,
-        verdict=_by_own_intervals(a.low, a.high, b.low, b.high, metric in group.lower_is_better),
+        verdict=_by_own_intervals(a.low, a.high, b.low, b.high, group.lower_is_better(metric)),
     )
 
 

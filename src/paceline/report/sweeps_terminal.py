@@ -13,6 +13,7 @@ from rich.text import Text
 from paceline.report import results, wording
 from paceline.report.sweeps import CodeChange, Comparison, DataChange, Effect, FileChange, Pair
 from paceline.report.terminal import TIED, add_changes, ruled
+from paceline.tasks.kind import Kind
 
 MOST_SETTINGS = 24
 MOST_CHANGES = 3
@@ -153,8 +154,8 @@ def _effects(found: Comparison) -> Iterator[RenderableType]:
     for effect in found.effects:
         tables.setdefault((effect.task, effect.split, effect.metric), []).append(effect)
     for (task, split, metric), effects in tables.items():
-        yield _fill_effects(f"{task} · {split} · {wording.title(metric)}", effects)
-    yield Padding(Text(_caption(found.effects), style="dim"), (0, 1))
+        yield _fill_effects(f"{task} · {split} · {found.after.kinds[task].metric(metric).heading}", effects)
+    yield Padding(Text(_caption(found.effects, found.after.kinds), style="dim"), (0, 1))
 
 
 def _fill_effects(heading: str, effects: Sequence[Effect]) -> RenderableType:
@@ -176,10 +177,10 @@ def _verdict(effect: Effect) -> str:
     return f"{word}{p}{'' if effect.paired else UNPAIRED}"
 
 
-def _caption(effects: Sequence[Effect]) -> str:
+def _caption(effects: Sequence[Effect], kinds: Mapping[str, Kind]) -> str:
     told = f"{TIED} can't be told apart. "
     if any(e.paired for e in effects):
-        told += f"{wording.PAIRED.replace('the sweep', 'all tests here')} "
+        told += f"{wording.paired(kinds[effects[0].task]).replace('the sweep', 'all tests here')} "
         told += "alone: told apart by its own interval, but not among so many tests. "
     if not all(e.paired for e in effects):
         told += (

@@ -15,15 +15,14 @@ from paceline.report import (
     ensembles,
     failures,
     learning,
-    places,
     provenance,
-    reliability,
     sensitivity,
     wording,
 )
 from paceline.report.consistency import sweeps
 from paceline.report.results import Group, Report
 from paceline.store import SCHEMA, write_bytes, write_json
+from paceline.tasks.panels import exports
 
 COLUMNS = (
     "sweep",
@@ -86,9 +85,7 @@ def as_json(report: Report) -> dict[str, Any]:
         ],
         "ensembles": [dataclasses.asdict(e) for found in ensembles.ensembles(report).values() for e in found.found],
         "curves": [learning.as_json(curve) for curve in learning.curves(report)],
-        "regions": [dataclasses.asdict(r) for group in report.groups for r in places.by_region(report, group)],
-        "confusions": [dataclasses.asdict(c) for group in report.groups for c in places.confusions(report, group)],
-        "reliability": [dataclasses.asdict(r) for group in report.groups for r in reliability.of_group(report, group)],
+        **dict(exports([panel for group in report.groups for panel in compare.panels(report, group)])),
         "cost": _cost(report),
         "failures": [dataclasses.asdict(failure) for failure in failures.of_sweep(report)],
         "missing": [dataclasses.asdict(m) for m in report.missing],
@@ -128,7 +125,7 @@ def markdown_text(report: Report) -> str:
     """A table per task and split: the headline metrics with their intervals, for a README or an issue."""
     parts = [f"# {_escape(report.sweep)}"]
     for group in report.groups:
-        headings = [f"{wording.title(m)} {wording.unit_name(group.unit(m))}".rstrip() for m in group.columns]
+        headings = [f"{group.heading(m)} {wording.unit_name(group.unit(m))}".rstrip() for m in group.columns]
         lines = [
             f"## {_escape(group.title)}",
             "",
@@ -174,7 +171,7 @@ def _prompts(group: Group) -> Iterator[str]:
         if found is None:
             continue
         unit, shown = found.unit, wording.unit_name(found.unit)
-        lines = [f"### How much the prompt matters: {_escape(wording.title(metric))}"]
+        lines = [f"### How much the prompt matters: {_escape(group.heading(metric))}"]
         for name, counted, summaries in (
             ("prompt", "cells", found.by_prompt),
             ("model, method", "prompts", found.by_model),
@@ -204,7 +201,7 @@ def _ensembles(report: Report, group: Group) -> Iterator[str]:
         unit = group.unit(metric)
         headings = ["over", "of", "members", "best member", f"best → together {wording.unit_name(unit)}"]
         lines = [
-            f"### Cells together: {_escape(wording.title(metric))}",
+            f"### Cells together: {_escape(group.heading(metric))}",
             "",
             _line([*headings, f"gain {wording.points(unit)}", "in words"]),
             _line(["---", "---", "---:", "---", "---:", "---:", "---"]),
@@ -216,7 +213,7 @@ def _ensembles(report: Report, group: Group) -> Iterator[str]:
             names = [one.over, one.name, str(len(one.members)), gain.best_name]
             lines.append(_line([*names, change, f"{number} {interval}", gain.verdict]))
         more = f" {wording.fewer_ensembles(found)}" if found.left_out else ""
-        yield "\n".join([*lines, "", _escape(wording.ENSEMBLES + more)])
+        yield "\n".join([*lines, "", _escape(wording.ensembles(group.kind) + more)])
 
 
 def _cost_table(report: Report) -> Iterator[str]:
@@ -227,7 +224,7 @@ def _cost_table(report: Report) -> Iterator[str]:
     yield "\n".join(["## Cost against score", "", _escape(wording.cost(cost.of_sweep(report)))])
     rows, costs = {row.id: row for row in report.rows}, cost.of_cells(report)
     for group, found in tradeoffs:
-        score = f"{wording.title(found.metric)} {wording.unit_name(found.metric_unit)}".rstrip()
+        score = f"{group.heading(found.metric)} {wording.unit_name(found.metric_unit)}".rstrip()
         lines = [f"### {_escape(group.title)}: no other cell is both cheaper and better", ""]
         lines += [_line(["model", "prompt", "method", score, found.unit, "US dollars"])]
         lines += [_line(["---", "---", "---", "---:", "---:", "---:"])]

@@ -102,7 +102,7 @@ def _leaderboard(report: Report, group: results.Group, shortened: results.Group,
 
 def _leading(group: results.Group) -> list[str]:
     """The headline metrics in the order in which a narrow terminal gives them room."""
-    first = [m for m in group.columns if m.startswith("median") or m == compare.tested_metric(group)]
+    first = [m for m in group.columns if group.kind.metric(m).leads or m == compare.tested_metric(group)]
     return first + [m for m in group.columns if m not in first]
 
 
@@ -118,7 +118,7 @@ def _fill_leaderboard(
     for metric in metrics:
         unit = wording.unit_name(group.unit(metric))
         # The mark's column is part of the number's, so the heading keeps off it too.
-        table.add_column(Text(f"{wording.title(metric)}  \n{unit}  "), justify="right", no_wrap=True)
+        table.add_column(Text(f"{group.heading(metric)}  \n{unit}  "), justify="right", no_wrap=True)
     for model, rows in groupby(group.rows, key=lambda row: row.model):
         table.add_row(Text(model, style="bold"))
         for row in rows:
@@ -149,11 +149,11 @@ def _caption(report: Report, group: results.Group, left_out: Sequence[str], hidd
         told += f"{OTHER_PROMPT} trained on another prompt ({', '.join(others)})."
     if hidden:
         told += (
-            f" The best {MOST_ROWS} cells by {wording.title(_leading(group)[0])}; "
+            f" The best {MOST_ROWS} cells by {group.heading(_leading(group)[0])}; "
             f"the page and the CSV file have the other {hidden:,} too."
         )
     if left_out:
-        told += f" A wider terminal, the page and the CSV file also show: {', '.join(map(wording.title, left_out))}."
+        told += f" A wider terminal, the page and the CSV file also show: {', '.join(map(group.heading, left_out))}."
     return Padding(Text(told, style="dim"), (0, 1))
 
 
@@ -164,12 +164,12 @@ def _differences(group: results.Group, differences: Sequence[Difference]) -> Ren
         :MOST_COMPARED
     ]
     tables = [_fill_differences(group, metric, [d for d in differences if d.metric == metric]) for metric in shown]
-    return Group(*tables, Padding(Text(wording.PAIRED, style="dim"), (0, 1)))
+    return Group(*tables, Padding(Text(wording.paired(group.kind), style="dim"), (0, 1)))
 
 
 def _fill_differences(group: results.Group, metric: str, differences: Sequence[Difference]) -> Table:
     unit = differences[0].unit
-    heading = f"{group.title} · what tuning changed: {wording.title(metric)}"
+    heading = f"{group.title} · what tuning changed: {group.heading(metric)}"
     table = ruled(heading, "model · prompt", "method")
     table.add_column(f"untuned → tuned\n{wording.unit_name(unit)}", justify="right", no_wrap=True)
     table.add_column(f"difference\n{wording.points(unit)}", justify="right", no_wrap=True)
@@ -198,7 +198,7 @@ def _prompts(group: results.Group) -> Iterator[RenderableType]:
     found = sensitivity.prompt_sensitivity(group, compare.leading(group)[0]) if group.headline else None
     if found is None:
         return
-    heading = f"{group.title} · how much the prompt matters: {wording.title(found.metric)}"
+    heading = f"{group.title} · how much the prompt matters: {group.heading(found.metric)}"
     yield Group(
         Text(heading, style="bold"),
         _summaries("prompt", "cells", found.by_prompt, found.unit, ranked=True),
@@ -236,7 +236,7 @@ def _ensembles(report: Report, group: results.Group) -> Iterator[RenderableType]
     if metric is None:
         return
     unit = group.unit(metric)
-    heading = f"{group.title} · cells together: {wording.title(metric)}"
+    heading = f"{group.title} · cells together: {group.heading(metric)}"
     table = ruled("", "over … of")
     table.add_column(f"best → together\n{wording.unit_name(unit)}", justify="right", no_wrap=True)
     table.add_column(f"gain\n{wording.points(unit)}", justify="right", no_wrap=True)
@@ -253,17 +253,17 @@ def _ensembles(report: Report, group: results.Group) -> Iterator[RenderableType]
             )
     more = f" {TIED} can't be told apart from the best member."
     more += f" {wording.fewer_ensembles(found)}" if found.left_out else ""
-    yield Group(Text(heading, style="bold"), table, Padding(Text(wording.ENSEMBLES + more, style="dim"), (0, 1)))
+    yield Group(
+        Text(heading, style="bold"), table, Padding(Text(wording.ensembles(group.kind) + more, style="dim"), (0, 1))
+    )
 
 
 def _sections(report: Report, group: results.Group) -> Iterator[RenderableType]:
-    for name, section in (
-        ("region", sections_terminal.regions),
-        ("model · prompt · method", sections_terminal.confidence),
-        ("model · prompt · method", sections_terminal.costs),
-    ):
-        if part := section(report, group, ruled("", name, whole=False)):
+    for panel in compare.panels(report, group):
+        if part := sections_terminal.panel(group, panel, lambda name: ruled("", name, whole=False)):
             yield part
+    if part := sections_terminal.costs(report, group, ruled("", "model · prompt · method", whole=False)):
+        yield part
 
 
 def ruled(title: str, *names: str, whole: bool = True) -> Table:

@@ -10,28 +10,15 @@ from paceline.report.compare import Difference
 from paceline.report.consistency import Finding
 from paceline.report.results import Absent, Group, Metric, Report
 from paceline.stats import Interval
+from paceline.tasks.metrics import KNOWN_OUTCOMES
 
 if TYPE_CHECKING:
     from paceline.report.cost import Cost
     from paceline.report.ensembles import Ensembles, Gain
     from paceline.report.sensitivity import Agreement
+    from paceline.tasks.kind import Kind
 
-OUTCOME_NAMES = {
-    "parsed": "read",
-    "refused": "refused",
-    "malformed": "malformed",
-    "out_of_range": "out of range",
-    "echoed": "echoed",
-}
-PAIRED = (
-    "Both cells answered the same samples: paired bootstrap, 95 %; a distance is compared over samples that both read. "
-    "p: McNemar's exact test on hits, Holm-corrected over the sweep."
-)
-ENSEMBLES = (
-    "Three cells or more that answered the same samples: the geometric median on the sphere of the places they "
-    "answered, a vote on other answers; who was not read has no voice. Paired bootstrap, 95 %, of one comparison each. "
-    "The best member was chosen on these samples, which flatters it: gains are understated."
-)
+OUTCOME_NAMES = {outcome.name: outcome.label for outcome in KNOWN_OUTCOMES}
 COST = (
     "A cell's cost is that of all its attempts, failed ones included, and of the tuning whose weights it answers with; "
     "a tuning that several cells share is in the cost of each and counts once in the total. An attempt holds its GPUs "
@@ -41,10 +28,22 @@ COST = (
 STATE_NAMES = {"unscored": "not scored", "missing": "not begun"}
 
 
-def title(metric: str) -> str:
-    """A metric's name as a heading: ``within_750_km`` -> ``within 750 km``, ``median_km`` -> ``median``."""
-    name = metric.replace("_", " ")
-    return name if name.startswith("within") else name.removesuffix(" km")
+def paired(kind: Kind) -> str:
+    """How differences are tested."""
+    value = kind.order.name if kind.order else "value"
+    return (
+        f"Both cells answered the same samples: paired bootstrap, 95 %; a {value} is compared over samples that both "
+        "read. p: McNemar's exact test on hits, Holm-corrected over the sweep."
+    )
+
+
+def ensembles(kind: Kind) -> str:
+    """How cells are put together."""
+    return (
+        f"Three cells or more that answered the same samples: {kind.combined_note}; who was not read has no voice. "
+        "Paired bootstrap, 95 %, of one comparison each. The best member was chosen on these samples, which flatters "
+        "it: gains are understated."
+    )
 
 
 def one_line(text: str) -> str:
@@ -58,7 +57,7 @@ def unit_name(unit: str) -> str:
 
 
 def number(value: float | None, unit: str, signed: bool = False) -> str:
-    """A value in its unit, without the unit: shares as per cent, distances whole from 10 km on."""
+    """A value in its unit, without the unit: shares as per cent, other values whole from 10 on."""
     if value is None:
         return "–"
     shown = 100 * value if unit == "share" else value
@@ -179,12 +178,7 @@ def denominators(report: Report, group: Group) -> str:
     sizes = sorted({len(report.chosen(row, group.split).samples) for row in group.rows} - {0})
     n = "–".join(f"{v:,}" for v in sorted({*sizes[:1], *sizes[-1:]})) or f"up to {counts[-1]:,}"
     told = f"n = {n} per cell. An unread answer is a miss in every share, not a dropped row."
-    if any(m.unit == "km" for row in group.rows for m in row.of(group.split).values()):
-        told += (
-            " Distances are great-circle km (radius 6371.0088 km) over read answers only, and not ranked where less "
-            "than half as many were read as elsewhere; within N km means distance <= N."
-        )
-    return told
+    return " ".join(filter(None, (told, group.kind.note)))
 
 
 def findings(found: Sequence[Finding]) -> str:

@@ -1,40 +1,41 @@
-"""Task kinds: what a sample of a dataset holds, and what judges an answer.
+"""Kinds of task: what a sample of a dataset holds, what judges an answer, and how results are shown.
 
-A kind is one module in this folder, named by ``kind:`` in ``conf/task/NAME.yaml``. It gives
-
-``SCORER: str``
-    the module in ``paceline/scorers/`` that judges predictions.
-``FIELDS: dict[str, str]``
-    every field that a target may name as ``{field}``, with a line that says what it holds.
-``SHOWN: tuple[str, ...]``
-    those that a prompt may name too; never the truth.
-``fields(sample) -> dict[str, Any]``
-    those fields of one prepared sample (a record of ``prepared.read_samples``), derived ones included. A
-    value that the sample does not have is None, and a template that names it is refused.
-
-Adding a kind is adding one file; nothing registers it.
+:mod:`paceline.tasks.kind` holds the contract. A kind is a module or a folder beside it; ``geolocation`` is a folder.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
+from collections.abc import Iterable
 from pathlib import Path
-from types import ModuleType
 
 from paceline.errors import UserError, nearest
+from paceline.tasks.kind import Kind
+
+HELPERS = {"answers", "calibration", "figures", "kind", "labels", "metrics", "panels"}
+"""Modules of this folder that are no kinds."""
 
 
 def names() -> list[str]:
-    """The kinds there are: the modules of this folder."""
-    return sorted(p.stem for p in Path(__file__).parent.glob("*.py") if p.stem != "__init__")
+    """The kinds there are."""
+    modules = {p.stem for folder in __path__ for p in Path(folder).glob("*.py")}
+    folders = {p.parent.name for folder in __path__ for p in Path(folder).glob("*/__init__.py")}
+    return sorted((modules | folders) - HELPERS - {"__init__"})
 
 
-def load(kind: str) -> ModuleType:
-    """The module of a kind.
+def packages(kinds: Iterable[str]) -> list[str]:
+    """What judging answers of some kinds imports, beside what every cell needs."""
+    return sorted({package for kind in dict.fromkeys(kinds) for package in load(kind).get("PACKAGES", ())})
+
+
+@functools.cache
+def load(kind: str) -> Kind:
+    """A kind by its name.
 
     Raises:
-        UserError: there is none of that name.
+        UserError: there is none of that name, or it lacks what the contract asks for.
     """
     if kind not in names():
         raise UserError(f"task.kind: no task kind '{kind}': {nearest(kind, names())}")
-    return importlib.import_module(f"{__name__}.{kind}")
+    return Kind(kind, importlib.import_module(f"{__name__}.{kind}"))

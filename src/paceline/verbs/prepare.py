@@ -53,6 +53,7 @@ def make_data(tasks: Sequence[TaskSpec], store: Store) -> None:
     """Make the data of tasks, and say what came of it."""
     from paceline import prepared
     from paceline.progress import counting
+    from paceline.tasks import load as load_kind
 
     for task in tasks:
         with counting(task.name) as progress:
@@ -62,7 +63,7 @@ def make_data(tasks: Sequence[TaskSpec], store: Store) -> None:
         click.echo(f"{task.name}: {splits} in {where}")
         for reason, count in manifest["skipped"].items():
             click.echo(f"  {count} skipped: {reason} (named in {where}/skipped.jsonl)")
-        for line in told_of_leakage(manifest, task.train, where):
+        for line in (*told_of_leakage(manifest, task.train, where), *load_kind(task.kind).data_lines(manifest, task)):
             click.echo(f"  {line}")
 
 
@@ -86,14 +87,6 @@ def told_of_leakage(manifest: Mapping[str, Any], train: str, where: str) -> Iter
     clean = [split for split, kinds in (leakage or {}).items() if not sum(kinds.values())]
     if clean:
         yield f"no image of {', '.join(clean)} is in {train} too, by bytes, pixels or looks"
-    if distances := manifest.get("separation_km"):
-        told = ", ".join(f"{split} {km:,.1f} km" for split, km in distances.items())
-        yield f"smallest distance to an image of {train}: {told}"
-    if wrong := manifest.get("swapped_truths"):
-        yield (
-            f"{len(wrong)} samples lie in their country only with latitude and longitude swapped "
-            f"(the first: {wrong[0]}); look at the source's columns"
-        )
 
 
 def fetch(models: Sequence[ModelSpec], store: Store) -> None:

@@ -18,7 +18,7 @@ def chart(report: Report, group: Group, found: cost.Tradeoff) -> dict[str, Any]:
     hours = [p.hours for p in found.points]
     x = style.log_scale(hours, LEFT, style.WIDTH - RIGHT)
     values = [p.value for p in found.points]
-    y = style.scale(values, found.metric_unit, HEIGHT - BOTTOM, TOP)
+    y = style.scale(values, found.metric_unit, HEIGHT - BOTTOM, TOP, group.kind.metric(found.metric).log)
     # By method alone: a sweep over ranks and seeds has more variants than there are colours.
     methods = list(dict.fromkeys(rows[p.id].method for p in found.points))
     tuned = {rows[p.id].method for p in found.points if rows[p.id].tuned}
@@ -52,9 +52,9 @@ def chart(report: Report, group: Group, found: cost.Tradeoff) -> dict[str, Any]:
         "x": x.ticks(),
         "y": [{"y": t["x"], "text": t["text"]} for t in y.ticks(found.metric_unit)],
         "x_axis": f"{found.unit} of tuning and answering, all attempts (logarithmic)",
-        "y_axis": ", ".join(filter(None, (wording.title(found.metric), wording.unit_name(found.metric_unit))))
+        "y_axis": ", ".join(filter(None, (group.heading(found.metric), wording.unit_name(found.metric_unit))))
         + (" (logarithmic)" if y.log else ""),
-        "better": "lower is better" if found.metric in group.lower_is_better else "higher is better",
+        "better": "lower is better" if group.lower_is_better(found.metric) else "higher is better",
         "marks": marks,
         "front": path + (f"H{style.WIDTH - RIGHT}" if front else ""),
         "listed": listed,

@@ -25,7 +25,7 @@ def chart(group: Group, metric: str) -> dict[str, Any] | None:
     marked = style.styles(methods, [m for m in methods if m not in tuned])
     values = [float(v) for _, m in rows for v in (m.value, m.low, m.high) if v is not None]
     unit = rows[0][1].unit
-    scale = style.scale(values, unit, LABELS, style.WIDTH - RIGHT)
+    scale = style.scale(values, unit, LABELS, style.WIDTH - RIGHT, group.kind.metric(metric).log)
     # Rows of one model stand together, whatever the sweep's order.
     by_model: dict[str, dict[str, list[Any]]] = {}
     for row, m in rows:
@@ -55,12 +55,12 @@ def chart(group: Group, metric: str) -> dict[str, Any] | None:
             y += height + GAP
             drawn += 1
     legend = [{"name": m, "colour": marked[m][0], "shape": marked[m][1]} for m in methods]
-    axis = f"{wording.title(metric)}, {wording.unit_name(unit)}" if unit else wording.title(metric)
+    axis = f"{group.heading(metric)}, {wording.unit_name(unit)}" if unit else group.heading(metric)
     return {
-        "title": wording.title(metric),
+        "title": group.heading(metric),
         "metric": metric,
         "axis": axis + (" (logarithmic)" if scale.log else ""),
-        "better": "lower is better" if metric in group.lower_is_better else "higher is better",
+        "better": "lower is better" if group.lower_is_better(metric) else "higher is better",
         "width": style.WIDTH,
         "height": y + BOTTOM,
         "left": LABELS,

@@ -10,8 +10,8 @@ import math
 from typing import Any
 
 from paceline.report import compare, wording
-from paceline.report.places import Confusion
 from paceline.report.results import Group, Report, Row
+from paceline.tasks.panels import CellMatrix
 
 # White to Okabe and Ito's blue and on to a dark one; lightness falls all the way.
 STOPS = ((247, 251, 255), (158, 202, 225), (0, 114, 178), (8, 48, 107))
@@ -46,13 +46,13 @@ def charts(report: Report, group: Group, metric: str) -> dict[str, Any] | None:
     shown = best if len(best) > FEW else [label for label in by_method if label in best]
     values = [m.value for row in rows if (m := group.metric(row, metric)) and m.value is not None]
     low, high = min(values), max(values)
-    scale = _scale(low, high, group.unit(metric), metric in group.lower_is_better)
+    scale = _scale(low, high, group.kind.metric(metric).log, group.lower_is_better(metric))
     standing = compare.standing(report, group, metric)
     first = next(iter(group.rank(metric)), None)
-    ends = (low, high) if metric not in group.lower_is_better else (high, low)
+    ends = (low, high) if not group.lower_is_better(metric) else (high, low)
     return {
         "metric": metric,
-        "title": wording.title(metric),
+        "title": group.heading(metric),
         "unit": wording.unit_name(group.unit(metric)),
         "maps": [
             _map(group, metric, label, by_method[label], scale, standing, first.id if first and low < high else "")
@@ -60,14 +60,14 @@ def charts(report: Report, group: Group, metric: str) -> dict[str, Any] | None:
         ],
         "ends": [wording.number(v, group.unit(metric)) for v in ends],
         "stops": [colour(i / 12)[0] for i in range(13)],
-        "better": "lower is better" if metric in group.lower_is_better else "higher is better",
+        "better": "lower is better" if group.lower_is_better(metric) else "higher is better",
         "chosen": len(best) > FEW,
         "left_out": len(by_method) - len(best),
     }
 
 
-def _scale(low: float, high: float, unit: str, reverse: bool) -> Any:
-    log = unit == "km" and low > 0
+def _scale(low: float, high: float, log: bool, reverse: bool) -> Any:
+    log = log and low > 0
 
     def share(value: float) -> float:
         if high <= low:
@@ -106,9 +106,8 @@ def _cell(
     return {"fill": fill, "dark": dark, "text": text, "mark": mark, "best": row.id == best, "told": told, "row": row}
 
 
-def matrix(group: Group, found: Confusion) -> dict[str, Any]:
+def matrix(found: CellMatrix) -> dict[str, Any]:
     """A confusion matrix: coloured and told as shares of each true row."""
-    row = next(row for row in group.rows if row.id == found.id)
     lines = []
     for truth, counts in zip(found.truths, found.counts, strict=True):
         n = sum(counts)
@@ -121,7 +120,7 @@ def matrix(group: Group, found: Confusion) -> dict[str, Any]:
         lines.append({"name": truth, "n": n, "cells": cells})
     right = wording.with_interval_of(found.right, "share")
     return {
-        "name": f"{row.model} · {row.prompt} · {row.label}",
+        "name": found.name,
         "answers": found.answers,
         "lines": lines,
         "right": right,

@@ -18,7 +18,7 @@ WIDTH = 960
 
 @dataclass(frozen=True)
 class Scale:
-    """Values to pixels between ``left`` and ``right``: logarithmic for distances and the like, linear else."""
+    """Values to pixels between ``left`` and ``right``: logarithmic or linear."""
 
     low: float
     high: float
@@ -56,12 +56,12 @@ def round_step(rough: float) -> float:
 
 def tick(value: float, unit: str) -> str:
     """A mark of an axis: as a number of its unit, or as short as it is exact."""
-    return wording.number(value, unit).removesuffix(".0") if unit in ("share", "km") else f"{value:,.10g}"
+    return wording.number(value, unit).removesuffix(".0") if unit else f"{value:,.10g}"
 
 
-def scale(values: Sequence[float], unit: str, left: float, right: float) -> Scale:
-    """A scale that holds the values: for km logarithmic where none is 0, for shares from 0."""
-    if unit == "km" and min(values) > 0:
+def scale(values: Sequence[float], unit: str, left: float, right: float, log: bool = False) -> Scale:
+    """A scale that holds the values: logarithmic where that is asked for and none is 0, for shares from 0."""
+    if log and min(values) > 0:
         return log_scale(values, left, right)
     top = max(*values, 1e-9)
     step = round_step(top / 5)

@@ -7,12 +7,12 @@ file, ``sweeps`` makes one of a sweep. Adding a check is adding a function to on
 from __future__ import annotations
 
 from paceline.report.consistency import across
-from paceline.report.consistency.figures import Finding, ResultTable
+from paceline.tasks.figures import Finding, ResultTable
 
 __all__ = ["Finding", "ResultTable", "check"]
 
 
 def check(table: ResultTable) -> tuple[Finding, ...]:
     """What can't be, and what hardly can: the impossible first, else in the order of the checks and rows."""
-    found = [finding for checked in across.CHECKS for finding in checked(table)]
+    found = [finding for checked in across.checks() for finding in checked(table)]
     return tuple(sorted(found, key=lambda finding: finding.severity != "impossible"))

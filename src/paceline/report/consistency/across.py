@@ -1,13 +1,16 @@
-"""Checks across rows, and of what is said about a table: bases, cases, places, sentences, equal answers."""
+"""Checks across rows, and of what is said about a table: bases, sentences, equal answers.
+
+A kind of task adds its own.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from paceline import gazetteer, stats
+from paceline import stats
 from paceline.report.consistency import rows
-from paceline.report.consistency.figures import (
+from paceline.tasks.figures import (
     Better,
     Figure,
     Finding,
@@ -15,6 +18,9 @@ from paceline.report.consistency.figures import (
     Quoted,
     ResultTable,
     Row,
+    above,
+    below,
+    known_checks,
     lower_is_better,
 )
 
@@ -22,7 +28,7 @@ from paceline.report.consistency.figures import (
 def within_rows(table: ResultTable) -> Iterator[Finding]:
     """Every check of :mod:`paceline.report.consistency.rows`, row by row."""
     for row in table.rows:
-        for check in rows.CHECKS:
+        for check in rows.checks():
             yield from check(row)
 
 
@@ -30,34 +36,8 @@ def implied_bases(table: ResultTable) -> Iterator[Finding]:
     """A figure less its change is the base's figure, and the base must be possible too."""
     for row in table.rows:
         base = _base(row)
-        for check in rows.CHECKS:
+        for check in rows.checks():
             yield from check(base)
-
-
-def cases_beyond(table: ResultTable) -> Iterator[Finding]:
-    """A single answer is no farther than the maximum of the row that it belongs to, and no nearer than the minimum."""
-    for case in table.cases:
-        for metric, beyond, word in (("max_km", _above, "farther"), ("min_km", _below, "nearer")):
-            given = [row.figures[metric] for row in case.rows if metric in row.figures]
-            # It may belong to any of the rows, so it has to be beyond all of them.
-            if given and len(given) == len(case.rows) and all(beyond(case.distance, figure) for figure in given):
-                numbers = {case.image: case.distance.printed, metric: " and ".join(f.printed for f in given)}
-                why = f"one answer is {word} than the {word.removesuffix('er')}est of all"
-                yield Finding("cases_beyond", "impossible", case.rows[0].label, metric, numbers, why)
-
-
-def swapped_truths(table: ResultTable) -> Iterator[Finding]:
-    """A true place lies in the country printed beside it, not only once latitude and longitude are swapped."""
-    if not table.places:
-        return
-    points = [(p.latitude, p.longitude) for p in table.places]
-    swapped = gazetteer.swapped(points, [p.country for p in table.places])
-    for place, wrong in zip(table.places, swapped, strict=True):
-        if wrong:
-            country = gazetteer.country_name(place.country)
-            numbers = {"latitude": f"{place.latitude:g}", "longitude": f"{place.longitude:g}"}
-            why = f"it is said to be in {country}, and only ({place.longitude:g}, {place.latitude:g}) is: swapped"
-            yield Finding("swapped_truths", "impossible", place.name, "truth", numbers, why)
 
 
 def text_against_table(table: ResultTable) -> Iterator[Finding]:
@@ -66,9 +46,9 @@ def text_against_table(table: ResultTable) -> Iterator[Finding]:
         if not isinstance(s, Quoted):
             continue
         differs = {
-            "=": _above(s.said, s.table) or _below(s.said, s.table),
-            "<=": _above(s.table, s.said),
-            ">=": _below(s.table, s.said),
+            "=": above(s.said, s.table) or below(s.said, s.table),
+            "<=": above(s.table, s.said),
+            ">=": below(s.table, s.said),
         }[s.relation]
         if differs:
             numbers = {"text": s.said.printed, "table": s.table.printed}
@@ -123,7 +103,7 @@ def better_or_not(table: ResultTable) -> Iterator[Finding]:
             continue
         a, b = s.row.figures[s.metric], s.than.figures[s.metric]
         numbers = {s.row.label: a.printed, s.than.label: b.printed}
-        worse = _above(a, b) if lower_is_better(s.metric) else _below(a, b)
+        worse = above(a, b) if lower_is_better(s.metric) else below(a, b)
         counted = a.unit == "share" and a.n and b.n and all(0 <= figure.value <= 1 for figure in (a, b))
         if worse:
             yield Finding("better_or_not", "impossible", s.row.label, s.metric, numbers, f"“{s.text}”: it is worse")
@@ -147,29 +127,22 @@ def same_answers(table: ResultTable) -> Iterator[Finding]:
             yield Finding("same_answers", "suspicious", row.label, "predictions", numbers, why)
 
 
-CHECKS: tuple[Callable[[ResultTable], Iterator[Finding]], ...] = (
-    within_rows,
-    implied_bases,
-    cases_beyond,
-    swapped_truths,
-    text_against_table,
-    improved_or_not,
-    better_or_not,
-    changes_within_chance,
-    same_answers,
-)
+def checks() -> tuple[Callable[[ResultTable], Iterator[Finding]], ...]:
+    """The checks that hold for every task, and those of each kind."""
+    return (
+        within_rows,
+        implied_bases,
+        *(check for one in known_checks() for check in one.tables),
+        text_against_table,
+        improved_or_not,
+        better_or_not,
+        changes_within_chance,
+        same_answers,
+    )
 
 
 def _weights(row: Row) -> str:
     return row.weights or f"{row.model} {row.method}"
-
-
-def _above(a: Figure, b: Figure) -> bool:
-    return a.low > b.high
-
-
-def _below(a: Figure, b: Figure) -> bool:
-    return a.high < b.low
 
 
 def _base(row: Row) -> Row:
@@ -196,7 +169,7 @@ def _shown(value: float, unit: str) -> str:
 
 def _changes(row: Row, others: list[Row]) -> dict[str, Figure]:
     """Metric -> change of a tuned row: as printed, or against the untuned row of the same prompt and test set."""
-    found = {
+    changes = {
         name: Figure(f.change, f.unit, f.printed, slack=f.change_slack)
         for name, f in row.figures.items()
         if f.change is not None
@@ -205,8 +178,10 @@ def _changes(row: Row, others: list[Row]) -> dict[str, Figure]:
     for name, after in row.figures.items() if len(bases) == 1 else ():
         if before := bases[0].figures.get(name):
             printed = f"{before.printed} → {after.printed}"
-            found.setdefault(name, Figure(after.value - before.value, after.unit, printed, before.slack + after.slack))
-    return found
+            changes.setdefault(
+                name, Figure(after.value - before.value, after.unit, printed, before.slack + after.slack)
+            )
+    return changes
 
 
 def _alike(a: Figure, other: float, n: int) -> bool:

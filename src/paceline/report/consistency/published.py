@@ -9,16 +9,17 @@ The YAML holds figures as they are printed (``7.6 % (+3.7)``), because how preci
       - model: a                    # required; method, prompt and test tell rows of one model apart
         method: lora                # `untuned` and `base` are no tuning, everything else is
         n: 2250                     # samples in the denominator, where they are printed
-        figures: {within_25_km: 7.6 % (+3.7), median_km: 584.07, exact_accuracy: 212 of 500}
-    cases:                          # single answers: whose image, and how far off each model was
-      - {image: easy image of a, km: {a: 5.46, b: 5985.50}, truth: {latitude: 47.5, longitude: 18.4, country: HU}}
-    places:
-      - {name: a photo, latitude: 47.5, longitude: 18.4, country: Hungary}
+        figures: {exact_accuracy: 212 of 500, bleu_share: 7.6 % (+3.7)}
+    cases:                          # single answers: whose image, and how far off each model was, by the kind's key
+      - {image: easy image of a, KEY: {a: 5.46, b: 85.50}, truth: {...}}
     statements:                     # sentences of the text
-      - {says: the easy case was within 2 km, model: a, image: easy image of a, value: <= 2}
-      - {says: the median was 584 km, model: a, metric: median_km, value: 584}
-      - {says: a was the best, better: {model: a}, than: {model: b}, metric: within_25_km}
+      - {says: the easy case was below 6, model: a, image: easy image of a, value: <= 6}
+      - {says: 212 were right, model: a, metric: exact_accuracy, value: 212 of 500}
+      - {says: a was the best, better: {model: a}, than: {model: b}, metric: exact_accuracy}
       - {says: all models improved, improved: all}
+
+Which metrics have which unit, what a case's KEY is and what truths can be checked is for the kinds of task to say
+(``figure_checks``).
 """
 
 from __future__ import annotations
@@ -31,17 +32,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from paceline import gazetteer
 from paceline.errors import UserError, nearest
-from paceline.report.consistency.figures import (
+from paceline.tasks.figures import (
     Better,
     Case,
     Figure,
+    FigureChecks,
     Improved,
-    Place,
     Quoted,
     ResultTable,
     Row,
+    known_checks,
     parse_claim,
     parse_figure,
 )
@@ -50,10 +51,9 @@ SUFFIXES = (".yaml", ".yml", ".json", ".csv")
 UNTUNED = ("", "untuned", "base")
 T = TypeVar("T")
 
-_TABLE = ("title", "source", "rows", "cases", "places", "statements")
+_TABLE = ("title", "source", "rows", "cases", "statements")
 _ROW = ("model", "method", "prompt", "test", "tuned", "n", "figures", "predictions")
-_CASE = ("image", "km", "truth")
-_PLACE = ("name", "latitude", "longitude", "country")
+_CASE = ("image", "truth")
 _SELECT = ("model", "method", "prompt", "test")
 _STATEMENTS = {
     "better": ("says", "better", "than", "metric"),
@@ -84,22 +84,29 @@ def read_table(path: Path) -> ResultTable:
 
 
 def _of_mapping(content: Any, place: str) -> ResultTable:
-    table = _mapping(content, _TABLE, place)
+    listed = {checks.truths_key: checks for checks in known_checks() if checks.truths_key}
+    table = _mapping(content, (*_TABLE[:4], *listed, *_TABLE[4:]), place)
     rows = tuple(_row(row, f"{place}: rows[{i}]") for i, row in enumerate(_list(table, "rows", place)))
     if not rows:
         raise UserError(f"{place}: rows: none is given")
     _refuse_twins(rows, place)
     answered = [(case, f"{place}: cases[{i}]") for i, case in enumerate(_list(table, "cases", place))]
     cases = tuple(c for case, where in answered for c in _cases(case, rows, where))
-    places = [(f"{place}: places[{i}]", p) for i, p in enumerate(_list(table, "places", place))]
+    truths = [
+        _truth_of(checks, truth, f"{place}: {key}[{i}]")
+        for key, checks in listed.items()
+        for i, truth in enumerate(_list(table, key, place))
+    ]
     for case, where in answered:
         if "truth" in case:
-            places.append((f"{where}.truth", {"name": case["image"], **_mapping(case["truth"], _PLACE, where)}))
+            checks = _checks_of(case, where)
+            own = _mapping(case["truth"], checks.truth_keys, where)
+            truths.append(_truth_of(checks, {"name": case["image"], **own}, f"{where}.truth"))
     return ResultTable(
         title=_text(table.get("title", place), place),
         rows=rows,
         cases=cases,
-        places=tuple(_place(p, where) for where, p in places),
+        truths=tuple(truths),
         statements=tuple(
             _statement(s, rows, cases, f"{place}: statements[{i}]")
             for i, s in enumerate(_list(table, "statements", place))
@@ -128,26 +135,34 @@ def _row(content: Any, place: str) -> Row:
     )
 
 
+def _checks_of(case: Mapping[str, Any], place: str) -> FigureChecks:
+    """The kind whose key a case gives its values under."""
+    kinds = {checks.case_key: checks for checks in known_checks() if checks.case_key}
+    given = next((key for key in kinds if key in case), None)
+    if given is None:
+        raise UserError(f"{place}: '{' or '.join(kinds)}' is not given")
+    return kinds[given]
+
+
 def _cases(content: Any, rows: tuple[Row, ...], place: str) -> Iterable[Case]:
-    case = _mapping(content, _CASE, place, needed=("image", "km"))
-    if not isinstance(case["km"], dict):
-        raise UserError(f"{place}.km: expected a mapping of model to the distance of its answer")
-    for model, text in case["km"].items():
+    keys = [checks.case_key for checks in known_checks() if checks.case_key]
+    case = _mapping(content, (_CASE[0], *keys, *_CASE[1:]), place, needed=("image",))
+    checks = _checks_of(case, place)
+    key = checks.case_key
+    if not isinstance(case[key], dict):
+        raise UserError(f"{place}.{key}: expected a mapping of model to the {checks.case_name} of its answer")
+    for model, text in case[key].items():
         own = tuple(row for row in rows if row.model == model)
         if not own:
-            raise UserError(f"{place}.km: no row of a model '{model}': {nearest(model, (r.model for r in rows))}")
-        distance = _said(f"{place}.km.{model}", parse_figure, _text(text, place), "case_km")
-        yield Case(model, _text(case["image"], place), distance, own)
+            raise UserError(f"{place}.{key}: no row of a model '{model}': {nearest(model, (r.model for r in rows))}")
+        error = _said(f"{place}.{key}.{model}", parse_figure, _text(text, place), f"case_{key}")
+        yield Case(model, _text(case["image"], place), error, own)
 
 
-def _place(content: Any, place: str) -> Place:
-    found = _mapping(content, _PLACE, place, needed=_PLACE)
-    code = gazetteer.country_code(_text(found["country"], f"{place}.country"))
-    if code is None:
-        known = nearest(found["country"], gazetteer.country_names().values())
-        raise UserError(f"{place}.country: no country '{found['country']}': {known}")
-    point = _said(place, gazetteer.coordinates_of, found["latitude"], found["longitude"])
-    return Place(_text(found["name"], f"{place}.name"), *point, code)
+def _truth_of(checks: FigureChecks, content: Any, place: str) -> Any:
+    given = _mapping(content, checks.truth_keys, place, needed=checks.truth_keys)
+    assert checks.read_truth is not None
+    return _said(place, checks.read_truth, {key: _text(v, f"{place}.{key}") for key, v in given.items()}, place)
 
 
 def _statement(content: Any, rows: tuple[Row, ...], cases: tuple[Case, ...], place: str) -> Quoted | Better | Improved:
@@ -179,8 +194,8 @@ def _quoted_case(text: str, s: Mapping[str, Any], cases: tuple[Case, ...], place
     if found is None:
         known = nearest(str(s["image"]), (c.image for c in cases if c.model == s["model"]))
         raise UserError(f"{place}.image: {s['model']} has no case '{s['image']}': {known}")
-    relation, said = _said(f"{place}.value", parse_claim, _text(s["value"], place), "case_km")
-    return Quoted(text, found.model, found.image, found.distance, said, relation)
+    relation, said = _said(f"{place}.value", parse_claim, _text(s["value"], place), f"case_{found.error.unit}")
+    return Quoted(text, found.model, found.image, found.error, said, relation)
 
 
 def _models(names: Any, rows: tuple[Row, ...], place: str) -> tuple[str, ...]:

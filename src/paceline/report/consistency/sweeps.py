@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 import numpy as np
 
 from paceline.report.consistency import check
-from paceline.report.consistency.figures import Case, Finding, Place, Quoted, ResultTable, Row, exact
 from paceline.report.results import Group, Report
 from paceline.report.results import Row as Cell
+from paceline.tasks.figures import Case, Finding, Quoted, ResultTable, Row, exact
 
 
 @cache
@@ -30,7 +31,7 @@ def table_of(report: Report) -> ResultTable:
             rows.append(row)
             cases += _extremes(report, group, cell, row)
             statements += _read(report, group, cell, row)
-    return ResultTable(report.sweep, tuple(rows), tuple(cases), tuple(_places(report)), tuple(statements))
+    return ResultTable(report.sweep, tuple(rows), tuple(cases), tuple(_truths(report)), tuple(statements))
 
 
 def _row(report: Report, group: Group, cell: Cell) -> Row:
@@ -52,12 +53,12 @@ def _row(report: Report, group: Group, cell: Cell) -> Row:
 
 def _extremes(report: Report, group: Group, cell: Cell, row: Row) -> Iterator[Case]:
     """The nearest and the farthest answer as ``scores.jsonl`` has them."""
-    answers = report.chosen(cell, group.split)
-    distances = answers.scores.get("distance_km", np.array([]))
-    if not np.isfinite(distances).any():
+    order, answers = group.kind.order, report.chosen(cell, group.split)
+    errors = answers.scores.get(order.score, np.array([])) if order else np.array([])
+    if order is None or not np.isfinite(errors).any():
         return
-    for at in {int(np.nanargmin(distances)), int(np.nanargmax(distances))}:
-        yield Case(cell.model, f"sample {answers.samples[at]}", exact(float(distances[at]), "km"), (row,))
+    for at in {int(np.nanargmin(errors)), int(np.nanargmax(errors))}:
+        yield Case(cell.model, f"sample {answers.samples[at]}", exact(float(errors[at]), order.unit), (row,))
 
 
 def _read(report: Report, group: Group, cell: Cell, row: Row) -> Iterator[Quoted]:
@@ -70,9 +71,9 @@ def _read(report: Report, group: Group, cell: Cell, row: Row) -> Iterator[Quoted
         yield Quoted(text, row.label, "parsed_share", row.figures["parsed_share"], said)
 
 
-def _places(report: Report) -> Iterator[Place]:
-    """The true places that looked swapped when the data was prepared."""
+def _truths(report: Report) -> Iterator[Any]:
+    """The truths that looked wrong when the data was prepared."""
     for task, manifest in report.manifests.items():
-        for sample in manifest.get("swapped_truths", []):
-            if record := report.samples[task].get(sample):
-                yield Place(f"{task} · {sample}", record["latitude"], record["longitude"], record["country"])
+        checks = report.kinds[task].get("figure_checks")
+        if checks is not None and checks.truths_of is not None:
+            yield from checks.truths_of(task, manifest, report.samples[task])

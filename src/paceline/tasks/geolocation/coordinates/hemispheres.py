@@ -1,0 +1,93 @@
+"""Hemispheres: "N", "W", "north", "östlich", before a number or behind it."""
+
+from __future__ import annotations
+
+from paceline.tasks.geolocation.coordinates.tokens import SIGN, WORD, Tokens
+from paceline.tasks.geolocation.coordinates.values import Bearing, Value
+from paceline.tasks.geolocation.coordinates.words import AXIS_LABEL, HEMISPHERE_LETTER, HEMISPHERE_WORD
+
+# Words that may mean something else, too ("este" is "this"): firm only behind a degree mark.
+_FOREIGN = ("este", "sur", "sud", "ost", "nord")
+_FOLLOWERS = ("and", "latitude", "longitude", "lat", "lon", "long", "by")
+
+
+def letter(tokens: Tokens, i: int) -> Bearing | None:
+    """A free hemisphere letter at token ``i``: "N", "s"; a small letter is not firm. Not the "S" of "U.S"."""
+    token = tokens.at(i)
+    if token is None or i in tokens.claimed or token.lower not in HEMISPHERE_LETTER:
+        return None
+    if tokens.lower(i - 1) == "'" and tokens.glued(i) and i >= 2 and tokens[i - 2].kind == WORD:
+        return None  # "Paris's"
+    if tokens.lower(i - 1) == "." and tokens.glued(i) and i >= 2 and tokens[i - 2].kind == WORD:
+        return None  # "U.S"
+    if tokens.lower(i + 1) == "." and tokens.glued(i + 1) and tokens.glued(i + 2) and tokens[i + 2].kind == WORD:
+        return None  # "E.g"
+    return Bearing(*HEMISPHERE_LETTER[token.lower], token.text.isupper())
+
+
+def behind(tokens: Tokens, value: Value, k: int, known: Bearing) -> tuple[Bearing, int, int] | None:
+    """A hemisphere from token ``k`` on, perhaps in brackets: "48.8566° N", "48.8566 (N)", "48.8566 degrees north".
+
+    Returns:
+        What it says, its token, and the token behind it; None where no hemisphere of this number stands there.
+    """
+    bracket = tokens.lower(k) in ("(", "[") and tokens.lower(k + 2) in (")", "]")
+    at = k + 1 if bracket else k
+    if tokens.lower(at) in ("of", "in") and tokens.lower(at + 1) in HEMISPHERE_WORD:
+        at += 1  # "degrees of northern latitude"
+    end = at + 2 if bracket else at + 1
+    if not tokens.same_line(value.last, at):
+        return None
+    word = tokens.lower(at)
+    found = letter(tokens, at)
+    if found is not None:
+        bearing = _letter_behind(tokens, value, at, known, found)
+    elif word in HEMISPHERE_WORD:
+        bearing = _word_behind(tokens, value, at, known, bracket=bracket)
+    elif value.marked and word == "est":
+        bearing = Bearing("lon", 1, True)
+    else:
+        bearing = None
+        if value.marked and word in ("o", "в", "з"):
+            # "O" is east in German and west in Spanish and French; a guess would be an invention.
+            value.invalid = True
+    return None if bearing is None else (bearing, at, end)
+
+
+def _letter_behind(tokens: Tokens, value: Value, at: int, known: Bearing, found: Bearing) -> Bearing | None:
+    """ "74.0060 W", "74.0060w", "74.0060° w"; not in "123 N Main Street" nor the W of "N 40.7 W 74.0"."""
+    named = name_follows(tokens, at + 1)
+    if not value.marked and value.decimals == 0 and not value.labelled and named:
+        value.bad = True
+    if tokens.lower(at + 1) == "of" or (known.sign != 0 and found.axis != known.axis):
+        return None
+    attached = tokens.glued(at) or value.marked or found.firm
+    if not attached or (known.axis not in (None, found.axis) and not found.firm):
+        return None
+    tentative = (not found.firm and not value.marked) or named
+    return Bearing(found.axis, found.sign, not tentative)
+
+
+def _word_behind(tokens: Tokens, value: Value, at: int, known: Bearing, *, bracket: bool) -> Bearing | None:
+    """ "48.8566 degrees north", "48.8566 (North)"; not "5 north of Paris"."""
+    if tokens.lower(at + 1) in ("of", "from", "side", "coast", "part"):
+        return None
+    axis, sign = HEMISPHERE_WORD[tokens.lower(at)]
+    if known.sign != 0 and axis != known.axis:
+        return None
+    follower = tokens.at(at + 1)
+    alone = (
+        bracket or follower is None or follower.kind == SIGN or not tokens.same_line(at, at + 1)
+        or follower.lower in _FOLLOWERS
+    )  # fmt: skip
+    return Bearing(axis, sign, value.marked or (alone and tokens.lower(at) not in _FOREIGN))
+
+
+def name_follows(tokens: Tokens, i: int) -> bool:
+    """Token ``i`` is a capitalised word that is neither label nor hemisphere: "5 W Main Street"."""
+    token = tokens.at(i)
+    return (
+        token is not None and token.kind == WORD and token.text[0].isupper() and len(token.text) > 1
+        and tokens.same_line(i - 1, i) and token.lower not in AXIS_LABEL and token.lower not in HEMISPHERE_WORD
+        and not token.text.isupper()
+    )  # fmt: skip

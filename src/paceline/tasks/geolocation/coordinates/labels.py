@@ -1,0 +1,203 @@
+"""Labels in either order: "Latitude: 48.8566", "48.8566 latitude", "lat, lon: …", ``{"lat": 48.8566}``, table heads.
+
+A label claims one number: the nearest one behind it with only fillers and a few names between, or the one before it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from paceline.tasks.geolocation.coordinates import hemispheres
+from paceline.tasks.geolocation.coordinates.measures import is_count
+from paceline.tasks.geolocation.coordinates.tokens import NUMBER, WORD, Tokens
+from paceline.tasks.geolocation.coordinates.values import UNSTATED, Bearing, Value
+from paceline.tasks.geolocation.coordinates.words import (
+    ABBREVIATED,
+    DEGREE,
+    FILLER,
+    HEMISPHERE_LETTER,
+    HEMISPHERE_WORD,
+    LABEL_SEPARATOR,
+    LINK,
+    ORDER_LABEL,
+    PLACE_NOUN,
+    words,
+)
+
+_REACH = 16  # tokens that may stand between a label and its number
+_ORDER_REACH = 14
+_BEFORE_A_POINT = words("option zone point plan")  # "Option N" is no hemisphere
+_BEFORE_A_NUMBER = words("is of about approximately ~ - + ( .")
+_MARKS = DEGREE | HEMISPHERE_LETTER.keys() | HEMISPHERE_WORD.keys()
+_BEFORE_A_LABEL = words("° degrees of in north south east west")
+
+
+class Order(NamedTuple):
+    """The order of a pair, ``latlon`` or ``lonlat``, and the index of the label's first token."""
+
+    order: str
+    first: int
+
+
+def read_order(tokens: Tokens, i: int) -> Order | None:
+    """An order label whose last token is ``i``: "lat/lon", "(longitude, latitude)", "| Latitude | Longitude |"."""
+    token = tokens.at(i)
+    if token is None:
+        return None
+    if token.lower in ORDER_LABEL:
+        return Order(ORDER_LABEL[token.lower], i)
+    axis = tokens.axis(i)
+    if axis is None:
+        return None
+    j = i - 1
+    while i - j <= 5 and tokens.lower(j) in LABEL_SEPARATOR:
+        j -= 1
+    other = tokens.axis(j)
+    if other is None or other == axis or (j == i - 1 and tokens.glued(i)):
+        return None
+    return Order("latlon" if other == "lat" else "lonlat", j)
+
+
+def read_before(tokens: Tokens, value: Value, left: int) -> Bearing:
+    """What stands before a number, from the token ``left`` on: "Latitude (N): ", "lat, lon: ", "Latitude of Paris is ".
+
+    Walks back over fillers and up to three names. Sets ``order``, ``labelled``, ``invalid`` and, where the number
+    counts something, ``bad`` and ``breaks``.
+    """
+    axis: str | None = None
+    hemisphere: Bearing | None = None
+    hemisphere_at, aside = -1, False
+    names, first_word = 0, True
+    immediate = True  # no token between the hemisphere and the number
+    for j in range(left, max(-1, left - _REACH), -1):
+        token = tokens[j]
+        if j in tokens.claimed or token.kind == NUMBER or token.text == LINK:
+            break
+        order = read_order(tokens, j)
+        if order is not None and left - j < _ORDER_REACH:
+            value.order = order.order
+            break
+        axis = tokens.axis(j)
+        if axis is not None:
+            # A closing bracket belongs to this label ("Latitude (N):"); the label itself is now spoken for.
+            tokens.claimed.add(j)
+            break
+        if hemisphere is None and names == 0:
+            letter = hemispheres.letter(tokens, j)
+            if letter is not None and (letter.firm or (j == value.first - 1 and tokens.glued(value.first))):
+                if tokens.lower(j - 1) in _BEFORE_A_POINT or not (immediate or _only_closes(tokens, j, left)):
+                    break
+                hemisphere, hemisphere_at = letter, j
+                continue
+            if token.lower in HEMISPHERE_WORD:
+                hemisphere, hemisphere_at = Bearing(*HEMISPHERE_WORD[token.lower], firm=False), j
+                # "in the south (48.85, 2.35)" is no hemisphere unless a label stands before it.
+                aside = not immediate
+                continue
+        if first_word and (token.kind == WORD or j == left) and is_count(token.lower, value):
+            value.bad = value.breaks = True
+            break
+        if _is_filler(tokens, j):
+            if token.text == "," and j < left and names:
+                break
+            # "no, 48.85, 2.35": not a count of anything
+            first_word = first_word and token.text != "," and token.line == tokens[value.first].line
+        elif _is_name(tokens, j) and names < 3:
+            names += 1
+            first_word = False
+        else:
+            break
+        immediate = False
+    if axis is None and aside:
+        hemisphere = None
+    elif hemisphere is not None and not aside:
+        tokens.claimed.add(hemisphere_at)
+    if axis is None:
+        return hemisphere or UNSTATED
+    value.labelled = True
+    value.invalid = hemisphere is not None and hemisphere.axis != axis
+    return Bearing(axis, hemisphere.sign if hemisphere is not None else 0, True)
+
+
+def _only_closes(tokens: Tokens, j: int, left: int) -> bool:
+    """Only signs that close a label stand behind token ``j``: the "):" of "Latitude (N): 48.85"."""
+    return all(tokens[k].text in ":=)°" for k in range(j + 1, left + 1))
+
+
+def _is_filler(tokens: Tokens, j: int) -> bool:
+    """Token ``j`` may stand between a label and its number: "latitude is approx. 48.85", "Latitude - 48.85"."""
+    token = tokens[j]
+    if token.text == ".":
+        return tokens.lower(j - 1) in ABBREVIATED
+    if token.text == "-":
+        return token.spaced and (not tokens.glued(j + 1) or tokens.lower(j + 1) == ">")
+    return token.lower in FILLER
+
+
+def _is_name(tokens: Tokens, j: int) -> bool:
+    """Token ``j`` may be part of a place's name: "Latitude of Buenos Aires: "."""
+    token = tokens[j]
+    return token.kind == WORD and (token.text[0].isupper() or token.lower in PLACE_NOUN)
+
+
+def read_behind(tokens: Tokens, value: Value, j: int, known: Bearing) -> None:
+    """Hemisphere and label from token ``j`` on, behind a number; settles its axis, sign and last token."""
+    k = j
+    found = hemispheres.behind(tokens, value, j, known)
+    if found is not None and (known.sign == 0 or found[0].axis == known.axis):
+        bearing, at, k = found
+        tokens.claimed.add(at)
+        value.last = k - 1
+        if known.axis is None:
+            known = bearing
+        elif known.axis != bearing.axis or known.sign not in (0, bearing.sign):
+            value.invalid = True  # "latitude 48.85 W", "N 48.85 S"
+        else:
+            known = Bearing(known.axis, bearing.sign, True)
+    if not value.labelled:
+        known = _label_behind(tokens, value, k, known)
+    value.axis, value.firm, value.hemisphere = known.axis, known.firm, known.sign != 0
+    value.degrees = known.sign * value.degrees if known.sign else value.raw
+
+
+def _label_behind(tokens: Tokens, value: Value, k: int, known: Bearing) -> Bearing:
+    """A label behind a number: "48.85 latitude", "2.35 (longitude)", "48.85° N lat.", "48.85 latitude north"."""
+    m = k + 1 if tokens.lower(k) in ("(", "[") else k
+    if tokens.lower(m) in _BEFORE_A_LABEL:
+        m += 1
+    label = tokens.axis(m)
+    if label is None or not tokens.same_line(value.last, m) or _leads(tokens, m, label, bracketed=m > k):
+        return known
+    if known.axis not in (None, label):
+        value.invalid = True
+        return known
+    if known.axis is None:
+        value.last = max(value.last, m - 1 if m > k + 1 else k - 1)
+    value.labelled = True
+    tokens.claimed.add(m)
+    axis, sign = HEMISPHERE_WORD.get(tokens.lower(m + 1), (None, 0))
+    if known.sign == 0 and axis == label:
+        tokens.claimed.add(m + 1)
+        return Bearing(label, sign, True)
+    return Bearing(label, known.sign, True)
+
+
+def _leads(tokens: Tokens, i: int, label: str, *, bracketed: bool) -> bool:
+    """The label at ``i`` belongs to what follows ("…, longitude: 2.35"), not to the number before it."""
+    after = tokens.at(i + 1)
+    if after is None:
+        return False
+    if after.text in (":", "="):
+        return True
+    if bracketed and after.text in (",", "/", ";") and tokens.axis(i + 2) is not None:
+        return True  # "2.35, 48.86 (longitude, latitude)"
+    j = i + 1
+    while j <= i + 4 and tokens.lower(j) in _BEFORE_A_NUMBER:
+        j += 1
+    if not tokens.is_number(j):
+        return False
+    # "2.35 longitude 48.85 latitude": trailing style if the next number has the other label behind it.
+    m = j + 1
+    while m <= j + 3 and tokens.lower(m) in _MARKS:
+        m += 1
+    return tokens.axis(m) in (None, label)

@@ -1,0 +1,128 @@
+"""The phrases by which an answer says what a pair is to it: the final answer, a comparison, nothing at all.
+
+TAG, FINAL, CHOICE and REFUSAL are searched in the whole text, so each of their repetitions is bounded; the others see a
+window of bounded length. Both keep the time linear.
+"""
+
+from __future__ import annotations
+
+import re
+
+from paceline.tasks.geolocation.coordinates.words import BOXED, words
+
+SENTENCE_END = re.compile(
+    r"(?<!\bapprox)(?<!\be\.g)(?<!\bi\.e)(?<!\bca)(?<!\bvs)(?<!\bcf)(?<!\bSt)(?<!\blat)(?<!\blon)[.!?](?=[ \n])|\n"
+)
+TAG = re.compile(
+    r"<\|? ?(?:final ?answer|final|answer|result|output|coordinates?|coords|location|gps) ?\|?>"
+    r"|\[ ?(?:final )?answer ?\]|" + BOXED,
+    re.IGNORECASE,
+)
+FINAL = re.compile(
+    r"\bfinal (?:answer|coordinates?|coords|estimate|estimation|guess|location|prediction|decision|response|output|"
+    r"result|conclusion|choice|pair|verdict|pick)\b"
+    r"|(?:(?<=\n)|(?<=[.!?#:] )|^)(?:the |my |so,? (?:the|my) )?(?:answer|conclusion)(?= ?(?:is\b|:|\n))"
+    r"|\b(?:my|the) (?:\w{1,12} )?answer (?=is\b|would be\b)",
+    re.IGNORECASE,
+)
+FORWARD = re.compile(
+    r"""[ "')>\]]{0,4}(?:\([^)\n]{0,40}\) ?)?(?:(?:[a-z']{1,14} ){0,6}(?:is|are|be|:)(?![a-z])"""
+    r"""|[:=\n\-—→]|[\d(\[{+]|\ue000)""",
+    re.IGNORECASE,
+)
+BACKWARD = re.compile(r"\b(?:is|as|be|are) (?:my |the |our )?$", re.IGNORECASE)
+
+# Cues straight before a pair; "name" gaps of a few words may stand between. Hard ones make it no answer at all.
+HARD_CUE = re.compile(
+    r"\b(?:unlike|instead of|rather than|as opposed to|not to be confused with|e ?\. ?g ?\.?|for example|for instance|"
+    r"excluding|except|if (?:it|this|that|the (?:photo|image|picture)) were)\b[ .,:;(]{0,3}"
+    r"(?P<gap>[^.;:!?\n]{0,70}:? ?)$",
+    re.IGNORECASE,
+)
+SOFT_CUE = re.compile(
+    r"\b(?:compared (?:to|with)|comparable to|in comparison (?:to|with)|similar to|resembl(?:es|ing|e)|reminiscent of|"
+    r"reminds (?:me )?of|in contrast (?:to|with)|contrary to|versus|vs|such as|different from|differs from|"
+    r"far from|away from|(?:km|kilomet(?:er|re)s|miles) (?:from|(?:north|south|east|west) of)|more like|"
+    r"than|compare|distance (?:to|from)|cf|looks? like|feels? like|analogous to|akin to|"
+    r"confused? (?:it )?with|mistaken for|opposite of|antipode of|not far from|like those in|like in)\b[ .,:;(]{0,3}"
+    r"(?P<gap>[^.;:!?\n]{0,60}:? ?)$",
+    re.IGNORECASE,
+)
+SOFT_SENTENCE = re.compile(
+    r"\b(?:alternative(?:ly)?|alternatives|could also|might also|may also|another (?:possib\w*|option|candidate|guess)|"
+    r"other (?:possib\w*|candidates?|options?|guess\w*)|second (?:guess|choice|best)|runner-up|less likely|"
+    r"for (?:reference|comparison|context)|by comparison|in comparison|(?:in|by) contrast|"
+    r"(?:as a )?reference point|backup|fallback|previously|initially|at first|first thought|originally|"
+    r"(?:earlier|first|initial|previous) (?:guess|thought|idea|answer|estimate))\b(?P<gap>.*)$",
+    re.IGNORECASE,
+)
+RELATION = re.compile(
+    r"\b(?:near|nearby|close to|next to|from|than|(?:north|south|east|west|km|miles) of|(?:while|whereas) [^.;\n]{0,40}"
+    r"(?:is|lies|would be|at)|beside)\b(?P<gap>[^.;:!?\n]{0,45})$",
+    re.IGNORECASE,
+)
+NOT = re.compile(
+    r"\b(?:[Nn]ot|isn't|wasn't|[Nn]either|nor|[Nn]ever)(?: (?:in|at|near|from|around|the|to|located|actually))*"
+    r"(?P<names>(?:,? [A-Z][\w'-]{0,30}| of| de| the){0,6})(?: at| is at)?[ ,:(\[]{0,3}$"
+)
+# Verdicts straight behind a pair. Behind "(?P<far>" the place is only less likely, or compared.
+REJECTED = re.compile(
+    r"""[ )\]"',]{0,4}(?:(?:is|was|are|were|has been|can be|could be|seems|looks|appears|which is|but that is)\ )"""
+    r"""(?:(?:thus|therefore|clearly|definitely|probably|also|very|quite|rather|much)\ )?"""
+    r"""(?:(?P<far>unlikely|less likely|not likely|too far|far|similar|comparable|different)"""
+    r"""|ruled out|excluded|rejected|eliminated|wrong|incorrect|not (?:a match|correct|it|right))"""
+    r"""|[ )\]"',]{0,4}(?:does not|doesn't|do not|don't) (?:match|fit)"""
+    r"""|[ )\]"',]{0,4}(?:has|have) (?:an? |the )?(?P<has>similar|comparable|different)"""
+    r"""|[ )\]"']{0,3}\? ?no\b""",
+    re.IGNORECASE,
+)
+CLAUSE_BREAK = re.compile(
+    r"\b(?:but|however|it is|it's|it was|this is|i think|i believe|so|therefore|because|since|then)\b",
+    re.IGNORECASE,
+)
+REFUSAL = re.compile(
+    r"\b(?:can ?not|can't|could not|couldn't|unable to|not able to|impossible to|not possible to|not feasible to|"
+    r"difficult to|hard to|won't|will not|do not|don't|not comfortable|decline to|refuse to|no way to)"
+    r"(?: \w{1,14}){0,3}? "
+    r"(?:determine|identify|identifying|provide|tell|pinpoint|give|know|say|locate|guess|assist|help|recogni[sz]e|infer|"
+    r"deduce|specify|confirm|offer|answer|establish|estimate|share|see|view|access|discern|ascertain|be determined|"
+    r"determined|have enough|have access|have the ability|comply|fulfil|fulfill|process|analy[sz]e)\b"
+    r"|\b(?:i'm|i am|we are|we're) (?:very |so |really )?sorry\b|\bsorry,|\bno idea\b"
+    r"|\bnot enough (?:information|detail|context|data|evidence)"
+    r"|\binsufficient (?:information|detail|context|data|evidence)|\bas an ai\b|\bunknown\b|\bn/a\b|\bnot available\b"
+    r"|\bun(?:determined|identifiable|determinable|recogni[sz]able)\b|\bnot determinable\b|\bcannot\b(?= be )"
+    r"|\bi apologi[sz]e\b"
+    r"|\bnot (?:sure|certain)\b|\bno (?:\w{1,14} ){0,2}(?:coordinates|location|landmarks?|clues|identifying)\b"
+    r"|^\W{0,9}(?:none|null)\W{0,9}$|无法|抱歉|不知道|\bno puedo\b|\bje ne peux pas\b|\bkann (?:ich )?nicht\b",
+    re.IGNORECASE,
+)
+HEDGE = re.compile(
+    r"\b(?:exact\w*|precis\w*|certain\w*|confirm\w*|guarantee\w*|definitive\w*|verify|accura\w*|sure|specific street|"
+    r"without (?:more|additional|further))\b",
+    re.IGNORECASE,
+)
+FORMAT_CUE = re.compile(r"\b(?:format\w*|in the form|example|such as|like this|should look|sample)\b", re.IGNORECASE)
+ASSERTED = re.compile(
+    r"\b(?:coordinates?|guess|estimate\w*|answer|latitude|location is|likely|probably)\b", re.IGNORECASE
+)
+CHOICE = re.compile(
+    r"\b(?:i(?:'d|'ll| would| will)? (?:choose|pick|select|go with|settle on|opt for|conclude)|"
+    r"final answer|(?:my|the) (?:answer|choice|pick|guess) is|(?:best|better|closest) (?:match|fit|candidate) is|"
+    r"most likely (?:location|place|city|option|candidate) is|"
+    r"it (?:is|must be) (?:most likely|probably|likely|definitely))\b",
+    re.IGNORECASE,
+)
+NAME = re.compile(r"\b[A-ZÀ-Þ][\w'-]{2,30}")
+# Capitalised words that name no place.
+NAME_STOP = words(
+    "The This That These Final Answer Coordinates Latitude Longitude North South East West City Country Region Based "
+    "My Its And But However Lat Lon Step Therefore Thus For"
+)
+
+
+def sentence_start(text: str) -> int:
+    """Offset in ``text`` (a bounded window) of its last sentence."""
+    start = 0
+    for match in SENTENCE_END.finditer(text):
+        start = match.end()
+    return start

@@ -1,0 +1,132 @@
+"""Whether two bare numbers can be meant as a place. To read nothing is better than to invent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from paceline.tasks.geolocation.coordinates.gaps import left_of
+from paceline.tasks.geolocation.coordinates.phrases import sentence_start
+from paceline.tasks.geolocation.coordinates.stated import is_cut_off
+from paceline.tasks.geolocation.coordinates.tokens import NUMBER, SIGN, WORD, Tokens
+from paceline.tasks.geolocation.coordinates.values import Value
+from paceline.tasks.geolocation.coordinates.words import (
+    BRACKET_CLOSE,
+    BRACKET_OPEN,
+    CLOSE,
+    CUE,
+    ENUMERATED,
+    MEASURED,
+    NUMBERED,
+    OPEN,
+)
+
+_MISLEADING = MEASURED | NUMBERED | (ENUMERATED - {"coordinates"})
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Two bare numbers, the last number of their list, and how the two are joined."""
+
+    a: Value
+    b: Value
+    last: Value
+    join: str
+    ordered: bool  # the text says which one is the latitude
+    in_container: bool  # in a WKT or GeoJSON point
+    more: bool  # a third number follows
+
+
+def is_plausible(tokens: Tokens, candidate: Candidate) -> bool:
+    """The rules by how the numbers are joined and written; a cue word, brackets or an order may make up for much."""
+    a, b, last, kind = candidate.a, candidate.b, candidate.last, candidate.join
+    if is_cut_off(tokens, a, b, last):
+        return False
+    cue = candidate.ordered or candidate.in_container or _has_cue(tokens, a, last)
+    bracketed = _is_bracketed(tokens, a, last)
+    whole = a.decimals == 0 and b.decimals == 0
+    fewest, most = sorted((a.decimals, b.decimals))
+    if bracketed and whole and tokens.lower(left_of(tokens, a) - 1) in NUMBERED:
+        return False  # "Room (12, 14)"
+    if max(abs(a.raw), abs(b.raw)) > (360 if whole else 1000):
+        return False
+    if a.marked and b.marked:
+        # "turned by 45° and 30°" has degrees, too.
+        return kind != "colon" and (not whole or cue or bracketed or _is_alone(tokens, a, last))
+    match kind:
+        case "and":
+            return (cue and (not whole or candidate.ordered)) or fewest >= 4
+        case "slash" | "colon":
+            return fewest >= (2 if cue else 3)
+        case "newline":
+            return fewest >= (1 if cue else 3)
+        case "space":
+            return (cue and not whole) or fewest >= 2 or candidate.ordered
+    if whole:
+        return _is_whole_pair(tokens, candidate, cue=cue, bracketed=bracketed)
+    one_sided = fewest == 0 and most < 3 and not a.signed and not b.signed  # "48.8, 2"
+    return not one_sided or bracketed or cue or _is_alone(tokens, a, last)
+
+
+def _is_whole_pair(tokens: Tokens, candidate: Candidate, *, cue: bool, bracketed: bool) -> bool:
+    """Two whole numbers: in a bracket of their own, or alone behind nothing but a place name or a cue."""
+    a, b, last = candidate.a, candidate.b, candidate.last
+    if candidate.more:
+        return cue and candidate.ordered
+    if bracketed:
+        return True
+    if not _has_ended(tokens, last.last + 1):
+        return False
+    if cue and candidate.ordered:
+        return True
+    grouped = candidate.join == "comma" and tokens.glued(b.first) and len(tokens[b.first].text) == 3
+    if grouped and not a.signed and not b.signed:
+        return _is_alone(tokens, a, last, strict=True)  # "35,139" may be a thousand and some
+    return (cue and candidate.join == "comma" and _is_near_cue(tokens, a)) or _is_alone(tokens, a, last)
+
+
+def _is_bracketed(tokens: Tokens, a: Value, last: Value) -> bool:
+    """Brackets or quotation marks stand around the list: "(48, 2)", not "(48, 2|"."""
+    left, right = tokens.lower(left_of(tokens, a)), tokens.lower(last.last + 1)
+    return left in OPEN and right in CLOSE and (left in BRACKET_OPEN) == (right in BRACKET_CLOSE)
+
+
+def _has_cue(tokens: Tokens, a: Value, last: Value) -> bool:
+    """A word such as "coordinates" stands in the sentence before the numbers, or right behind them."""
+    plain = tokens.plain.text
+    end = tokens[last.last].end
+    return _is_near_cue(tokens, a, reach=140) or bool(CUE.search(plain[end : end + 25]))
+
+
+def _is_near_cue(tokens: Tokens, a: Value, reach: int = 45) -> bool:
+    """A cue word stands in the same sentence before the number, at most ``reach`` characters away."""
+    start = tokens[a.first].start
+    before = tokens.plain.text[max(0, start - reach) : start]
+    return bool(CUE.search(before[sentence_start(before) :]))
+
+
+def _has_ended(tokens: Tokens, right: int) -> bool:
+    """Token ``right``, behind a pair, does not go on with it: not the "%" of "48, 2%" nor a word."""
+    token = tokens.at(right)
+    return token is None or not tokens.same_line(right - 1, right) or (token.kind == SIGN and token.text not in "-%x/°")
+
+
+def _is_alone(tokens: Tokens, a: Value, last: Value, *, strict: bool = False) -> bool:
+    """The pair ends its line, and only capitalised names (or, if strict, nothing) stand before it there."""
+    left = left_of(tokens, a)
+    end = tokens.line_last[tokens[last.last].line]
+    if any(tokens[k].kind != SIGN for k in range(last.last + 1, min(end, last.last + 6) + 1)):
+        return False
+    first = tokens.line_first[tokens[a.first].line]
+    for k in range(left, max(first, left - 16), -1):
+        if tokens[k].text in (".", "!", "?") and tokens[k + 1].spaced:
+            first = k + 1  # a sentence of its own is as good as a line
+            break
+    if left - first > 16:
+        return False
+    for token in tokens[first : left + 1]:
+        if token.kind == NUMBER or token.lower in _MISLEADING:
+            return False
+        is_name = not strict and token.text[0].isupper()
+        if token.kind == WORD and not is_name and token.lower not in ("of", "de", "the"):
+            return False
+    return True

@@ -1,0 +1,103 @@
+"""Step 4a: whether a pair is an answer, a comparison, or no answer at all, by the words around it."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+from paceline.tasks.geolocation.coordinates.phrases import (
+    CLAUSE_BREAK,
+    FORMAT_CUE,
+    HARD_CUE,
+    NOT,
+    REJECTED,
+    RELATION,
+    SOFT_CUE,
+    SOFT_SENTENCE,
+    sentence_start,
+)
+from paceline.tasks.geolocation.coordinates.values import Pair
+
+ECHO_TOLERANCE_DEGREES = 1e-4
+
+ANSWER, COMPARISON, NO_ANSWER = 0, 1, 2  # a comparison yields to any answer
+_REACH = 140  # characters before a pair that can tell what it is
+_OPENING = re.compile(r"[-+~(\[{\"']{0,4}$")
+_LIST_GOES_ON = re.compile(r"[\s)\]\"',;]{0,4}(?:,|and|or|&| ){0,3}[^.;:\n]{0,40}")
+_AND = re.compile(r"[\s)\]]{0,3}and[\s(\[]{0,3}[-+]?|[\s)\]]{0,3}and [A-Z][^.;:\n]{0,30}")
+_BETWEEN = re.compile(r"\bbetween\b[^.;:\n]{0,40}$", re.IGNORECASE)
+
+
+def rank_pairs(text: str, pairs: list[Pair], example: tuple[float, float] | None, *, refuses: bool) -> None:
+    """Set the rank of each pair of a plain text, from the first to the last.
+
+    Args:
+        example: the prompt's worked example, (latitude, longitude).
+        refuses: the text has words of refusal somewhere, so that "in the format (48.85, 2.35)" is no answer.
+    """
+    previous: Pair | None = None
+    for pair in pairs:
+        pair.rank = _rank(text, pair, previous, example, refuses=refuses)
+        previous = pair
+    for a, b in itertools.pairwise(pairs):
+        if _names_neither(text, a, b):
+            a.rank = b.rank = NO_ANSWER
+
+
+def is_echo(latitude: float, longitude: float, example: tuple[float, float] | None) -> bool:
+    """Equal to the prompt's own example after rounding both to four decimals, to within 1e-4 degrees (11 m)."""
+    if example is None:
+        return False
+    tolerance = ECHO_TOLERANCE_DEGREES + 1e-9
+    return (
+        abs(round(latitude, 4) - round(example[0], 4)) <= tolerance
+        and abs(round(longitude, 4) - round(example[1], 4)) <= tolerance
+    )
+
+
+def _rank(text: str, pair: Pair, previous: Pair | None, example: tuple[float, float] | None, *, refuses: bool) -> int:
+    rejected = REJECTED.match(text[pair.end : pair.end + 60])
+    if rejected:
+        return COMPARISON if rejected["far"] or rejected["has"] else NO_ANSWER
+    floor = previous.end if previous is not None else 0
+    window = text[max(floor, pair.start - _REACH) : pair.start]
+    sentence = window[sentence_start(window) :]
+    # Strip the opening of the pair itself: "unlike Paris (48.8, …", "not at coordinates (…".
+    lead = _OPENING.sub("", sentence)
+    if _leads(HARD_CUE, lead, most_words=9) or NOT.search(lead):
+        return NO_ANSWER
+    if _leads(SOFT_CUE, lead, most_words=7):
+        return COMPARISON
+    if FORMAT_CUE.search(sentence):
+        if refuses:
+            return NO_ANSWER
+        if is_echo(pair.latitude, pair.longitude, example):
+            return COMPARISON  # "the example was …"
+    if _leads(SOFT_SENTENCE, sentence):
+        return COMPARISON
+    if previous is not None and len(sentence) == len(window) and pair.start - floor <= _REACH:
+        if _leads(RELATION, lead):
+            return COMPARISON
+        if previous.rank and _goes_on(window):
+            return previous.rank
+    return ANSWER
+
+
+def _leads(cue: re.Pattern[str], text: str, most_words: int | None = None) -> bool:
+    """A cue leads to the end of ``text``: no new clause, and at most so many words, stand in its ``gap``."""
+    match = cue.search(text)
+    if match is None or CLAUSE_BREAK.search(match["gap"]):
+        return False
+    return most_words is None or match["gap"].count(" ") <= most_words
+
+
+def _goes_on(window: str) -> bool:
+    """Two pairs stand in one list: "unlike Paris (…) or London (…)"."""
+    return bool(_LIST_GOES_ON.fullmatch(window)) and not CLAUSE_BREAK.search(window) and len(window.split()) <= 6
+
+
+def _names_neither(text: str, a: Pair, b: Pair) -> bool:
+    """ "between (48.8, 2.3) and (51.5, -0.1)", "between Paris (…) and London (…)"."""
+    if not _AND.fullmatch(text[a.end : b.start][:50]):
+        return False
+    return bool(_BETWEEN.search(text[max(0, a.start - 60) : a.start]))

@@ -1,0 +1,208 @@
+"""Step 1: a plain copy of an answer, in which each thing is written in one way only.
+
+LaTeX, HTML, markdown, full-width forms, primes, dashes and CJK terms become plain ASCII (and ``°``, ``±``, ``—``), runs
+of white space become one space or newline, and every character keeps its place in the original, so that spans can be
+reported. Map links are read here, as a whole.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from paceline.tasks.geolocation.coordinates.machine import read_map_link
+from paceline.tasks.geolocation.coordinates.values import MapLink, Plain
+from paceline.tasks.geolocation.coordinates.words import BOXED, END_OF_THOUGHT, LINK
+
+_PRICE = "€"  # any currency sign does, for a dollar sign that is a price and not LaTeX
+
+_SINGLE = {
+    **dict.fromkeys("−‐‑‒–﹣－⁻", "-"),
+    **dict.fromkeys("—―", "—"),
+    **dict.fromkeys("°º˚∘⁰◦", "°"),
+    **dict.fromkeys("'′’‘ʹ´ʼ", "'"),
+    **dict.fromkeys('"″”“ʺ〃', '"'),
+    **dict.fromkeys("≈∼～≃≅", "~"),
+    **dict.fromkeys("、،，", ","),
+    **dict.fromkeys("⟨〈【「『", "["),
+    **dict.fromkeys("⟩〉】」』", "]"),
+    **dict.fromkeys("*_`", " "),  # markdown
+    **dict.fromkeys("\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad", ""),  # invisible
+    "\u066b": ".",
+    "。": ". ",
+    "×": "x",
+    LINK: "",
+    BOXED: "",
+    END_OF_THOUGHT: "",
+}
+
+# What is longer than one character. Group names say what a match becomes; every repetition is bounded or runs over
+# characters that cannot start the next part, so a failed attempt costs a constant.
+_SPECIAL = re.compile(
+    r"""
+      (?P<url>(?:https?://|www\.|maps\.|geo:(?=[-+]?[0-9]))[^\s<>"'\)\]\}|\\]+)
+    | (?P<degree>\^\s?\{?\s?\\(?:circ|degree)\b\s?\}?|\^\{\s?o\s?\}|\^o(?![a-z])
+        |\\(?:circ|degrees?|deg|textdegree)\b(?:\{\})?
+        |\\u00b0|&deg;|&\#176;|&\#x[bB]0;|<sup>\s?[o°]\s?</sup>)
+    | (?P<second>\^?\{?\\prime\s?\\prime\}?|\\u2033|&Prime;|(?<=[0-9])(?:''|′′|’’|‘‘))
+    | (?P<minute>\^?\{?\\prime\b\}?|\\u2032|&prime;|&\#0?39;|&apos;)
+    | (?P<minus>\\u2212|\\u2013|&minus;|&ndash;)
+    | (?P<quote>&quot;)
+    | (?P<text>\\(?:text|textbf|textrm|mathrm|mathbf|mathit|operatorname|mbox|rm)\s?\{(?P<inner>[^{}\n]{0,40})\})
+    | (?P<boxed>\\(?:boxed|fbox)\b)
+    | (?P<tilde>\\(?:approx|simeq|sim)\b|&asymp;)
+    | (?P<times>\\times\b|&times;)
+    | (?P<tolerance>\\pm\b|&plusmn;|\+/-|\+-(?=[\s0-9]))
+    | (?P<blank>\\(?:left|right|quad|qquad|bigl|bigr|Bigl|Bigr|big|Big|displaystyle|cdot|t(?![a-z])|r(?![a-z]))
+        |\\[,;:!\s]|&nbsp;|&emsp;|&ensp;|&thinsp;|\$\$
+        |</?\s?(?:b|i|u|em|strong|span|code|sup|sub|small|mark|p|font)\s?>)
+    | (?P<newline>\\n|<br\s?/?>|</(?!\s?(?:think|thinking|reasoning|reflection)\s?>)[^<>\n]{0,40}>)
+    | (?P<thought></\s?(?:think|thinking|reasoning|reflection)\s?>)
+    | (?P<escaped>\\[-"'()\[\]{}%~.+|/])
+    | (?P<cjk>[北南东東西][纬緯经經経][度]?|[纬緯][度]|[经經経][度]|(?<=[0-9])\s?[度分秒])
+    | (?P<decimal>(?<=[0-9])·(?=[0-9]))
+    | (?P<space>\s+)
+    """,
+    re.VERBOSE,
+)
+_REPLACEMENT = {
+    "degree": "°",
+    "second": '"',
+    "minute": "'",
+    "minus": "-",
+    "quote": '"',
+    "boxed": BOXED,
+    "tilde": "~",
+    "times": "x",
+    "tolerance": "±",
+    "blank": " ",
+    "newline": "\n",
+    "thought": END_OF_THOUGHT,
+    "decimal": ".",
+}
+_CJK = {
+    **{"北": " N ", "南": " S ", "东": " E ", "東": " E ", "西": " W ", "度": "°", "分": "'", "秒": '"'},
+    **dict.fromkeys("纬緯", " latitude "),
+    **dict.fromkeys("经經経", " longitude "),
+}
+_ODD = re.compile(r"[^\x00-\x7f]|[*_`]")  # every character that a table may change
+
+
+def plain_copy(text: str) -> Plain:
+    """The plain copy of an answer: "48.8566° N" for "$48.8566^\\circ \\text{N}$"."""
+    writer = _Writer()
+    _copy(_with_prices_marked(text), 0, writer)
+    return Plain("".join(writer.pieces), writer.origin, writer.links)
+
+
+class _Writer:
+    """Collects the copy piece by piece; a space behind white space is dropped."""
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+        self.origin: list[int] = []
+        self.links: list[MapLink] = []
+
+    def put(self, piece: str, at: int) -> None:
+        """Add a piece whose characters all stand for the original's character ``at``."""
+        if piece == " " and (not self.pieces or self.pieces[-1][-1] in " \n"):
+            return
+        if piece:
+            self.pieces.append(piece)
+            self.origin.extend([at] * len(piece))
+
+    def put_as_is(self, piece: str, at: int) -> None:
+        """Add characters without white space that stay as they are; the first is the original's ``at``."""
+        self.pieces.append(piece)
+        self.origin.extend(range(at, at + len(piece)))
+
+
+def _copy(text: str, base: int, writer: _Writer) -> None:
+    """Copy ``text``, which starts at the offset ``base`` of the original."""
+    at = 0
+    for match in _SPECIAL.finditer(text):
+        _copy_characters(text, at, match.start(), base, writer)
+        at = match.end()
+        start = base + match.start()
+        kind = str(match.lastgroup)
+        if kind in _REPLACEMENT:
+            writer.put(_REPLACEMENT[kind], start)
+        elif kind == "space":
+            writer.put("\n" if "\n" in match.group() or "\r" in match.group() else " ", start)
+        elif kind == "text":
+            # "\text{ N}": the words inside count, the wrapping does not.
+            writer.put(" ", start)
+            _copy(match["inner"], base + match.start("inner"), writer)
+            writer.put(" ", base + match.end() - 1)
+        elif kind == "escaped":
+            writer.put(match.group()[1], start)
+        elif kind == "cjk":
+            writer.put(_CJK[match.group().strip()[0]], start)
+        else:
+            _copy_link(match.group(), start, writer)
+    _copy_characters(text, at, len(text), base, writer)
+
+
+def _copy_link(url: str, start: int, writer: _Writer) -> None:
+    link = read_map_link(url, start)
+    if link is None:
+        writer.put(" ", start)
+    else:
+        writer.links.append(link)
+        writer.put(LINK, start)
+
+
+def _copy_characters(text: str, start: int, end: int, base: int, writer: _Writer) -> None:
+    at = start
+    for match in _ODD.finditer(text, start, end):
+        if match.start() > at:
+            writer.put_as_is(text[at : match.start()], base + at)
+        writer.put(_plain_character(match.group()), base + match.start())
+        at = match.end()
+    if end > at:
+        writer.put_as_is(text[at:end], base + at)
+
+
+def _plain_character(character: str) -> str:
+    """The plain form of one character: "4" for "٤", "N" for "Ｎ", a space for a markdown star."""
+    if character in _SINGLE:
+        return _SINGLE[character]
+    digit = unicodedata.decimal(character, None)
+    if digit is not None:
+        return str(digit)
+    if "\uff01" <= character <= "\uff5e":  # full-width ASCII
+        plain = chr(ord(character) - 0xFEE0)
+        return _SINGLE.get(plain, plain)
+    return character
+
+
+def _with_prices_marked(text: str) -> str:
+    """Tell prices from LaTeX: an opening ``$`` that another opening ``$`` or the line's end follows is a price.
+
+    "It costs $5." keeps its price (as ``€``); the dollars of "$48.85$" become spaces.
+    """
+    if "$" not in text:
+        return text
+    out = list(text)
+    opened: int | None = None
+    for at, character in enumerate(text):
+        if character == "\n":
+            if opened is not None:
+                out[opened] = _PRICE
+            opened = None
+        elif character == "$":
+            before = text[at - 1] if at else " "
+            after = text[at + 1] if at + 1 < len(text) else " "
+            if before == "$" or after == "$":
+                continue  # display mathematics, blanked as a pair
+            opening = not after.isspace() and (before.isspace() or before in "([{*:~,")
+            if opening and (opened is None or before.isspace()):
+                if opened is not None:
+                    out[opened] = _PRICE
+                opened = at
+            else:
+                opened = None
+            out[at] = " "
+    if opened is not None:
+        out[opened] = _PRICE
+    return "".join(out)

@@ -1,0 +1,373 @@
+"""The contract of a kind of task: what it gives, and what holds where it gives nothing.
+
+A kind is one module in this folder, or a folder with the files below, named by ``kind:`` in ``conf/task/NAME.yaml``.
+Five things are owed; every other one has a default that suits one question with one answer.
+
+=================  ====================================================================================================
+``FIELDS``         owed: every field that a target may name as ``{field}``, with a line that says what it holds
+``fields``         owed: ``fields(sample, task)``, those fields of one prepared sample; None where it has no value
+``read``           owed: ``read(answer, part, task, prompt)``, a :class:`~paceline.tasks.metrics.Reading`, without truth
+``score``          owed: ``score(answers, task, prompt)``, a :class:`~paceline.tasks.metrics.Judged` for each
+                   :class:`Answered`, in their order
+``METRICS``        owed: tuple of :class:`~paceline.tasks.metrics.Metric`, in the order of ``metrics.json``
+-----------------  ----------------------------------------------------------------------------------------------------
+``SHOWN``          fields that a prompt may name too; never the truth
+``ASKS``           :class:`Asks`: what is asked of a model, and about how many images
+``parts``          ``parts(sample, task, prompt)``, the questions about a sample; one where nothing is said
+``split``          ``split(text, parts)``, part name -> text, of one answer to all parts
+``GROUP``          field that ties samples together, such as the tile of a thousand questions
+``HEADLINE``       names of the metrics that compact tables show, in order; all of ``METRICS`` where it is not given
+``OUTCOMES``       tuple of :class:`~paceline.tasks.metrics.Outcome`, the one of answers that were read first
+``ORDER``          :class:`Order`: the score that says how far off one answer is
+``columns``        ``columns(records)``, what the functions below need of score records, as columns
+``resample``       ``resample(answers, often)``, statistics of the set; ``often`` float64 (resamples, n) says how often
+                   each sample was drawn; gives metric name -> float64 (resamples,)
+``combine``        ``combine(ensembles)``, what members answer together: for each list of members their joint answers
+``COMBINED``       how, in two words, such as ``geometric median``; ``COMBINED_NOTE`` in a clause
+``show``           ``show(value)``, a truth or what was read of an answer, for people; ``name(value)`` in a few words,
+                   ``label(truth)`` below its picture
+``points``         ``points(answers)``, truth and answer as degrees north and east, float64 (n, 2) each; or None
+``NOTE``           a sentence for the captions of tables: what the figures are of
+``PACKAGES``       packages that ``read`` and ``score`` import, beside those that every kind may use
+``complete``       ``complete(fields)``, the fields of a record of any table, checked and completed; a ValueError whose
+                   text is a countable reason where it can't be used
+``data_checks``    ``data_checks(records, train)``, what ``prepare`` finds in such data: JSON values for the manifest
+``data_notes``     ``data_notes(manifest, task)``, sentences on them for a report; ``data_lines`` for ``prepare``
+``figure_checks``  a :class:`~paceline.tasks.figures.FigureChecks`: what figures of such a task can't be
+``panels``         ``panels(results)``, what a reader should see, as data (:mod:`paceline.tasks.panels`)
+=================  ====================================================================================================
+
+In a folder, ``fields.py`` holds the first block of what is asked, ``score.py`` what judges, ``results.py`` what is
+shown, ``combine.py``, ``data_checks.py`` and ``figure_checks.py`` what their names say. A file is imported when
+something of it is asked for, so a login node pays for what it uses. Adding a kind is adding it; nothing registers it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
+
+from paceline.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from paceline.spec import PromptSpec, TaskSpec
+    from paceline.tasks.answers import Answers, Column
+    from paceline.tasks.metrics import Judged, Metric, Outcome, Reading
+    from paceline.tasks.panels import Panel, Results
+
+OWED = ("FIELDS", "fields", "read", "score", "METRICS")
+FILES = {
+    "fields": ("FIELDS", "SHOWN", "fields", "ASKS", "parts", "split", "GROUP", "complete"),
+    "score": ("read", "score", "METRICS", "HEADLINE", "OUTCOMES", "ORDER", "columns", "resample", "NOTE", "PACKAGES"),
+    "results": ("panels", "show", "name", "label", "points"),
+    "combine": ("combine", "COMBINED", "COMBINED_NOTE"),
+    "data_checks": ("data_checks", "data_notes", "data_lines"),
+    "figure_checks": ("figure_checks",),
+}
+"""File of a kind that is a folder -> what it holds."""
+FILE_OF = {name: file for file, names in FILES.items() for name in names}
+
+
+@dataclass(frozen=True)
+class Asks:
+    """What is asked of a model."""
+
+    answer: Literal["text", "choice", "labels", "boxes", "number"] = "text"
+    images: Literal["none", "one", "several"] = "one"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What a model must be able to read."""
+        return {"none": ("text",), "one": ("image", "text"), "several": ("images", "text")}[self.images]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One question about a sample."""
+
+    name: str = ""
+    """Kept with the answer; empty where the sample is asked one question."""
+    text: str = ""
+    """The question, for a prompt that names ``{question}``."""
+    choices: tuple[str, ...] = ()
+    """What may be answered, in the order shown; empty where anything may."""
+    generation: Mapping[str, Any] = field(default_factory=dict)
+    """Generation settings of this question that differ from the cell's."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model answered to one question."""
+
+    text: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """What is known beside the text: scores of the choices, sizes of the processed images."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An answer that was read, with what it answers."""
+
+    sample: Mapping[str, Any]
+    part: Part
+    reading: Reading
+
+
+@dataclass(frozen=True)
+class Order:
+    """The score per sample that says how far an answer is from the truth; an unread answer has none and comes last."""
+
+    score: str
+    unit: str
+    name: str = "error"
+    """What it is, in words: ``distance``, ``overlap``."""
+    near: str = "nearest"
+    far: str = "farthest"
+    off: str = "off"
+    """What a value is called behind its unit, such as ``12 m off``."""
+    metric: str = ""
+    """The metric by which a model's best cell is chosen for examples."""
+    scale: int = 100
+    """In the page values are kept as whole numbers of 1 / scale of the unit."""
+    higher_is_better: bool = False
+
+
+class Kind:
+    """A kind of task: what its module gives, and the defaults of the rest.
+
+    Args:
+        name: as ``kind:`` in a task's YAML.
+        module: the module or package of the kind; None for one that this checkout lacks, of which stored results can
+            still be shown.
+        metrics: the metrics of a kind without a module.
+    """
+
+    def __init__(self, name: str, module: ModuleType | None, metrics: Sequence[Metric] = ()) -> None:
+        self.name = name
+        self.module = module
+        self._metrics = tuple(metrics)
+
+    def __repr__(self) -> str:
+        return f"Kind({self.name!r})"
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """What the kind gives under a name, or the default."""
+        holder = self.holder(name)
+        return default if holder is None else getattr(holder, name, default)
+
+    def holder(self, name: str) -> ModuleType | None:
+        """The module that holds what the kind gives under a name; None where it gives nothing."""
+        if self.module is None or not hasattr(self.module, "__path__"):
+            return self.module
+        path = f"{self.module.__name__}.{FILE_OF[name]}"
+        return importlib.import_module(path) if importlib.util.find_spec(path) else None
+
+    def check(self) -> None:
+        """Refuse a kind that does not give what is owed.
+
+        Raises:
+            UserError: with the names that it lacks.
+        """
+        lacking = [name for name in OWED if self.get(name) is None]
+        if lacking:
+            raise UserError(f"task kind '{self.name}' lacks {', '.join(lacking)}; see the docstring of tasks/kind.py")
+
+    # --- what is asked -----------------------------------------------------------------------------------------------
+
+    @property
+    def documented_fields(self) -> Mapping[str, str]:
+        """Field -> what it holds."""
+        return self.get("FIELDS", {})
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The fields that a prompt may name."""
+        return self.get("SHOWN", ())
+
+    @property
+    def asks(self) -> Asks:
+        """What is asked of a model."""
+        return self.get("ASKS", Asks())
+
+    @property
+    def group(self) -> str:
+        """The field that ties samples together; empty where none does."""
+        return self.get("GROUP", "")
+
+    def fields(self, sample: Mapping[str, Any], task: TaskSpec) -> dict[str, Any]:
+        """The fields of a sample for templates."""
+        return dict(self.get("fields")(sample, task))
+
+    def parts(self, sample: Mapping[str, Any], task: TaskSpec, prompt: PromptSpec) -> tuple[Part, ...]:
+        """The questions about a sample, at least one."""
+        own = self.get("parts")
+        return tuple(own(sample, task, prompt)) if own else (Part(),)
+
+    def split(self, text: str, parts: Sequence[Part]) -> dict[str, str]:
+        """An answer to all parts, taken apart."""
+        own = self.get("split")
+        return dict(own(text, parts)) if own else {part.name: text for part in parts}
+
+    # --- how answers are judged --------------------------------------------------------------------------------------
+
+    @cached_property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """What may become of an answer."""
+        from paceline.tasks.metrics import ECHOED, MALFORMED, OUT_OF_RANGE, PARSED, REFUSED
+
+        default = (PARSED, REFUSED, MALFORMED) if self.module else (PARSED, REFUSED, MALFORMED, OUT_OF_RANGE, ECHOED)
+        return tuple(self.get("OUTCOMES", default))
+
+    @cached_property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The metrics of a cell, in the order of ``metrics.json``; the shares of the outcomes where it names none."""
+        from paceline.tasks.metrics import outcome_shares
+
+        own = tuple(self.get("METRICS", self._metrics))
+        if self.module is None or any(m.outcome for m in own):
+            return own
+        return (*own, *outcome_shares(self.outcomes))
+
+    @property
+    def headline(self) -> tuple[str, ...]:
+        """The metrics that compact tables show, in order; the share read is one of them."""
+        from paceline.tasks.metrics import READ_SHARE
+
+        own = tuple(m.name for m in self.get("METRICS", self._metrics) if not m.outcome)
+        return tuple(self.get("HEADLINE", (*own, READ_SHARE) if self.module else own[:4]))
+
+    @cached_property
+    def _by_name(self) -> dict[str, Metric]:
+        return {m.name: m for m in self.metrics}
+
+    def metric(self, name: str) -> Metric:
+        """A metric by its name; of a name that this checkout does not know, what the name and its endings tell."""
+        from paceline.tasks.metrics import PARSED, READ_SHARE, Metric
+
+        if name in self._by_name:
+            return self._by_name[name]
+        if name == READ_SHARE:
+            return Metric(name, outcome=PARSED.name, hits=True)
+        base = name.removesuffix("_accuracy")
+        return Metric(name, unit="", score=base, hits=base != name)
+
+    @property
+    def order(self) -> Order | None:
+        """How far an answer is off, where the kind can say it."""
+        return self.get("ORDER")
+
+    def read(self, answer: Answer, part: Part, task: TaskSpec, prompt: PromptSpec) -> Reading:
+        """Read one answer, without the truth."""
+        return self.get("read")(answer, part, task, prompt)
+
+    def score(self, answers: Sequence[Answered], task: TaskSpec, prompt: PromptSpec) -> list[Judged]:
+        """Hold answers to the truth."""
+        return list(self.get("score")(answers, task, prompt))
+
+    def answers(self, records: Iterable[Mapping[str, Any]]) -> Answers:
+        """The columns of score records; the first record of a question wins."""
+        from paceline.tasks.answers import first_of_each, from_records
+
+        kept = first_of_each(records)
+        return from_records(kept, self.columns(kept))
+
+    def columns(self, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Column]:
+        """What the kind's functions need of score records beside the scores; by default labels of answer and truth."""
+        from paceline.tasks.labels import columns
+
+        return (self.get("columns") or columns)(records)
+
+    def aggregate(self, answers: Answers) -> dict[str, dict[str, Any]]:
+        """The metrics of a cell's answers to one split: name -> ``{value, low, high, n, unit}``."""
+        from paceline.tasks.metrics import aggregate
+
+        return aggregate(answers, self.metrics, self.get("resample"))
+
+    def statistics(self, answers: Answers) -> dict[str, tuple[float, np.ndarray]]:
+        """Every statistic of the set, with its values on each resample."""
+        from paceline.tasks.metrics import statistics
+
+        return statistics(answers, self.get("resample"))
+
+    # --- what is shown -----------------------------------------------------------------------------------------------
+
+    def show(self, value: Any) -> str:
+        """A truth, or what was read of an answer, for people."""
+        from paceline.tasks.labels import plain
+
+        return str((self.get("show") or plain)(value))
+
+    def brief(self, value: Any) -> str:
+        """The same in a few words."""
+        own = self.get("name")
+        return str(own(value)) if own else self.show(value)
+
+    def label(self, truth: Any) -> str:
+        """A truth below its picture."""
+        own = self.get("label")
+        return str(own(truth)) if own else self.show(truth)
+
+    def points(self, answers: Answers) -> tuple[np.ndarray, np.ndarray] | None:
+        """Truth and answer on the globe, degrees north and east (n, 2), NaN where none; None without such."""
+        own = self.get("points")
+        return own(answers) if own else None
+
+    def combine(self, ensembles: Sequence[Sequence[Answers]]) -> list[Answers] | None:
+        """What the members of each ensemble answer together; None where answers of this kind can't be combined."""
+        from paceline.tasks.labels import votes
+
+        own = self.get("combine") if self.module else votes
+        return list(own(ensembles)) if own else None
+
+    @property
+    def combined(self) -> str:
+        """How answers are combined, in two words."""
+        return self.get("COMBINED", "vote")
+
+    @property
+    def combined_note(self) -> str:
+        """The same in a clause."""
+        return self.get("COMBINED_NOTE", "a vote on their answers")
+
+    @property
+    def note(self) -> str:
+        """A sentence on what the figures are of; empty where there is nothing to add."""
+        return self.get("NOTE", "")
+
+    def panels(self, results: Results) -> list[Panel]:
+        """What a reader should see of some cells' answers."""
+        from paceline.tasks.labels import confusion
+
+        own = self.get("panels") if self.module else confusion
+        return list(own(results)) if own else []
+
+    # --- what can be wrong -------------------------------------------------------------------------------------------
+
+    def complete(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields of a record of any table, checked and completed.
+
+        Raises:
+            ValueError: with a countable reason: the record can't be used.
+        """
+        own = self.get("complete")
+        return dict(own(fields)) if own else fields
+
+    def data_checks(self, records: Sequence[Mapping[str, Any]], train: str) -> dict[str, Any]:
+        """What can be wrong with prepared data: JSON values by name, for the manifest."""
+        own = self.get("data_checks")
+        return dict(own(records, train)) if own else {}
+
+    def data_notes(self, manifest: Mapping[str, Any], task: TaskSpec) -> Iterator[str]:
+        """What a reader of results must know of the data."""
+        yield from self.get("data_notes", lambda manifest, task: ())(manifest, task)
+
+    def data_lines(self, manifest: Mapping[str, Any], task: TaskSpec) -> Iterator[str]:
+        """What the checks of prepared data found, a line each, with the remedy."""
+        yield from self.get("data_lines", lambda manifest, task: ())(manifest, task)

@@ -1,0 +1,338 @@
+"""What a kind of task shows of its results, as data. The page, the terminal, the exports and W&B draw the same.
+
+A panel belongs to one test set: a task and a split. It holds the cells that it shows, each with a name for people.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from paceline.stats import Interval
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from paceline.spec import TaskSpec
+    from paceline.tasks.answers import Answers
+    from paceline.tasks.metrics import Metric
+
+
+class CellResult:
+    """One cell's answers to the test set, read when they are asked for."""
+
+    def __init__(self, id: str, name: str, read: Callable[[], Answers]) -> None:
+        self.id = id
+        self.name = name
+        self._read = read
+
+    @cached_property
+    def answers(self) -> Answers:
+        """The scored answers."""
+        return self._read()
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the panels of one test set are made of."""
+
+    task: TaskSpec
+    split: str
+    cells: Sequence[CellResult]
+    best: Sequence[CellResult]
+    """The best cell of each model, untuned and tuned: of many cells those that a reader asks for."""
+    tested: Metric | None
+    """The metric whose differences are tested."""
+    samples: Mapping[str, Mapping[str, Any]]
+    """Sample id -> prepared record with its image; empty where the data is gone."""
+    rank: Callable[[str], Sequence[str]]
+    """Metric -> ids of the cells that have it, the best first."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What every panel has."""
+
+    key: str
+    """The section of the page, equal for panels that belong together."""
+    title: str
+    """The section's heading."""
+    nav: str
+    """The heading in one word, for the page's menu."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What stands on an axis or over a column."""
+
+    heading: str
+    """Over a column of the terminal; a line break parts it."""
+    axis: str
+    unit: str
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class ClassFigures:
+    """The figures of one class."""
+
+    name: str
+    part: bool
+    """Whether it is a part of the class above it."""
+    n: int
+    figures: tuple[Interval, ...]
+    """One a measure."""
+
+
+@dataclass(frozen=True)
+class CellClasses:
+    """One cell's figures by class."""
+
+    id: str
+    name: str
+    classes: tuple[ClassFigures, ...]
+
+
+@dataclass(frozen=True)
+class PerClass(Panel):
+    """Figures by class of the truth, for some cells."""
+
+    about: str
+    """What is shown, in words: ``error by region of the true place``."""
+    noun: str
+    """What a class is: ``region``."""
+    counted: str
+    """What is counted: ``images``."""
+    measures: tuple[Measure, ...]
+    cells: tuple[CellClasses, ...]
+    caption: str
+    terminal_caption: str = ""
+    exported: str = ""
+    """Key in ``report --json``; the panel's own where it is empty."""
+    records: tuple[Mapping[str, Any], ...] | None = None
+    """What is exported; the cells where it is None."""
+
+
+@dataclass(frozen=True)
+class CellMatrix:
+    """Counts of answers by truth, for one cell."""
+
+    id: str
+    name: str
+    truths: tuple[str, ...]
+    answers: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+    """A row per truth, a column per answer."""
+    right: Interval
+    """Share of all samples on the diagonal."""
+
+
+@dataclass(frozen=True)
+class Matrix(Panel):
+    """What was answered to what."""
+
+    cells: tuple[CellMatrix, ...]
+    caption: str = ""
+    """What to know of the classes."""
+    exported: str = ""
+    records: tuple[Mapping[str, Any], ...] | None = None
+
+
+@dataclass(frozen=True)
+class CellPoints:
+    """Truths and answers of one cell on the globe."""
+
+    id: str
+    name: str
+    truth: np.ndarray
+    """Degrees north and east, float64 (n, 2)."""
+    answer: np.ndarray
+    """The same; NaN where nothing was read."""
+    error: np.ndarray
+    """How far they are apart, float64 (n,)."""
+    best: bool
+
+
+@dataclass(frozen=True)
+class Points(Panel):
+    """Lines on a map of the Earth, from the truth to the answer."""
+
+    cells: tuple[CellPoints, ...]
+    unit: str
+    classes: tuple[tuple[float, str, str], ...]
+    """Up to which error, its colour, its name."""
+    label: str
+    """What the map shows, for screen readers."""
+    unread: str
+    """What becomes of an unread answer."""
+    backdrop: Path | None
+    """An equirectangular picture of the whole Earth; None draws the grid alone."""
+    credit: str = ""
+    """Whose picture it is."""
+
+
+@dataclass(frozen=True)
+class Bin:
+    """The answers whose stated confidence lies between two tenths."""
+
+    low: float
+    high: float
+    confidence: float
+    """Their mean stated confidence."""
+    right: Interval
+    """Share that was right, with Wilson's interval."""
+
+
+@dataclass(frozen=True)
+class CellCalibration:
+    """One level of one cell."""
+
+    id: str
+    name: str
+    level: str
+    """What the answer is sure of."""
+    criterion: str
+    """When it counts as right, such as ``within 10 m``."""
+    short: str
+    """The same for a narrow column."""
+    n: int
+    """Answers that state a confidence."""
+    asked: int
+    confidence: float
+    right: Interval
+    error: float
+    """Expected calibration error, from 0 to 1."""
+    bins: tuple[Bin, ...]
+    """Only those that hold an answer."""
+
+
+@dataclass(frozen=True)
+class Calibration(Panel):
+    """Stated confidence against the share that was right."""
+
+    cells: tuple[CellCalibration, ...]
+    caption: str
+    exported: str = ""
+    records: tuple[Mapping[str, Any], ...] | None = None
+
+
+@dataclass(frozen=True)
+class CellText:
+    """One cell's answer to a sample."""
+
+    id: str
+    name: str
+    text: str
+    """What was read of the answer."""
+    scores: tuple[str, ...]
+    """For people, one a heading."""
+
+
+@dataclass(frozen=True)
+class TextCase:
+    """A sample's references, with what cells answered."""
+
+    sample: str
+    label: str
+    """Why it is here: ``best``, ``median``."""
+    references: tuple[str, ...]
+    answers: tuple[CellText, ...]
+
+
+@dataclass(frozen=True)
+class Texts(Panel):
+    """Answers beside references, with the picture."""
+
+    headings: tuple[str, ...]
+    """Names of the scores beside each answer."""
+    cases: tuple[TextCase, ...]
+    caption: str
+
+
+@dataclass(frozen=True)
+class Table(Panel):
+    """Rows of texts and numbers."""
+
+    headings: tuple[str, ...]
+    numeric: tuple[bool, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A box on a picture, in shares of its width and height."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    label: str
+    truth: bool
+
+
+@dataclass(frozen=True)
+class MarkedPicture:
+    """A picture of a sample with boxes on it; several pictures stand side by side, such as before and after."""
+
+    sample: str
+    name: str
+    marks: tuple[Mark, ...]
+    text: str
+
+
+@dataclass(frozen=True)
+class Pictures(Panel):
+    """Pictures with what was answered about them."""
+
+    pictures: tuple[MarkedPicture, ...]
+    caption: str
+
+
+@dataclass(frozen=True)
+class ScatterPoint:
+    """One sample or cell in a scatter plot."""
+
+    x: float
+    y: float
+    name: str
+
+
+@dataclass(frozen=True)
+class Scatter(Panel):
+    """Two numbers against each other, such as counted against true."""
+
+    x: Measure
+    y: Measure
+    diagonal: bool
+    """Whether equal numbers are what is wanted: draws the line."""
+    cells: tuple[tuple[str, tuple[ScatterPoint, ...]], ...]
+    """Name of a cell -> its points."""
+    caption: str
+
+
+def exports(panels: Sequence[Panel]) -> Iterator[tuple[str, list[Any]]]:
+    """What ``report --json`` holds of panels: key -> records, those of panels with one key together."""
+    found: dict[str, list[Any]] = {}
+    for panel in panels:
+        if isinstance(panel, Points):
+            continue  # scores.jsonl holds the places
+        records = getattr(panel, "records", None)
+        kept = found.setdefault(getattr(panel, "exported", "") or panel.key, [])
+        kept += [plain(panel)] if records is None else [plain(record) for record in records]
+    yield from found.items()
+
+
+def plain(value: Any) -> Any:
+    """Data classes and mappings as plain values."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if isinstance(value, Mapping):
+        return {key: plain(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    return value

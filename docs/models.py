@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from paceline import weights
+from paceline import tasks, weights
 from paceline.compose import ConfTree
 from paceline.launch.environments import NEEDED, SAME
 from paceline.snapshot import shipped
@@ -135,7 +135,7 @@ def text() -> str:
     ]
     lines += [row(m) for m in found if m.weights]
     lines.append("\n¹ By which the picture of `paceline doctor`, 448 × 448 pixels, lengthens a prompt.")
-    needed = " ".join(n for n in NEEDED if n not in ("torch", "transformers"))
+    needed = " ".join(n for n in (*NEEDED, *tasks.packages(tasks.names())) if n not in ("torch", "transformers"))
     lines.append(FETCHING.format(needed=needed, same=" and ".join(SAME)))
     lines.append("## What is proven")
     for family in sorted({m.family for m in found}):

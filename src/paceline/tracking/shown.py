@@ -58,19 +58,24 @@ class Results:
 
     @classmethod
     def read(
-        cls, folder: CellFolder, metrics: dict[str, float], samples: Sequence[Mapping[str, Any]], most: int
+        cls,
+        folder: CellFolder,
+        task: TaskSpec,
+        metrics: dict[str, float],
+        samples: Sequence[Mapping[str, Any]],
+        most: int,
     ) -> Results:
         """Read a cell's published answers and their scores.
 
         Args:
+            task: what was asked.
             metrics: what :func:`paceline.scoring.numbers` makes of its metrics.
             samples: records with ``id``, ``image`` (a path, where there is one) and ``split``.
             most: rows of the table.
         """
-        config = folder.read().config
-        kind = tasks.load(config.task.kind)
+        kind = tasks.known(task.kind)
         scores = list(read_jsonl(folder.scores))
-        pictures = pictures_of(kind.panels(results_of(kind, config.task, folder.id, scores, samples)))
+        pictures = pictures_of(kind.panels(results_of(kind, task, folder.id, scores, samples)))
         kept = [scores[i] for i in evenly(len(scores), min(most, MOST_ROWS))]
         names = list(dict.fromkeys(name for score in kept for name in score.get("scores", {})))
         wanted = {key_of(score) for score in kept}

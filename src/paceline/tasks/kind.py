@@ -128,7 +128,7 @@ class Order:
     score: str
     unit: str
     name: str = "error"
-    """What it is, in words: ``distance``, ``overlap``."""
+    """What it is, in a word, such as ``overlap``."""
     near: str = "nearest"
     far: str = "farthest"
     off: str = "off"

@@ -191,7 +191,7 @@ def drawn(kind: str, scores: list[dict[str, Any]]) -> list[str]:
     """The pictures that are made of some scores."""
     records = [{"sample": str(i), "outcome": "parsed", "scores": {}, **s} for i, s in enumerate(scores)]
     results = shown.results_of(tasks.known(kind), TaskSpec(kind=kind), "cell", records, [])
-    return list(shown.pictures_of(tasks.known(kind).panels(results)))
+    return list(shown.pictures_of(shown.named(tasks.known(kind).panels(results))))
 
 
 def test_pictures_of_odd_answers(tmp_path: Path) -> None:

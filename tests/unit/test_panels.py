@@ -432,7 +432,8 @@ def test_a_question_is_shown_with_the_images_of_its_sample(sweep: Report) -> Non
 @pytest.fixture(scope="module")
 def tracked(sweep: Report) -> shown.Results:
     samples = list(sweep.samples[TASK.name].values())
-    return shown.Results.read(sweep.store.cell(sweep.rows[0].id), {"exact": 0.5}, samples, most=8)
+    folder = sweep.store.cell(sweep.rows[0].id)
+    return shown.Results.read(folder, folder.read().config.task, {"exact": 0.5}, samples, most=8)
 
 
 def test_a_tracker_has_tables_of_texts_with_images_and_of_numbers(tracked: shown.Results) -> None:

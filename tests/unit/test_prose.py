@@ -50,7 +50,3 @@ def test_a_decision_record_has_at_most_20_lines_outside_tables(name: str) -> Non
     lines = (ROOT / name).read_text().splitlines()
     counted = [line for line in lines if line.strip() and not line.startswith("|")]
     assert len(counted) <= MOST_LINES, f"{name} has {len(counted)} lines: cut it (docs/decisions/README.md)"
-
-
-def test_decision_records_are_numbered_without_gaps() -> None:
-    assert [int(Path(name).name[:4]) for name in RECORDS] == list(range(1, len(RECORDS) + 1))

@@ -244,9 +244,7 @@ def study() -> Iterator[str]:
     yield filled(
         "A study ran out of memory with DoRA of rank 8 with dropout on an 8-bit base, activation checkpointing, on a "
         "card of 39.56 GiB: 36.62 GiB were allocated and 392 MiB more were requested in a linear layer's forward. "
-        "That is 14,336² numbers of 16 bits, the identity matrix that PEFT puts through the adapter of `down_proj` for "
-        "DoRA's norm. The study gives neither micro-batch, tiles nor length. The plan for a card that reports "
-        f"{card.gib} GiB:"
+        f"The study gives neither micro-batch, tiles nor length. The plan for a card that reports {card.gib} GiB:"
     )
     yield ""
     yield "| micro-batch | tiles (`max_image_tiles`) | text tokens | attention | GiB | on the card | largest parts |"

@@ -134,7 +134,11 @@ class Lab:
     def paceline(self, *words: str) -> subprocess.CompletedProcess[str]:
         """A command, whatever came of it."""
         with self.start(*words) as running:
-            out, err = running.communicate(timeout=180)
+            try:
+                out, err = running.communicate(timeout=180)
+            except subprocess.TimeoutExpired:
+                running.kill()  # else it would be waited for
+                raise
         assert "Traceback" not in err, err
         return subprocess.CompletedProcess(words, running.returncode, out, err)
 

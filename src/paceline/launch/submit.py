@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from paceline import checkpoints, snapshot, status, sweep, tasks
+from paceline import checkpoints, plugins, snapshot, status, sweep, tasks
 from paceline.compose import ConfTree, conf_folders
 from paceline.errors import UserError
 from paceline.launch import environments, fit, lead, preflight, slurm
@@ -153,6 +153,9 @@ def decide(wanted: Sweep, store: Store, wishes: Wishes = Wishes(), tree: ConfTre
         folder = sweep.record(wanted, store, current, wishes.extend)
         decided.code, notes = _code(folder, store, current, wishes.current_code)
         decided.notes += notes
+        if executor and (left := plugins.left_out()):
+            more = f" and {len(left) - 1} more" if left[1:] else ""
+            decided.notes.append(f"no job will find {left[0]}{more}: of a lab's code only .py files are copied")
         if executor:
             intent = {
                 "schema": SCHEMA,

@@ -347,18 +347,21 @@ def test_a_sweep_is_looked_at_with_its_frozen_code_where_no_folder_gives_it(lab:
 
 def test_frozen_code_needs_no_folder_and_meets_none(lab: Path, tmp_path: Path) -> None:
     store = Store(tmp_path / "root")
+    for part in plugins.PACKAGES:
+        write(lab, f"{part}/packed/__init__.py", "")
     code = frozen(store, lab)
     write(lab, "tasks/one_word.py", "raise RuntimeError('edited since')\n")
     script = f"""
         from pathlib import Path
-        from paceline import plugins, tasks
+        from paceline import models, plugins, readers, tasks
         plugins.use([Path({str(lab)!r})])
-        print(tasks.load("one_word").module.__file__, "one_word" in tasks.names())
+        print(tasks.load("one_word").module.__file__)
+        print(*["packed" in found for found in (tasks.names(), readers.names(), models.families())])
     """
     env = {"PYTHONPATH": str(code / "src"), "PYTHONDONTWRITEBYTECODE": "1", "PATH": ""}
     words = [sys.executable, "-c", textwrap.dedent(script)]
     done = subprocess.run(words, capture_output=True, text=True, env=env, check=True)
-    assert done.stdout.split() == [str(code / "src/paceline/tasks/one_word.py"), "True"]
+    assert done.stdout.split() == [str(code / "src/paceline/tasks/one_word.py"), *["True"] * 3]
 
 
 def test_a_process_that_we_start_finds_the_same(lab: Path) -> None:

@@ -66,9 +66,11 @@ class Skipped:
 
 
 def names() -> list[str]:
-    """The readers there are: the modules of this folder, and a lab's own."""
-    own = (p.stem for p in Path(__file__).parent.glob("*.py") if p.stem != "__init__")
-    return sorted({*own, *plugins.names("readers")})
+    """The readers there are: the modules and packages of this folder, and a lab's own."""
+    here = Path(__file__).parent
+    modules = {p.stem for p in here.glob("*.py") if p.stem != "__init__"}
+    packages = {p.parent.name for p in here.glob("*/__init__.py")}
+    return sorted({*modules, *packages, *plugins.names("readers")})
 
 
 def load(reader: str) -> ModuleType:

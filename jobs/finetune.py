@@ -22,7 +22,8 @@ def main(folders: Sequence[Path], launch: attempts.Launch) -> None:
             cell, config, root = run.cell, run.config, run.root
             prepared.require(root, config.task, cell.data)
             train = prepared.read_samples(root, config.task, [config.task.train], config.limit)
-            validation = prepared.read_samples(root, config.task, [config.task.validation], config.limit)
+            watched = [config.task.validation] if config.train.validations else []  # data may have no such split
+            validation = prepared.read_samples(root, config.task, watched, config.limit)
             family = finetune.load(run, len(train))
             output = run.attempt.path / "weights"
             result = finetune.train(

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from paceline import plugins
 from paceline.errors import DataError, PacelineError, UserError, nearest
 from paceline.spec import GROUPS, PLACEMENT_GROUPS, TaskSpec
-from paceline.store import Store, SweepFolder, resolve_root
+from paceline.store import CellFolder, Store, SweepFolder, resolve_root
 
 if TYPE_CHECKING:
     from paceline.compose import Composition
@@ -96,8 +97,16 @@ def _multirun(function: F) -> F:
 
 
 def conf_option(function: F) -> F:
-    """``--conf DIR``: a lab's own configs, found before the shipped ones."""
-    return click.option("--conf", metavar="DIR", help="folder of your own configs, searched first")(function)
+    """``--conf DIR``: a lab's own configs, found before the shipped ones, and its code, found from here on."""
+    help = "folder of your own configs and code, searched first"
+    return click.option("--conf", metavar="DIR", help=help, callback=_use_code)(function)
+
+
+def _use_code(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Every verb passes here, whether or not it composes anything."""
+    if not ctx.resilient_parsing:
+        plugins.use(plugins.folders(value))
+    return value
 
 
 def json_option(function: F) -> F:
@@ -278,9 +287,26 @@ _PLAIN_ROOT = re.compile(r"root=([\w./~-]+)")
 
 
 def find_sweep(words: Sequence[str], conf: str | None) -> tuple[SweepFolder, Store]:
-    """The sweep that a verb speaks of: named, or the latest."""
+    """The sweep that a verb speaks of: named, or the latest. A lab's code that it was recorded with is found, too."""
     name, store = one_name(words, conf)
-    return store.find_sweep(name), store
+    folder = store.find_sweep(name)
+    use_recorded_code(folder, store)
+    return folder, store
+
+
+def use_recorded_code(folder: SweepFolder, store: Store) -> list[str]:
+    """Take from a sweep's frozen code the modules of a lab's that no ``--conf`` gives; their names."""
+    return plugins.use_frozen(store.code(str(folder.read().get("code", ""))))
+
+
+def use_code_of_cell(folder: CellFolder, store: Store) -> None:
+    """The same for a cell: from the code of its latest attempt, else from that of a sweep that holds it."""
+    codes = [(a.start() or {}).get("provenance", {}).get("code", {}).get("digest") for a in folder.attempts()]
+    if not any(codes):
+        sweeps = map(SweepFolder.read, map(store.sweep, store.sweeps()))
+        codes = [content.get("code") for content in sweeps if folder.id in content["cells"]]
+    for code in reversed([c for c in codes if c]):
+        plugins.use_frozen(store.code(code))
 
 
 def short(path: Path) -> str:

@@ -11,7 +11,6 @@ import copy
 import dataclasses
 import fnmatch
 import itertools
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -25,7 +24,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from paceline import combinations, prepared, readers
+from paceline import combinations, plugins, prepared, readers
 from paceline.cards import cards_of
 from paceline.errors import UserError, nearest
 from paceline.planner import choose
@@ -54,14 +53,7 @@ REQUIRED = ("model", "task", "prompt")
 
 def conf_folders(extra: str | None) -> list[Path]:
     """Where configs are looked for, first match wins: ``--conf``, ``$PACELINE_CONF``, the shipped ones."""
-    folders = []
-    for text, source in ((extra, "--conf"), (os.environ.get("PACELINE_CONF"), "PACELINE_CONF")):
-        if text:
-            folder = Path(text).expanduser().absolute()
-            if not folder.is_dir():
-                raise UserError(f"{source}: {folder} is no folder")
-            folders.append(folder)
-    return [*folders, shipped("conf")]
+    return [*plugins.folders(extra), shipped("conf")]
 
 
 class ConfTree:
@@ -413,11 +405,12 @@ def compose(overrides: Sequence[str], folders: Sequence[Path]) -> Composition:
     Args:
         overrides: such as ``experiment=demo``, ``model=a,b``, ``prompt=glob(geo_*)``, ``+train.epochs=2``,
             ``~train.epochs``.
-        folders: config folders, first match wins.
+        folders: config folders, first match wins; a lab's own code beside its configs is found from now on.
 
     Raises:
         UserError: grammar, unknown key, group choice or value; the message names the nearest valid one.
     """
+    plugins.use(folders)
     tree = ConfTree(folders)
     base, choices = tree.config()
     start = dict(choices)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from PIL import Image
 
+from paceline import plugins
 from paceline.errors import PacelineError
 from paceline.evaluate import answers_of
 from paceline.models import load_family
@@ -62,6 +63,7 @@ def image_tokens(family: Family, question: Conversation) -> int:
 
 
 def main() -> int:
+    plugins.inherit()
     spec = build(ModelSpec, json.load(sys.stdin), "model")
     try:
         print(json.dumps(describe(spec)))  # noqa: T201  (the parent reads it)

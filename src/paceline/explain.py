@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 
-from paceline import attempts, overlay, prepared, scoring, tasks
+from paceline import attempts, overlay, plugins, prepared, scoring, tasks
 from paceline.conversations import question
 from paceline.errors import PacelineError, UserError
 from paceline.evaluate import load_weights
@@ -210,6 +210,13 @@ def load(folder: CellFolder) -> tuple[Config, Family]:
     return config, family
 
 
+def _has_layout(name: str) -> bool:
+    try:
+        return load_family(name).layout is not Family.layout
+    except UserError:  # a lab's that can't be loaded
+        return False
+
+
 def require_layout(name: str) -> None:
     """Refuse a family that can't tell where on the image its states lie.
 
@@ -217,7 +224,7 @@ def require_layout(name: str) -> None:
         UserError: with the families that can.
     """
     if load_family(name).layout is Family.layout:
-        able = [n for n in families() if load_family(n).layout is not Family.layout]
+        able = [n for n in families() if _has_layout(n)]
         raise UserError(
             f"family '{name}' has no map: what its models see of an image has no known places on it (a perceiver mixes "
             f"all patches; a model's own code does not tell). Families that have one: {', '.join(able)}"
@@ -358,6 +365,7 @@ def answer(cell: Path, samples: Sequence[str], whole: bool) -> list[dict[str, An
 
 
 def main() -> int:
+    plugins.inherit()
     asked = json.load(sys.stdin)
     try:
         told = answer(Path(asked["cell"]), asked["samples"], asked["whole"])

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import importlib.util
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from paceline import prepared, stats, tasks
 from paceline.errors import UserError
+from paceline.imports import defined, imported
+from paceline.plugins import source_of
 from paceline.spec import Config
 from paceline.store import SCHEMA, CellFolder, read_jsonl, write_json, write_jsonl
 from paceline.tasks import metrics as metrics_module
@@ -39,7 +40,8 @@ JUDGES = ("read", "score", "columns", "resample", "METRICS", "OUTCOMES", "parts"
 def scorer_sources(kind: Kind) -> dict[str, bytes]:
     """Module name -> source: the kind's judging functions, and whole every module of ours that they rest on.
 
-    Imports are followed in the source, through any number of modules, so those inside functions count, too. Of the
+    Imports are followed in the source, through any number of modules, so those inside functions count, too; a lab's
+    modules are followed as ours are, and count by name and content, wherever they lie. Of the
     modules that hold the judging functions themselves only the definitions count that these reach: a kind may be one
     module, and how it is shown must not make its metrics old.
     """
@@ -47,16 +49,17 @@ def scorer_sources(kind: Kind) -> dict[str, bytes]:
     waiting = [stats.__name__, metrics_module.__name__]
     for holder in {kind.holder(name) for name in JUDGES}:
         if holder is not None and holder.__file__ is not None:
-            text, needed = reached(Path(holder.__file__), JUDGES)
+            text, needed = reached(Path(holder.__file__), JUDGES, str(holder.__package__))
             sources[holder.__name__] = text
             waiting += needed
     while waiting:
         name = waiting.pop()
         if name in sources or name in NOT_JUDGING or not _counts(name):
             continue
-        if path := _source(name):
+        if path := source_of(name):
             sources[name] = path.read_bytes()
-            waiting += _imports(ast.parse(sources[name]))
+            package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+            waiting += imported(ast.parse(sources[name]), package)
     return sources
 
 
@@ -68,14 +71,14 @@ def _counts(name: str) -> bool:
     return name.startswith("paceline.tasks.") or name == stats.__name__
 
 
-def reached(path: Path, names: Iterable[str]) -> tuple[bytes, list[str]]:
+def reached(path: Path, names: Iterable[str], package: str) -> tuple[bytes, list[str]]:
     """The definitions of a module that some names reach, and the modules that these import.
 
     Returns:
-        Their source, in the order of the module, and dotted names (:func:`_imports`).
+        Their source, in the order of the module, and dotted names (:func:`paceline.imports.imported`).
     """
     tree = ast.parse(path.read_bytes())
-    made = {name: node for node in tree.body for name in _defined(node)}
+    made = {name: node for node in tree.body for name in defined(node)}
     waiting, found = [name for name in names if name in made], dict[str, ast.stmt]()
     while waiting:
         name = waiting.pop()
@@ -84,37 +87,7 @@ def reached(path: Path, names: Iterable[str]) -> tuple[bytes, list[str]]:
             waiting += [n.id for n in ast.walk(made[name]) if isinstance(n, ast.Name) and n.id in made]
     kept = [node for node in tree.body if any(node is one for one in found.values())]
     text = "\n\n".join(ast.unparse(node) for node in kept if not isinstance(node, ast.Import | ast.ImportFrom))
-    return text.encode(), [name for node in kept for name in _imports(node)]
-
-
-def _defined(node: ast.stmt) -> Iterator[str]:
-    """The names that a statement at the top of a module binds."""
-    if isinstance(node, ast.FunctionDef | ast.ClassDef):
-        yield node.name
-    elif isinstance(node, ast.Import | ast.ImportFrom):
-        yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
-    else:
-        yield from (n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
-
-
-def _source(name: str) -> Path | None:
-    """The file of a module; None if the name is something inside a module."""
-    try:
-        spec = importlib.util.find_spec(name)
-    except ModuleNotFoundError:
-        return None
-    return Path(spec.origin) if spec is not None and spec.origin else None
-
-
-def _imports(tree: ast.AST) -> set[str]:
-    """The dotted names that source imports: of ``from a import b`` both ``a`` and ``a.b``, which may be a module."""
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return names
+    return text.encode(), [name for node in kept for name in imported(node, package)]
 
 
 def evaluated_samples(config: Config, root: Path) -> list[Record]:

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from paceline import plugins
 from paceline.errors import PacelineError, UserError
 from paceline.models import load_family
 from paceline.models.base import Family
@@ -235,6 +236,7 @@ def ship(models: Sequence[ModelSpec]) -> None:
 
 
 def main(words: Sequence[str]) -> int:
+    plugins.inherit()
     try:
         if words == ["--ship"]:
             ship(list(_every_model()))

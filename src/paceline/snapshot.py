@@ -1,7 +1,8 @@
 """The code that a sweep runs: where it lies, what state it is in, and a frozen copy of it.
 
 A queued job must not change because its author goes on editing. So a submission copies ``src``, ``conf`` and ``jobs``
-(tracked and new files, not ignored ones) under the storage root, named by their content, and jobs import from there.
+(tracked and new files, not ignored ones), with a lab's own modules in the places that they are imported from, under the
+storage root, named by their content, and jobs import from there.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from paceline import plugins
 from paceline.errors import Unavailable
+from paceline.plugins import STAMP
 from paceline.store import SCHEMA, Store, write_json
 
 PARTS = ("src", "conf", "jobs")
-STAMP = "SNAPSHOT.json"
 
 
 def shipped(name: str) -> Path:
@@ -49,14 +51,20 @@ def _git(source: Path, *words: str) -> str:
     return done.stdout
 
 
-def code_files(source: Path) -> list[Path]:
-    """The files that a snapshot holds, relative to ``source``."""
+def code_files(source: Path) -> dict[Path, Path]:
+    """The files that a snapshot holds: place in it -> file, in order; a lab's own modules among them."""
+    files = {path: source / path for path in _own_files(source)}
+    files |= {Path(place): file for place, file in plugins.frozen_files().items()}
+    return dict(sorted(files.items()))
+
+
+def _own_files(source: Path) -> list[Path]:
     try:
         listed = _git(source, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *PARTS)
         found = [Path(name) for name in listed.split("\0") if name]
     except (OSError, subprocess.SubprocessError):
         found = [p.relative_to(source) for part in PARTS for p in (source / part).rglob("*")]
-    return sorted(p for p in found if (source / p).is_file() and "__pycache__" not in p.parts)
+    return [p for p in found if (source / p).is_file() and "__pycache__" not in p.parts]
 
 
 def code_digest() -> str:
@@ -65,8 +73,8 @@ def code_digest() -> str:
     if (source / STAMP).exists():  # already running from a snapshot
         return source.name
     total = hashlib.sha256()
-    for path in code_files(source):
-        content = (source / path).read_bytes()
+    for path, file in code_files(source).items():
+        content = file.read_bytes()
         total.update(f"{path}\0{len(content)}\0".encode() + content)
     return total.hexdigest()[:16]
 
@@ -80,11 +88,13 @@ def freeze(store: Store) -> str:
     files = code_files(source)
     draft = target.with_name(f".{code}.{secrets.token_hex(4)}.tmp")
     try:
-        for path in files:
+        for path, file in files.items():
             (draft / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source / path, draft / path)
-            (draft / path).chmod(0o444)
-        write_json(draft / STAMP, {"schema": SCHEMA, "digest": code, "time": time.time(), **code_state(source)})
+            shutil.copy2(file, draft / path)
+            # What a lab keeps from others stays kept from them; the clone is for whoever resumes the sweep.
+            (draft / path).chmod(0o444 if file == source / path else file.stat().st_mode & 0o444)
+        stamp = {"schema": SCHEMA, "digest": code, "time": time.time(), "plugins": plugins.frozen_names()}
+        write_json(draft / STAMP, {**stamp, **code_state(source)})
         draft.rename(target)
     except OSError as error:
         shutil.rmtree(draft, ignore_errors=True)

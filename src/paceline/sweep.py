@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from paceline import combinations
+from paceline import combinations, plugins, readers, tasks
 from paceline.errors import UserError
 from paceline.spec import (
     PLACEMENT_GROUPS,
@@ -139,6 +139,18 @@ def impossible(config: Config) -> str | None:
     return None
 
 
+def require_code(config: Config) -> None:
+    """Refuse a point whose kind of task or reader there is not, or whose code is a lab's and can't be used.
+
+    Raises:
+        UserError: the file and the line of a lab's.
+    """
+    tasks.load(config.task.kind)
+    readers.load(config.task.reader)
+    plugins.check("readers", config.task.reader)
+    plugins.check("models", config.model.family)
+
+
 def expand(
     composition: Composition,
     data_digest: Callable[[TaskSpec], str],
@@ -152,7 +164,7 @@ def expand(
         splits: split -> samples of a task's prepared data, None where it is not prepared; asked once per task.
 
     Raises:
-        UserError: no point is left, or the only one is impossible.
+        UserError: no point is left, or the only one is impossible; code of a lab's can't be used.
     """
     cells: dict[str, PlannedCell] = {}
     dropped: list[dict[str, Any]] = []
@@ -180,12 +192,19 @@ def expand(
 
     points = 0
     evaluations = 0
+    coded: set[tuple[str, str, str]] = set()
     for point in composition.points():
         points += 1
         config = point.config
         if reason := impossible(config):
             dropped.append({"point": point.label(), "reason": reason})
             continue
+        code = (config.task.kind, config.task.reader, config.model.family)
+        if code not in coded:
+            require_code(config)
+            coded.add(code)
+            if why := plugins.no_family(config.model.family):
+                problems[why] = None
         key = repr((config.task.reader, config.task.options))
         if key not in digests:
             digests[key] = data_digest(config.task)

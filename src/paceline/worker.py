@@ -18,6 +18,7 @@ from typing import Any
 
 import submitit
 
+from paceline import plugins
 from paceline.attempts import STOP, Launch, Run, attempt
 from paceline.errors import Interrupted, UserError
 from paceline.snapshot import shipped
@@ -146,6 +147,7 @@ def by_hand(main: Callable[[Sequence[Path], Launch], None]) -> None:
     folders = [Path(word).resolve() for word in sys.argv[1:]]
     if not folders or not all((f / "cell.json").exists() for f in folders):
         sys.exit(f"usage: {sys.argv[0]} CELL_FOLDER [CELL_FOLDER ...]  (a folder under cells/ that holds cell.json)")
+    plugins.use(plugins.folders(None))
     cell = CellFolder(folders[0]).read()
     placement = placement_of(Config())
     for path in sorted(folders[0].parents[1].glob("sweeps/*/submissions/*/elements.json"), key=os.path.getmtime):

@@ -14,8 +14,8 @@ JOBS = SOURCE.parents[1] / "jobs"
 
 # Lower stands lower in the house. A module may import its own layer and those below.
 LAYERS: list[set[str]] = [
-    {"errors"},
-    {"spec", "process"},
+    {"errors", "imports"},
+    {"spec", "process", "plugins"},
     {"store", "cards"},
     {"combinations"},
     # shared: torch-free, no torch, no Hydra

@@ -17,7 +17,7 @@ from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from paceline import __version__, weights
+from paceline import __version__, plugins, weights
 from paceline.errors import PacelineError, Unavailable, UserError
 from paceline.spec import Config, ModelSpec, plain
 from paceline.store import SCHEMA, Store, digest, read_json, write_json
@@ -85,6 +85,7 @@ def ask_module(module: str, model: ModelSpec, question: Mapping[str, Any] | None
     source = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
     own = {**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    own |= plugins.handed_on()
     done = subprocess.run(words, input=asked, capture_output=True, text=True, check=False, env=own)
     lines = done.stdout.splitlines()
     if done.returncode or not lines:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from paceline import snapshot, status, sweep
+from paceline import plugins, snapshot, status, sweep
 from paceline.compose import ConfTree, conf_folders
 from paceline.errors import UserError
 from paceline.launch import lead, preflight, slurm
@@ -80,6 +80,9 @@ def decide(wanted: Sweep, store: Store, wishes: Wishes = NO_WISHES, tree: ConfTr
         folder = sweep.record(wanted, store, code, wishes.extend)
         decided.code, notes = _code(folder, store, code, wishes.current_code)
         decided.notes += notes
+        if plan.executor and (left := plugins.left_out()):
+            more = f" and {len(left) - 1} more" if left[1:] else ""
+            decided.notes.append(f"no job will find {left[0]}{more}: of a lab's code only .py files are copied")
         if arranged is not None:
             _to_slurm(decided, arranged, made, folder, store, wishes, tree)
         elif plan.executor:

@@ -5,15 +5,16 @@ add a family, write that one module (a package, where the network itself is writ
 ``FAMILY`` that derives from :class:`paceline.models.base.Family` and says only what differs: which module names
 make up the vision tower, the connector and the language model, how its tiny twin is configured, and, where the
 processor wants it, another form of prompt or batch. Then write ``conf/model/tiny_<family>.yaml``: the tests of
-``tests/models`` run on every twin that they find there.
+``tests/models`` run on every twin that they find there. A lab's own lie in ``models/`` of its folder
+(:mod:`paceline.plugins`).
 """
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from paceline import plugins
 from paceline.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -24,18 +25,19 @@ _SHARED = {"__init__", "base", "twin"}
 
 
 def families() -> list[str]:
-    """Names of the families that there are; importing nothing, so that the login side may ask."""
+    """Names of the families that there are, a lab's own too; importing nothing, so that the login side may ask."""
     here = Path(__file__).parent
     modules = {p.stem for p in here.glob("*.py")} | {p.parent.name for p in here.glob("*/__init__.py")}
-    return sorted(modules - _SHARED)
+    return sorted((modules - _SHARED).union(plugins.names("models")))
 
 
 def load_family(name: str) -> type[Family]:
     """The class that drives a family.
 
     Raises:
-        UserError: there is no such module, with the nearest names.
+        UserError: there is no such module, with the nearest names; or it is a lab's and can't be imported.
     """
     if name not in families():
-        raise UserError(f"model.family: no family '{name}': {nearest(name, families())}")
-    return importlib.import_module(f"paceline.models.{name}").FAMILY
+        raise UserError(f"model.family: no family '{name}': {nearest(name, families())}; {plugins.FOUND_BY}")
+    found: type[Family] = plugins.load("models", name).FAMILY
+    return found

@@ -25,13 +25,13 @@ A bad record is yielded as :class:`Skipped` and never raises; a wrong option, a 
 unreachable source raises. Reasons are few fixed phrases, because they are counted. ``prepared.prepare``
 decodes every image once and skips the broken ones, so that a reader need not.
 
-Adding a reader is adding one file; nothing registers it. ``sidecar.py`` is a good one to copy from.
+Adding a reader is adding one file; nothing registers it. ``sidecar.py`` is a good one to copy from. A lab's own lie in
+``readers/`` of its folder (:mod:`paceline.plugins`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -39,6 +39,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from paceline import plugins
 from paceline.errors import DataError, UserError, nearest
 
 Progress = Callable[[str, int, int], None]
@@ -65,19 +66,22 @@ class Skipped:
 
 
 def names() -> list[str]:
-    """The readers there are: the modules of this folder."""
-    return sorted(p.stem for p in Path(__file__).parent.glob("*.py") if p.stem != "__init__")
+    """The readers there are: the modules and packages of this folder, and a lab's own."""
+    here = Path(__file__).parent
+    modules = {p.stem for p in here.glob("*.py") if p.stem != "__init__"}
+    packages = {p.parent.name for p in here.glob("*/__init__.py")}
+    return sorted({*modules, *packages, *plugins.names("readers")})
 
 
 def load(reader: str) -> ModuleType:
     """The module of a reader.
 
     Raises:
-        UserError: there is none of that name.
+        UserError: there is none of that name, or it is a lab's and can't be imported.
     """
     if reader not in names():
-        raise UserError(f"task.reader: no reader '{reader}': {nearest(reader, names())}")
-    return importlib.import_module(f"{__name__}.{reader}")
+        raise UserError(f"task.reader: no reader '{reader}': {nearest(reader, names())}; {plugins.FOUND_BY}")
+    return plugins.load("readers", reader)
 
 
 def fraction(seed: int, text: str) -> float:

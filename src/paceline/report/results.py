@@ -411,6 +411,15 @@ def _kind(task: TaskSpec, rows: Iterable[Row]) -> Kind:
     return Kind(task.kind, None, [kind.metric(name) for name in names])
 
 
+def _why_not(kind: str) -> str:
+    """Why a kind can't be used, with the remedy."""
+    try:
+        tasks.load(kind)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
 def _notes(report: Report) -> Iterator[str]:
     others = [row for row in report.done if row.other_prompt]
     if others:
@@ -424,6 +433,9 @@ def _notes(report: Report) -> Iterator[str]:
                 f"The prepared data of {task} is not under this root any more, so pictures are left out, and with "
                 f"several splits comparisons too. It comes back with: paceline prepare task={task}"
             )
+    for task, kind in report.kinds.items():
+        if kind.module is None:
+            yield f"{task}: its metrics alone are shown: {_why_not(kind.name)}"
     for task, manifest in report.manifests.items():
         yield from _held_out(task, report.tasks[task], manifest)
         yield from report.kinds[task].data_notes(manifest, report.tasks[task])

@@ -1,15 +1,16 @@
 """Kinds of task: what a sample of a dataset holds, what judges an answer, and how results are shown.
 
 :mod:`paceline.tasks.kind` holds the contract. A kind is a module or a folder beside it; ``geolocation`` is a folder.
+A lab's own lie in ``tasks/`` of its folder (:mod:`paceline.plugins`).
 """
 
 from __future__ import annotations
 
 import functools
-import importlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from paceline import plugins
 from paceline.errors import UserError, nearest
 from paceline.tasks.kind import Kind
 
@@ -18,10 +19,10 @@ HELPERS = {"answers", "calibration", "figures", "kind", "labels", "metrics", "pa
 
 
 def names() -> list[str]:
-    """The kinds there are."""
+    """The kinds there are, a lab's own among them."""
     modules = {p.stem for folder in __path__ for p in Path(folder).glob("*.py")}
     folders = {p.parent.name for folder in __path__ for p in Path(folder).glob("*/__init__.py")}
-    return sorted((modules | folders) - HELPERS - {"__init__"})
+    return sorted(((modules | folders) - HELPERS - {"__init__"}).union(plugins.names("tasks")))
 
 
 def packages(kinds: Iterable[str]) -> list[str]:
@@ -39,8 +40,14 @@ def load(kind: str) -> Kind:
     """A kind by its name.
 
     Raises:
-        UserError: there is none of that name, or it lacks what the contract asks for.
+        UserError: there is none of that name; of a lab's also: it can't be imported, or lacks what is owed.
     """
     if kind not in names():
-        raise UserError(f"task.kind: no task kind '{kind}': {nearest(kind, names())}")
-    return Kind(kind, importlib.import_module(f"{__name__}.{kind}"))
+        raise UserError(f"task.kind: no task kind '{kind}': {nearest(kind, names())}; {plugins.FOUND_BY}")
+    loaded = Kind(kind, plugins.load("tasks", kind))
+    if own := plugins.find("tasks", kind):
+        loaded.check(own.file)
+    return loaded
+
+
+plugins.on_change(load.cache_clear)

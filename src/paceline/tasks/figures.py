@@ -5,11 +5,15 @@ A figure keeps how precisely it was printed, because a check may only object to 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+
+from paceline import plugins
+from paceline.errors import UserError
 
 Severity = Literal["impossible", "suspicious"]
 Relation = Literal["=", "<=", ">="]
@@ -194,11 +198,17 @@ class FigureChecks:
 
 @functools.cache
 def known_checks() -> tuple[FigureChecks, ...]:
-    """What every kind knows of figures."""
+    """What every kind knows of figures; a lab's that can't be loaded is passed over, because it may not be meant."""
     from paceline import tasks
 
-    found = (tasks.load(name).get("figure_checks") for name in tasks.names())
+    found = []
+    for name in tasks.names():
+        with contextlib.suppress(UserError):
+            found.append(tasks.load(name).get("figure_checks"))
     return tuple(checks for checks in found if checks is not None)
+
+
+plugins.on_change(known_checks.cache_clear)
 
 
 def unit_of(metric: str) -> str:

@@ -45,14 +45,15 @@ something of it is asked for, so a login node pays for what it uses. Adding a ki
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
+from paceline import plugins
 from paceline.errors import UserError
 
 if TYPE_CHECKING:
@@ -168,17 +169,24 @@ class Kind:
         if self.module is None or not hasattr(self.module, "__path__"):
             return self.module
         path = f"{self.module.__name__}.{FILE_OF[name]}"
-        return importlib.import_module(path) if importlib.util.find_spec(path) else None
+        return plugins.import_module(path) if importlib.util.find_spec(path) else None
 
-    def check(self) -> None:
+    def check(self, where: Path | None = None) -> None:
         """Refuse a kind that does not give what is owed.
+
+        Args:
+            where: the file of a lab's kind.
 
         Raises:
             UserError: with the names that it lacks.
         """
         lacking = [name for name in OWED if self.get(name) is None]
         if lacking:
-            raise UserError(f"task kind '{self.name}' lacks {', '.join(lacking)}; see the docstring of tasks/kind.py")
+            of = f"{where}: " if where else ""
+            raise UserError(
+                f"{of}task kind '{self.name}' lacks {', '.join(lacking)}; the docstring of paceline/tasks/kind.py says "
+                "what a kind gives, and docs/adding.md shows one"
+            )
 
     # --- what is asked -----------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from paceline.arguments import json_option, name_argument, one_name, say_json, split
+from paceline.arguments import json_option, name_argument, one_name, say_json, split, use_recorded_code
 
 
 @click.command(short_help="two sweeps side by side")
@@ -28,7 +28,10 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
     if len(names) != 2 or names[0] == names[1]:
         known = ", ".join(store.sweeps()[-8:]) or "none yet"
         raise UserError(f"name two sweeps: paceline compare BEFORE AFTER; the latest under {store.root}: {known}")
-    before, after = (report.collect(store, store.find_sweep(name)) for name in names)
+    folders = [store.find_sweep(name) for name in names]
+    for folder in reversed(folders):  # where both have a module of a lab's, the later one's shows both
+        use_recorded_code(folder, store)
+    before, after = (report.collect(store, folder) for folder in folders)
     if as_json:
         say_json(sweeps.side_by_side(before, after, metrics=lambda group: group.headline).as_json())
         return

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from paceline.arguments import json_option, name_argument, one_name, say_json
+from paceline.arguments import json_option, name_argument, one_name, say_json, use_recorded_code
 
 
 @click.command(short_help="a sweep's dashboard in W&B")
@@ -32,6 +32,7 @@ def command(words: Sequence[str], conf: str | None, as_json: bool, dry_run: bool
         if not of_experiment:
             raise
         folder = of_experiment[-1]
+    use_recorded_code(folder, store)
     definition = dashboard.define(report.collect(store, folder), store, folder)
     if dry_run:
         say_json({"view": dashboard.show(definition), "tables": definition["tables"]})

@@ -58,7 +58,15 @@ def command(words: Sequence[str], conf: str | None, deep: bool) -> None:
 
         checks = (model(m, store, deep) for m in models(composition))
     else:
-        checks = (machine(), root(store), cluster(spec, store), tracking(), configs(composition), damage(store))
+        checks = (
+            machine(),
+            root(store),
+            cluster(spec, store),
+            tracking(),
+            configs(composition),
+            own_code(),
+            damage(store),
+        )
     for name, good, text in itertools.chain.from_iterable(checks):
         click.echo(f"{mark(good)} {name}: {text}")
         if good is False:
@@ -229,6 +237,29 @@ def configs(composition: Composition) -> Iterator[Check]:
             except PacelineError as error:
                 broken.append(f"{name} ({error})")
         yield f"conf/{group}", not broken, "; ".join(broken) or ", ".join(names)
+
+
+def own_code() -> Iterator[Check]:
+    """Whether each module of a lab's can be used; nothing where there is none."""
+    from paceline import plugins, tasks
+    from paceline.errors import PacelineError
+
+    for part in plugins.PACKAGES:
+        broken = []
+        try:
+            names = plugins.names(part)
+        except PacelineError as error:
+            yield f"own {part}", False, str(error)
+            continue
+        for name in names:
+            try:
+                plugins.check(part, name)
+                if part == "tasks":
+                    tasks.load(name)
+            except PacelineError as error:
+                broken.append(f"{name} ({error})")
+        if names:
+            yield f"own {part}", not broken, "; ".join(broken) or ", ".join(names)
 
 
 def model(spec: ModelSpec, store: Store, deep: bool) -> Iterator[Check]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from paceline.arguments import json_option, name_argument, one_name, say_json, short
+from paceline.arguments import json_option, name_argument, one_name, say_json, short, use_code_of_cell
 
 if TYPE_CHECKING:
     from paceline.spec import Config, ModelSpec
@@ -44,6 +44,7 @@ def command(words: Sequence[str], conf: str | None, whole: bool, as_json: bool) 
         raise UserError("which answer? give a cell, by its id or its hash, and a sample of its predictions.jsonl")
     _, store = one_name(places, conf)
     folder = store.find_cell(names[0])
+    use_code_of_cell(folder, store)
     config = folder.read().config
     config = with_placement(config, placement(folder))
     require_answers(folder)

@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from paceline.arguments import composed_name, json_option, name_argument, wishes_options, with_mail
+from paceline.arguments import (
+    composed_name,
+    json_option,
+    name_argument,
+    use_recorded_code,
+    wishes_options,
+    with_mail,
+)
 
 
 @click.command(short_help="take up a recorded sweep where it stands")
@@ -27,6 +34,9 @@ def command(words: Sequence[str], conf: str | None, as_json: bool, mail: str | N
 
     name, store, composition = composed_name(with_mail(words, mail), conf)
     folder = store.find_sweep(name)
+    taken = use_recorded_code(folder, store)
+    if taken and wished["current_code"]:
+        click.echo(f"note: {', '.join(taken)} as recorded; for the code as it is now give --conf FOLDER", err=True)
     sweep = recorded(folder, store)
     sweep.cells = [dataclasses.replace(c, config=composition.replaced(c.config, c.cell.kind)) for c in sweep.cells]
     make_true(sweep, store, composition, as_json, **wished)

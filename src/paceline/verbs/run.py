@@ -6,7 +6,15 @@ from collections.abc import Sequence
 
 import click
 
-from paceline.arguments import cell_or_overrides_argument, compose_words, composed_name, data_digests, split, store_of
+from paceline.arguments import (
+    cell_or_overrides_argument,
+    compose_words,
+    composed_name,
+    data_digests,
+    split,
+    store_of,
+    use_code_of_cell,
+)
 
 
 @click.command(short_help="run one cell here")
@@ -27,7 +35,9 @@ def command(words: Sequence[str], conf: str | None, retry_failed: bool) -> None:
 
     if split(words)[0]:
         name, store, composition = composed_name(words, conf)
-        cell = store.find_cell(str(name)).read()
+        own = store.find_cell(str(name))
+        use_code_of_cell(own, store)
+        cell = own.read()
         needed = [store.cell(n).read() for n in cell.needs]
         cells = [PlannedCell(c, composition.replaced(c.config, c.kind)) for c in (*needed, cell)]
         sweep = Sweep(f"run-{cell.id.rpartition('-')[2]}", (), None, cells)

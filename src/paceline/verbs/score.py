@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from paceline.arguments import find_sweep, name_argument
+from paceline.arguments import name_argument, one_name, use_recorded_code
 
 
 @click.command(short_help="score kept predictions again")
@@ -18,7 +18,10 @@ def command(words: Sequence[str], conf: str | None) -> None:
     from paceline import scoring
     from paceline.sweep import recorded
 
-    folder, store = find_sweep(words, conf)
+    name, store = one_name(words, conf)
+    folder = store.find_sweep(name)
+    if taken := use_recorded_code(folder, store):
+        click.echo(f"note: {', '.join(taken)} as recorded; for the scorer as it is now give --conf FOLDER", err=True)
     cells = [c for c in recorded(folder, store).cells if c.cell.kind == "evaluate" and store.cell(c.id).done()]
     changed = 0
     for planned in cells:

@@ -5,7 +5,8 @@
 
 Run it on a commit whose sweeps later versions must go on to resume, with no local changes in src/, conf/ or jobs/. The
 archive is kept when the code changes: made anew by the changed code, it proves nothing. What it holds stands in
-old_sweep.py. Host name, interpreter and paths of the machine are replaced by neutral ones.
+old_sweep.py. Host name, interpreter and paths of the machine are replaced by neutral ones. Its heartbeats
+count as alive for a minute, so the test fails until then.
 """
 
 from __future__ import annotations

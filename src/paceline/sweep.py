@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from paceline import combinations
+from paceline import combinations, tasks
 from paceline.errors import UserError
 from paceline.spec import (
     PLACEMENT_GROUPS,
@@ -132,8 +132,9 @@ def evaluate_cell(config: Config, data: str, tuned: Cell | None) -> Cell:
 
 def impossible(config: Config) -> str | None:
     """Why a combination can't be, or None."""
-    if missing := sorted(set(config.task.needs) - set(config.model.inputs)):
-        return f"{config.task.name} shows {' and '.join(missing)}, which {config.model.name} can't read"
+    if missing := sorted(set(tasks.needs(config.task)) - set(config.model.inputs)):
+        shown = " and ".join("several images" if word == "images" else word for word in missing)
+        return f"{config.task.name} shows {shown}, which {config.model.name} can't read"
     if config.method.trains != "nothing" and not config.model.tunable:
         return f"{config.model.name} answers by its own code and can't be tuned (tunable: false in its file)"
     return None
@@ -186,7 +187,7 @@ def expand(
         if reason := impossible(config):
             dropped.append({"point": point.label(), "reason": reason})
             continue
-        key = repr((config.task.reader, config.task.options))
+        key = repr((config.task.kind, config.task.reader, config.task.options))
         if key not in digests:
             digests[key] = data_digest(config.task)
             known_splits[key] = splits(config.task)

@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlencode
 
 import numpy as np
 
+from paceline.prepared import image_paths
 from paceline.report import cases, compare, wording
 from paceline.report.pictures import Pictures
 from paceline.report.results import Group, Report, Row
@@ -432,11 +433,10 @@ def _truths(report: Report, kept: _Kept) -> dict[str, Any]:
 
 
 def _shown_path(report: Report, record: Mapping[str, Any] | None) -> str:
-    """Where a sample's image lies: under the root where it does, so that the page tells nothing of the machine."""
-    path = Path(record["image"]) if record else None
-    if path is None:
-        return ""
-    return str(path.relative_to(report.store.root) if path.is_relative_to(report.store.root) else path)
+    """Where a sample's images lie: under the root where they do, so that the page tells nothing of the machine."""
+    root = report.store.root
+    paths = [Path(path) for path in image_paths(record or {})]
+    return ", ".join(str(p.relative_to(root) if p.is_relative_to(root) else p) for p in paths)
 
 
 def _asked(report: Report, row: Row) -> str:
@@ -481,7 +481,8 @@ def _told(report: Report, kept: Sequence[_Kept], texts: _Texts, pictures: Pictur
             f"{len(texts.cut):,} raw answers are cut after {MOST_LETTERS:,} characters, {sum(texts.cut.values()):,} "
             "characters in all."
         )
-    there = {(task, sample) for task, sample in held if report.samples[task].get(sample)}
+    known = {(task, sample) for task, sample in held if report.samples[task].get(sample)}
+    there = {(task, sample) for task, sample in known if image_paths(report.samples[task][sample])}
     in_page = pictures.held
     shown = sum(f"{task}/{sample}" in in_page for task, sample in there)
     if shown < len(there):
@@ -489,5 +490,5 @@ def _told(report: Report, kept: Sequence[_Kept], texts: _Texts, pictures: Pictur
             f"Pictures of {shown:,} of {len(there):,} images are here ({pictures.budget_mb:.0f} MB at most), those "
             "first that a number leads to; the others are named by their file."
         )
-    if len(held) > len(there):
-        yield f"Of {len(held) - len(there):,} images the prepared data is gone."
+    if len(held) > len(known):
+        yield f"Of {len(held) - len(known):,} images the prepared data is gone."

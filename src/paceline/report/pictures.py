@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import io
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from paceline.errors import DataError
+from paceline.prepared import image_paths, load_images
 from paceline.report.results import Report
 
 if TYPE_CHECKING:
@@ -43,35 +44,31 @@ class Pictures:
         return frozenset("/".join(key) for key, url in self._made.items() if url)
 
     def get(self, task: str, sample: str) -> str:
-        """The URL of a sample's image; empty where the image is gone or the page is full."""
-        record = self._report.samples[task].get(sample)
-        return self._of(task, sample, record["image"] if record else "")
+        """The URL of a sample's image, several beside each other; empty where one is gone or the page is full."""
+        return self._of(task, sample, image_paths(self._report.samples[task].get(sample, {})))
 
     def explanation(self, cell: str, sample: str) -> str:
         """The URL of the picture that explains a cell's answer, as :meth:`get`."""
         path = self._report.store.cell(cell).explanation(sample)
-        return self._of(cell, sample, str(path))
+        return self._of(cell, sample, [str(path)])
 
-    def _of(self, owner: str, sample: str, path: str) -> str:
+    def _of(self, owner: str, sample: str, paths: Sequence[str]) -> str:
         key = (owner, sample)
         if key not in self._made:
             if self.full:
                 self.left_out += 1
                 self._made[key] = ""
             else:
-                self._made[key] = _picture(path) if path else ""
+                self._made[key] = _picture(paths) if paths else ""
                 self._bytes += len(self._made[key])
         return self._made[key]
 
 
-def _picture(path: str) -> str:
-    from paceline.prepared import load_image
-
+def _picture(paths: Sequence[str]) -> str:
     try:
-        image = load_image(Path(path), SIDE)
+        image = load_images(paths, SIDE)
     except DataError:
         return ""
-    image.thumbnail((SIDE, SIDE))
     return jpeg(image, 82)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from paceline.errors import UserError, nearest
+from paceline.spec import TaskSpec
 from paceline.tasks.kind import Kind
 
 HELPERS = {"answers", "calibration", "figures", "kind", "labels", "metrics", "panels"}
@@ -39,3 +40,16 @@ def load(kind: str) -> Kind:
     if kind not in names():
         raise UserError(f"task.kind: no task kind '{kind}': {nearest(kind, names())}")
     return Kind(kind, importlib.import_module(f"{__name__}.{kind}"))
+
+
+def needs(task: TaskSpec) -> tuple[str, ...]:
+    """What a model must be able to read for a task: what its file states, else what its kind asks.
+
+    A task that states what is the schema's default states nothing.
+    """
+    if task.needs != TaskSpec().needs:
+        return tuple(task.needs)
+    try:
+        return load(task.kind).asks.needs
+    except UserError:  # a kind that this checkout lacks
+        return tuple(task.needs)

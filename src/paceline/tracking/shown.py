@@ -12,6 +12,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 
 from paceline import tasks
+from paceline.errors import DataError
+from paceline.prepared import image_paths, load_images
 from paceline.spec import TaskSpec
 from paceline.store import CellFolder, read_jsonl
 from paceline.tasks import panels as panel_data
@@ -64,7 +66,7 @@ class Results:
 
         Args:
             metrics: what :func:`paceline.scoring.numbers` makes of its metrics.
-            samples: records with ``id``, ``image`` (a path, where there is one) and ``split``.
+            samples: prepared records.
             most: rows of the table.
         """
         config = folder.read().config
@@ -79,7 +81,7 @@ class Results:
         rows, left = [], MOST_BYTES
         for score in kept:
             sample = asked.get(score["sample"], {})
-            image = thumbnail(sample.get("image"))
+            image = thumbnail(image_paths(sample))
             if image is not None and len(image) > left:
                 image = None
             left -= len(image or b"")
@@ -109,18 +111,21 @@ def results_of(
     return panel_data.Results(task, "", [one], [one], tested, by_id, lambda metric: [cell])
 
 
-def thumbnail(path: str | Path | None) -> bytes | None:
-    """A small JPEG of an image file; None where there is none that can be read."""
-    if not path:
+def thumbnail(paths: Sequence[str | Path]) -> bytes | None:
+    """A small JPEG of an image file, of several beside each other; None where there is none that can be read."""
+    if not paths:
         return None
     stream = io.BytesIO()
     try:
-        with Image.open(path) as opened:
+        if len(paths) > 1:
+            load_images(paths, PICTURE).save(stream, "JPEG", quality=80, optimize=True)
+            return stream.getvalue()
+        with Image.open(paths[0]) as opened:
             opened.draft("RGB", (PICTURE, PICTURE))
             small = opened.convert("RGB")
             small.thumbnail((PICTURE, PICTURE))
             small.save(stream, "JPEG", quality=80, optimize=True)
-    except OSError:
+    except (OSError, DataError):
         return None
     return stream.getvalue()
 

@@ -105,6 +105,7 @@ def require_images(folder: CellFolder, config: Config, samples: Sequence[str]) -
     """
     from paceline import scoring
     from paceline.errors import UserError, nearest
+    from paceline.prepared import image_paths
     from paceline.store import read_jsonl
 
     if "image" not in config.model.inputs:
@@ -113,10 +114,12 @@ def require_images(folder: CellFolder, config: Config, samples: Sequence[str]) -
     for sample in samples:
         if sample not in answered:
             raise UserError(f"cell {folder.id} answered no sample '{sample}': {nearest(sample, answered)}")
-    shown = {s["id"] for s in scoring.evaluated_samples(config, folder.path.parents[1]) if s.get("image")}
+    shown = {s["id"]: len(image_paths(s)) for s in scoring.evaluated_samples(config, folder.path.parents[1])}
     for sample in samples:
-        if sample not in shown:
+        if not shown.get(sample):
             raise UserError(f"sample '{sample}' has no image to draw on")
+        if shown[sample] > 1:
+            raise UserError(f"sample '{sample}' shows {shown[sample]} images; one with one image can be explained")
 
 
 def require_place(model: ModelSpec, words: Sequence[str]) -> None:

@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+from test_prepared import photo, silent
 
+from paceline import prepared
 from paceline.compose import ConfTree, compose, conf_folders
 from paceline.sweep import Sweep, expand
 
@@ -52,3 +54,18 @@ def test_a_recipe_inherits_what_it_does_not_say(folder: Path) -> None:
     method = sweep(folder, method="lora_vision").cells[0].cell.config.method
     assert method.trains == "adapter"
     assert (method.lora.r, method.lora.alpha, method.lora.components) == (8, 16, ["vision", "language"])
+
+
+def test_the_table_of_the_recipe_is_prepared_as_it_says(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    rows = ["file_name,lat,lon,tour"]
+    for n in range(40):
+        photo(tmp_path / "photos" / f"{n}.png", n)
+        rows.append(f"{n}.png,{n},{n},{n // 4}")
+    (tmp_path / "photos" / "places.csv").write_text("\n".join(rows))
+    task = compose(["task=geolocation_table"], conf_folders(str(folder))).spec("task", "geolocation_table", {})
+    manifest = prepared.prepare(tmp_path / "root", task, silent)
+    assert sum(manifest["splits"].values()) == 40 and not manifest["skipped"]
+    assert manifest["groups"] == {"field": "group", "count": 10, "shared": {}, "named": []}

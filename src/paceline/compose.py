@@ -343,14 +343,15 @@ class Composition:
         if key not in self._specs:
             picture = ("picture", config.task.name, repr(config.task.options))
             if picture not in self._specs:
-                self._specs[picture] = prepared.largest_picture(root, config.task)
+                shown = prepared.largest_picture(root, config.task), prepared.images_per_sample(root, config.task)
+                self._specs[picture] = shown
             self._specs[key] = choose.settle(
                 config,
                 kind,
                 self.tree.presets(),
                 cards_of(config.cluster),
                 shape_of(config.model, root),
-                self._specs[picture],
+                *self._specs[picture],
             )
         chosen: Config = self._specs[key]
         return dataclasses.replace(config, placement=chosen.placement, deepspeed=chosen.deepspeed)

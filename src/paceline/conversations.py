@@ -8,8 +8,9 @@ from typing import Any
 
 from paceline import prompts, tasks
 from paceline.models.base import Conversation
-from paceline.prepared import load_image, picture_size
+from paceline.prepared import load_image, picture_size, without_images
 from paceline.spec import PromptSpec, TaskSpec
+from paceline.tasks.kind import images_of
 
 
 def question(
@@ -28,7 +29,7 @@ def question(
     shown = {name: fields[name] for name in kind.shown}
     return Conversation(
         prompt=prompts.render(prompt.text, shown),
-        images=[load_image(sample["image"])] if sample.get("image") else [],
+        images=[load_image(path) for path in images_of(sample)],
         system=prompts.render(prompt.system, shown),
         shots=list(shots),
     )
@@ -51,17 +52,18 @@ class Lessons(Sequence[Conversation]):
 
     def pictured(self, index: int) -> bool:
         """Whether the sample at an index has an image, told without decoding it."""
-        return bool(self.samples[index].get("image"))
+        return bool(images_of(self.samples[index]))
 
     def extent(self, index: int) -> tuple[int, int]:
-        """Letters and pixels of the lesson at an index, told without decoding an image."""
-        told, image = self.worded(index), self.samples[index].get("image")
-        width, height = (picture_size(image) if image else None) or (0, 0)
-        return len(told.system) + len(told.prompt) + len(told.answer or ""), width * height
+        """Letters and pixels of the lesson at an index, told without decoding an image; of several images the sum."""
+        lesson_text = self.worded(index)
+        sizes = [picture_size(path) or (0, 0) for path in images_of(self.samples[index])]
+        letters = len(lesson_text.system) + len(lesson_text.prompt) + len(lesson_text.answer or "")
+        return letters, sum(width * height for width, height in sizes)
 
     def worded(self, index: int) -> Conversation:
-        """The lesson at an index without its image, which is not decoded."""
-        return lesson({**self.samples[index], "image": None}, self.prompt, self.task)
+        """The lesson at an index without its images, which are not decoded."""
+        return lesson(without_images(self.samples[index]), self.prompt, self.task)
 
     def __getitem__(self, index: Any) -> Any:
         """The lesson at an index."""

@@ -1,4 +1,6 @@
-"""Images that stand on both sides of a split: the same bytes, the same pixels, or much the same picture.
+"""Samples that stand on both sides of a split, by their images, their texts, or what ties them together.
+
+Images: the same bytes, the same pixels, or much the same picture.
 
 Looks are compared by a perceptual hash: the signs of the 64 lowest frequencies of a grey thumbnail against their
 median (pHash; Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010). It survives scaling,
@@ -11,12 +13,15 @@ core, and it grows with the product of both.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from paceline.store import digest
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -25,23 +30,25 @@ SIDE = 32  # of a thumbnail, in pixels
 MOST_BITS = 10
 LEAST_CORRELATION = 0.85
 KINDS = ("bytes", "pixels", "looks")
+MOST_NAMES = 20  # groups named in a manifest
 
 _LOWEST = 8  # frequencies in each direction
 _BLOCK = 1 << 22  # pairs compared at once: 36 MB of hashes and counts
 
-Kind = Literal["bytes", "pixels", "looks"]
+Kind = Literal["bytes", "pixels", "looks", "text"]
 Hashes = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
 class Twin:
-    """A test image and the training image most like it."""
+    """A test image and the training image most like it; or a sample without images and its equal in training."""
 
     split: str
     sample: str
     image: str
     kind: Kind
-    """``bytes``: the same file; ``pixels``: another file of the same picture; ``looks``: much the same picture."""
+    """``bytes``: the same file; ``pixels``: another file of the same picture; ``looks``: much the same picture;
+    ``text``: the same words, in samples that show no image."""
     train: str
     """The training sample."""
     train_image: str
@@ -96,6 +103,51 @@ def twins(
                 differ = int(np.bitwise_count(hashes[i] ^ hashes[j]))
                 yield _made(records[i], records[j], kind, differ, correlation)
         progress("comparing images", start + len(block), len(others))
+
+
+def equal_texts(records: Sequence[Mapping[str, Any]], shown: Sequence[str], group: str, train: str) -> Iterator[Twin]:
+    """Samples without images that are trained on too, word for word.
+
+    Args:
+        records: samples of a task.
+        shown: the fields that a prompt may name; where a sample has none of them, all of its fields are compared.
+        group: the field that ties samples together, which is not compared.
+        train: name of the training split.
+    """
+
+    def words(record: Mapping[str, Any]) -> str:
+        own = {name: record[name] for name in shown if name in record}
+        return digest(own or {k: v for k, v in record.items() if k not in ("id", "split", group)})
+
+    trained: dict[str, str] = {}
+    for record in records:
+        if record["split"] == train:
+            trained.setdefault(words(record), record["id"])
+    for record in records:
+        if record["split"] != train and (same := trained.get(words(record))) is not None:
+            yield Twin(record["split"], record["id"], "", "text", same, "", 0, 1.0)
+
+
+def shared_groups(records: Sequence[Mapping[str, Any]], field: str) -> dict[str, Any]:
+    """Groups of samples that stand in several splits.
+
+    Args:
+        records: samples of a task.
+        field: the field that ties samples together.
+
+    Returns:
+        ``{field, count, shared, named}``: how many groups there are, ``train, test`` -> how many of them stand in both
+        splits, and the names of some. Empty where no sample has the field.
+    """
+    splits: dict[str, dict[str, None]] = {}
+    for record in records:
+        if record.get(field) not in (None, ""):
+            splits.setdefault(str(record[field]), {})[record["split"]] = None
+    several = {name: ", ".join(sorted(where)) for name, where in splits.items() if len(where) > 1}
+    if not splits:
+        return {}
+    shared = dict(sorted(Counter(several.values()).items()))
+    return {"field": field, "count": len(splits), "shared": shared, "named": list(several)[:MOST_NAMES]}
 
 
 def perceptual_hashes(grey: npt.NDArray[np.uint8]) -> Hashes:

@@ -4,13 +4,14 @@
         manifest.json    counts, digest, where the data comes from; read in an instant
         samples.jsonl    one sample a line, in prepared order
         skipped.jsonl    each record left out, and why
-        leakage.jsonl    each test image that is also trained on, or looks like one that is
+        leakage.jsonl    each test image that is also trained on, or looks like one that is; texts likewise
         images/          what the reader made
 
 A sample is ``{id, split, image, sha256}`` and the reader's fields. ``image`` is relative to the folder, or
-absolute where the image lies in a folder of the user's. The manifest's digest covers id, split, sha256 and
-fields: neither paths nor times nor what was found out about leakage, so that the same data has the same digest on
-every machine and in every version.
+absolute where the image lies in a folder of the user's. A sample of several images has ``images`` and ``sha256s``
+in place of these two, lists in the order in which they are asked about; one without an image has none of the four. The
+manifest's digest covers id, split, the images' digests and fields: neither paths nor times nor what was found out about
+leakage and groups, so that the same data has the same digest on every machine and in every version.
 
 The folder is built beside its place and renamed as a whole, so a crash leaves nothing that counts.
 """
@@ -22,19 +23,23 @@ import hashlib
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paceline import __version__, readers, store, tasks
 from paceline.errors import DataError, Unavailable, UserError, nearest
-from paceline.readers import Progress, Sample, Skipped
+from paceline.readers import Complete, Progress, Sample, Skipped
 from paceline.spec import TaskSpec, build, defaults, plain
+from paceline.tasks.kind import images_of
 
 if TYPE_CHECKING:
     from PIL import Image
 
-OWN_KEYS = ("id", "split", "image", "sha256")
+    from paceline.tasks.kind import Kind
+
+OWN_KEYS = ("id", "split", "image", "sha256", "images", "sha256s")
+PATH_KEYS = ("image", "images")
 MOST_ASPECT = 200  # the longer side by the shorter: Qwen2-VL's processor raises above
 
 
@@ -48,15 +53,24 @@ def options_of(task: TaskSpec) -> Any:
 
 
 def dataset_folder(root: Path, task: TaskSpec) -> Path:
-    """Where the task's data lies once it is prepared. Tasks of the same reader and options share it."""
+    """Where the task's data lies once it is prepared.
+
+    Tasks of the same reader and options share it; of a reader for any kind, those of the same kind.
+    """
     options = _stated(options_of(task))
     for name, value in options.items():
         try:
             store.canonical(value)
         except (TypeError, ValueError) as error:
             raise UserError(f"task.options.{name}: {value!r} can't be recorded: {error}") from None
-    key = store.digest({"reader": task.reader, "options": options}, 12)
-    return root / "data" / f"{task.reader}-{key}"
+    key = {"reader": task.reader, "options": options}
+    if getattr(readers.load(task.reader), "ANY_KIND", False) and (task.reader, task.kind) != _WITHOUT_KIND:
+        key["kind"] = task.kind
+    return root / "data" / f"{task.reader}-{store.digest(key, 12)}"
+
+
+_WITHOUT_KIND = ("hf_datasets", "geolocation")
+"""Reader and kind whose folders were named before there was another kind."""
 
 
 def _stated(options: Any) -> dict[str, Any]:
@@ -111,7 +125,8 @@ def read_samples(root: Path, task: TaskSpec, splits: Sequence[str], limit: int) 
         limit: samples taken of each split, the first; 0 takes all.
 
     Returns:
-        Records ``{id, split, image, sha256, <fields>}`` with ``image`` an absolute path.
+        Records ``{id, split, image, sha256, <fields>}`` with ``image`` an absolute path; ``images`` and ``sha256s``,
+        or nothing of it, for samples of several images or of none.
 
     Raises:
         DataError: not prepared, damaged, or the prepared data is not what the manifest says.
@@ -124,15 +139,45 @@ def read_samples(root: Path, task: TaskSpec, splits: Sequence[str], limit: int) 
             raise UserError(f"task '{task.name}' has no split '{split}': {nearest(split, manifest['splits'])}")
     found: dict[str, list[dict[str, Any]]] = {split: [] for split in manifest["splits"]}
     for record in store.read_jsonl(folder / "samples.jsonl"):
-        if not all(isinstance(record.get(key), str) for key in OWN_KEYS) or record["split"] not in found:
+        if not _well_formed(record) or record["split"] not in found:
             break
-        found[record["split"]].append({**record, "image": str(folder / record["image"])})
+        placed: dict[str, Any] = {}
+        if "image" in record:
+            placed["image"] = str(folder / record["image"])
+        elif "images" in record:
+            placed["images"] = [str(folder / image) for image in record["images"]]
+        found[record["split"]].append({**record, **placed})
     if {split: len(records) for split, records in found.items()} != manifest["splits"]:
         raise DataError(
             f"task '{task.name}': {folder / 'samples.jsonl'} does not hold what its manifest says; "
             f"move {folder} away and run: paceline prepare task={task.name}"
         )
     return [record for split in splits for record in found[split][: limit or None]]
+
+
+def _well_formed(record: Mapping[str, Any]) -> bool:
+    """Whether a line of ``samples.jsonl`` says who it is, and has a digest for each image."""
+    if not all(isinstance(record.get(key), str) for key in ("id", "split")):
+        return False
+    if "image" in record or "sha256" in record:
+        return isinstance(record.get("image"), str) and isinstance(record.get("sha256"), str)
+    images, digests = record.get("images", []), record.get("sha256s", [])
+    return isinstance(images, list) and isinstance(digests, list) and len(images) == len(digests)
+
+
+def without_images(sample: Mapping[str, Any]) -> dict[str, Any]:
+    """A prepared sample as if it showed none."""
+    return {key: value for key, value in sample.items() if key not in PATH_KEYS}
+
+
+def images_per_sample(root: Path, task: TaskSpec) -> int:
+    """The most images of a sample of the task, for what only needs an idea; 2 of several where it is not prepared."""
+    needs = tasks.needs(task)
+    if not {"image", "images"} & set(needs):
+        return 0
+    if (dataset_folder(root, task) / "manifest.json").exists():
+        return int(read_manifest(root, task).get("images_per_sample", 1))
+    return 2 if "images" in needs else 1
 
 
 def largest_picture(root: Path, task: TaskSpec, looked_at: int = 64) -> tuple[int, int] | None:
@@ -143,7 +188,7 @@ def largest_picture(root: Path, task: TaskSpec, looked_at: int = 64) -> tuple[in
     if not (dataset_folder(root, task) / "manifest.json").exists():
         return None
     records = read_samples(root, task, list(read_manifest(root, task)["splits"]), looked_at)
-    found = [size for record in records if record.get("image") and (size := picture_size(record["image"]))]
+    found = [size for record in records for path in images_of(record) if (size := picture_size(path))]
     return max(found, key=lambda size: size[0] * size[1], default=None)
 
 
@@ -267,19 +312,21 @@ def _publish(temporary: Path, folder: Path) -> None:
 
 
 def _build(folder: Path, task: TaskSpec, progress: Progress) -> None:
+    from paceline import leakage  # numpy
+
     reader, options = readers.load(task.reader), options_of(task)
     records: list[dict[str, Any]] = []
     thumbnails: list[bytes] = []
     skipped: list[Skipped] = []
     seen: set[str] = set()
     kind = tasks.load(task.kind)
-    complete = (kind.complete,) if getattr(reader, "ANY_KIND", False) else ()
+    complete = (Complete(kind.complete, kind.group),) if getattr(reader, "ANY_KIND", False) else ()
     for item in reader.read(options, folder / "images", progress, *complete):
         if isinstance(item, Sample):
             made = _record(item, folder, seen)
             if not isinstance(made, Skipped):
                 records.append(made[0])
-                thumbnails.append(made[1])
+                thumbnails += made[1]
                 seen.add(item.id)
                 continue
             skipped.append(made)
@@ -290,62 +337,82 @@ def _build(folder: Path, task: TaskSpec, progress: Progress) -> None:
         told = "; ".join(f"{n} × {reason}" for reason, n in reasons.items()) or "the source is empty"
         raise DataError(f"task '{task.name}': no usable sample was found ({told}); check task.options")
     store.write_jsonl(folder / "samples.jsonl", records)
-    store.write_jsonl(folder / "skipped.jsonl", (plain(s) for s in skipped))
+    store.write_jsonl(folder / "skipped.jsonl", ({k: _encodable(v) for k, v in plain(s).items()} for s in skipped))
     manifest = {
         "schema": store.SCHEMA,
-        "digest": store.digest([{k: v for k, v in r.items() if k != "image"} for r in records]),
+        "digest": store.digest([without_images(r) for r in records]),
         "reader": task.reader,
         "options": _stated(options),
         "splits": dict(sorted(Counter(r["split"] for r in records).items())),
         "skipped": reasons,
         "leaks": _leaks(records, task.train),
-        "leakage": _leakage(records, thumbnails, task.train, folder, progress),
+        "leakage": _leakage(records, thumbnails, kind, task.train, folder, progress),
         "made": {**reader.made(options), "paceline": __version__},
     }
+    if (most := max(len(images_of(r)) for r in records)) > 1:
+        manifest["images_per_sample"] = most
+    if shared := leakage.shared_groups(records, kind.group or "group"):
+        manifest["groups"] = shared
     manifest |= kind.data_checks(records, task.train)
     store.write_json(folder / "manifest.json", manifest)
 
 
-def _record(sample: Sample, folder: Path, seen: set[str]) -> tuple[dict[str, Any], bytes] | Skipped:
-    """A sample's record, and its thumbnail, made while the image is decoded anyway."""
+def _record(sample: Sample, folder: Path, seen: set[str]) -> tuple[dict[str, Any], list[bytes]] | Skipped:
+    """A sample's record, and a thumbnail of each image, made while it is decoded anyway."""
     from paceline import leakage  # numpy
 
+    name = ", ".join(path.name for path in sample.pictures)
     if sample.id in seen:
-        return Skipped(sample.id, "id seen before", str(sample.image.name))
+        return Skipped(sample.id, "id seen before", name)
+    thumbnails = []
+    for path in sample.pictures:
+        try:
+            thumbnails.append(leakage.thumbnail(_decode(path)))
+        except _BadImage as error:
+            return Skipped(sample.id, str(error), path.name)
+    paths = [str(p.relative_to(folder) if p.is_relative_to(folder) else p.absolute()) for p in sample.pictures]
+    digests = [store.file_digest(p) for p in sample.pictures]
+    own: dict[str, Any] = {"id": sample.id, "split": sample.split}
+    if len(paths) == 1:
+        own |= {"image": paths[0], "sha256": digests[0]}
+    elif paths:
+        own |= {"images": paths, "sha256s": digests}
+    record = {**{k: v for k, v in sample.fields.items() if k not in OWN_KEYS}, **own}
     try:
-        thumbnail = leakage.thumbnail(_decode(sample.image))
-    except _BadImage as error:
-        return Skipped(sample.id, str(error), str(sample.image.name))
-    image = sample.image.relative_to(folder) if sample.image.is_relative_to(folder) else sample.image.absolute()
-    own = {
-        "id": sample.id,
-        "split": sample.split,
-        "image": str(image),
-        "sha256": store.file_digest(sample.image),
-    }
-    record = {**sample.fields, **own}
-    try:
-        store.canonical(record)
+        store.canonical(record).encode()
     except (TypeError, ValueError) as error:
         return Skipped(sample.id, "a field is no finite JSON value", str(error))
-    return record, thumbnail
+    return record, thumbnails
+
+
+def _encodable(text: str) -> str:
+    """A text that UTF-8 can write: names of files, and JSON, may hold halves of characters."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _digests(record: Mapping[str, Any]) -> list[str]:
+    """The digests of a record's images, in order."""
+    return [record["sha256"]] if "sha256" in record else record.get("sha256s", [])
 
 
 def _leaks(records: Iterable[dict[str, Any]], train: str) -> dict[str, int]:
     """Per other split, how many of its images are also trained on, byte for byte."""
     records = list(records)
-    trained = {r["sha256"] for r in records if r["split"] == train}
+    trained = {digest for r in records if r["split"] == train for digest in _digests(r)}
     counts = {r["split"]: 0 for r in records if r["split"] != train}
     for r in records:
-        if r["split"] != train and r["sha256"] in trained:
-            counts[r["split"]] += 1
+        if r["split"] != train:
+            counts[r["split"]] += sum(digest in trained for digest in _digests(r))
     return dict(sorted(counts.items()))
 
 
 def _leakage(
-    records: list[dict[str, Any]], thumbnails: list[bytes], train: str, folder: Path, progress: Progress
+    records: list[dict[str, Any]], thumbnails: list[bytes], kind: Kind, train: str, folder: Path, progress: Progress
 ) -> dict[str, dict[str, int]]:
-    """Per other split, how many of its images are trained on too, by kind; names them in ``leakage.jsonl``."""
+    """Per other split, how many of its images are trained on too, by kind; names them in ``leakage.jsonl``.
+
+    Samples without an image are compared by what a prompt may show of them, or by all that they hold.
+    """
     from paceline import leakage  # numpy
 
     @functools.cache
@@ -353,11 +420,19 @@ def _leakage(
         decoded = _decode(folder / image)
         return hashlib.sha256(f"{decoded.size}".encode() + decoded.tobytes()).hexdigest()
 
-    found = list(leakage.twins(records, thumbnails, train, pixels, progress))
-    store.write_jsonl(folder / "leakage.jsonl", (plain(twin) for twin in found))
+    shown = [
+        {"id": r["id"], "split": r["split"], "image": image, "sha256": digest}
+        for r in records
+        for image, digest in zip(images_of(r), _digests(r), strict=True)
+    ]
+    texts = [r for r in records if not images_of(r)]
+    twins = list(leakage.twins(shown, thumbnails, train, pixels, progress))
+    twins += leakage.equal_texts(texts, kind.shown, kind.group or "group", train)
+    store.write_jsonl(folder / "leakage.jsonl", (plain(twin) for twin in twins))
     splits = {r["split"] for r in records}
     others = sorted(splits - {train}) if train in splits else []
-    return {s: {k: sum((t.split, t.kind) == (s, k) for t in found) for k in leakage.KINDS} for s in others}
+    compared = [*(leakage.KINDS if shown else ()), *(["text"] if texts else ())]
+    return {s: {k: sum((t.split, t.kind) == (s, k) for t in twins) for k in compared} for s in others}
 
 
 def require(root: Path, task: TaskSpec, digest: str) -> None:

@@ -68,7 +68,9 @@ class ModelSpec:
     family: str = identity_field("", "module in paceline/models/ that loads and drives it")
     weights: str = identity_field("", "hub id or folder of the weights; empty builds a twin from `config`")
     revision: str = identity_field("", "commit of the hub repository, 40 hex digits; a hub model needs one")
-    inputs: list[str] = identity_field(["image", "text"], "what the model can read")
+    inputs: list[str] = identity_field(
+        ["image", "text"], "what the model can read: image (one a question), images (several too), text"
+    )
     tunable: bool = identity_field(True, "whether its weights can be tuned here; false where its own code answers")
     dtype: Literal["float32", "bfloat16", "float16"] = identity_field("bfloat16", "number format of the weights")
     attention: Literal["sdpa", "eager", "flash_attention_2"] = identity_field("sdpa", "attention implementation")
@@ -87,7 +89,9 @@ class TaskSpec:
 
     name: str = identity_field("", "the file's name in conf/task/")
     kind: str = identity_field("", "module in paceline/tasks/: the fields of a sample and the scorer")
-    needs: list[str] = identity_field(["image", "text"], "what a model must be able to read")
+    needs: list[str] = identity_field(
+        ["image", "text"], "what a model must be able to read; where it is not set, what the kind asks"
+    )
     reader: str = identity_field("", "module in paceline/readers/ that makes the prepared data")
     options: dict[str, Any] = identity_field({}, "options of the reader")
     target: str = identity_field("", "the answer trained on, with {fields} of the sample", only="finetune")

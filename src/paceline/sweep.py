@@ -132,8 +132,9 @@ def evaluate_cell(config: Config, data: str, tuned: Cell | None) -> Cell:
 
 def impossible(config: Config) -> str | None:
     """Why a combination can't be, or None."""
-    if missing := sorted(set(config.task.needs) - set(config.model.inputs)):
-        return f"{config.task.name} shows {' and '.join(missing)}, which {config.model.name} can't read"
+    if missing := sorted(set(tasks.needs(config.task)) - set(config.model.inputs)):
+        shown = " and ".join("several images" if word == "images" else word for word in missing)
+        return f"{config.task.name} shows {shown}, which {config.model.name} can't read"
     if config.method.trains != "nothing" and not config.model.tunable:
         return f"{config.model.name} answers by its own code and can't be tuned (tunable: false in its file)"
     return None
@@ -205,7 +206,7 @@ def expand(
             coded.add(code)
             if why := plugins.no_family(config.model.family):
                 problems[why] = None
-        key = repr((config.task.reader, config.task.options))
+        key = repr((config.task.kind, config.task.reader, config.task.options))
         if key not in digests:
             digests[key] = data_digest(config.task)
             known_splits[key] = splits(config.task)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from test_prepared import photo, silent
 
 from paceline import plugins, prepared, scoring
 from paceline.compose import ConfTree, compose, conf_folders
@@ -92,3 +93,18 @@ def test_following_the_recipes_for_code_plans_prepares_and_judges(folder: Path) 
     assert metrics["metrics"]["accuracy"]["value"] == pytest.approx(1 / 3)
     assert metrics["metrics"]["parsed_share"]["value"] == pytest.approx(2 / 3)
     assert scoring.judged_part(config, "A forest.") == (2, 8)
+
+
+def test_the_table_of_the_recipe_is_prepared_as_it_says(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    rows = ["file_name,lat,lon,tour"]
+    for n in range(40):
+        photo(tmp_path / "photos" / f"{n}.png", n)
+        rows.append(f"{n}.png,{n},{n},{n // 4}")
+    (tmp_path / "photos" / "places.csv").write_text("\n".join(rows))
+    task = compose(["task=geolocation_table"], conf_folders(str(folder))).spec("task", "geolocation_table", {})
+    manifest = prepared.prepare(tmp_path / "root", task, silent)
+    assert sum(manifest["splits"].values()) == 40 and not manifest["skipped"]
+    assert manifest["groups"] == {"field": "group", "count": 10, "shared": {}, "named": []}

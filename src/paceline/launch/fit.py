@@ -63,7 +63,7 @@ def look(cells: Sequence[PlannedCell], store: Store, presets: Mapping[str, DeepS
                     texts[id(part)] = repr(part)
             said = (texts[id(part)] for part in parts)
             groups.setdefault((planned.cell.kind, *said, *own), []).append(planned)
-    pictures: dict[str, Size | None] = {}
+    pictures: dict[str, tuple[Size | None, int]] = {}
     return [_finding(members, store, presets, pictures) for members in groups.values()]
 
 
@@ -71,7 +71,7 @@ def _finding(
     members: Sequence[PlannedCell],
     store: Store,
     presets: Mapping[str, DeepSpeedSpec],
-    pictures: dict[str, Size | None],
+    pictures: dict[str, tuple[Size | None, int]],
 ) -> Fit:
     # The longest prompt is the one that may not fit.
     planned = max(members, key=lambda p: len(p.config.prompt.text))
@@ -85,7 +85,7 @@ def _finding(
         return Fit(
             *named, None, f"the memory of {asked} is not known here; name a card, such as cluster.gpu=a100_40", None
         )
-    sample = choose.sample_of(config, _picture(config.task, store, pictures))
+    sample = choose.sample_of(config, *_pictures(config.task, store, pictures))
     try:
         small, large = (choose.judge(config, kind, shape, sample, card) for card in (cards[0], cards[-1]))
     except UserError as error:
@@ -116,9 +116,10 @@ def uncounted(model: ModelSpec) -> str:
     )
 
 
-def _picture(task: TaskSpec, store: Store, pictures: dict[str, Size | None]) -> Size | None:
+def _pictures(task: TaskSpec, store: Store, pictures: dict[str, tuple[Size | None, int]]) -> tuple[Size | None, int]:
+    """The size of a task's largest picture, and how many a sample shows."""
     if task.name not in pictures:
-        pictures[task.name] = prepared.largest_picture(store.root, task)
+        pictures[task.name] = prepared.largest_picture(store.root, task), prepared.images_per_sample(store.root, task)
     return pictures[task.name]
 
 

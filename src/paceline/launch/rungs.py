@@ -125,12 +125,22 @@ class Ladders:
         """The plan of a cell, corrected by peaks of its like and by the card that it has filled."""
         shape = shape_of(reached.model, self.store.root)
         picture = prepared.largest_picture(self.store.root, reached.task) if shape else None
-        plan = _Plan(self.presets, shape, choose.sample_of(reached, picture), card, reached.cluster.gpu)
+        images = prepared.images_per_sample(self.store.root, reached.task)
+        sample = choose.sample_of(reached, picture, images)
+        plan = _Plan(self.presets, shape, sample, card, reached.cluster.gpu)
         if shape is None:
             return plan
         name = reached.model.name
         if name not in self._measured:
-            self._measured[name] = list(measured(self.store, {name}, lambda c: shape_of(c.model, self.store.root)))
+            root = self.store.root
+            self._measured[name] = list(
+                measured(
+                    self.store,
+                    {name},
+                    lambda c: shape_of(c.model, root),
+                    images=lambda task: prepared.images_per_sample(root, task),
+                )
+            )
         by = factor(self._measured[name], name, reached.method.name)
         if card is not None and cause == CUDA:
             failed = choose.judge(reached, "finetune", shape, plan.sample, card)

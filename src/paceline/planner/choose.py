@@ -244,14 +244,17 @@ def largest(
     return None
 
 
-def sample_of(config: Config, picture: tuple[int, int] | None) -> Sample:
-    """What a cell's samples are assumed to be: its prompt and target, and one picture where the task shows one.
+def sample_of(config: Config, picture: tuple[int, int] | None, images: int | None = None) -> Sample:
+    """What a cell's samples are assumed to be: its prompt and target, and the pictures that the task shows.
 
     Args:
         picture: the largest that is known of; None: the one that costs most.
+        images: pictures of a sample; None: one where the task's file says that it shows one.
     """
     texts = [config.prompt.system, config.prompt.text, config.task.target]
-    images = 1 if "image" in config.task.needs and "image" in config.model.inputs else 0
+    if images is None:
+        images = int("image" in config.task.needs)
+    images = images if {"image", "images"} & set(config.model.inputs) else 0
     return Sample(memory.text_tokens(texts), picture, images, memory.text_tokens([config.task.target]))
 
 
@@ -262,6 +265,7 @@ def settle(
     cards: Sequence[Card],
     shape: Shape | None,
     picture: tuple[int, int] | None,
+    images: int | None = None,
 ) -> Config:
     """The placement that ``placement=auto`` stands for: the quickest that fits the smallest card that may be given.
 
@@ -273,7 +277,7 @@ def settle(
     settled = dataclasses.replace(config, placement=dataclasses.replace(config.placement, auto=False))
     if not cards or shape is None or kind == "evaluate":
         return settled
-    sample = sample_of(config, picture)
+    sample = sample_of(config, picture, images)
     found = cheapest(settled, kind, shape, sample, cards[0], presets)
     if found is None:
         raise UserError(refusal(settled, kind, shape, sample, cards[0], presets))

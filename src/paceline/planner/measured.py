@@ -41,6 +41,7 @@ def measured(
     models: set[str],
     shape_of: Callable[[Config], Shape | None],
     picture: Callable[[TaskSpec], Size | None] = lambda task: None,
+    images: Callable[[TaskSpec], int | None] = lambda task: None,
 ) -> Iterator[Measured]:
     """Attempts of some models that ended and told their peak on a GPU.
 
@@ -52,6 +53,7 @@ def measured(
         models: names of models; cells of others are not read.
         shape_of: of a cell's model.
         picture: the largest picture of a task's data, as the plan assumes it.
+        images: pictures of a sample of a task, as :func:`sample_of` takes them.
     """
     cells = store.root / "cells"
     for path in sorted(cells.iterdir()) if cells.is_dir() else ():
@@ -59,7 +61,7 @@ def measured(
             continue
         folder = CellFolder(path)
         for attempt in folder.attempts():
-            if found := _read(folder, attempt, shape_of, picture):
+            if found := _read(folder, attempt, shape_of, picture, images):
                 yield found
 
 
@@ -68,6 +70,7 @@ def _read(
     attempt: Attempt,
     shape_of: Callable[[Config], Shape | None],
     picture: Callable[[TaskSpec], Size | None],
+    images: Callable[[TaskSpec], int | None],
 ) -> Measured | None:
     start, end = attempt.start(), attempt.end()
     took = float((end or {}).get("peaks", {}).get("cuda_gib", 0.0))
@@ -79,7 +82,8 @@ def _read(
         shape = shape_of(config)
         if shape is None:
             return None
-        planned = memory.needs(config, cell.kind, shape, sample_of(config, picture(config.task))).allocated
+        sample = sample_of(config, picture(config.task), images(config.task))
+        planned = memory.needs(config, cell.kind, shape, sample).allocated
     except UserError:  # frozen by code of another day
         return None
     return Measured(folder.id, attempt.n, config.model.name, config.method.name, cell.kind, took, planned)

@@ -21,19 +21,22 @@ A reader is one module in this folder, named by ``reader:`` in ``conf/task/NAME.
     true where the reader knows no kind of task: then ``read`` gets a fourth argument, ``complete(fields)``. With it the
     task's kind checks a record's fields and adds what follows from them; its ValueError is the reason to skip.
 
-A bad record is yielded as :class:`Skipped` and never raises; a wrong option, a missing folder or an
-unreachable source raises. Reasons are few fixed phrases, because they are counted. ``prepared.prepare``
-decodes every image once and skips the broken ones, so that a reader need not.
+    It is a :class:`Complete`, which also names the field by which that kind ties samples together.
 
-Adding a reader is adding one file; nothing registers it. ``sidecar.py`` is a good one to copy from. A lab's own lie in
-``readers/`` of its folder (:mod:`paceline.plugins`).
+A sample shows no image, one, or several, in the order in which they are asked about. A bad record is yielded as
+:class:`Skipped` and never raises; a wrong option, a missing folder or an unreachable source raises. Reasons are few
+fixed phrases, because they are counted. ``prepared.prepare`` decodes every image once and skips the broken ones, so
+that a reader need not.
+
+Adding a reader is adding one file, or one folder; nothing registers it. ``sidecar.py`` is a good one to copy from.
+A lab's own lie in ``readers/`` of its folder (:mod:`paceline.plugins`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -43,17 +46,37 @@ from paceline import plugins
 from paceline.errors import DataError, UserError, nearest
 
 Progress = Callable[[str, int, int], None]
-Complete = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Complete:
+    """What a task's kind does for a reader that knows no kind."""
+
+    check: Callable[[dict[str, Any]], dict[str, Any]]
+    """A record's fields, checked and completed; a ValueError whose text is a countable reason."""
+    group: str = ""
+    """The field that ties samples together; empty where none does."""
+
+    def __call__(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields, checked and completed."""
+        return self.check(fields)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One item of a dataset."""
+    """One item of a dataset: with no image, with one (``image``), or with several (``images``)."""
 
     id: str
     split: str
-    image: Path
+    image: Path | None = None
     fields: dict[str, Any] = field(default_factory=dict)
+    images: tuple[Path, ...] = ()
+    """Two or more, in the order in which they are asked about; ``image`` is then not read."""
+
+    @property
+    def pictures(self) -> tuple[Path, ...]:
+        """All images, in order; empty where there is none."""
+        return self.images or (() if self.image is None else (self.image,))
 
 
 @dataclass(frozen=True)
@@ -112,6 +135,24 @@ def check_shares(shares: dict[str, Any]) -> dict[str, float]:
     if abs(sum(numbers.values()) - 1) > 1e-6 or any(float(share) < 0 for share in shares.values()):
         raise UserError(f"task.options.shares: must not be negative and must add up to 1, got {shares}")
     return numbers
+
+
+def require_columns(named: Mapping[str, str], columns: Iterable[str]) -> None:
+    """Refuse an option that names a column which the data lacks.
+
+    Args:
+        named: option below ``task.options``, such as ``columns.image`` -> column.
+        columns: those there are.
+
+    Raises:
+        DataError: with the nearest columns, and all of them.
+    """
+    there = list(columns)
+    for option, column in named.items():
+        if column not in there:
+            raise DataError(
+                f"task.options.{option}: no column '{column}': {nearest(column, there)} (columns: {', '.join(there)})"
+            )
 
 
 def absolute(path: str) -> Path:

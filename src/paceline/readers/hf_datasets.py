@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from paceline.errors import DataError, Unavailable, UserError, nearest
-from paceline.readers import Complete, Progress, Sample, Skipped, absolute
+from paceline.readers import Complete, Progress, Sample, Skipped, absolute, require_columns
 
 PATHS = ("files", "folder")
 ANY_KIND = True
 BUILDERS = ("csv", "imagefolder", "json", "parquet")
 COMMIT = re.compile(r"[0-9a-f]{40}")
+LINK = re.compile(r"[a-z][a-z0-9+]*://")
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def made(options: Options) -> dict[str, str]:
 
 def read(options: Options, images: Path, progress: Progress, complete: Complete) -> Iterator[Sample | Skipped]:
     """The rows of each split, in their order."""
-    _check(options)
+    check(options)
     written = 0
     # The library keeps a copy of what it reads from files; nobody needs it once the images are written out.
     with tempfile.TemporaryDirectory(dir=images.parent, ignore_cleanup_errors=True) as cache:
@@ -70,7 +71,7 @@ def read(options: Options, images: Path, progress: Progress, complete: Complete)
                 label = f"{split}_{n:06d}"
                 try:
                     known = complete(_fields(row, options))
-                    path = _write(row[options.columns["image"]], images / f"{written:06d}")
+                    path = write_image(row[options.columns["image"]], images / f"{written:06d}")
                 except ValueError as error:
                     yield Skipped(label, str(error))
                 else:
@@ -79,7 +80,12 @@ def read(options: Options, images: Path, progress: Progress, complete: Complete)
                 progress(f"reading {split}", n + 1, total or options.limit_rows)
 
 
-def _check(options: Options) -> None:
+def check(options: Options) -> None:
+    """Refuse options that don't name one dataset, or that would not read the same tomorrow.
+
+    Raises:
+        UserError: with the option to change.
+    """
     given = [name for name in ("hub", "files", "folder") if getattr(options, name)]
     if len(given) != 1:
         raise UserError(f"task.options: give one of hub, files and folder; given: {', '.join(given) or 'none of them'}")
@@ -100,32 +106,52 @@ def _check(options: Options) -> None:
         raise UserError("task.options.columns: says no column for 'image'; give {image: COLUMN, …}")
 
 
-def _rows(options: Options, split: str, cache: str) -> tuple[Iterator[dict[str, Any]], int]:
-    """An iterator over the rows of one split, and their number where it is known, else 0."""
+def open_split(options: Options, split: str, cache: str = "") -> Any:
+    """One split as the library gives it, its images as they are stored, not decoded.
+
+    Raises:
+        UserError: no such dataset, split or file; what the library says, with a remedy where there is one.
+        Unavailable: the hub can't be reached.
+    """
     import datasets
 
     datasets.disable_progress_bars()
     try:
         data = _load(options, split, cache)
-        columns = data.column_names
-        if columns is None:  # a stream knows its columns from its first row
-            columns = list(next(iter(data), {}))
+        for column, feature in (data.features or {}).items():
+            # Decoding and encoding again would cost time and quality, and fail on a broken image.
+            if isinstance(feature, datasets.Image):
+                data = data.cast_column(column, datasets.Image(decode=False))
+            elif isinstance(feature, datasets.List) and isinstance(feature.feature, datasets.Image):
+                data = data.cast_column(column, datasets.List(datasets.Image(decode=False)))
     except UserError:
         raise
     except Exception as error:
         raise _explain(error, options) from error
-    for name, column in options.columns.items():
-        if column not in columns:
-            raise DataError(
-                f"task.options.columns.{name}: no column '{column}': {nearest(column, columns)} "
-                f"(columns: {', '.join(columns)})"
-            )
+    return data
+
+
+def column_names(data: Any, options: Options) -> list[str]:
+    """The columns of a split; a stream knows its own from its first row."""
+    try:
+        return list(data.column_names if data.column_names is not None else next(iter(data), {}))
+    except Exception as error:
+        raise _explain(error, options) from error
+
+
+def iterate(data: Any, options: Options) -> Iterator[dict[str, Any]]:
+    """The rows of a split, with errors of the library as in :func:`open_split`."""
+    rows = itertools.islice(iter(data), options.limit_rows) if options.streaming else iter(data)
+    while (row := _next(rows, options)) is not None:
+        yield row
+
+
+def _rows(options: Options, split: str, cache: str) -> tuple[Iterator[dict[str, Any]], int]:
+    """An iterator over the rows of one split, and their number where it is known, else 0."""
+    data = open_split(options, split, cache)
+    named = {f"columns.{name}": column for name, column in options.columns.items()}
+    require_columns(named, column_names(data, options))
     data = data.select_columns(list(dict.fromkeys(options.columns.values())))
-    image = options.columns["image"]
-    if data.features is not None and isinstance(data.features.get(image), datasets.Image):
-        # Bytes as they are: decoding and encoding again would cost time and quality, and fail on a broken
-        # image.
-        data = data.cast_column(image, datasets.Image(decode=False))
     if options.streaming:
         return itertools.islice(iter(data), options.limit_rows), 0
     total = min(len(data), options.limit_rows or len(data))
@@ -201,22 +227,31 @@ def _next(rows: Iterator[dict[str, Any]], options: Options) -> dict[str, Any] | 
 
 def _fields(row: dict[str, Any], options: Options) -> dict[str, Any]:
     """The row's fields, by the columns that are named for them."""
-    return {name: _plain(row[column]) for name, column in options.columns.items() if name != "image"}
+    return {name: plain_value(row[column]) for name, column in options.columns.items() if name != "image"}
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
+    """A value of a row as JSON has it: dates as ISO 8601, numbers of numpy as numbers."""
     if isinstance(value, datetime.datetime | datetime.date):
         return value.isoformat()
     return value.item() if hasattr(value, "item") else value
 
 
-def _write(value: Any, stem: Path) -> Path:
-    """Write a row's image as it came, with the suffix of its format."""
+def write_image(value: Any, stem: Path) -> Path:
+    """Write a row's image as it came, with the suffix of its format.
+
+    Args:
+        value: the image's bytes, its path, or ``{bytes, path}`` as the library stores it.
+        stem: where to write it, without a suffix.
+
+    Raises:
+        ValueError: with a countable reason: there is none, or it is broken.
+    """
     from PIL import Image
 
     if isinstance(value, dict):
         value = value.get("bytes") or value.get("path")
-    if isinstance(value, str) and re.match(r"[a-z][a-z0-9+]*://", value):
+    if isinstance(value, str) and LINK.match(value):
         raise ValueError("image is a link, which is not fetched")
     if isinstance(value, str) and value:
         try:

@@ -24,9 +24,9 @@ from paceline.report.pictures import Pictures
 from paceline.report.results import Group, Report, Row
 from paceline.store import canonical, read_json, read_jsonl
 from paceline.tasks.answers import Answers, key_of
-from paceline.tasks.kind import Kind, Order
+from paceline.tasks.kind import Kind, Order, images_of
 from paceline.tasks.metrics import READ_SHARE, per_sample
-from paceline.tasks.panels import images_of, samples_of
+from paceline.tasks.panels import samples_of
 
 MOST_ANSWERS = 200_000  # in the page
 MOST_LETTERS = 2_000  # kept of one raw answer

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from paceline.errors import DataError
 from paceline.report.results import Report
-from paceline.tasks.panels import images_of
+from paceline.tasks.kind import images_of
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -442,15 +442,25 @@ def _notes(report: Report) -> Iterator[str]:
 
 
 def _held_out(task: str, spec: TaskSpec, manifest: Mapping[str, Any]) -> Iterator[str]:
-    """How many test images are in the training split too, as found when the data was prepared."""
+    """How many test images, texts and groups are in the training split too, as counted when it was prepared."""
     for split in spec.evaluate:
         copies = manifest.get("leaks", {}).get(split, 0)
         kinds = manifest.get("leakage", {}).get(split) or {"bytes": copies, "pixels": 0, "looks": 0}
-        if same := kinds["bytes"] + kinds["pixels"]:
+        if same := kinds.get("bytes", 0) + kinds.get("pixels", 0):
             how = "byte for byte" if same == kinds["bytes"] else "byte for byte or pixel for pixel"
             yield f"{task}: {same} images of {split} are also in {spec.train}, {how}; its figures flatter."
-        if kinds["looks"]:
+        if kinds.get("text"):
+            copied = f"{kinds['text']} samples of {split}"
+            yield f"{task}: {copied} are also in {spec.train}, word for word; its figures flatter."
+        if kinds.get("looks"):
             yield (
                 f"{task}: {kinds['looks']} images of {split} look like an image of {spec.train} (leakage.jsonl beside "
                 "the prepared data names them); its figures may flatter."
+            )
+    groups = manifest.get("groups", {})
+    for splits, count in groups.get("shared", {}).items():
+        if spec.train in splits.split(", "):
+            yield (
+                f"{task}: {count} of {groups['count']} groups by {groups['field']} stand in {splits}; figures of "
+                "samples that share a group with training samples may flatter."
             )

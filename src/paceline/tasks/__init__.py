@@ -12,6 +12,7 @@ from pathlib import Path
 
 from paceline import plugins
 from paceline.errors import UserError, nearest
+from paceline.spec import TaskSpec
 from paceline.tasks.kind import Kind
 
 HELPERS = {"answers", "calibration", "figures", "kind", "labels", "metrics", "panels"}
@@ -48,6 +49,19 @@ def load(kind: str) -> Kind:
     if own := plugins.find("tasks", kind):
         loaded.check(own.file)
     return loaded
+
+
+def needs(task: TaskSpec) -> tuple[str, ...]:
+    """What a model must be able to read for a task: what its file states, else what its kind asks.
+
+    A task that states what is the schema's default states nothing.
+    """
+    if task.needs != TaskSpec().needs:
+        return tuple(task.needs)
+    try:
+        return load(task.kind).asks.needs
+    except UserError:  # a kind that this checkout lacks
+        return tuple(task.needs)
 
 
 plugins.on_change(load.cache_clear)

@@ -141,6 +141,11 @@ class Order:
     higher_is_better: bool = False
 
 
+def images_of(record: Mapping[str, Any]) -> list[str]:
+    """Paths of a sample's images: ``images`` where it has several, else ``image``; empty where it has none."""
+    return [str(path) for path in record.get("images") or [record.get("image")] if path]
+
+
 class Kind:
     """A kind of task: what its module gives, and the defaults of the rest.
 

@@ -365,11 +365,6 @@ class Scatter(Panel):
     caption: str
 
 
-def images_of(record: Mapping[str, Any]) -> list[str]:
-    """Paths of a sample's images: ``images`` where it has several, else ``image``; empty where it has none."""
-    return [str(path) for path in record.get("images") or [record.get("image")] if path]
-
-
 def samples_of(panels: Iterable[Panel]) -> Iterator[str]:
     """The samples whose images panels show, as ``Answers.samples`` names them."""
     for panel in panels:

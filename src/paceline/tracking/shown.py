@@ -17,8 +17,8 @@ from paceline.stats import Interval
 from paceline.store import CellFolder, read_jsonl
 from paceline.tasks import panels as panel_data
 from paceline.tasks.answers import key_of
-from paceline.tasks.kind import Kind
-from paceline.tasks.panels import CellMatrix, CellPoints, Matrix, Panel, Pictures, Points, Scatter, Texts, images_of
+from paceline.tasks.kind import Kind, images_of
+from paceline.tasks.panels import CellMatrix, CellPoints, Matrix, Panel, Pictures, Points, Scatter, Texts
 from paceline.tracking import drawings
 
 # A table is looked at in a browser, and its images are uploaded one by one.

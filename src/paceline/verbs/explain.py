@@ -107,6 +107,7 @@ def require_images(folder: CellFolder, config: Config, samples: Sequence[str]) -
     from paceline import scoring
     from paceline.errors import UserError, nearest
     from paceline.store import read_jsonl
+    from paceline.tasks.kind import images_of
 
     if "image" not in config.model.inputs:
         raise UserError(f"model {config.model.name} reads text alone: there is no image to draw on")
@@ -114,10 +115,12 @@ def require_images(folder: CellFolder, config: Config, samples: Sequence[str]) -
     for sample in samples:
         if sample not in answered:
             raise UserError(f"cell {folder.id} answered no sample '{sample}': {nearest(sample, answered)}")
-    shown = {s["id"] for s in scoring.evaluated_samples(config, folder.path.parents[1]) if s.get("image")}
+    shown = {s["id"]: len(images_of(s)) for s in scoring.evaluated_samples(config, folder.path.parents[1])}
     for sample in samples:
-        if sample not in shown:
+        if not shown.get(sample):
             raise UserError(f"sample '{sample}' has no image to draw on")
+        if shown[sample] > 1:
+            raise UserError(f"sample '{sample}' shows {shown[sample]} images; one with one image can be explained")
 
 
 def require_place(model: ModelSpec, words: Sequence[str]) -> None:

@@ -63,7 +63,8 @@ def make_data(tasks: Sequence[TaskSpec], store: Store) -> None:
         click.echo(f"{task.name}: {splits} in {where}")
         for reason, count in manifest["skipped"].items():
             click.echo(f"  {count} skipped: {reason} (named in {where}/skipped.jsonl)")
-        for line in (*told_of_leakage(manifest, task.train, where), *load_kind(task.kind).data_lines(manifest, task)):
+        own = load_kind(task.kind).data_lines(manifest, task)
+        for line in (*told_of_leakage(manifest, task.train, where), *shared_groups(manifest), *own):
             click.echo(f"  {line}")
 
 
@@ -75,18 +76,40 @@ def told_of_leakage(manifest: Mapping[str, Any], train: str, where: str) -> Iter
             "not searched for images that are tested and trained on: an earlier version prepared it; "
             f"move {where} away and prepare again (cells keep their ids)"
         )
+    clean: dict[str, list[str]] = {}
     for split, kinds in (leakage or {}).items():
-        if not sum(kinds.values()):
-            continue
+        texts = kinds.get("text", 0)
+        images = sum(kinds.values()) - texts
+        if images:
+            yield (
+                f"{images} images of {split} are also in {train} or look like one of it: "
+                f"{kinds['bytes']} byte for byte, {kinds['pixels']} pixel for pixel, {kinds['looks']} alike "
+                f"(named in {where}/leakage.jsonl). To keep its figures honest, take one of each pair out of the "
+                "source, or hold out whole places"
+            )
+        elif "bytes" in kinds:
+            clean.setdefault(f"no image of %s is in {train} too, by bytes, pixels or looks", []).append(split)
+        if texts:
+            yield (
+                f"{texts} samples of {split} without an image are also in {train}, word for word (named in "
+                f"{where}/leakage.jsonl). To keep its figures honest, take one of each pair out of the source"
+            )
+        elif "text" in kinds:
+            clean.setdefault(f"no sample without an image of %s is in {train} too, word for word", []).append(split)
+    for text, splits in clean.items():
+        yield text % ", ".join(splits)
+
+
+def shared_groups(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """Groups of samples that stand in several splits, a line for each set of splits, with what to do about it."""
+    groups = manifest.get("groups", {})
+    for splits, count in groups.get("shared", {}).items():
+        named = ", ".join(groups["named"][:5])
         yield (
-            f"{sum(kinds.values())} images of {split} are also in {train} or look like one of it: "
-            f"{kinds['bytes']} byte for byte, {kinds['pixels']} pixel for pixel, {kinds['looks']} alike "
-            f"(named in {where}/leakage.jsonl). To keep its figures honest, take one of each pair out of the source, "
-            "or hold out whole places"
+            f"{count} of {groups['count']} groups by {groups['field']} stand in several splits: {splits} (such as "
+            f"{named}). What is learned of a group then helps in its test samples: move each group into one split of "
+            "the source, or let task.options.shares part the table by task.options.group"
         )
-    clean = [split for split, kinds in (leakage or {}).items() if not sum(kinds.values())]
-    if clean:
-        yield f"no image of {', '.join(clean)} is in {train} too, by bytes, pixels or looks"
 
 
 def fetch(models: Sequence[ModelSpec], store: Store) -> None:

@@ -79,8 +79,8 @@ def make(folder: Path, samples: int) -> None:
     from PIL import Image
     from transformers import Qwen2VLConfig, Qwen2VLForConditionalGeneration
 
-    from paceline.tasks.geolocation.gazetteer import package_file
     from paceline.models import load_family
+    from paceline.tasks.geolocation.gazetteer import package_file
 
     family = load_family("qwen2_vl")
     processor = family.twin_processor(spec())

@@ -1,10 +1,11 @@
-"""Write docs/memory.md from the planner, and what was measured without a GPU: python docs/memory.py"""
+"""Write docs/memory.md from the planner and the operator counts in tests/: python docs/memory.py"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,52 +27,37 @@ PICTURE = (1280, 720)
 
 HEAD = """# Memory
 
-Written by `make docs` from the planner; a test holds it equal. All in GiB (2³⁰ bytes) but where GB (10⁹) is said.
+Written by `make docs` from the planner; a test compares them. Figures are in GiB (2³⁰ bytes) unless marked GB (10⁹).
 
 ```console
 $ paceline fit model=llama32_11b_vision method=lora,qlora                        # what fits which card, in a second
 $ paceline fit model=pixtral_12b method=lora --image 1280x720 --tokens 300       # for samples such as yours
 $ paceline fit model=llama32_11b_vision method=full deepspeed=zero3 cluster.gpu=a100_40   # every part
 $ paceline plan … cluster.gpu=a100_40                                            # for each cell, its own prompts
-$ paceline submit … placement=auto                                               # the quickest setting that fits
+$ paceline submit … placement=auto                                               # the fastest setting that fits
 ```
 
-`submit` refuses cells that can't fit their GPU, with what was assumed and what would fit; `placement.fit=ignore`
-submits them all the same. `plan` takes the largest of the first 64 prepared pictures of each split, where there are
-any, else the largest that the model's processor makes; text is counted as a token for three characters.
+`submit` refuses cells that can't fit their GPU; the message lists the assumptions and what would fit.
+`placement.fit=ignore` submits them anyway.
 
-## What it is computed from
+**Nothing here was measured on a GPU.** The plan is computed; the tests compare it with operator counts of the full-size
+networks on the CPU ([accuracy](#accuracy)). `benchmarks/gpu_memory.py` measures on a card.
+"""
 
-A model's *shape*, in `src/paceline/planner/shapes/`, is counted on torch's meta device from its config, without
-weights; `paceline prepare model=NAME` counts it for a new model, `python -m paceline.shapes --ship` for the shipped
-ones. Each part and its formula is a function of `planner/memory.py` and `planner/activations.py`.
+FITS = """
+## What fits
 
-**Nothing here was measured on a GPU.** Activations are held to what autograd keeps of the full-size networks,
-counted operator by operator (below). Assumed, and unproven until `benchmarks/gpu_memory.py` has run on a card:
-{context} GiB of CUDA context, {nccl} GiB for NCCL where ranks are several, {fragments:.0%} of what is allocated for
-fragments, and DeepSpeed's own temporary tensors. 8-bit products and their saved inputs follow bitsandbytes' source.
-Finished attempts tell their peak: `fit` shows each beside its plan, and multiplies a plan by the highest ratio of
-its model and method, where that is over 1.
-
-**Host memory** of a node is {host:g} GiB for the process of each rank (assumed), what is offloaded, and one copy of
-the weights by the rank that writes them: a checkpoint's in float32 without DeepSpeed, else what is published. Reading
-adds nothing that stays: the weights' files are mapped, which the kernel counts (`peaks.host_gib` too) and takes back
-where it wants room; so measured on a twin under ZeRO-3 (`tests/models/test_host_memory.py`), where the first rank alone
-maps them. Quantised weights each rank reads whole onto its card before ZeRO-3 splits them, which the plan of the card
-counts. Not counted: DeepSpeed's own program that puts a state together for another number of ranks, in four processes
-that each hold a rank's share.
-
-*Cheapest* is the least GPUs × GiB of the card × expected slowdown. The slowdown is a guess that only orders
-settings: checkpointing × {checkpointing:.2f}, DeepSpeed × {deepspeed}, stage 3 × {stage3}, optimiser on the host ×
-{optimiser:g}, weights on the host × {weights:g} more, and 1 + {launches} / micro-batch.
+The largest micro-batch of an effective batch of 32, with pictures of {picture} and 256 tokens of text. `c`: with
+activation checkpointing. –: nothing fits. V100 and RTX 6000 have no bfloat16; their columns use
+`method.dtype=float16`.
 """
 
 LADDER = """
-## When it runs out all the same
+## When memory runs out
 
-A tuning on a GPU tries its largest batch before the first step (`placement.probe`): forward and backward, beside as
-much memory as the optimiser will take. Where that runs out it goes down the ladder at once. What runs out later, or
-under DeepSpeed, goes down at the next `submit` or `resume`, one rung at a time:
+A fine-tuning on a GPU tries its largest batch before the first step (`placement.probe`): forward and backward, beside
+as much memory as the optimiser will take. If that runs out, it takes the next rung of this ladder at once. If memory
+runs out later, or under DeepSpeed, the next `submit` or `resume` takes the next rung:
 
 1. half the micro-batch, twice the accumulation, down to one sample;
 2. activation checkpointing;
@@ -79,45 +65,83 @@ under DeepSpeed, goes down at the next `submit` or `resume`, one rung at a time:
 4. optimiser, then weights, in host memory;
 5. a larger card, where `cluster.gpu` names a type of several sizes.
 
-The effective batch and the order of the samples stay as they are: the rungs are placement. Those that the plan rules
-out are passed over, corrected by peaks of its like and by the card that was just filled; `placement.fit=ignore` tries
-them too. Once there is a checkpoint, only the first two are taken: another stage could not read it. `status`, the log
-and `show` tell the rung and its reason, the next submit keeps it, and what a command line asks for otherwise is done
-as asked. At the end the cell is failed, with what was tried and what would fit.
+The rungs change placement only: the effective batch and the order of the samples stay the same.
 
-Host memory that runs out beside a GPU has no rungs; `cluster.memory_gib` asks for more. The probe is tested on the
-CPU, with a simulated card; on a GPU it has not run yet.
+- Rungs that the plan rules out are skipped. For this the plan is corrected by the peaks of similar cells and by the
+  card that was just filled. `placement.fit=ignore` tries all rungs.
+- Once a checkpoint exists, only the first two rungs are taken, because another stage could not read it.
+- `status`, the log and `show` report the rung and its reason, and the next submit keeps it. A different request on
+  the command line takes precedence.
+- After the last rung the cell is failed. The message lists what was tried and what would fit.
+- If host memory runs out beside a GPU, there is no rung; request more with `cluster.memory_gib`.
+
+The probe is tested on the CPU with a simulated card; it has not run on a GPU yet.
 """
 
-STATES = """
-## Model states
+ASSUMED = """
+## Assumptions
 
-Weights, gradients and optimiser of each GPU, in GB, without activations and buckets; beside them the figures that
-are public (bf16 weights and gradients, float32 masters and Adam).
-"""
+**Samples.** `plan` takes the largest of the first 64 prepared pictures of each split, else the largest picture that the
+model's processor makes. Text counts as one token per three characters.
 
-ACTIVATIONS = """
-## What autograd keeps
+**Shapes.** A model's *shape* (`src/paceline/planner/shapes/`) is counted from its config on torch's meta device,
+without weights. `paceline prepare model=NAME` counts it for a new model, `python -m paceline.shapes --ship` for the
+shipped ones. Each part and its formula is a function of `planner/memory.py` and `planner/activations.py`.
 
-Measured on the published architectures at full size under `FakeTensorMode` (`tests/models/live_memory.py`):
-storages that live after one forward pass, logits' softmax included, weights excluded; and the most that live in a
-forward and backward pass, gradients included. *Ratio* is planned by measured. On the CPU's operators, with two
-differences of CUDA's put in: layer norms in float32 under autocast, dropout masks of one byte.
+**On the card.** Assumed, and unproven until measured: {context} GiB of CUDA context, {nccl} GiB for NCCL with several
+ranks, {fragments:.0%} of what is allocated for fragmentation, and DeepSpeed's temporary tensors. 8-bit products and
+their saved inputs follow bitsandbytes' source. Finished attempts record their peak. `fit` shows each peak beside its
+plan, and multiplies a plan by the highest ratio of its model and method, where that is over 1.
 
-| model | method | engine | batch × text | picture | attention | kept | ratio | peak | ratio |
-|---|---|---|---|---|---|---|---|---|---|
+**Host memory** of a node is the sum of:
+
+- {host:g} GiB for the process of each rank (assumed);
+- what is offloaded;
+- one copy of the weights by the rank that writes them: a checkpoint's in float32 without DeepSpeed, else what is
+  published.
+
+Weight files that are read are mapped and do not count: the kernel includes them in resident memory (`peaks.host_gib`
+too) but frees them when needed (`tests/models/test_host_memory.py`). Each rank reads quantised weights whole onto its
+card before ZeRO-3 splits them; the card's plan counts this. Not counted is DeepSpeed's conversion of a checkpoint for
+another number of ranks: four processes that each hold a rank's share.
+
+**Cost.** *Cheapest* is the least GPUs × GiB of the card × expected slowdown. The slowdown is a guess that only orders
+settings: checkpointing × {checkpointing:.2f}, DeepSpeed × {deepspeed}, stage 3 × {stage3},
+optimiser on the host × {optimiser:g}, weights on the host × {weights:g} more, and 1 + {launches} / micro-batch.
 """
 
 LESSONS = """
-- Mllama's vision tower is not recomputed by activation checkpointing (its layers are no
-  `GradientCheckpointingLayer`), and always runs on all four tiles. An adapter on it keeps its activations whole:
-  most of the study's memory.
-- DoRA with dropout multiplies with the weight itself: from a quantised base, or under autocast, a 16-bit copy of
+## What takes memory
+
+- *Llama-3.2-Vision's tower* is not recomputed by activation checkpointing (its layers are no
+  `GradientCheckpointingLayer`) and always runs on all four tiles. An adapter on it keeps all its activations. When it
+  is frozen, it holds the outputs of all its layers at once: from a micro-batch of about 4, with checkpointing, that is
+  the peak of the step.
+- *DoRA with dropout* multiplies with the weight itself. From a quantised base, or under autocast, a 16-bit copy of
   every adapted weight is kept until the backward pass. Without dropout it is not.
-- The library's checkpointing asks for gradients of every input embedding, a frozen tower's too, which then is
-  back-propagated. The figures with checkpointing are without that (`disable_input_require_grads`).
-- The frozen tower of Mllama holds the outputs of all its layers at once: at micro-batches from about 4 with
-  checkpointing, the peak of the whole step.
+- *Checkpointing* in the library asks for gradients of every input embedding, so a frozen tower is run backwards too.
+  The figures with checkpointing are without that (`disable_input_require_grads`).
+"""
+
+STATES = """
+## Accuracy
+
+### Model states
+
+Weights, gradients and optimiser of each GPU, in GB, without activations and buckets, beside public figures (bf16
+weights and gradients, float32 masters and Adam).
+"""
+
+ACTIVATIONS = """
+### Activations
+
+Counted on the published architectures at full size under `FakeTensorMode` (`tests/models/live_memory.py`). *Kept*:
+storages that live after one forward pass, with the softmax of the logits, without weights. *Peak*: the most that live
+in a forward and backward pass, with gradients. *Ratio*: planned by counted. The operators are the CPU's, with two
+differences of CUDA: layer norms in float32 under autocast, and dropout masks of one byte.
+
+| model | method | engine | batch × text | picture | attention | kept | ratio | peak | ratio |
+|---|---|---|---|---|---|---|---|---|---|
 """
 
 
@@ -208,16 +232,21 @@ def field(made: Config, of: Shape, sample: Sample, card: str) -> str:
     return ", ".join(t for t in (str(sizes[0] or ""), f"{sizes[1]}c" if sizes[1] > sizes[0] else "") if t)
 
 
+def filled(words: str, indent: str = "") -> str:
+    """A paragraph or a list item in lines of at most 120 characters."""
+    return textwrap.fill(words, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
 def study() -> Iterator[str]:
-    """The study's failing setting, at which micro-batch and tiles it fits."""
+    """A setting that ran out of memory in a study: at which micro-batch and tiles it fits."""
     card = by_name("a100_40")
-    yield "\n## The study's failing setting\n"
-    yield (
-        "Llama-3.2-11B-Vision, DoRA of rank 8 with dropout on an 8-bit base, activation checkpointing, a card of "
-        "39.56 GiB: 36.62 GiB were allocated, and 392 MiB more were asked for in a linear layer's forward. 392 MiB is "
-        "14,336² numbers of 16 bits: the identity that PEFT puts through the adapter of `down_proj` for DoRA's norm. "
-        f"Micro-batch, tiles and length are not told. By the planner, on a card that reports {card.gib} GiB:\n"
+    yield "\n## Example: 8-bit DoRA of Llama-3.2-11B-Vision on 40 GB\n"
+    yield filled(
+        "A study ran out of memory with DoRA of rank 8 with dropout on an 8-bit base, activation checkpointing, on a "
+        "card of 39.56 GiB: 36.62 GiB were allocated and 392 MiB more were requested in a linear layer's forward. "
+        f"The study gives neither micro-batch, tiles nor length. The plan for a card that reports {card.gib} GiB:"
     )
+    yield ""
     yield "| micro-batch | tiles (`max_image_tiles`) | text tokens | attention | GiB | on the card | largest parts |"
     yield "|---|---|---|---|---|---|---|"
     name = "llama32_11b_vision"
@@ -234,15 +263,15 @@ def study() -> Iterator[str]:
         yield f"| {micro} | {tiles} | {text} | {attention} | {found.needed:.1f} | {ends} | {said} |"
     two = config(name, "dora_8bit_llama_study", micro_batch=2, activation_checkpointing=True)
     allocated = memory.training(two, shape(name), Sample()).allocated
-    yield (
-        f"\nAt micro-batch 2 and four tiles {allocated:.1f} GiB are to be allocated, near the study's "
-        f"36.62: so large a "
-        "batch explains its failure, and one sample at a time would have trained. That the study used it is a guess."
+    yield "\n" + filled(
+        f"With micro-batch 2 and four tiles the plan allocates {allocated:.1f} GiB, near the study's 36.62. Such a "
+        "batch would explain the failure, and one sample at a time would have fitted. The study's batch is not known."
     )
     made = config(name, "dora_8bit_llama_study", micro_batch=1)
     best = choose.elsewhere(made, "finetune", shape(name), Sample(), PRESETS)
     assert best is not None
-    yield f"\nThe cheapest that fits: {best.gpus} × {best.card.name} with `{best.words}`, {best.needed:.1f} GiB."
+    yield f"\nThe cheapest setting that fits: {best.gpus} × {best.card.name}, {best.needed:.1f} GiB, with"
+    yield f"`{best.words}`."
 
 
 def measured() -> Iterator[str]:
@@ -261,8 +290,8 @@ def measured() -> Iterator[str]:
 
 
 def public() -> Iterator[str]:
-    """Reports of others, and what the planner says of them."""
-    yield "\n## Reports of others\n"
+    """Public reports of memory running out, beside the plan."""
+    yield "\n### Public reports\n"
     eager = config(LLAMA, "lora", micro_batch=1)
     spec = dataclasses.replace(eager.model, attention="eager")
     both = dataclasses.replace(
@@ -271,40 +300,36 @@ def public() -> Iterator[str]:
     made = dataclasses.replace(eager, model=spec, method=both)
     sdpa = dataclasses.replace(made, model=eager.model)
     found, other = (memory.training(c, shape(LLAMA), Sample(512)) for c in (made, sdpa))
-    yield (
-        f"- Llama-11B with LoRA ran out at 75.6 GiB on an 80 GB card with eager attention. An adapter on both the "
-        f"language model and the tower, one sample of four tiles and 512 tokens: {found.needed:.0f} GiB "
-        f"with eager attention, "
-        f"{other.needed:.0f} with SDPA: 16 heads × 6,432² × 6 bytes are kept by each of the tower's 40 layers."
+    yield filled(
+        "- Llama-11B with LoRA ran out at 75.6 GiB on an 80 GB card with eager attention. The plan for adapters on "
+        f"language model and tower, one sample of four tiles and 512 tokens: {found.needed:.0f} GiB with eager "
+        f"attention, {other.needed:.0f} with SDPA. Each of the tower's 40 layers keeps 16 heads × 6,432² × 6 bytes.",
+        "  ",
     )
     small = memory.training(config(LLAMA, "qlora", micro_batch=1), shape(LLAMA), Sample(512))
     deep = dataclasses.replace(
         config(LLAMA, "qlora", micro_batch=1), method=dataclasses.replace(config(LLAMA, "qlora").method, lora=both.lora)
     )
     large = memory.training(deep, shape(LLAMA), Sample(512))
-    yield (
-        f"- 4-bit Llama-11B ran out at 24 GB. One sample: {small.needed:.0f} GiB with adapters on the language model "
-        f"alone, {large.needed:.0f} with adapters on the tower too. The report says neither batch nor targets."
+    yield filled(
+        f"- 4-bit Llama-11B ran out at 24 GB. The plan for one sample: {small.needed:.0f} GiB with adapters on the "
+        f"language model only, {large.needed:.0f} with adapters on the tower too. The report gives neither batch nor "
+        "targets.",
+        "  ",
     )
-    yield "- No trustworthy table of Pixtral under ZeRO is public; ours above is computed, not measured."
+    yield "- No reliable table of Pixtral under ZeRO is public; the figures above are computed."
 
 
 def text() -> str:
     """The whole page."""
-    head = HEAD.format(
+    assumed = ASSUMED.format(
         host=memory.HOST_GIB, context=memory.CONTEXT_GIB, nccl=memory.NCCL_GIB, fragments=memory.FRAGMENTATION,
         checkpointing=choose.CHECKPOINTING, deepspeed=choose.DEEPSPEED, stage3=choose.STAGE3,
         optimiser=choose.OFFLOADED_OPTIMISER, weights=choose.OFFLOADED_WEIGHTS, launches=choose.LAUNCHES,
     )  # fmt: skip
-    picture = "×".join(map(str, PICTURE))
-    lines = [head + LADDER + STATES, *states_table(), *public()]
-    lines.append(
-        f"\n## What fits\n\nThe largest micro-batch of an effective batch of 32, with pictures of {picture} "
-        f"and 256 tokens "
-        "of text; `c`: with activation checkpointing; –: nothing fits. V100 and RTX 6000, which have no bfloat16, with "
-        "`method.dtype=float16`.\n"
-    )
-    lines += [*fits_table(), *study(), ACTIVATIONS + "\n".join(measured()), LESSONS.rstrip()]
+    lines = [HEAD + FITS.format(picture="×".join(map(str, PICTURE))), *fits_table(), LADDER.rstrip(), *study()]
+    lines += [LESSONS.rstrip(), assumed.rstrip(), STATES, *states_table(), *public()]
+    lines.append(ACTIVATIONS + "\n".join(measured()))
     return "\n".join(lines) + "\n"
 
 

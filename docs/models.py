@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from paceline import weights
+from paceline import tasks, weights
 from paceline.compose import ConfTree
 from paceline.launch.environments import NEEDED, SAME
 from paceline.snapshot import shipped
@@ -19,47 +20,53 @@ EVERY_TWIN = TESTS / "test_families.py"
 
 HEAD = """# Models
 
-Written by `make docs` from `conf/model/`, `src/paceline/model_facts.json` and the names of the tests; a test holds it
-equal. The hub can't be reached where this is built, so no checkpoint was ever loaded here: what is proven, is proven on
-published shapes and outputs, and on *twins*, which are a family's real classes with random weights.
+Written by `make docs` from `conf/model/`, `src/paceline/model_facts.json` and the names of the tests; a test compares
+them. The hub can't be reached where this is built, so no checkpoint was loaded here. What is listed as proven was
+tested on published shapes and outputs, and on *twins*: a family's real classes with random weights.
 """
 
 FETCHING = """
 ## Fetching weights
 
 ```console
-$ hf auth login                                  # once; a gated model also wants its terms accepted on its page
-$ export HF_HOME=/shared/scratch/$USER/hf        # where compute nodes see it, and tens of GiB have room
+$ hf auth login                                  # once; for a gated model also accept the terms on its page
+$ export HF_HOME=/shared/scratch/$USER/hf        # visible to compute nodes, with room for tens of GiB
 $ paceline prepare model=qwen2_vl_2b             # on a node with a network
 $ srun --gres=gpu:1 paceline doctor model=qwen2_vl_2b
 ```
 
-A hub model is refused until its file says a `revision`, 40 hex digits; `prepare` tells the newest. It fetches one set
-of weights (safetensors before `.bin`, never `original/` or `consolidated*`), asks for room first, goes on where it was
-interrupted, and checks every file against the hub's digest before it counts. Cells then run with `HF_HUB_OFFLINE=1`.
-`doctor model=NAME` checks that the weights are whole (`--deep`: every byte), loads them in a process of its own,
-compares what can be counted with the table above, and lets the model describe a picture.
+A hub model is refused until its file has a `revision` of 40 hex digits; `prepare` prints the newest. `prepare` fetches
+one set of weights (safetensors before `.bin`, never `original/` or `consolidated*`). It checks for disk space first,
+resumes an interrupted download, and checks every file against the hub's digest. Cells then run with
+`HF_HUB_OFFLINE=1`. `doctor model=NAME` checks that the weights are complete (`--deep`: every byte), loads them in a
+separate process, compares what can be counted with the table above, and lets the model describe a picture.
 
 ## Another environment
 
-A model whose code runs only on versions that are not these says so in its file, and a folder of a venv or a conda
+A model whose code needs other versions than the pinned ones names them in its file, and the folder of a venv or conda
 environment that has them:
 
 ```yaml
 family: remote              # answers by its own `answer_question`, one image at a time; can't be tuned
 remote_code: true           # only with a pinned revision, or a folder of yours
-transformers: ">=4.43,<4.49"  # part of what is computed, so of the cell's id
-environment: $MY_OLD_ENV    # where that is on this machine, so placement: it never changes an id
+transformers: ">=4.43,<4.49"  # identity: part of the cell's id
+environment: $MY_OLD_ENV    # placement: its folder on this machine, never part of an id
 ```
 
 ```console
-$ python3.11 -m venv /shared/envs/old && /shared/envs/old/bin/pip install "transformers>=4.43,<4.49" torch {needed}
+$ python3.11 -m venv /shared/envs/old
+$ /shared/envs/old/bin/pip install "transformers>=4.43,<4.49" torch {needed}
 $ export MY_OLD_ENV=/shared/envs/old
 ```
 
-Its cells are elements of their own, run by `$MY_OLD_ENV/bin/python` with the sweep's frozen code before all else.
-`plan` and `submit` ask that Python once which versions it has: 3.11 or 3.12; {same} as here, because the launcher's
-pickle goes from one to the other; and transformers in the range. The attempt's `start.json` records what it had.
+Cells of such a model form elements of their own. `$MY_OLD_ENV/bin/python` runs them with the sweep's frozen code first
+on its path. `plan` and `submit` ask that Python once for its versions, which must be:
+
+- Python 3.11 or 3.12;
+- {same} as in the launcher's environment, because a pickle is passed between them;
+- transformers in the range.
+
+The attempt's `start.json` records the versions.
 """
 
 
@@ -81,15 +88,15 @@ def number(value: Any) -> str:
 def row(model: ModelSpec) -> str:
     """A table row of a hub model."""
     known = weights.facts(model)
-    gated = {True: "gated", False: "open", None: "not known here"}[known.get("gated")]
-    pinned = f"`{model.revision[:12]}`" if model.revision else "to be pinned by you"
+    gated = {True: "gated", False: "open", None: "not known"}[known.get("gated")]
+    pinned = f"`{model.revision[:12]}`" if model.revision else "pin it yourself"
     licence = known.get("licence") or "see its page"
     cells = (f"`{model.name}`", f"`{model.weights}`", f"`{model.family}`", number(known.get("parameters")))
     return f"| {' | '.join(cells)} | {number(known.get('image_tokens'))} | {licence}; {gated} | {pinned} |"
 
 
 def tests_in(path: Path) -> list[str]:
-    """The promises of a test module: its names as sentences, in order."""
+    """What a test module covers: its names as sentences, in order."""
     names = [n.name for n in ast.parse(path.read_text()).body if isinstance(n, ast.FunctionDef)]
     return [n.removeprefix("test_").replace("_", " ") for n in names if n.startswith("test_")]
 
@@ -112,17 +119,22 @@ def family_lines(family: str, of: list[ModelSpec]) -> Iterator[str]:
     real = [m for m in of if m.weights]
     yield f"\n### {family}\n"
     if twins:
-        yield f"- Twin `{'`, `'.join(twins)}`: the promises to every twin, below."
+        yield f"- Twin `{'`, `'.join(twins)}`: the tests of every twin, below."
     for path in modules_of(family):
         yield f"- `{path.relative_to(PATH.parents[1])}`:"
         yield from (f"  - {sentence}" for sentence in tests_in(path))
     for model in real:
         known = weights.facts(model)
         if source := known.get("source"):
-            yield f"- Parameters of `{model.name}` from: {source}."
-        yield from (f"- Measured, `{model.name}`: {line}" for line in known.get("measured", ()))
-        asked = f"`paceline doctor model={model.name}`"
-        yield f"- Unproven, needs the weights: that `{model.weights}` loads and answers ({asked})."
+            yield item(f"Parameters of `{model.name}` from: {source}.")
+        yield from (item(f"Measured, `{model.name}`: {line}") for line in known.get("measured", ()))
+        yield f"- Unproven, needs the weights: that `{model.weights}` loads and answers"
+        yield f"  (`paceline doctor model={model.name}`)."
+
+
+def item(sentence: str) -> str:
+    """A list item in lines of at most 120 characters."""
+    return textwrap.fill(f"- {sentence}", 120, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def text() -> str:
@@ -134,8 +146,8 @@ def text() -> str:
         "|---|" + "---|" * 6,
     ]
     lines += [row(m) for m in found if m.weights]
-    lines.append("\n¹ By which the picture of `paceline doctor`, 448 × 448 pixels, lengthens a prompt.")
-    needed = " ".join(n for n in NEEDED if n not in ("torch", "transformers"))
+    lines.append("\n¹ Tokens that the picture of `paceline doctor`, 448 × 448 pixels, adds to a prompt.")
+    needed = " ".join(n for n in (*NEEDED, *tasks.packages(tasks.names())) if n not in ("torch", "transformers"))
     lines.append(FETCHING.format(needed=needed, same=" and ".join(SAME)))
     lines.append("## What is proven")
     for family in sorted({m.family for m in found}):

@@ -17,7 +17,6 @@ from paceline.errors import Unavailable, UserError
 from paceline.report import compare
 from paceline.report.results import Group, Report, Row
 from paceline.store import SCHEMA, CellFolder, Store, SweepFolder, read_json, write_json
-from paceline.tasks.panels import Matrix, Points
 
 WORKSPACES = [*sync.PYTHON, "paceline.workspaces"]
 COSTS = {"cost/gpu_hours": "GPU-hours", "cost/hours": "hours"}
@@ -56,8 +55,7 @@ def define(report: Report, store: Store, sweep: SweepFolder) -> dict[str, Any]:
     ((entity, project),) = places
     tables = {_key(group): _results(report, group) for group in report.groups}
     tables["failures"] = _failures(report)
-    panels = (panel for group in report.groups for panel in compare.panels(report, group))
-    pictures = list(dict.fromkeys(panel.key for panel in panels if isinstance(panel, Points | Matrix)))
+    pictures = list(dict.fromkeys(key for kind in report.kinds.values() for key in kind.pictures))
     cost = _cost(report)
     return {
         "sweep": sweep.name,

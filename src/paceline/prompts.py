@@ -13,7 +13,7 @@ from typing import Any
 
 from paceline.errors import DataError, UserError
 
-# {name} or {name:.4f}: the format mini-language less its space sign, so that `{latitude: 1}` stays
+# {name} or {name:.4f}: the format mini-language less its space sign, so that `{count: 1}` stays
 # JSON-like text.
 _FIELD = re.compile(
     r"\{([A-Za-z_][A-Za-z0-9_]*)(?::((?:[^{}\s]?[<>=^])?[-+]?z?#?0?\d{0,3}[,_]?(?:\.\d{1,3})?[bcdeEfFgGnosxX%]?))?\}"

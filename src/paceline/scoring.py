@@ -98,7 +98,7 @@ def evaluated_samples(config: Config, root: Path) -> list[Record]:
 def judge(
     config: Config, predictions: Sequence[Mapping[str, Any]], samples: Sequence[Record]
 ) -> tuple[list[Record], Record]:
-    """Scores per sample, and metrics. Where several splits are evaluated, each has its own: ``test_near/median_km``.
+    """Scores per sample, and metrics. Where several splits are evaluated, each has its own: ``test_near/parsed_share``.
 
     Returns:
         The records of ``scores.jsonl`` in the order of the predictions, and the content of ``metrics.json``.

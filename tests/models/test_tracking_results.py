@@ -19,9 +19,9 @@ from syncing import KEY, Lab
 from tracked_sweep import SPLITS, cell_of
 from wandb_server import serving
 
-from paceline import pieces, report
+from paceline import pieces, report, tasks
 from paceline.report import table
-from paceline.spec import Config
+from paceline.spec import Config, TaskSpec
 from paceline.store import CellFolder, Store, read_jsonl, write_json, write_jsonl
 from paceline.tracking import shown
 from paceline.tracking import wandb as backend
@@ -180,23 +180,28 @@ def test_a_table_is_capped_in_bytes_and_rows_stay(tmp_path: Path, monkeypatch: p
     write_jsonl(folder.scores, scores)
     one = len(shown.thumbnail(tmp_path / "a.png") or b"")
     monkeypatch.setattr(shown, "MOST_BYTES", 3 * one + 10)
-    found = shown.Results.read(folder, {}, samples, most=10)
+    found = shown.Results.read(folder, TaskSpec(kind="a_kind_of_another_checkout"), {}, samples, most=10)
     at = found.columns.index("image")
     assert [bool(row[at]) for row in found.rows] == [True] * 3 + [False] * 7
     assert [row[0] for row in found.rows][-1] == "39"
     assert list(found.pictures) == ["confusion"]
 
 
+def drawn(kind: str, scores: list[dict[str, Any]]) -> list[str]:
+    """The pictures that are made of some scores."""
+    records = [{"sample": str(i), "outcome": "parsed", "scores": {}, **s} for i, s in enumerate(scores)]
+    results = shown.results_of(tasks.known(kind), TaskSpec(kind=kind), "cell", records, [])
+    return list(shown.pictures_of(shown.named(tasks.known(kind).panels(results))))
+
+
 def test_pictures_of_odd_answers(tmp_path: Path) -> None:
     place = {"latitude": 64.0, "longitude": -179.0, "country": "RU"}
-    over_the_date_line = {"truth": place, "value": [60.0, 179.0], "outcome": "parsed"}
-    unread = {"truth": place, "value": None, "outcome": "refused"}
-    assert shown.world([over_the_date_line, unread]) is not None
-    assert shown.confusion([over_the_date_line, unread]) is not None
-    assert shown.world([{"truth": "red", "value": "blue"}]) is None
-    assert shown.confusion([{"truth": None, "value": None}]) is None
-    assert shown.confusion([{"truth": f"label {i}", "value": f"label {i % 7}"} for i in range(40)]) is not None
-    assert shown.world([]) is None
+    over_the_date_line = {"truth": place, "value": [60.0, 179.0], "outcome": "parsed", "scores": {"distance_km": 400.0}}
+    unread = {"truth": place, "value": None, "outcome": "refused", "scores": {"distance_km": None}}
+    labels = [{"truth": f"label {i}", "value": f"label {i % 7}"} for i in range(40)]
+    assert drawn("geolocation", [over_the_date_line, unread]) == ["map", "confusion"]
+    assert drawn("geolocation", []) == drawn("other", []) == drawn("other", [{"truth": None, "value": None}]) == []
+    assert drawn("other", labels) == ["confusion"]
     assert [shown.evenly(n, m) for n, m in ((0, 5), (3, 5), (5, 1), (9, 3), (4, 0))] == [
         [],
         [0, 1, 2],

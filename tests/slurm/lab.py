@@ -134,7 +134,11 @@ class Lab:
     def paceline(self, *words: str) -> subprocess.CompletedProcess[str]:
         """A command, whatever came of it."""
         with self.start(*words) as running:
-            out, err = running.communicate(timeout=180)
+            try:
+                out, err = running.communicate(timeout=180)
+            except subprocess.TimeoutExpired:
+                running.kill()  # else it would be waited for
+                raise
         assert "Traceback" not in err, err
         return subprocess.CompletedProcess(words, running.returncode, out, err)
 
@@ -183,13 +187,14 @@ class Lab:
         """Wait until the queue holds nothing."""
         self.until("the queue is empty", self.queue_is_empty)
 
-    def at_work(self, kind: str, n: int = 1) -> Rank:
+    def at_work(self, kind: str, n: int = 1, cells: str = "*") -> Rank:
         """The first rank of the first cell of a kind, once its attempt ``n`` has something to lose.
 
-        That is a whole checkpoint, or a whole batch of answers.
+        That is a whole checkpoint, or a whole batch of answers. ``cells`` is a pattern for what follows the kind in
+        the cell's id.
         """
         trace = {"finetune": "checkpoints/checkpoint-*/COMPLETE.json", "evaluate": "predictions.jsonl"}[kind]
-        attempts = f"cells/{kind}-*/attempts/{n}"
+        attempts = f"cells/{kind}-{cells}/attempts/{n}"
 
         def begun() -> Rank | None:
             for start in self.root.glob(f"{attempts}/start.json"):
@@ -205,9 +210,9 @@ class Lab:
         self.until(f"{rank.attempt} has something to lose", works, every=0.005)
         return rank
 
-    def held(self, kind: str) -> Rank:
+    def held(self, kind: str, cells: str = "*") -> Rank:
         """The same, standing still."""
-        rank = self.at_work(kind)
+        rank = self.at_work(kind, cells=cells)
         rank.stop()
         return rank
 

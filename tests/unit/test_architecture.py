@@ -19,8 +19,8 @@ LAYERS: list[set[str]] = [
     {"store", "cards"},
     {"combinations"},
     # shared: torch-free, no torch, no Hydra
-    {"snapshot", "stats", "gazetteer", "weights", "credentials", "planner"},
-    {"prompts", "tasks", "readers", "scorers"},
+    {"snapshot", "stats", "weights", "credentials", "planner"},
+    {"prompts", "tasks", "readers"},
     {"prepared", "leakage"},
     {"scoring"},
     {"checkpoints", "attempts", "pieces"},
@@ -117,8 +117,8 @@ def test_families_know_no_task_and_tasks_no_model() -> None:
     for path in modules():
         names = own(imported(path))
         if part(path) == "models":
-            assert not names & {"tasks", "scorers", "readers", "prepared", "prompts"}, path
-        if part(path) in ("tasks", "scorers", "readers", "prompts"):
+            assert not names & {"tasks", "readers", "prepared", "prompts"}, path
+        if part(path) in ("tasks", "readers", "prompts"):
             assert "models" not in names, path
 
 

@@ -23,6 +23,7 @@ from paceline import stats
 from paceline.report import browser, cases, compare, page, pictures, wording
 from paceline.report.results import Group, Report
 from paceline.store import read_jsonl
+from paceline.tasks.metrics import per_sample
 
 needs_chromium = pytest.mark.skipif(FOUND is None, reason="no Chromium on this machine")
 
@@ -67,8 +68,8 @@ def test_every_answer_is_in_the_page_as_the_cell_gave_it(found: Report, written:
             assert [texts[i] for i in cell["text"]] == [raw[s] for s in answers.samples]
             assert [index["outcomes"][i] for i in cell["outcome"]] == list(answers.outcomes)
             near = np.isfinite(answers.scores["distance_km"])
-            assert np.array(cell["km"])[near] / 100 == pytest.approx(answers.scores["distance_km"][near], abs=0.011)
-            assert set(np.array(cell["km"])[~near]) <= {-1}
+            assert np.array(cell["value"])[near] / 100 == pytest.approx(answers.scores["distance_km"][near], abs=0.011)
+            assert set(np.array(cell["value"])[~near]) <= {-1}
             assert index["prompts"][cell["asked"]]["text"] == f"Where was this taken? ({row.prompt})"
     assert f"All {sum(numbers(found, g) for g in found.groups):,} answers are here." in text
 
@@ -76,7 +77,7 @@ def test_every_answer_is_in_the_page_as_the_cell_gave_it(found: Report, written:
 @given(st.lists(st.floats(0, 20_040), min_size=1), st.sampled_from([1, 25, 200, 750, 2500]), st.floats(-1e-3, 1e-3))
 def test_a_packed_distance_stays_on_its_side_of_every_threshold(values: list[float], at: int, off: float) -> None:
     km = np.array([*values, float(at), at + abs(off), at - abs(off), np.nextafter(at, np.inf), np.nan])
-    packed = browser.tens_of_metres(km, (1, 25, 200, 750, 2500))
+    packed = browser.whole_parts(km, 100, (1, 25, 200, 750, 2500))
     assert packed[-1] == -1
     for threshold in (1, 25, 200, 750, 2500):
         assert ((packed[:-1] <= 100 * threshold) == (km[:-1] <= threshold)).all()
@@ -195,7 +196,7 @@ def test_filters_show_what_the_report_counts(found: Report, written: Path, tab: 
         n = sum(o.count(outcome) if outcome else len(o) for o in told)
         assert shows(tab, written, f"#cases?split={group.split}&model={MODELS[0]}&outcome={outcome}") == f"list {n}"
         for row in group.rows:
-            hits = compare.per_sample(found.chosen(row, group.split), "within_750_km")
+            hits = per_sample(found.chosen(row, group.split), group.kind.metric("within_750_km"))
             assert hits is not None
             address = f"#cases?cell={row.id}&split={group.split}&rule=within_750_km&hit=1"
             assert shows(tab, written, address) == f"list {int(hits.values.sum())}"
@@ -239,7 +240,7 @@ def test_a_script_in_an_answer_is_shown_as_text_and_found_by_search(
 def test_flips_and_their_p_are_those_of_the_report(found: Report, written: Path, tab: Chromium, metric: str) -> None:
     group = found.groups[0]
     a, b = (next(r for r in group.rows if r.method == m and r.model == MODELS[0]) for m in ("untuned", "full"))
-    x, y = (compare.per_sample(found.chosen(row, group.split), metric) for row in (a, b))
+    x, y = (per_sample(found.chosen(row, group.split), group.kind.metric(metric)) for row in (a, b))
     assert x is not None and y is not None
     was, now = x.values > 0, y.values > 0
     counts = [int(v.sum()) for v in (~was & now, was & ~now, was & now, ~was & ~now)]

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from paceline import prepared
-from paceline.tasks.geolocation import gazetteer
 from paceline.errors import UserError
 from paceline.readers import Sample, earth
 from paceline.spec import TaskSpec, build
+from paceline.tasks.geolocation import gazetteer
 
 SMALL = {"spacing": 4, "pixels": 32, "train": 150, "validation": 20, "test_near": 30, "test_far": 30}
 
@@ -108,7 +108,9 @@ def test_sidecars_are_written_in_the_layout_of_the_study(root: Path) -> None:
 
 def test_the_sidecar_reader_reads_the_tiles_back(root: Path, tmp_path: Path) -> None:
     folder = prepared.dataset_folder(root, task()) / "images"
-    street = TaskSpec(name="street", reader="sidecar", options={"path": str(folder), "shares": {"test": 1}})
+    street = TaskSpec(
+        name="street", kind="geolocation", reader="sidecar", options={"path": str(folder), "shares": {"test": 1}}
+    )
     assert prepared.prepare(tmp_path, street, silent)["splits"] == {"test": 230}
     tiles = {s["id"]: s for s in samples(root, "train", "validation", "test_near", "test_far")}
     for read in prepared.read_samples(tmp_path, street, ["test"], 0):

@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from paceline.report.answers import Answers
 from test_report import MODELS, PROMPTS, make_sweep, printed
 
 from paceline import stats
 from paceline.report import compare, ensembles, page, table
-from paceline.report.ensembles import geometric_median, vote
 from paceline.report.results import Report
+from paceline.tasks import load
+from paceline.tasks.answers import Answers
+from paceline.tasks.geolocation.combine import combine, geometric_median
+from paceline.tasks.kind import Kind
+from paceline.tasks.labels import vote
 
 
 @pytest.fixture(scope="module")
@@ -146,21 +149,19 @@ def said(*labels: str, right: str = "golf") -> Answers:
         tuple(map(str, range(n))),
         tuple("parsed" if label else "malformed" for label in labels),
         {"exact": np.array([float(label == right) for label in labels])},
-        np.full((n, 2), np.nan),
-        np.full((n, 2), np.nan),
-        labels,
+        {"label": labels, "class": (right,) * n},
     )
 
 
 def test_a_vote_takes_what_most_said_and_scores_it_as_its_givers_were() -> None:
     won = vote([said("golf", "golf", "", ""), said("chess", "golf", "chess", ""), said("golf", "chess", "", "")])
-    assert won.labels == ("golf", "golf", "chess", "")
+    assert won.columns["label"] == ("golf", "golf", "chess", "")
     assert won.outcomes == ("parsed", "parsed", "parsed", "malformed")
     assert won.scores["exact"].tolist() == [1, 1, 0, 0]
 
 
 def test_a_tied_vote_goes_to_the_answer_that_stands_first() -> None:
-    assert vote([said("", "b"), said("a", "a"), said("b", "c")]).labels == ("a", "b")
+    assert vote([said("", "b"), said("a", "a"), said("b", "c")]).columns["label"] == ("a", "b")
 
 
 def test_three_independent_guessers_gain_and_three_copies_do_not() -> None:
@@ -170,9 +171,8 @@ def test_three_independent_guessers_gain_and_three_copies_do_not() -> None:
     near = [truth + rng.normal(0, 4, (400, 2)) for _ in range(5)]
     for answered, better in ((near, True), ([near[0]] * 5, False)):
         members = [_placed(truth, a) for a in answered]
-        (answers, rule), *_ = ensembles._together([members])
-        assert rule == "geometric median"
-        found = compare.measure(members[0], answers, "median_km")
+        (answers,) = combine([members])
+        found = compare.measure(load("geolocation"), members[0], answers, "median_km")
         assert found is not None
         assert (found.high < 0) == better
         assert (compare.verdict(found, True) == "better") == better
@@ -185,7 +185,7 @@ def _placed(truth: np.ndarray, value: np.ndarray) -> Answers:
 
     km = np.array(distances_km(value.tolist(), truth.tolist()))
     ids = tuple(map(str, range(len(truth))))
-    return Answers(ids, ("parsed",) * len(ids), {"distance_km": km}, value, truth)
+    return Answers(ids, ("parsed",) * len(ids), {"distance_km": km}, {"answer": value, "truth": truth})
 
 
 def test_members_answered_the_same_samples_and_differ_in_one_name(many_prompts: Report) -> None:
@@ -215,13 +215,15 @@ def test_ensembles_beyond_the_limit_are_counted(many_prompts: Report, monkeypatc
 
 
 def test_the_statistics_are_those_of_stats() -> None:
+    kind = Kind("a_kind_of_another_checkout", None)
     x, y = said(*["golf"] * 30), said(*["golf", "chess"] * 15)
-    found = compare.measure(x, y, "exact_accuracy", tested=True)
+    found = compare.measure(kind, x, y, "exact_accuracy", tested=True)
     assert found is not None
     change = stats.paired_bootstrap(x.scores["exact"], y.scores["exact"])
     assert (found.difference, found.low, found.high) == tuple(change)
     assert found.p == stats.mcnemar_exact(x.scores["exact"], y.scores["exact"])
-    assert compare.measure(replace(x, samples=tuple(f"other {s}" for s in x.samples)), y, "exact_accuracy") is None
+    others = replace(x, samples=tuple(f"other {s}" for s in x.samples))
+    assert compare.measure(kind, others, y, "exact_accuracy") is None
 
 
 @pytest.mark.parametrize("width", [80, 120])

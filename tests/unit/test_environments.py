@@ -122,7 +122,7 @@ def test_what_an_environment_lacks_is_told_with_the_command_that_installs_it(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def answers(found: dict[str, str], python: str = "3.11.9") -> Callable[..., object]:
-        return lambda environment, store: {"python": python, "versions": found, "folders": {}}
+        return lambda *_: {"python": python, "versions": found, "folders": {}}
 
     here = environments._here()
     model = ModelSpec(name="m", transformers=">=4.43,<4.49", environment=str(folder))

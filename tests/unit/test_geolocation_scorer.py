@@ -166,10 +166,10 @@ def test_geoscore() -> None:
     assert geoscore(20_015) < 0.01
 
 
-def records_at(distances: list[float | None], **more: Any) -> list[dict[str, Any]]:
+def records_at(distances: list[float | None], name: str = "", **more: Any) -> list[dict[str, Any]]:
     return [
         {
-            "sample": str(n),
+            "sample": f"{name}{n}",
             "outcome": "malformed" if d is None else "parsed",
             "value": None if d is None else [0.0, 0.0],
             "truth": {},
@@ -219,8 +219,8 @@ def test_nothing_read() -> None:
 def test_country_accuracy_has_known_truths_as_denominator() -> None:
     records = [
         *records_at([1.0, 2.0], country=True),
-        *records_at([None], country=False),
-        *records_at([5.0], country=None),
+        *records_at([None], "b", country=False),
+        *records_at([5.0], "c", country=None),
     ]
     metric = aggregate(records)["country_accuracy"]
     assert metric["value"] == pytest.approx(2 / 3)
@@ -346,4 +346,4 @@ def test_the_digest_of_geolocation_covers_its_reader_the_gazetteer_and_the_stati
         f"paceline.tasks.geolocation.{n}" for n in ("score", "fields", "coordinates", "gazetteer", "stated_confidence")
     }
     own |= {f"paceline.tasks.geolocation.coordinates.{p.stem}" for p in reader}
-    assert covered == own | {stats.__name__, "paceline.tasks.metrics"}
+    assert covered == own | {stats.__name__, "paceline.tasks.answers", "paceline.tasks.metrics"}

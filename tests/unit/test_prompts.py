@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from paceline import prompts
 from paceline.errors import DataError, UserError
 from paceline.spec import PromptSpec, build
-from paceline.tasks import geolocation
+from paceline.tasks.geolocation.fields import FIELDS
 
 CONF = Path(__file__).parents[2] / "conf" / "prompt"
 GEO = ("stepwise", "stepwise_fallback", "narrowing", "confidence", "one_example", "bare", "training", "background")
@@ -97,7 +97,7 @@ def test_each_shipped_prompt_says_its_strategy_and_fits_the_schema(name: str) ->
     assert text.startswith("# ")
     spec = build(PromptSpec, yaml.safe_load(text), f"conf/prompt/geo_{name}.yaml")
     assert spec.text.strip() == spec.text
-    assert "{" not in spec.text or prompts.names(spec.text, geolocation.FIELDS) == []
+    assert "{" not in spec.text or prompts.names(spec.text, FIELDS) == []
     assert spec.example in spec.text
 
 

@@ -18,11 +18,11 @@ from PIL.TiffImagePlugin import IFDRational
 from test_prepared import PLACES, bomb, photo, sidecars, silent, street
 
 from paceline import prepared, prompts, readers, store, tasks
-from paceline.tasks.geolocation import gazetteer
 from paceline.errors import DataError, UserError
 from paceline.readers import Sample, Skipped, sidecar
 from paceline.spec import TaskSpec, build
-from paceline.tasks import geolocation
+from paceline.tasks.geolocation import gazetteer
+from paceline.tasks.geolocation.fields import FIELDS, fields
 
 CONF = Path(__file__).parents[2] / "conf" / "task"
 
@@ -118,7 +118,7 @@ def test_a_sidecar_without_regions_still_has_a_place(tmp_path: Path, regions: st
     (tmp_path / "photos" / "a.json").write_text('{"coordinates": [47.37, 8.54], "regions": ' + regions + "}")
     _, samples = prepare(tmp_path, "sidecar", path=str(tmp_path / "photos"))
     assert "nearest_region" not in samples[0] or samples[0]["nearest_region"] == "x"
-    assert geolocation.fields(samples[0])["country_name"] == "Switzerland"
+    assert fields(samples[0])["country_name"] == "Switzerland"
 
 
 def test_a_folder_that_is_not_named_or_not_there_is_told_with_the_option(tmp_path: Path) -> None:
@@ -394,11 +394,11 @@ def test_reverse_geocoding_is_right_near_the_date_line_and_the_poles() -> None:
 
 
 def test_fields_are_filled_in_from_the_place_alone() -> None:
-    found = geolocation.fields({"id": "a", "latitude": 47.37, "longitude": 8.54})
-    assert set(found) == set(geolocation.FIELDS)
+    found = fields({"id": "a", "latitude": 47.37, "longitude": 8.54})
+    assert set(found) == set(FIELDS)
     assert found["country_name"] == "Switzerland"
     assert found["nearest_region"] == found["region"] == "Zurich"
-    assert geolocation.fields({"nearest_region": "United States_New York_US"})["nearest_region"] == "New York"
+    assert fields({"nearest_region": "United States_New York_US"})["nearest_region"] == "New York"
 
 
 def test_every_country_of_the_gazetteer_has_an_english_name() -> None:
@@ -416,7 +416,7 @@ def test_each_shipped_task_fits_its_reader_and_its_target_can_be_written(path: P
     task = build(TaskSpec, yaml.safe_load(text), str(path))
     assert prepared.options_of(task) is not None
     kind = tasks.load(task.kind)
-    target = prompts.render(task.target, kind.fields({"latitude": 47.36667, "longitude": -8.55}))
+    target = prompts.render(task.target, kind.fields({"latitude": 47.36667, "longitude": -8.55}, task))
     assert "{" not in target
     assert "47.37" in target or "47.3667" in target
     assert (CONF.parent / "prompt" / f"{task.prompt}.yaml").exists()

@@ -30,8 +30,10 @@ from paceline.spec import (
     identity_of,
 )
 from paceline.store import SCHEMA, Cell, Store, digest, write_json, write_jsonl
-from paceline.tasks.geolocation.score import aggregate
+from paceline.tasks import load
+from paceline.tasks.metrics import per_sample
 
+KIND = load("geolocation")
 GOLDEN = Path(__file__).parent / "golden" / "report"
 SPLITS = ["test_near", "test_far"]
 TASK = TaskSpec(name="geolocation_earth", kind="geolocation", reader="earth", evaluate=SPLITS)
@@ -157,7 +159,7 @@ def finish(store: Store, cell: Cell, samples: list[dict], spread: float, unread:
     metrics = {
         f"{split}/{name}": m
         for split in SPLITS
-        for name, m in aggregate([s for s in scores if of[s["sample"]] == split]).items()
+        for name, m in KIND.aggregate(KIND.answers([s for s in scores if of[s["sample"]] == split])).items()
     }
     attempt = folder.new_attempt()
     write_json(attempt.start_json, {"schema": SCHEMA})
@@ -396,7 +398,7 @@ def test_p_values_are_corrected_over_the_whole_sweep(small: Report) -> None:
     tested = [d for d in compare.differences(small) if d.p is not None]
     for d in tested:
         before, after = (next(r for r in small.rows if r.id == i) for i in (d.before, d.after))
-        hits = [compare.per_sample(small.chosen(row, d.split), d.metric).values > 0 for row in (before, after)]
+        hits = [per_sample(small.chosen(row, d.split), KIND.metric(d.metric)).values > 0 for row in (before, after)]
         raw.append(stats.mcnemar_exact(*hits))
     assert [d.p for d in tested] == pytest.approx(stats.holm(raw))
 
@@ -484,24 +486,25 @@ def test_cases_follow_the_rule_best_cell_then_nearest_median_and_farthest(small:
     for row in chosen.rows:
         answers = small.chosen(row, group.split)
         km = sorted(v for v in answers.scores["distance_km"] if not math.isnan(v))
-        own = [r.km for c in chosen.cases if c.model == row.model for r in c.replies if r.model == row.model]
+        own = [r.error for c in chosen.cases if c.model == row.model for r in c.replies if r.model == row.model]
         assert own == [km[0], km[(len(km) - 1) // 2], km[-1]]
     assert all(len(case.replies) == len(chosen.rows) for case in chosen.cases)
 
 
 def test_pictures_and_map_lines_are_capped_and_the_page_says_so(small: Report, monkeypatch: pytest.MonkeyPatch) -> None:
     from paceline.report import pictures
-    from paceline.report.charts import maps
+    from paceline.report.charts import points
 
     (first, second) = [len(pictures.Pictures(small).get(TASK.name, s)) for s in (f"location_{i:06d}" for i in range(2))]
     monkeypatch.setattr(pictures, "BUDGET", min(first, second) + 1)
-    monkeypatch.setattr(maps, "FEWEST_LINES", 3)
-    monkeypatch.setattr(maps, "BUDGET", 9)
+    monkeypatch.setattr(points, "FEWEST_LINES", 3)
+    monkeypatch.setattr(points, "BUDGET", 9)
     text = page.html(small)
     assert len(set(re.findall(r'<img src="([^"]+)"', text))) == 2
     assert "pictures are left out to keep the file small" in text
     assert "cells are left out to keep the file small" in text
-    views, _ = maps.views(small)
+    panels = [(g.title, p) for g in small.groups for p in compare.panels(small, g) if p.key == "map"]
+    views, _ = points.views(panels)
     assert len(views) == 3 and all(len(view["lines"]) <= 3 for view in views)
 
 

@@ -8,6 +8,7 @@ import math
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,19 +17,27 @@ from hypothesis import strategies as st
 from test_report import MODELS, PROMPTS, SPLITS, TASK, finish, freeze, make_samples, make_sweep, printed
 
 from paceline import prepared, report
-from paceline.report import cost, failures, learning, page, places, reliability, table
+from paceline.report import compare, cost, failures, learning, page, table
+from paceline.report.charts import by_class, calibration, curves, heat, style
 from paceline.report.charts import cost as cost_chart
-from paceline.report.charts import curves, heat, regions, style
-from paceline.report.charts import reliability as reliability_chart
-from paceline.report.results import Report
+from paceline.report.results import Group, Report
 from paceline.spec import Config, ModelSpec, PlacementSpec, PromptSpec, placement_of
 from paceline.store import SCHEMA, Attempt, Store, append_jsonl, read_jsonl, write_json, write_jsonl
-from paceline.tasks.geolocation import gazetteer
+from paceline.tasks import labels
+from paceline.tasks.calibration import calibration_error
+from paceline.tasks.geolocation import by_region, gazetteer
+from paceline.tasks.panels import Calibration, CellResult, Matrix, PerClass
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Report:
     return make_sweep(tmp_path_factory.mktemp("root"), MODELS, PROMPTS, ("untuned", "full"), 30)
+
+
+def the(found: Report, group: Group, form: type) -> Any:
+    """The group's panel of a form."""
+    (panel,) = [panel for panel in compare.panels(found, group) if isinstance(panel, form)]
+    return panel
 
 
 def again(found: Report) -> Report:
@@ -242,8 +251,8 @@ def test_thinning_a_curve_keeps_its_mean(values: list[float]) -> None:
 
 
 def test_every_country_lies_in_one_region() -> None:
-    assert set(places.regions()) == set(gazetteer.country_names())
-    names = Counter(subregion for _, subregion in set(places.regions().values()))
+    assert set(by_region.regions()) == set(gazetteer.country_names())
+    names = Counter(subregion for _, subregion in set(by_region.regions().values()))
     assert set(names.values()) == {1} and len(names) == 23  # the 22 of M49, and Antarctica
     for code, region, subregion in (
         ("CH", "Europe", "Western Europe"),
@@ -253,43 +262,45 @@ def test_every_country_lies_in_one_region() -> None:
         ("SD", "Africa", "Northern Africa"),
         ("GU", "Oceania", "Micronesia"),
     ):
-        assert places.regions()[code] == (region, subregion)
+        assert by_region.regions()[code] == (region, subregion)
 
 
 def test_error_by_region_counts_each_image_once_and_an_unread_answer_as_a_miss(small: Report) -> None:
     group = small.groups[0]
-    for found in places.by_region(small, group):
-        row = next(row for row in group.rows if row.id == found.id)
+    panel = the(small, group, PerClass)
+    records, charts = panel.records or (), by_class.charts(panel)
+    assert len(records) == len(charts) > 1
+    for found, chart in zip(records, charts, strict=True):
+        row = next(row for row in group.rows if row.id == found["id"])
         answers = small.chosen(row, group.split)
-        wholes = [r for r in found.regions if not r.subregion]
+        wholes = [r for r in found["regions"] if not r.subregion]
         assert sum(r.n for r in wholes) == len(answers.samples)
         for whole in wholes:
-            parts = [r for r in found.regions if r.region == whole.region and r.subregion]
+            parts = [r for r in found["regions"] if r.region == whole.region and r.subregion]
             assert not parts or sum(r.n for r in parts) == whole.n
             own = [
                 km
-                for km, code in zip(answers.scores["distance_km"], answers.countries, strict=True)
-                if places.regions()[code][0] == whole.region
+                for km, code in zip(answers.scores["distance_km"], answers.columns["country"], strict=True)
+                if by_region.regions()[code][0] == whole.region
             ]
-            near = sum(km <= found.threshold_km for km in own)
+            near = sum(km <= found["threshold_km"] for km in own)
             assert whole.within.value == pytest.approx(near / len(own))
             read = [km for km in own if not math.isnan(km)]
             assert whole.median_km.n == len(read)
             assert whole.median_km.value == (pytest.approx(np.median(read)) if read else None)
-        chart = regions.chart(group, found)
-        for panel, i in zip(chart["panels"], (0, 1), strict=True):
-            low, high = panel["ends"]
+        for side, i in zip(chart["panels"], (0, 1), strict=True):
+            low, high = side["ends"]
             marks = [line["marks"][i] for line in chart["lines"] if len(line["marks"]) > i]
             assert all(low <= m["low"] <= m["x"] <= m["high"] <= high for m in marks)
 
 
 def test_a_confusion_matrix_holds_every_image_and_what_was_not_read(small: Report) -> None:
     for group in small.groups:
-        for found in places.confusions(small, group):
+        for found in the(small, group, Matrix).cells:
             row = next(row for row in group.rows if row.id == found.id)
             outcomes = small.chosen(row, group.split).outcomes
             assert sum(map(sum, found.counts)) == len(outcomes)
-            unread = found.answers.index(places.UNREAD)
+            unread = found.answers.index(labels.UNREAD)
             assert sum(counts[unread] for counts in found.counts) == len(outcomes) - outcomes.count("parsed")
             right = sum(found.counts[i][found.answers.index(t)] for i, t in enumerate(found.truths))
             assert found.right.value == pytest.approx(right / len(outcomes))
@@ -309,18 +320,18 @@ def test_a_perfect_answer_is_in_its_own_region(tmp_path: Path) -> None:
     content = {"schema": SCHEMA, "name": "s", "experiment": "", "cells": [cell.id], "dropped": [], "code": ""}
     write_json(store.sweep("s").sweep_json, content)
     found = report.collect(store, store.sweep("s"))
-    (confusion,) = places.confusions(found, found.groups[0])
+    (confusion,) = the(found, found.groups[0], Matrix).cells
     assert confusion.right.value == 1.0
 
 
-def test_classes_beyond_the_most_frequent_are_put_together(small: Report, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places, "MOST_CLASSES", 2)
+def test_classes_beyond_the_most_frequent_are_put_together(small: Report) -> None:
     group = small.groups[0]
+    cell = CellResult("c", "a cell", lambda: small.chosen(group.rows[0], group.split))
     pairs = [("a", "a")] * 5 + [("b", "c")] * 3 + [("c", "")] + [("d", "a")]
     order = ["a", "b"]
-    found = places._counted(group, group.rows[0], pairs, order)
+    found = labels.matrix_of(cell, pairs, order)
     assert found.truths == ("a", "b", "other")
-    assert found.answers == ("a", "b", "other", places.UNREAD)
+    assert found.answers == ("a", "b", "other", labels.UNREAD)
     assert found.counts == ((5, 0, 0, 0), (0, 0, 3, 0), (1, 0, 0, 1))
     assert found.right.value == 0.5
 
@@ -328,7 +339,7 @@ def test_classes_beyond_the_most_frequent_are_put_together(small: Report, monkey
 def test_calibration_error_by_hand() -> None:
     stated = np.array([0.9, 0.9, 0.95, 0.2, 0.25, 1.0])
     hits = np.array([True, False, True, False, True, True])
-    error, bins = reliability.measure(stated, hits)
+    error, bins = calibration_error(stated, hits)
     # Three bins: 0.2–0.3 (2 answers, stated 0.225, right 0.5), 0.9–1.0 (4, stated 0.9375, right 0.75).
     assert [(b.low, b.right.n) for b in bins] == [(0.2, 2), (0.9, 4)]
     assert error == pytest.approx((2 * abs(0.5 - 0.225) + 4 * abs(0.75 - 0.9375)) / 6)
@@ -337,7 +348,7 @@ def test_calibration_error_by_hand() -> None:
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60))
 def test_bins_hold_every_answer_once(answers: list[tuple[float, bool]]) -> None:
     stated = np.array([c for c, _ in answers])
-    error, bins = reliability.measure(stated, np.array([h for _, h in answers]))
+    error, bins = calibration_error(stated, np.array([h for _, h in answers]))
     assert sum(b.right.n for b in bins) == len(answers)
     assert 0 <= error <= 1
     for b in bins:
@@ -347,8 +358,8 @@ def test_bins_hold_every_answer_once(answers: list[tuple[float, bool]]) -> None:
 def test_who_is_as_right_as_he_says_has_a_small_error_and_who_boasts_a_large_one() -> None:
     rng = np.random.default_rng(1)
     stated = rng.uniform(0, 1, 20_000)
-    honest, _ = reliability.measure(stated, rng.random(20_000) < stated)
-    boast, _ = reliability.measure(stated, rng.random(20_000) < stated / 2)
+    honest, _ = calibration_error(stated, rng.random(20_000) < stated)
+    boast, _ = calibration_error(stated, rng.random(20_000) < stated / 2)
     assert honest < 0.02
     assert boast == pytest.approx(0.25, abs=0.02)
 
@@ -368,17 +379,18 @@ def with_confidence(found: Report) -> Report:
 def test_reliability_is_told_where_enough_answers_state_it(tmp_path: Path) -> None:
     found = with_confidence(make_sweep(tmp_path, MODELS, PROMPTS, ("untuned", "full"), 30))
     for group in found.groups:
-        told = reliability.of_group(found, group)
+        panel = the(found, group, Calibration)
+        told = panel.cells
         assert {r.id for r in told} == {row.id for row in group.rows} - {found.done[0].id}
         assert {r.level for r in told} == {"country"}
         for one in told:
             answers = found.chosen(next(row for row in group.rows if row.id == one.id), group.split)
             hits = np.nan_to_num(answers.scores["distance_km"], nan=np.inf) <= 750
             assert one.right.value == pytest.approx(hits.mean())
-        for cell in reliability_chart.charts(group, told):
-            for panel in cell["panels"]:
-                left, right, foot, top = panel["frame"]
-                marks = panel["marks"]
+        for cell in calibration.charts(panel):
+            for level in cell["panels"]:
+                left, right, foot, top = level["frame"]
+                marks = level["marks"]
                 assert all(left <= m["x"] <= right and top <= m["high"] <= m["y"] <= m["low"] <= foot for m in marks)
     assert 'id="reliability"' in page.html(found)
     assert "stated confidence" in printed(found, 120)
@@ -443,7 +455,7 @@ def test_a_report_without_its_data_still_has_its_regions_and_no_country_is_no_er
         path = found.store.cell(row.id).scores
         write_jsonl(path, [{**r, "truth": {**r["truth"], "country": None}} for r in read_jsonl(path)])
     now = again(found)
-    assert all(places.by_region(now, group) == () and places.confusions(now, group) == () for group in now.groups)
+    assert all(the(now, group, form).cells == () for group in now.groups for form in (PerClass, Matrix))
     assert "<h1>places</h1>" in page.html(now)
     assert prepared.dataset_folder(tmp_path, TASK).exists()
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -192,6 +193,44 @@ def test_each_element_on_this_machine_has_gpus_of_its_own(monkeypatch: pytest.Mo
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
     assert local.devices() == [3, 5]
     assert local.slots(0) == 2
+
+
+class _Dead:
+    """A process that ended before its attempt began."""
+
+    job_id = "1"
+
+    def done(self) -> bool:
+        return True
+
+
+class _View:
+    """Who is told; keeps the notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def started(self, element: elements.Element) -> None: ...
+
+    def progress(self, running: Sequence[object]) -> None: ...
+
+    def ended(self, cell: str, state: status.CellState) -> None: ...
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def test_a_launcher_does_not_wait_for_a_process_that_died_before_its_attempt_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided = submit.decide(sweep(*WORDS[:2], "prompt=geo_bare", "method=full", "name=s"), Store(tmp_path))
+    assert decided.path is not None
+    monkeypatch.setattr(local.Scheduler, "_start", lambda self, index: _Dead())
+    steps = iter(range(20))
+    monkeypatch.setattr(local.time, "sleep", lambda seconds: next(steps))
+    view = _View()
+    local.Scheduler(Store(tmp_path), decided.path, decided.elements, decided.code, 4, view).run()
+    assert sorted(note.split(":")[0] for note in view.notes) == ["left out"] * 2
 
 
 def test_what_needs_a_failed_cell_is_not_started(tmp_path: Path) -> None:

@@ -9,15 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from test_report import MODELS, PROMPTS, TASK, check_golden, finish, freeze, make_samples
 
 from paceline import prepared, report, stats
-from paceline.report import compare, sweeps, sweeps_terminal
+from paceline.report import sweeps, sweeps_terminal
 from paceline.report.results import Report
 from paceline.report.sweeps import Comparison
 from paceline.spec import Config, GenerationSpec, LoraSpec, MethodSpec, ModelSpec, PromptSpec, TrainSpec
 from paceline.store import SCHEMA, Cell, Store, digest, read_json, write_json
+from paceline.tasks.metrics import per_sample
 
 Paceline = Callable[..., tuple[int, str, str]]
 LORA = MethodSpec(name="lora", trains="adapter")
@@ -147,10 +149,12 @@ def test_the_same_samples_are_compared_sample_by_sample_with_holm_over_all(two: 
     tested = [e for e in two.effects if e.p is not None]
     for e in two.effects:
         pair = next(p for p in two.pairs if p.after.id == e.after)
-        x, y, judged = compare.paired(  # type: ignore[misc]
-            two.before.chosen(pair.before, e.split), two.after.chosen(pair.after, e.split), e.metric
-        )
-        assert (e.difference, e.low, e.high) == tuple(stats.paired_bootstrap(x, y, judged.statistic))
+        metric = two.after.kinds[e.task].metric(e.metric)
+        a = per_sample(two.before.chosen(pair.before, e.split), metric)
+        b = per_sample(two.after.chosen(pair.after, e.split), metric)
+        both = np.isfinite(a.values) & np.isfinite(b.values)
+        x, y = a.values[both], b.values[both]
+        assert (e.difference, e.low, e.high) == tuple(stats.paired_bootstrap(x, y, a.statistic))
         if e.p is not None:
             raw.append(stats.mcnemar_exact(x > 0, y > 0))
     assert [e.p for e in tested] == pytest.approx(stats.holm(raw))

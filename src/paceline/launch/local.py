@@ -115,7 +115,9 @@ class Scheduler:
             return True
         missing = [self.store.cell(n).read() for n in element.needs if not self.store.cell(n).done()]
         found = status.states(self.store, missing)
-        return any(s.state in ("running", "queued") for s in found.values())
+        # A process may have died before its attempt began: to others its cells stay queued while this launcher lives.
+        ended = {cell for i in self.over for cell in self.elements[i].cells}
+        return any(s.state == "running" or (s.state == "queued" and cell not in ended) for cell, s in found.items())
 
     def _start(self, index: int) -> submitit.Job[None]:
         element = self.elements[index]

@@ -5,44 +5,26 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from paceline import checkpoints, plugins, snapshot, status, sweep, tasks
+from paceline import plugins, snapshot, status, sweep
 from paceline.compose import ConfTree, conf_folders
 from paceline.errors import UserError
-from paceline.launch import environments, fit, lead, preflight, slurm
-from paceline.launch.elements import Element, group, recorded
+from paceline.launch import lead, preflight, slurm
+from paceline.launch.elements import Element, recorded
 from paceline.launch.granted import granted
-from paceline.launch.rungs import Ladders, Taken, taken_up
+from paceline.launch.plan import NO_WISHES, Wishes, choose, executor_of, look, plan_of, require
 from paceline.process import this_process
 from paceline.slurm import site
 from paceline.slurm.answers import Answers
-from paceline.spec import Config, DeepSpeedSpec
 from paceline.status import CellState
-from paceline.store import SCHEMA, CellFolder, Store, SweepFolder, write_json
-from paceline.sweep import PlannedCell, Sweep
+from paceline.store import SCHEMA, Store, SweepFolder, write_json
+from paceline.sweep import Sweep
 
-
-@dataclass(frozen=True)
-class Wishes:
-    """What a person, or a script in their place, wants of a submit besides its cells.
-
-    Attributes:
-        extend: add cells to a recorded sweep of the same name.
-        retry_failed: also run cells that ended with what is not retried by itself.
-        current_code: go on with the code as it is now.
-        chain: end the submission with a small job that resumes the sweep.
-        unattended: leave alone what a person cancelled, and what a job could not begin.
-    """
-
-    extend: bool = False
-    retry_failed: bool = False
-    current_code: bool = False
-    chain: bool = False
-    unattended: bool = False
+__all__ = ["Submission", "Wishes", "choose", "close", "decide", "executor_of"]
 
 
 @dataclass
@@ -69,37 +51,7 @@ class Submission:
     reason: str = ""
 
 
-def choose(
-    cells: Sequence[PlannedCell], found: dict[str, CellState], wishes: Wishes = Wishes()
-) -> tuple[list[PlannedCell], dict[str, str]]:
-    """The cells to run, and why each of the others is not.
-
-    A cell is run when it is needed and so are, or done, all cells that it needs.
-    """
-    chosen: dict[str, PlannedCell] = {}
-    left: dict[str, str] = {}
-    for planned in cells:
-        state = found[planned.id]
-        if not (state.needed or (wishes.retry_failed and state.state == "failed")):
-            left[planned.id] = state.state
-            continue
-        # A job that could not even begin its cell (a prologue that fails) would come back for ever.
-        if wishes.unattended and (state.cause == "cancelled" or (state.state == "missing" and state.cause)):
-            left[planned.id] = f"{state.cause}: {state.detail}"
-            continue
-        blocked = [
-            n
-            for n in planned.cell.needs
-            if n not in chosen and (n not in found or found[n].state not in ("done", "running", "queued"))
-        ]
-        if blocked:
-            left[planned.id] = f"needs {blocked[0]}, which failed"
-            continue
-        chosen[planned.id] = planned
-    return list(chosen.values()), left
-
-
-def decide(wanted: Sweep, store: Store, wishes: Wishes = Wishes(), tree: ConfTree | None = None) -> Submission:
+def decide(wanted: Sweep, store: Store, wishes: Wishes = NO_WISHES, tree: ConfTree | None = None) -> Submission:
     """Record the sweep and claim what is needed, so that a second submit finds it claimed.
 
     What goes to Slurm is submitted here too, while no other submit can decide: on another login node it could not see
@@ -118,79 +70,36 @@ def decide(wanted: Sweep, store: Store, wishes: Wishes = Wishes(), tree: ConfTre
     """
     tree = tree or ConfTree(conf_folders(None))
     with store.mutex():
-        current = snapshot.freeze(store)
-        asked = Answers(store.root, fresh=True)
-        found = status.of_sweep(store, wanted, asked)
-        taken = _taken_up(wanted, found, store, asked, wishes, tree)
-        cells = [replace(c, config=taken[c.id].config) if c.id in taken else c for c in wanted.cells]
-        for planned in cells:
-            if planned.cell.kind == "finetune":
-                _refuse_misfit(store.cell(planned.id), planned.config)
-        chosen, _ = choose(cells, found, wishes)
-        lacks = environments.lacks(
-            (p.config.model for p in chosen),
-            store,
-            tasks.packages(p.config.task.kind for p in chosen if p.config.model.environment),
-        )
-        if lacks := [*lacks, *environments.lacks_tracker(p.config for p in chosen)]:
-            raise UserError("; ".join(lacks))
-        _refuse_too_large(chosen, store, tree.presets())
-        decided = Submission(None, _on_rungs(group(chosen), taken), found, current, asked)
-        told = {p.id for p in chosen} | {c for c, t in taken.items() if t.ended}
-        decided.notes += [f"{c}: {t.ended or t.why}" for c, t in taken.items() if c in told]
-        executor = executor_of(decided.elements) if decided.elements else ""
-        if executor == "slurm":
-            made = status.made_by(store, asked)
-            arranged = _arrange(decided, wanted, store, made, wishes)
-        elif executor and wishes.chain:
-            raise UserError("--chain is for Slurm: on this machine the launcher waits for its cells")
-        elif executor == "debug" and (many := [e for e in decided.elements if e.ranks > 1]):
-            raise UserError(f"cluster=debug is one process, and {many[0].cells[0]} is placed on {many[0].ranks} ranks")
-        elif executor == "debug" and (other := [e for e in decided.elements if e.environment]):
-            raise UserError(
-                f"cluster=debug is this process, and {other[0].cells[0]} needs another environment; give cluster=local"
-            )
-        folder = sweep.record(wanted, store, current, wishes.extend)
-        decided.code, notes = _code(folder, store, current, wishes.current_code)
+        code = snapshot.freeze(store)
+        seen = look(wanted, store, Answers(store.root, fresh=True), wishes, tree)
+        plan = plan_of(seen, wishes)
+        require(plan, seen, store, tree.presets())
+        decided = Submission(None, list(plan.elements), dict(seen.states), code, seen.answers, list(plan.notes))
+        made = status.made_by(store, seen.answers) if plan.executor == "slurm" else {}
+        arranged = _arrange(decided, wanted, store, made, wishes) if plan.executor == "slurm" else None
+        folder = sweep.record(wanted, store, code, wishes.extend)
+        decided.code, notes = _code(folder, store, code, wishes.current_code)
         decided.notes += notes
-        if executor and (left := plugins.left_out()):
+        if plan.executor and (left := plugins.left_out()):
             more = f" and {len(left) - 1} more" if left[1:] else ""
             decided.notes.append(f"no job will find {left[0]}{more}: of a lab's code only .py files are copied")
-        if executor:
-            intent = {
-                "schema": SCHEMA,
-                "time": time.time(),
-                "name": f"paceline-{folder.name}-{secrets.token_hex(4)}",
-                "code": decided.code,
-                "uid": os.getuid(),
-                **this_process(),
-            }
-            if executor == "slurm":
-                _to_slurm(decided, arranged, made, folder, store, intent, wishes, tree)
-            else:
-                decided.path = _claim(folder, intent, recorded(decided.elements))
+        if arranged is not None:
+            _to_slurm(decided, arranged, made, folder, store, wishes, tree)
+        elif plan.executor:
+            decided.path = _claim(folder, _intent(folder, decided.code), recorded(decided.elements))
         return decided
 
 
-def _taken_up(
-    wanted: Sweep, found: dict[str, CellState], store: Store, asked: Answers, wishes: Wishes, tree: ConfTree
-) -> dict[str, Taken]:
-    """Where tunings that were begun go on, if not as asked. What has no rung left is failed in ``found``."""
-    tunings = [c for c in wanted.cells if c.cell.kind == "finetune" and found[c.id].attempts]
-    tunings = [c for c in tunings if found[c.id].state != "done"]
-    if not tunings:
-        return {}
-    verdict = status.Verdicts(store, [c.cell for c in tunings], asked)
-    ladders = Ladders(store, tree.presets(), verdict)
-    return taken_up(ladders, tunings, found, wishes.retry_failed)
-
-
-def _on_rungs(elements: Sequence[Element], taken: Mapping[str, Taken]) -> list[Element]:
-    """Elements with the word beside their placement of why it is not the one asked for."""
-    return [
-        replace(e, placement={**e.placement, "ladder": taken[e.cells[0]].recorded}) if e.cells[0] in taken else e
-        for e in elements
-    ]
+def _intent(folder: SweepFolder, code: str) -> dict[str, Any]:
+    """What is written before anything runs, with a name by which a job of a launcher that died is found."""
+    return {
+        "schema": SCHEMA,
+        "time": time.time(),
+        "name": f"paceline-{folder.name}-{secrets.token_hex(4)}",
+        "code": code,
+        "uid": os.getuid(),
+        **this_process(),
+    }
 
 
 def _code(folder: SweepFolder, store: Store, current: str, switch: bool) -> tuple[str, list[str]]:
@@ -243,7 +152,6 @@ def _to_slurm(
     made: Mapping[str, str],
     folder: SweepFolder,
     store: Store,
-    intent: dict[str, Any],
     wishes: Wishes,
     tree: ConfTree,
 ) -> None:
@@ -253,6 +161,7 @@ def _to_slurm(
         write_json(folder.held_json, {"schema": SCHEMA, "cells": decided.held, "reason": decided.reason})
     if not arranged.elements:
         return
+    intent = _intent(folder, decided.code)
     content = {**recorded(arranged.elements), "arrays": arranged.arrays}
     decided.path = path = _claim(folder, intent, content)
     decided.asked.forget()
@@ -265,43 +174,6 @@ def _to_slurm(
         decided.chain = slurm.chained(folder.name, decided.asked.queue()) or slurm.chain(
             path, arranged.elements[0], decided.jobs, name, store, decided.code, tree.folders
         )
-
-
-def _refuse_too_large(chosen: Sequence[PlannedCell], store: Store, presets: Mapping[str, DeepSpeedSpec]) -> None:
-    """Refuse cells that can't fit the GPUs that they ask for.
-
-    Raises:
-        UserError: what they take, what was assumed, and what would fit.
-    """
-    configs = {p.id: p.config for p in chosen if fit.on_gpu(p.config)}
-    if not configs:
-        return
-    found = fit.look([p for p in chosen if p.id in configs], store, presets)
-    if bad := fit.refused(found, configs):
-        raise UserError("\n".join(bad))
-
-
-def _refuse_misfit(folder: CellFolder, config: Config) -> None:
-    """Refuse a placement that a cell's checkpoint can't be taken up under, before it is recorded.
-
-    Raises:
-        UserError: the checkpoint was saved under another ZeRO stage.
-    """
-    found = None if folder.done() else checkpoints.newest(folder)
-    if found is not None and (why := checkpoints.misfit(found, config.deepspeed)):
-        raise UserError(f"{folder.id}: {why}")
-
-
-def executor_of(elements: Sequence[Element]) -> str:
-    """The executor of a submission.
-
-    Raises:
-        UserError: its elements name several.
-    """
-    names = sorted({e.placement["cluster"]["executor"] for e in elements})
-    if len(names) > 1:
-        raise UserError(f"one submission runs in one place, not on {' and '.join(names)}; mend the place rules")
-    return str(names[0])
 
 
 def _claim(folder: SweepFolder, intent: dict[str, Any], content: dict[str, Any]) -> Path:

@@ -272,6 +272,7 @@ class Family:
                 source, revision = str(tuned), None
             options = cls.reading(spec, device, quantise)
             model = cls._read(spec, lambda: cls.make_model(spec, source, revision, options))
+        _compute_plainly(model)
         # PEFT copies this name into the adapter; a temporary folder's would be noise that differs from run to
         # run.
         model.name_or_path = model.config._name_or_path = spec.weights or spec.name
@@ -651,3 +652,14 @@ class Family:
             options["save_embedding_layers"] = False
         model.save_pretrained(folder, **options)
         self.processor.save_pretrained(folder)
+
+
+def _compute_plainly(model: torch.nn.Module) -> None:
+    """Keep 4-bit layers on the CPU to the plain way of computing.
+
+    On processors with AVX512-BF16 bitsandbytes 0.50.2 rewrites such a layer's weights at its first forward pass, which
+    fails where the features are no multiple of a block (64) and gives other last bits than other processors do.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]

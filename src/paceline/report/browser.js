@@ -56,7 +56,8 @@ const caseLink = filters => {
     return found.find(c => c.group.split === split) ?? found[0];
   };
   const text = (cell, s) => cell.text[s] < 0 ? null : texts[cell.text[s]];
-  const picture = (group, s) => pictures[`${group.task}/${group.samples[s]}`];
+  // A question is shown with the images of its sample; the key of the second and of later ones ends with its number.
+  const picture = (group, s, at = 0) => pictures[`${group.task}/${group.ids[s] ?? group.samples[s]}${at ? `#${at}` : ""}`];
   // 1 hit, 0 miss, -1 no value: as the report counts it, an unread answer is a miss within any limit.
   const hit = (cell, s, rule) => {
     if (rule.at_most !== undefined) return cell.value && cell.value[s] >= 0 && cell.value[s] <= cell.group.order.scale * rule.at_most ? 1 : 0;
@@ -318,10 +319,11 @@ const caseLink = filters => {
     };
     const turn = (href, name, rel) => href ? el("a", {href, rel}, name) : null;
     told.textContent = "";
-    const url = picture(group, s), image = group.images[s];
+    const images = group.images[s];
+    const figure = (path, at) => el("figure", {}, picture(group, s, at) ? el("img", {src: picture(group, s, at), alt: `image ${group.samples[s]}`}) : el("div", {class: "no-picture"}, `This picture is not in the page. It is at ${path}`), el("figcaption", {}, path));
     const overlay = pictures[`${opened.id}/${group.samples[s]}`];
     const left = el("div", {class: "case-pictures"},
-      el("figure", {}, url ? el("img", {src: url, alt: `image ${group.samples[s]}`}) : el("div", {class: "no-picture"}, image ? `This picture is not in the page. It is at ${image}` : "This picture is gone."), el("figcaption", {}, image)),
+      ...(images.length ? images.map(figure) : [el("figure", {}, el("div", {class: "no-picture"}, "No picture: the sample has none, or the prepared data is gone."))]),
       overlay ? el("figure", {}, el("img", {src: overlay, alt: "what the answer rests on"}), el("figcaption", {}, "What this answer rests on, as paceline explain drew it.")) : null,
       smallMap(group, s, opened));
     const at = group.at[s], place = opened.place?.[s], whole = text(opened, s), missing = data.cut[opened.text[s]];

@@ -26,6 +26,7 @@ from paceline.store import canonical, read_json, read_jsonl
 from paceline.tasks.answers import Answers, key_of
 from paceline.tasks.kind import Kind, Order
 from paceline.tasks.metrics import READ_SHARE, per_sample
+from paceline.tasks.panels import images_of, samples_of
 
 MOST_ANSWERS = 200_000  # in the page
 MOST_LETTERS = 2_000  # kept of one raw answer
@@ -188,14 +189,15 @@ def by_need(
 ) -> tuple[str, ...]:
     """The samples of a group, those first that the page's numbers lead to.
 
-    First the explained ones and the easy, medium and hard images; then of each cell the first answer of every outcome,
-    the nearest and the farthest, the best cells first; then what flipped between an untuned and a tuned cell; then the
-    others, spread evenly over the data's order however many are taken.
+    First the explained ones, the easy, medium and hard images and those of panels; then of each cell the first answer
+    of every outcome, the nearest and the farthest, the best cells first; then what flipped between an untuned and a
+    tuned cell; then the others, spread evenly over the data's order however many are taken.
     """
     order = _in_data_order(report, group)
     ids = {row.id for row in group.rows}
     found = dict.fromkeys(sample for cell, sample in explained if cell in ids)
     found.update(dict.fromkeys(case.sample for case in (chosen.cases if chosen else ())))
+    found.update(dict.fromkeys(samples_of(compare.panels(report, group))))
     lead = compare.leading(group)
     ranked = group.rank(lead[0]) if lead else []
     rows = {row.id: row for row in (*ranked, *group.rows)}
@@ -339,7 +341,8 @@ def _group(
         "samples": kept.samples,
         "truth": [group.kind.brief(truths[s]) if truths.get(s) is not None else "" for s in kept.samples],
         "at": _places(kept.samples, chosen, on_map) if on_map else [],
-        "images": [_shown_path(report, records.get(ids.get(s, s))) for s in kept.samples],
+        "images": [_shown_paths(report, records.get(ids.get(s, s))) for s in kept.samples],
+        "ids": [ids.get(s, s) for s in kept.samples] if ids else [],
         "labels": list(labels),
         "cells": cells,
     }
@@ -431,12 +434,11 @@ def _truths(report: Report, kept: _Kept) -> dict[str, Any]:
     return found
 
 
-def _shown_path(report: Report, record: Mapping[str, Any] | None) -> str:
-    """Where a sample's image lies: under the root where it does, so that the page tells nothing of the machine."""
-    path = Path(record["image"]) if record else None
-    if path is None:
-        return ""
-    return str(path.relative_to(report.store.root) if path.is_relative_to(report.store.root) else path)
+def _shown_paths(report: Report, record: Mapping[str, Any] | None) -> list[str]:
+    """Where a sample's images lie: under the root where they do, so that the page tells nothing of the machine."""
+    root = report.store.root
+    paths = map(Path, images_of(record or {}))
+    return [str(path.relative_to(root) if path.is_relative_to(root) else path) for path in paths]
 
 
 def _asked(report: Report, row: Row) -> str:
@@ -453,7 +455,7 @@ def _pictures(kept: Sequence[_Kept], explained: Iterable[tuple[str, str]], pictu
     for i in range(max((len(samples) for _, samples in shown), default=0)):
         for task, samples in shown:
             if i < len(samples) and not pictures.full:
-                found[f"{task}/{samples[i]}"] = pictures.get(task, samples[i])
+                found.update({made.key: made.url for made in pictures.all(task, samples[i])})
     return {key: url for key, url in found.items() if url and key not in before}
 
 
@@ -481,13 +483,12 @@ def _told(report: Report, kept: Sequence[_Kept], texts: _Texts, pictures: Pictur
             f"{len(texts.cut):,} raw answers are cut after {MOST_LETTERS:,} characters, {sum(texts.cut.values()):,} "
             "characters in all."
         )
-    there = {(task, sample) for task, sample in held if report.samples[task].get(sample)}
-    in_page = pictures.held
-    shown = sum(f"{task}/{sample}" in in_page for task, sample in there)
+    there = {key for task, sample in held for key in pictures.keys(task, sample)}
+    shown = len(there & pictures.held)
     if shown < len(there):
         yield (
             f"Pictures of {shown:,} of {len(there):,} images are here ({pictures.budget_mb:.0f} MB at most), those "
             "first that a number leads to; the others are named by their file."
         )
-    if len(held) > len(there):
-        yield f"Of {len(held) - len(there):,} images the prepared data is gone."
+    if gone := sum(not pictures.known(task, sample) for task, sample in held):
+        yield f"Of {gone:,} images the prepared data is gone."

@@ -46,7 +46,7 @@ class Difference:
     low: float
     high: float
     n: int
-    """Samples compared: of a distance those that both read, else all."""
+    """Samples compared: those for which both cells have a value."""
     p: float | None
     """Holm-corrected McNemar p; None for metrics that are no hits."""
     verdict: str

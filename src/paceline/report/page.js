@@ -40,6 +40,9 @@ for (const choice of document.querySelectorAll(".choice[data-figures]")) {
     buttons.forEach((b, k) => b.setAttribute("aria-pressed", String(k === i)));
   }));
 }
+// An image that stands in the page several times has its data once.
+const firsts = new Map([...document.querySelectorAll("img[data-picture]")].map(image => [image.dataset.picture, image.src]));
+for (const image of document.querySelectorAll("img[data-same]")) image.src = firsts.get(image.dataset.same) ?? "";
 // The map: from the truth to the answer along the great circle.
 const holder = document.getElementById("views");
 if (holder) {

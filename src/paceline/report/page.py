@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +16,25 @@ from paceline.report import (
     ensembles,
     failures,
     learning,
+    panel_sections,
     sensitivity,
     wording,
 )
-from paceline.report.charts import by_class, calibration, curves, forest, heat, outcomes, points
 from paceline.report.charts import cost as cost_chart
+from paceline.report.charts import curves, forest, heat, marks, outcomes, points
 from paceline.report.consistency import sweeps
 from paceline.report.pictures import Pictures, jpeg
 from paceline.report.results import Group, Report
 from paceline.store import write_bytes
 from paceline.tasks.metrics import READ_SHARE
-from paceline.tasks.panels import Calibration, Matrix, Panel, PerClass, Points
+from paceline.tasks.panels import Points
 
 MAP_SIZE = (1024, 512)
 MOST_ABSENT = 200
 MOST_DIFFERENCES = 200
 MOST_ROWS = 500
 MOST_BARS = 200
-STYLES = ("page.css", "sections.css", "browser.css")
+STYLES = ("page.css", "sections.css", "panels.css", "browser.css")
 SCRIPTS = ("page.js", "browser.js")
 HERE = Path(__file__).parent
 
@@ -64,13 +63,13 @@ def html(report: Report) -> str:
     )
     environment.globals.update(w=wording, outcome_colours=outcomes.colours(report))
     environment.globals.update(to_cell=browser.to_cell, to_change=browser.to_change, link=browser.link)
+    environment.globals.update(marks=marks, placed=panel_sections.placed())
     scripts = [(HERE / name).read_text(encoding="utf-8") for name in SCRIPTS]
     maps = [(g.title, p) for g in report.groups for p in compare.panels(report, g) if isinstance(p, Points)]
     views, views_left_out = points.views(maps)
     pictures = Pictures(report)
     sections = [_section(report, group, pictures) for group in report.groups]
-    panels = _panel_sections(sections)
-    left_out = pictures.left_out
+    panels = panel_sections.sections(sections)
     embedded = browser.embed(report, {s["group"].title: s["cases"] for s in sections}, pictures)
     return environment.get_template("page.html.j2").render(
         report=report,
@@ -82,7 +81,7 @@ def html(report: Report) -> str:
         world=next((p for _, p in maps if p.cells), None),
         views_left_out=views_left_out,
         backdrop=_backdrop(maps[0][1]) if views else "",
-        pictures_left_out=left_out,
+        pictures_left_out=sum(s["pictures_left_out"] for s in sections),
         browser=embedded,
         browser_pictures=_script_json(embedded.pictures),
         style=_trusted("".join((HERE / name).read_text(encoding="utf-8") for name in STYLES)),
@@ -116,6 +115,9 @@ def _section(report: Report, group: Group, pictures: Pictures) -> dict[str, Any]
     tested = compare.tested_metric(group)
     leading = compare.leading(group)
     first = next(iter(leading), "")
+    panels = [drawn for p in compare.panels(report, group) if (drawn := panel_sections.draw(p, group, pictures))]
+    before = pictures.left_out
+    shown = {c.sample: pictures.get(group.task, c.sample) for c in chosen.cases} if chosen else {}
     return {
         "group": group,
         "rows": compare.shortened(group, first, MOST_ROWS).rows,
@@ -133,10 +135,11 @@ def _section(report: Report, group: Group, pictures: Pictures) -> dict[str, Any]
         "ensembles": ensembles.ensembles(report)[group.task, group.split],
         "outcomes": outcomes.bars(report, compare.shortened(group, first, MOST_BARS)),
         "heats": [chart for m in leading if (chart := heat.charts(report, group, m))],
-        "panels": [drawn for p in compare.panels(report, group) if (drawn := _panel(p))],
+        "panels": panels,
         "cost": (tradeoff := cost.tradeoff(report, group)) and cost_chart.chart(report, group, tradeoff),
         "cases": chosen,
-        "pictures": {c.sample: pictures.get(group.task, c.sample) for c in chosen.cases} if chosen else {},
+        "pictures": shown,
+        "pictures_left_out": pictures.left_out - before,
     }
 
 
@@ -162,40 +165,6 @@ def _spread_out(group: Group, tested: str | None) -> list[str]:
 def _read(report: Report, group: Group, row: Any) -> tuple[int, int]:
     outcomes = report.chosen(row, group.split).outcomes
     return outcomes.count("parsed"), len(outcomes)
-
-
-def _panel(panel: Panel) -> dict[str, Any] | None:
-    """A panel as the template draws it; None where it has nothing to show. The map is one for all test sets."""
-    match panel:
-        case PerClass():
-            drawn = by_class.charts(panel)
-        case Matrix():
-            drawn = [heat.matrix(cell) for cell in panel.cells]
-        case Calibration():
-            drawn = calibration.charts(panel)
-        case _:
-            return None
-    return {"panel": panel, "form": type(panel).__name__, "drawn": drawn} if drawn else None
-
-
-FORMS = {"PerClass": "r", "Matrix": "m", "Calibration": "c"}
-"""How a panel is drawn -> what the ids of its elements begin with."""
-
-
-def _panel_sections(sections: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The panels of all test sets by their key: sections of the page, in the order in which the kinds give them."""
-    by_key: dict[str, dict[str, Any]] = {}
-    counts: Counter[str] = Counter()
-    for section in sections:
-        for drawn in section["panels"]:
-            panel, prefix = drawn["panel"], FORMS[drawn["form"]]
-            counts[prefix] += 1
-            entry = {**drawn, "section": section, "id": f"{prefix}-{counts[prefix]}"}
-            found = by_key.setdefault(
-                panel.key, {"key": panel.key, "title": panel.title, "nav": panel.nav, "entries": []}
-            )
-            found["entries"].append(entry)
-    return list(by_key.values())
 
 
 def _backdrop(panel: Points) -> str:

@@ -404,12 +404,11 @@ def _tuning(store: Store, cells: Mapping[str, Cell], cell: Cell) -> Cell | None:
 
 def _kind(task: TaskSpec, rows: Iterable[Row]) -> Kind:
     """The kind of a task; of one that this checkout lacks, what its metrics tell."""
-    try:
-        return tasks.load(task.kind)
-    except UserError:
-        names = dict.fromkeys(name for row in rows for split in row.splits for name in row.of(split))
-        unknown = Kind(task.kind, None)
-        return Kind(task.kind, None, [unknown.metric(name) for name in names])
+    kind = tasks.known(task.kind)
+    if kind.module is not None:
+        return kind
+    names = dict.fromkeys(name for row in rows for split in row.splits for name in row.of(split))
+    return Kind(task.kind, None, [kind.metric(name) for name in names])
 
 
 def _why_not(kind: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from rich.console import Group, RenderableType
@@ -11,9 +12,13 @@ from rich.text import Text
 
 from paceline.report import cost, failures, results, wording
 from paceline.report.results import Report
+from paceline.tasks import panels as data
 from paceline.tasks.panels import Calibration, Panel, PerClass
 
 MOST_LINES = 12
+MOST_CASES, MOST_ANSWERS = 4, 3  # samples of a panel of texts, and answers to each
+MOST_SCORES = 3  # beside an answer
+MOST_LETTERS = 200
 
 
 def panel(group: results.Group, shown: Panel, ruled: Callable[[str], Table]) -> RenderableType | None:
@@ -26,6 +31,12 @@ def panel(group: results.Group, shown: Panel, ruled: Callable[[str], Table]) -> 
             return per_class(group, shown, ruled)
         case Calibration():
             return confidence(group, shown, ruled)
+        case data.Table():
+            return table(group, shown, ruled)
+        case data.Texts():
+            return texts(group, shown, ruled)
+        case data.Pictures():
+            return pictures(group, shown, ruled)
         case _:
             return None
 
@@ -64,6 +75,93 @@ def confidence(group: results.Group, shown: Calibration, ruled: Callable[[str], 
     told = "ECE: the expected calibration error over ten bins; few answers make it too large."
     heading = f"{group.title} · {shown.title.lower()}"
     return Group(Text(heading, style="bold"), table, Padding(Text(told, style="dim"), (0, 1)))
+
+
+def _framed(group: results.Group, shown: Panel, made: Table, caption: str) -> RenderableType:
+    heading = Text(f"{group.title} · {shown.title[:1].lower()}{shown.title[1:]}", style="bold")
+    return Group(heading, made, *([Padding(Text(caption, style="dim"), (0, 1))] if caption else []))
+
+
+def _cut(text: str) -> str:
+    line = wording.one_line(text)
+    return line if len(line) <= MOST_LETTERS else f"{line[:MOST_LETTERS]} …"
+
+
+def table(group: results.Group, shown: data.Table, ruled: Callable[[str], Table]) -> RenderableType | None:
+    """The first rows of a table."""
+    if not shown.rows:
+        return None
+    first, *others = shown.columns
+    made = ruled(_heading(first))
+    for column in others:
+        numeric = column.unit is not None
+        made.add_column(
+            Text(_heading(column)), justify="right" if numeric else "left", no_wrap=numeric, overflow="fold"
+        )
+    for row in shown.rows[:MOST_LINES]:
+        cells = [wording.value_with_interval(v, c.unit) for v, c in zip(row, shown.columns, strict=True)]
+        made.add_row(*(Text(_cut(cell)) for cell in cells))
+    if len(shown.rows) > MOST_LINES:
+        made.add_row(f"and {len(shown.rows) - MOST_LINES:,} more")
+    return _framed(group, shown, made, shown.caption)
+
+
+def _heading(column: data.TableColumn) -> str:
+    unit = wording.unit_name(column.unit or "") if column.unit != "count" else ""
+    return f"{column.heading}\n{unit}".rstrip()
+
+
+def texts(group: results.Group, shown: data.Texts, ruled: Callable[[str], Table]) -> RenderableType | None:
+    """The first samples, each with a reference and some answers."""
+    if not shown.cases:
+        return None
+    made = ruled("sample, answered by")
+    made.add_column("text", overflow="fold", ratio=1)
+    for heading in shown.headings[:MOST_SCORES]:
+        made.add_column(Text(heading), justify="right", no_wrap=True)
+    for case in shown.cases[:MOST_CASES]:
+        made.add_row(
+            Text(f"{case.sample}, {case.label}" if case.label else case.sample, style="bold"), Text(_cut(case.question))
+        )
+        for text in case.references[:1]:
+            more = f" (and {len(case.references) - 1} more)" if len(case.references) > 1 else ""
+            made.add_row(Text(f"  reference{more}"), Text(_cut(text)))
+        for one in case.answers[:MOST_ANSWERS]:
+            text = _cut(one.text) or "(empty)"
+            told = f"{one.outcome}: {text}" if one.outcome else text
+            made.add_row(Text(f"  {one.name}"), Text(told), *(Text(score) for score in one.scores[:MOST_SCORES]))
+        if len(case.answers) > MOST_ANSWERS:
+            made.add_row(f"  and {len(case.answers) - MOST_ANSWERS:,} more")
+    if len(shown.cases) > MOST_CASES:
+        made.add_row(f"and {len(shown.cases) - MOST_CASES:,} more", Text("the page and report --json have them"))
+    return _framed(group, shown, made, shown.caption)
+
+
+def pictures(group: results.Group, shown: data.Pictures, ruled: Callable[[str], Table]) -> RenderableType | None:
+    """What the first cell answered about its first pictures, in words."""
+    cell = next((c for c in shown.cells if c.cases), None)
+    if cell is None:
+        return None
+    made = ruled("sample")
+    for name in ("truth", "answer"):
+        made.add_column(name, overflow="fold")
+    for case in cell.cases[:MOST_LINES]:
+        marks = [mark for image in case.images for mark in image.marks]
+        truth, answer = ([m.label for m in marks if m.truth == whose] for whose in (True, False))
+        name = f"{case.sample}, {case.label}" if case.label else case.sample
+        made.add_row(*(Text(_cut(t)) for t in (name, _marked(case.truth, truth), _marked(case.answer, answer))))
+    if len(cell.cases) > MOST_LINES:
+        made.add_row(f"and {len(cell.cases) - MOST_LINES:,} more")
+    return _framed(
+        group, shown, made, f"{cell.name or 'The cell'}; the page shows the pictures. {shown.caption}".rstrip()
+    )
+
+
+def _marked(text: str, labels: list[str]) -> str:
+    """A text, and which boxes there are."""
+    counts = Counter(label or "box" for label in labels)
+    boxes = ", ".join(f"{n} × {label}" if n > 1 else label for label, n in counts.items())
+    return "; ".join(filter(None, (text, f"boxes: {boxes}" if boxes else "")))
 
 
 def costs(report: Report, group: results.Group, ruled: Table) -> RenderableType | None:

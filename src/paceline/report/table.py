@@ -16,6 +16,7 @@ from paceline.report import (
     failures,
     learning,
     provenance,
+    sections_markdown,
     sensitivity,
     wording,
 )
@@ -85,7 +86,7 @@ def as_json(report: Report) -> dict[str, Any]:
         ],
         "ensembles": [dataclasses.asdict(e) for found in ensembles.ensembles(report).values() for e in found.found],
         "curves": [learning.as_json(curve) for curve in learning.curves(report)],
-        **dict(exports([panel for group in report.groups for panel in compare.panels(report, group)])),
+        **dict(exports((g.task, g.split, panel) for g in report.groups for panel in compare.panels(report, g))),
         "cost": _cost(report),
         "failures": [dataclasses.asdict(failure) for failure in failures.of_sweep(report)],
         "missing": [dataclasses.asdict(m) for m in report.missing],
@@ -147,6 +148,7 @@ def markdown_text(report: Report) -> str:
         ]
         parts.append("\n".join(lines))
         parts += [*_prompts(group), *_ensembles(report, group)]
+        parts += sections_markdown.panels(group, compare.panels(report, group), _line, _escape)
     parts += [*_cost_table(report), *_failures(report)]
     if report.missing:
         lines = [f"## No result: {len(report.missing)} of {report.cells} cells", ""]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from paceline.report.ensembles import Ensembles, Gain
     from paceline.report.sensitivity import Agreement
     from paceline.tasks.kind import Kind
+    from paceline.tasks.panels import Value
 
 OUTCOME_NAMES = {outcome.name: outcome.label for outcome in KNOWN_OUTCOMES}
 COST = (
@@ -92,6 +93,22 @@ def with_interval(metric: Metric | None) -> str:
 def with_interval_of(found: Interval, unit: str) -> str:
     """The same of an estimate that is no metric."""
     return f"{number(found.value, unit)} {interval(found.low, found.high, unit)}".rstrip()
+
+
+def value(found: Value, unit: str | None) -> str:
+    """What stands in a column of a table, without an interval; ``unit`` is None in a column of texts."""
+    if isinstance(found, Interval):
+        found = found.value
+    if found is None or (isinstance(found, float) and math.isnan(found)):
+        return "–"
+    return number(float(found), unit) if unit is not None and not isinstance(found, str) else str(found)
+
+
+def value_with_interval(found: Value, unit: str | None) -> str:
+    """The same with the interval where there is one."""
+    if not isinstance(found, Interval):
+        return value(found, unit)
+    return f"{value(found, unit)} {interval(found.low, found.high, unit or '')}".rstrip()
 
 
 def amount(value: float) -> str:

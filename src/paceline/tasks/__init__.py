@@ -30,6 +30,11 @@ def packages(kinds: Iterable[str]) -> list[str]:
     return sorted({package for kind in dict.fromkeys(kinds) for package in load(kind).get("PACKAGES", ())})
 
 
+def known(kind: str) -> Kind:
+    """A kind by its name; of one that this checkout lacks, a kind of which stored results can be shown."""
+    return load(kind) if kind in names() else Kind(kind, None)
+
+
 @functools.cache
 def load(kind: str) -> Kind:
     """A kind by its name.

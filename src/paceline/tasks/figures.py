@@ -264,7 +264,7 @@ def exact(value: float, unit: str, n: int | None = None) -> Figure:
 
 
 def parse_figure(text: str, metric: str, n: int | None = None) -> Figure:
-    """A figure as a table prints it: ``7.6 % (+3.7)``, ``584.07 km``, ``~1000``, ``212 of 500 (42.4 %)``.
+    """A figure as a table prints it: ``7.6 % (+3.7)``, ``584.07 m``, ``~1000``, ``212 of 500 (42.4 %)``.
 
     Args:
         text: the number, with its unit where the metric's name does not tell it; a change in brackets; ``~`` marks a

@@ -35,6 +35,7 @@ Five things are owed; every other one has a default that suits one question with
 ``data_notes``     ``data_notes(manifest, task)``, sentences on them for a report; ``data_lines`` for ``prepare``
 ``figure_checks``  a :class:`~paceline.tasks.figures.FigureChecks`: what figures of such a task can't be
 ``panels``         ``panels(results)``, what a reader should see, as data (:mod:`paceline.tasks.panels`)
+``PICTURES``       keys of the panels that a tracker shows as one picture of a cell
 =================  ====================================================================================================
 
 In a folder, ``fields.py`` holds the first block of what is asked, ``score.py`` what judges, ``results.py`` what is
@@ -67,7 +68,7 @@ OWED = ("FIELDS", "fields", "read", "score", "METRICS")
 FILES = {
     "fields": ("FIELDS", "SHOWN", "fields", "ASKS", "parts", "split", "GROUP", "complete"),
     "score": ("read", "score", "METRICS", "HEADLINE", "OUTCOMES", "ORDER", "columns", "resample", "NOTE", "PACKAGES"),
-    "results": ("panels", "show", "name", "label", "points"),
+    "results": ("panels", "PICTURES", "show", "name", "label", "points"),
     "combine": ("combine", "COMBINED", "COMBINED_NOTE"),
     "data_checks": ("data_checks", "data_notes", "data_lines"),
     "figure_checks": ("figure_checks",),
@@ -128,7 +129,7 @@ class Order:
     score: str
     unit: str
     name: str = "error"
-    """What it is, in words: ``distance``, ``overlap``."""
+    """What it is, in a word, such as ``overlap``."""
     near: str = "nearest"
     far: str = "farthest"
     off: str = "off"
@@ -355,6 +356,11 @@ class Kind:
 
         own = self.get("panels") if self.module else confusion
         return list(own(results)) if own else []
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """Keys of the panels that a tracker shows as one picture of a cell."""
+        return tuple(self.get("PICTURES", () if self.module else ("confusion",)))
 
     # --- what can be wrong -------------------------------------------------------------------------------------------
 

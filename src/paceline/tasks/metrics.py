@@ -148,9 +148,10 @@ def aggregate(answers: Answers, metrics: Sequence[Metric], resample: Resample | 
     """The metrics of a cell's answers to one split: name -> ``{value, low, high, n, unit}``.
 
     Shares have every sample with a value in the denominator, and Wilson intervals
-    (:func:`paceline.stats.wilson_interval` says why). Other means and medians have percentile bootstrap intervals, over the samples that have a value; extremes
-    have none, because the bootstrap is not valid for them. Statistics of the set are computed anew on every resample.
-    Where samples come in groups, groups are drawn and not samples, and no Wilson interval is given.
+    (:func:`paceline.stats.wilson_interval` says why). Other means and medians have percentile bootstrap intervals, over
+    the samples that have a value; extremes have none, because the bootstrap is not valid for them. Statistics of the
+    set are computed anew on every resample. Where samples come in groups, groups are drawn and not samples, and no
+    Wilson interval is given.
     """
     of_set = _of_set(answers, [m for m in metrics if m.statistic == "set"], resample)
     return {m.name: as_json(of_set[m.name] if m.statistic == "set" else _interval(answers, m), m.unit) for m in metrics}

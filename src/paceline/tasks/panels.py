@@ -6,7 +6,8 @@ A panel belongs to one test set: a task and a split. It holds the cells that it 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -48,7 +49,7 @@ class Results:
     tested: Metric | None
     """The metric whose differences are tested."""
     samples: Mapping[str, Mapping[str, Any]]
-    """Sample id -> prepared record with its image; empty where the data is gone."""
+    """Sample id -> prepared record with its images (:func:`images_of`); empty where the data is gone."""
     rank: Callable[[str], Sequence[str]]
     """Metric -> ids of the cells that have it, the best first."""
 
@@ -220,6 +221,10 @@ class Calibration(Panel):
     records: tuple[Mapping[str, Any], ...] | None = None
 
 
+Value = str | int | float | Interval | None
+"""What stands in a table: a text, a number with or without its interval, or nothing."""
+
+
 @dataclass(frozen=True)
 class CellText:
     """One cell's answer to a sample."""
@@ -227,9 +232,11 @@ class CellText:
     id: str
     name: str
     text: str
-    """What was read of the answer."""
+    """What was read of the answer; of an unread one the answer itself."""
     scores: tuple[str, ...]
     """For people, one a heading."""
+    outcome: str = ""
+    """What became of an answer that was not read, for people; empty where it was read."""
 
 
 @dataclass(frozen=True)
@@ -237,15 +244,18 @@ class TextCase:
     """A sample's references, with what cells answered."""
 
     sample: str
+    """As ``Answers.samples`` names it: with the part, where a sample has several questions."""
     label: str
     """Why it is here: ``best``, ``median``."""
     references: tuple[str, ...]
     answers: tuple[CellText, ...]
+    question: str = ""
+    """What was asked, where it differs from sample to sample."""
 
 
 @dataclass(frozen=True)
 class Texts(Panel):
-    """Answers beside references, with the picture."""
+    """Answers beside references, with the sample's images."""
 
     headings: tuple[str, ...]
     """Names of the scores beside each answer."""
@@ -254,18 +264,29 @@ class Texts(Panel):
 
 
 @dataclass(frozen=True)
+class TableColumn:
+    """What stands in one column of a table."""
+
+    heading: str
+    unit: str | None = None
+    """Of numbers: ``share`` for parts of 1, ``count``, another unit, or empty; None for a column of texts."""
+    largest_first: bool = True
+    """How numbers are sorted at the first click on the heading."""
+
+
+@dataclass(frozen=True)
 class Table(Panel):
     """Rows of texts and numbers."""
 
-    headings: tuple[str, ...]
-    numeric: tuple[bool, ...]
-    rows: tuple[tuple[str, ...], ...]
+    columns: tuple[TableColumn, ...]
+    rows: tuple[tuple[Value, ...], ...]
+    """One value a column."""
     caption: str = ""
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A box on a picture, in shares of its width and height."""
+    """A box on an image, in shares of its width and height from the top left corner, each from 0 to 1."""
 
     left: float
     top: float
@@ -273,33 +294,63 @@ class Mark:
     bottom: float
     label: str
     truth: bool
+    """Whether it is of the truth or of the answer."""
 
 
 @dataclass(frozen=True)
-class MarkedPicture:
-    """A picture of a sample with boxes on it; several pictures stand side by side, such as before and after."""
+class MarkedImage:
+    """One image of a sample, with boxes on it."""
+
+    marks: tuple[Mark, ...] = ()
+    name: str = ""
+    """Stands below the image, such as ``before``."""
+    at: int = 0
+    """Which image of the sample, counted from 0."""
+
+
+@dataclass(frozen=True)
+class PictureCase:
+    """A sample's images side by side, with what one cell answered about them."""
 
     sample: str
+    """As ``Answers.samples`` names it."""
+    label: str
+    """Why it is here: ``best``, ``median``."""
+    images: tuple[MarkedImage, ...]
+    truth: str = ""
+    """For people; empty where the boxes say all."""
+    answer: str = ""
+
+
+@dataclass(frozen=True)
+class CellPictures:
+    """One cell's cases."""
+
+    id: str
     name: str
-    marks: tuple[Mark, ...]
-    text: str
+    cases: tuple[PictureCase, ...]
 
 
 @dataclass(frozen=True)
 class Pictures(Panel):
-    """Pictures with what was answered about them."""
+    """Images with what was answered about them."""
 
-    pictures: tuple[MarkedPicture, ...]
+    cells: tuple[CellPictures, ...]
     caption: str
 
 
 @dataclass(frozen=True)
-class ScatterPoint:
-    """One sample or cell in a scatter plot."""
+class CellScatter:
+    """One cell's points."""
 
-    x: float
-    y: float
+    id: str
     name: str
+    samples: tuple[str, ...]
+    """As ``Answers.samples`` names them, one a point."""
+    x: np.ndarray
+    """float64 (n,); NaN where there is no value."""
+    y: np.ndarray
+    """The same."""
 
 
 @dataclass(frozen=True)
@@ -309,30 +360,52 @@ class Scatter(Panel):
     x: Measure
     y: Measure
     diagonal: bool
-    """Whether equal numbers are what is wanted: draws the line."""
-    cells: tuple[tuple[str, tuple[ScatterPoint, ...]], ...]
-    """Name of a cell -> its points."""
+    """Whether equal numbers are what is wanted: both axes have one scale, and a line says where they are equal."""
+    cells: tuple[CellScatter, ...]
     caption: str
 
 
-def exports(panels: Sequence[Panel]) -> Iterator[tuple[str, list[Any]]]:
-    """What ``report --json`` holds of panels: key -> records, those of panels with one key together."""
-    found: dict[str, list[Any]] = {}
+def images_of(record: Mapping[str, Any]) -> list[str]:
+    """Paths of a sample's images: ``images`` where it has several, else ``image``; empty where it has none."""
+    return [str(path) for path in record.get("images") or [record.get("image")] if path]
+
+
+def samples_of(panels: Iterable[Panel]) -> Iterator[str]:
+    """The samples whose images panels show, as ``Answers.samples`` names them."""
     for panel in panels:
+        if isinstance(panel, Texts):
+            yield from (case.sample for case in panel.cases)
+        elif isinstance(panel, Pictures):
+            yield from (case.sample for cell in panel.cells for case in cell.cases)
+
+
+def exports(panels: Iterable[tuple[str, str, Panel]]) -> Iterator[tuple[str, list[Any]]]:
+    """What ``report --json`` holds of panels: key -> records, those of panels with one key together.
+
+    Args:
+        panels: each with its task and split.
+    """
+    found: dict[str, list[Any]] = {}
+    for task, split, panel in panels:
         if isinstance(panel, Points):
             continue  # scores.jsonl holds the places
         records = getattr(panel, "records", None)
         kept = found.setdefault(getattr(panel, "exported", "") or panel.key, [])
-        kept += [plain(panel)] if records is None else [plain(record) for record in records]
+        whole = {"task": task, "split": split, "form": type(panel).__name__}
+        kept += [{**whole, **plain(panel)}] if records is None else [plain(record) for record in records]
     yield from found.items()
 
 
 def plain(value: Any) -> Any:
-    """Data classes and mappings as plain values."""
+    """Data classes, mappings, sequences and NumPy's arrays and numbers as what JSON knows; NaN and infinity as None."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {key: plain(v) for key, v in value.items()}
     if isinstance(value, list | tuple):
         return [plain(v) for v in value]
-    return value
+    if hasattr(value, "tolist"):  # an array or a number of NumPy's
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value

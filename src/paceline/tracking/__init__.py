@@ -93,8 +93,9 @@ class Tracking(Tracker):
 
     def results(self, metrics: Mapping[str, Any], samples: Sequence[Mapping[str, Any]]) -> None:
         folder, most = self._run.folder, self._run.config.tracking.samples
+        task = self._run.config.task
         shown = numbers(metrics["metrics"])
-        self._put(lambda: self._backend.results(Results.read(folder, shown, samples, most)))
+        self._put(lambda: self._backend.results(Results.read(folder, task, shown, samples, most)))
 
     def finish(self, cause: str, message: str = "") -> None:
         self._end = cause, message

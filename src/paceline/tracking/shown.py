@@ -13,15 +13,19 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 
 from paceline import tasks
 from paceline.spec import TaskSpec
+from paceline.stats import Interval
 from paceline.store import CellFolder, read_jsonl
 from paceline.tasks import panels as panel_data
 from paceline.tasks.answers import key_of
 from paceline.tasks.kind import Kind
-from paceline.tasks.panels import CellMatrix, CellPoints, Matrix, Panel, Points
+from paceline.tasks.panels import CellMatrix, CellPoints, Matrix, Panel, Pictures, Points, Scatter, Texts, images_of
+from paceline.tracking import drawings
 
 # A table is looked at in a browser, and its images are uploaded one by one.
 MOST_ROWS = 1000
 MOST_BYTES = 8 * 2**20
+ANSWERS = "predictions"  # name of the table of answers
+MOST_PICTURES = 32  # images with boxes
 PICTURE = 256  # pixels, the longer side
 
 MAP_SIZE = (1024, 512)
@@ -41,6 +45,14 @@ def evenly(count: int, most: int) -> list[int]:
 
 
 @dataclass(frozen=True)
+class Table:
+    """A table of a run; bytes in it are an image as JPEG."""
+
+    columns: tuple[str, ...]
+    rows: list[list[Any]]
+
+
+@dataclass(frozen=True)
 class Results:
     """What is shown of an evaluate cell.
 
@@ -49,54 +61,163 @@ class Results:
         columns: of the table of answers; the second is ``image``.
         rows: one a sample, spread evenly over the data; an image is JPEG, or None where it is missing or too much.
         pictures: name -> picture of all answers.
+        tables: name -> what the kind shows as a table, beside the table of answers.
+        galleries: name -> images of samples with what was answered about them, each with a text.
     """
 
     metrics: dict[str, float]
     columns: tuple[str, ...] = ()
     rows: list[list[Any]] = field(default_factory=list)
     pictures: dict[str, Image.Image] = field(default_factory=dict)
+    tables: dict[str, Table] = field(default_factory=dict)
+    galleries: dict[str, list[tuple[Image.Image, str]]] = field(default_factory=dict)
+
+    @property
+    def all_tables(self) -> dict[str, Table]:
+        """Every table, that of the answers first."""
+        answers = {ANSWERS: Table(self.columns, self.rows)} if self.rows else {}
+        return {**answers, **self.tables}
 
     @classmethod
     def read(
-        cls, folder: CellFolder, metrics: dict[str, float], samples: Sequence[Mapping[str, Any]], most: int
+        cls,
+        folder: CellFolder,
+        task: TaskSpec,
+        metrics: dict[str, float],
+        samples: Sequence[Mapping[str, Any]],
+        most: int,
     ) -> Results:
         """Read a cell's published answers and their scores.
 
         Args:
+            task: what was asked.
             metrics: what :func:`paceline.scoring.numbers` makes of its metrics.
-            samples: records with ``id``, ``image`` (a path, where there is one) and ``split``.
+            samples: records with ``id``, ``image`` or ``images`` (paths, where there are some) and ``split``.
             most: rows of the table.
         """
-        config = folder.read().config
-        kind = tasks.load(config.task.kind)
+        kind = tasks.known(task.kind)
         scores = list(read_jsonl(folder.scores))
-        pictures = pictures_of(kind.panels(results_of(kind, config.task, folder.id, scores, samples)))
-        kept = [scores[i] for i in evenly(len(scores), min(most, MOST_ROWS))]
-        names = list(dict.fromkeys(name for score in kept for name in score.get("scores", {})))
-        wanted = {key_of(score) for score in kept}
-        texts = {key: p["text"] for p in read_jsonl(folder.predictions) if (key := key_of(p)) in wanted}
         asked = {sample["id"]: sample for sample in samples}
-        rows, left = [], MOST_BYTES
-        for score in kept:
-            sample = asked.get(score["sample"], {})
-            image = thumbnail(sample.get("image"))
-            if image is not None and len(image) > left:
-                image = None
-            left -= len(image or b"")
-            rows.append(
-                [
-                    key_of(score),
-                    image,
-                    str(sample.get("split", "")),
-                    kind.show(score.get("truth")),
-                    str(texts.get(key_of(score), "")),
-                    kind.show(score.get("value")),
-                    score["outcome"],
-                    *(_number(score.get("scores", {}).get(name)) for name in names),
-                ]
-            )
-        columns = ("sample", "image", "split", "truth", "answer", "read as", "outcome", *names)
-        return cls(metrics, columns, rows, pictures)
+        thumbnails = Thumbnails(asked)
+        table = answers_of(kind, folder, scores, asked, thumbnails, min(most, MOST_ROWS))
+        panels = named(kind.panels(results_of(kind, task, folder.id, scores, samples)))
+        galleries = {name: gallery(panel, asked) for name, panel in panels.items() if isinstance(panel, Pictures)}
+        return cls(
+            metrics,
+            table.columns,
+            table.rows,
+            pictures_of(panels),
+            tables_of(panels, thumbnails),
+            {name: images for name, images in galleries.items() if images},
+        )
+
+
+class Thumbnails:
+    """Small images of samples, until they are ``MOST_BYTES`` together."""
+
+    def __init__(self, samples: Mapping[str, Mapping[str, Any]]) -> None:
+        self._samples = samples
+        self._left = MOST_BYTES
+
+    def get(self, sample: str) -> bytes | None:
+        """JPEG of a sample's images; None where it has none that can be read, or they are too much."""
+        made = thumbnail(*images_of(record_of(self._samples, sample)))
+        if made is not None and len(made) > self._left:
+            made = None
+        self._left -= len(made or b"")
+        return made
+
+
+def record_of(samples: Mapping[str, Mapping[str, Any]], sample: str) -> Mapping[str, Any]:
+    """The record of a sample, or of the sample that a question is about; empty where it is not known."""
+    return samples.get(sample) or samples.get(sample.rpartition("/")[0]) or {}
+
+
+def answers_of(
+    kind: Kind,
+    folder: CellFolder,
+    scores: Sequence[Mapping[str, Any]],
+    samples: Mapping[str, Mapping[str, Any]],
+    thumbnails: Thumbnails,
+    most: int,
+) -> Table:
+    """Some answers with their images and scores, spread evenly over the data."""
+    kept = [scores[i] for i in evenly(len(scores), most)]
+    names = list(dict.fromkeys(name for score in kept for name in score.get("scores", {})))
+    wanted = {key_of(score) for score in kept}
+    texts = {key: p["text"] for p in read_jsonl(folder.predictions) if (key := key_of(p)) in wanted}
+    rows = [
+        [
+            key_of(score),
+            thumbnails.get(score["sample"]),
+            str(samples.get(score["sample"], {}).get("split", "")),
+            kind.show(score.get("truth")),
+            str(texts.get(key_of(score), "")),
+            kind.show(score.get("value")),
+            score["outcome"],
+            *(_number(score.get("scores", {}).get(name)) for name in names),
+        ]
+        for score in kept
+    ]
+    return Table(("sample", "image", "split", "truth", "answer", "read as", "outcome", *names), rows)
+
+
+def named(panels: Sequence[Panel]) -> dict[str, Panel]:
+    """The panels that a tracker shows, by their key; a later one of the same key is numbered."""
+    found: dict[str, Panel] = {}
+    for panel in panels:
+        if isinstance(panel, Points | Matrix | Scatter | Pictures | Texts | panel_data.Table):
+            names = (panel.key, *(f"{panel.key}_{i}" for i in range(2, len(panels) + 2)))
+            found[next(name for name in names if name not in found and name != ANSWERS)] = panel
+    return found
+
+
+def tables_of(panels: Mapping[str, Panel], thumbnails: Thumbnails) -> dict[str, Table]:
+    """The tables and texts among panels."""
+    made: dict[str, Table] = {}
+    for name, panel in panels.items():
+        if isinstance(panel, panel_data.Table) and panel.rows:
+            columns = tuple(c.heading.replace("\n", " ") for c in panel.columns)
+            rows = [
+                [_value(value, column.unit is not None) for value, column in zip(row, panel.columns, strict=True)]
+                for row in panel.rows[:MOST_ROWS]
+            ]
+            made[name] = Table(columns, rows)
+        elif isinstance(panel, Texts) and panel.cases:
+            made[name] = _texts(panel, thumbnails)
+    return made
+
+
+def _texts(panel: Texts, thumbnails: Thumbnails) -> Table:
+    columns = ("sample", "image", "case", "question", "references", "answer", "outcome", *panel.headings)
+    rows = []
+    for case in panel.cases[:MOST_ROWS]:
+        image = thumbnails.get(case.sample)
+        asked = [case.sample, image, case.label, case.question, "\n".join(case.references)]
+        rows += [[*asked, answer.text, answer.outcome, *answer.scores] for answer in case.answers]
+    return Table(columns, rows)
+
+
+def _value(value: panel_data.Value, numeric: bool) -> float | str | None:
+    """A tracker's column holds values of one type."""
+    value = value.value if isinstance(value, Interval) else value
+    if not numeric:
+        return "" if value is None else str(value)
+    return None if value is None or isinstance(value, str) else float(value)
+
+
+def gallery(panel: Pictures, samples: Mapping[str, Mapping[str, Any]]) -> list[tuple[Image.Image, str]]:
+    """The images of the first cell's cases with their boxes, each with a text."""
+    cell = next((cell for cell in panel.cells if cell.cases), None)
+    made = []
+    for case in cell.cases[:MOST_PICTURES] if cell else ():
+        image = drawings.marked(images_of(record_of(samples, case.sample)), case.images)
+        if image is not None:
+            parts = (case.sample, case.label, case.truth and f"truth: {case.truth}", case.answer)
+            made.append((image, " · ".join(filter(None, parts))))
+    width = max((image.width for image, _ in made), default=0)
+    height = max((image.height for image, _ in made), default=0)
+    return [(drawings.padded(image, width, height), text) for image, text in made]  # W&B shows one size alone
 
 
 def results_of(
@@ -109,31 +230,28 @@ def results_of(
     return panel_data.Results(task, "", [one], [one], tested, by_id, lambda metric: [cell])
 
 
-def thumbnail(path: str | Path | None) -> bytes | None:
-    """A small JPEG of an image file; None where there is none that can be read."""
-    if not path:
+def thumbnail(*paths: str | Path) -> bytes | None:
+    """A small JPEG of an image file, of several side by side; None where there is none that can be read."""
+    images = [image for path in paths if (image := drawings.read(path, PICTURE))]
+    row = drawings.side_by_side(images)
+    if row is None:
         return None
     stream = io.BytesIO()
-    try:
-        with Image.open(path) as opened:
-            opened.draft("RGB", (PICTURE, PICTURE))
-            small = opened.convert("RGB")
-            small.thumbnail((PICTURE, PICTURE))
-            small.save(stream, "JPEG", quality=80, optimize=True)
-    except OSError:
-        return None
+    row.save(stream, "JPEG", quality=80, optimize=True)
     return stream.getvalue()
 
 
-def pictures_of(panels: Sequence[Panel]) -> dict[str, Image.Image]:
-    """Pictures of the panels that W&B shows as one: maps and matrices of the cell, by their key."""
-    drawn: dict[str, Image.Image] = {}
-    for panel in panels:
+def pictures_of(panels: Mapping[str, Panel]) -> dict[str, Image.Image]:
+    """Pictures of the panels that a tracker shows as one: maps, matrices and points of the cell."""
+    drawn: dict[str, Image.Image | None] = {}
+    for name, panel in panels.items():
         if isinstance(panel, Points) and panel.cells:
-            drawn[panel.key] = world(panel, panel.cells[0])
+            drawn[name] = world(panel, panel.cells[0])
         elif isinstance(panel, Matrix) and panel.cells:
-            drawn[panel.key] = matrix(panel.cells[0])
-    return drawn
+            drawn[name] = matrix(panel.cells[0])
+        elif isinstance(panel, Scatter) and panel.cells:
+            drawn[name] = drawings.scatter(panel, panel.cells[0])
+    return {name: picture for name, picture in drawn.items() if picture is not None}
 
 
 def world(panel: Points, cell: CellPoints) -> Image.Image:

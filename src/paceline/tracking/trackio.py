@@ -70,13 +70,16 @@ class Attempt:
         import trackio
         from PIL import Image
 
+        def image(content: bytes) -> Any:
+            return trackio.Image(Image.open(io.BytesIO(content)))
+
         shown: dict[str, Any] = {**found.metrics, **{n: trackio.Image(p) for n, p in found.pictures.items()}}
-        if found.rows:
-            at = found.columns.index("image")
-            rows = [[*row] for row in found.rows]
-            for row in rows:
-                row[at] = trackio.Image(Image.open(io.BytesIO(row[at]))) if row[at] else None
-            shown["predictions"] = trackio.Table(columns=list(found.columns), data=rows)
+        for name, images in found.galleries.items():  # its tables hold images, its rows no lists of them
+            data = [[text, trackio.Image(picture)] for picture, text in images]
+            shown[name] = trackio.Table(columns=["text", "image"], data=data)
+        for name, content in found.all_tables.items():
+            rows = [[image(cell) if isinstance(cell, bytes) else cell for cell in row] for row in content.rows]
+            shown[name] = trackio.Table(columns=list(content.columns), data=rows)
         self._trackio.log(shown, step=self._step)
 
     def end(self, cause: str, message: str, told: Mapping[str, Any]) -> None:

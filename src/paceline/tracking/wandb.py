@@ -95,18 +95,16 @@ class Attempt:
 
     def results(self, found: Results) -> None:
         import wandb
-        from PIL import Image
 
         self._wandb.summary.update(found.metrics)
         shown: dict[str, Any] = {name: wandb.Image(picture) for name, picture in found.pictures.items()}
-        if found.rows:
-            at = found.columns.index("image")
-            table = wandb.Table(columns=list(found.columns))
-            for row in found.rows:
-                opened = Image.open(io.BytesIO(row[at])) if row[at] else None
-                image = wandb.Image(opened, file_type="jpg") if opened else None
-                table.add_data(*row[:at], image, *row[at + 1 :])
-            shown["predictions"] = table
+        for name, images in found.galleries.items():
+            shown[name] = [wandb.Image(picture, caption=text, file_type="jpg") for picture, text in images]
+        for name, content in found.all_tables.items():
+            table = wandb.Table(columns=list(content.columns))
+            for row in content.rows:
+                table.add_data(*(_image(cell) if isinstance(cell, bytes) else cell for cell in row))
+            shown[name] = table
         # An evaluate cell has no other steps; each attempt needs one of its own, or the later would be dropped.
         self._wandb.log(shown, step=max(self._wandb.step, self._run.attempt.n - 1))
         folder = self._run.folder
@@ -124,6 +122,13 @@ class Attempt:
         if cause in PREEMPTED:
             self._wandb.mark_preempting()
         self._wandb.finish(exit_code=0 if cause == "done" else 1)
+
+
+def _image(content: bytes) -> Any:
+    import wandb
+    from PIL import Image
+
+    return wandb.Image(Image.open(io.BytesIO(content)), file_type="jpg")
 
 
 def artifact_name(cell_id: str) -> str:

@@ -23,6 +23,9 @@ CLASSES = (
 """Of a line on the map: up to which distance, its colour (Okabe and Ito's), its name."""
 
 
+PICTURES = ("map", "confusion")
+
+
 def panels(results: Results) -> Iterator[Panel]:
     """The map, error by region, which region is answered instead, stated confidence."""
     if not any(has_places(cell.answers) for cell in results.cells):

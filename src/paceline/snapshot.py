@@ -54,6 +54,10 @@ def _git(source: Path, *words: str) -> str:
 def code_files(source: Path) -> dict[Path, Path]:
     """The files that a snapshot holds: place in it -> file, in order; a lab's own modules among them."""
     files = {path: source / path for path in _own_files(source)}
+    if not (source / "src").is_dir():  # installed from a wheel, which has the package elsewhere
+        package = Path(__file__).resolve().parent
+        modules = (p for p in package.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+        files |= {Path("src/paceline", p.relative_to(package)): p for p in modules if not p.is_relative_to(source)}
     files |= {Path(place): file for place, file in plugins.frozen_files().items()}
     return dict(sorted(files.items()))
 

@@ -140,16 +140,17 @@ def impossible(config: Config) -> str | None:
     return None
 
 
-def require_code(config: Config) -> None:
-    """Refuse a point whose kind of task or reader there is not, or whose code is a lab's and can't be used.
+def require_code(configs: Iterable[Config]) -> None:
+    """Refuse configs whose kind of task or reader there is not, or whose code is a lab's and can't be used.
 
     Raises:
         UserError: the file and the line of a lab's.
     """
-    tasks.load(config.task.kind)
-    readers.load(config.task.reader)
-    plugins.check("readers", config.task.reader)
-    plugins.check("models", config.model.family)
+    for kind, reader, family in {(c.task.kind, c.task.reader, c.model.family) for c in configs}:
+        tasks.load(kind)
+        readers.load(reader)
+        plugins.check("readers", reader)
+        plugins.check("models", family)
 
 
 def expand(
@@ -202,7 +203,7 @@ def expand(
             continue
         code = (config.task.kind, config.task.reader, config.model.family)
         if code not in coded:
-            require_code(config)
+            require_code([config])
             coded.add(code)
             if why := plugins.no_family(config.model.family):
                 problems[why] = None

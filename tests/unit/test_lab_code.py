@@ -21,7 +21,7 @@ from paceline.errors import UserError
 from paceline.models import families, load_family
 from paceline.scoring import scorer_digest, scorer_sources
 from paceline.store import Store, write_json
-from paceline.sweep import expand, record
+from paceline.sweep import expand, record, require_code
 
 SOURCE = str(Path(str(plugins.__file__)).parents[1])
 KIND = CODE["tasks/one_word.py"]
@@ -329,6 +329,8 @@ def test_a_sweep_is_looked_at_with_its_frozen_code_where_no_folder_gives_it(lab:
     folder = record(sweep, store, code.name, extend=False)
     shutil.rmtree(lab)
     plugins.use([])
+    with pytest.raises(UserError, match="--conf FOLDER"):  # `resume --code=current` where the frozen code is gone
+        require_code(c.config for c in sweep.cells)
     assert use_recorded_code(folder, store) == ["models/question_first", "readers/labelled", "tasks/one_word"]
     assert sys.modules.get("paceline.tasks.one_word") is None
     assert tasks.load("one_word").metrics[0].name == "accuracy"
@@ -362,6 +364,29 @@ def test_frozen_code_needs_no_folder_and_meets_none(lab: Path, tmp_path: Path) -
     words = [sys.executable, "-c", textwrap.dedent(script)]
     done = subprocess.run(words, capture_output=True, text=True, env=env, check=True)
     assert done.stdout.split() == [str(code / "src/paceline/tasks/one_word.py"), *["True"] * 3]
+
+
+def test_a_wheel_is_frozen_whole_so_that_a_labs_modules_lie_in_its_package(lab: Path, tmp_path: Path) -> None:
+    site, repository = tmp_path / "site", Path(SOURCE).parent
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(repository / "src/paceline", site / "paceline", ignore=ignore)
+    for part in ("conf", "jobs"):
+        shutil.copytree(repository / part, site / "paceline/shipped" / part, ignore=ignore)
+    script = f"""
+        from pathlib import Path
+        from paceline import plugins, snapshot
+        from paceline.store import Store
+        plugins.use([Path({str(lab)!r})])
+        print(snapshot.freeze(Store(Path({str(tmp_path / "root")!r}))))
+    """
+    words = [sys.executable, "-c", textwrap.dedent(script)]
+    done = subprocess.run(words, capture_output=True, text=True, env={"PYTHONPATH": str(site), "PATH": ""}, check=True)
+    code = tmp_path / "root/code" / done.stdout.strip()
+    look = "from paceline import snapshot, tasks; print(snapshot.source_tree(), tasks.load('one_word').module.__file__)"
+    env = {"PYTHONPATH": str(code / "src"), "PATH": ""}
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, env=env, check=True)
+    assert done.stdout.split() == [str(code), str(code / "src/paceline/tasks/one_word.py")]
+    assert not (code / "src/paceline/shipped").exists()
 
 
 def test_a_process_that_we_start_finds_the_same(lab: Path) -> None:

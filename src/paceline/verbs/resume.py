@@ -29,7 +29,7 @@ def command(words: Sequence[str], conf: str | None, as_json: bool, mail: str | N
     """
     import dataclasses
 
-    from paceline.sweep import recorded
+    from paceline.sweep import recorded, require_code
     from paceline.verbs.submit import make_true
 
     name, store, composition = composed_name(with_mail(words, mail), conf)
@@ -38,5 +38,7 @@ def command(words: Sequence[str], conf: str | None, as_json: bool, mail: str | N
     if taken and wished["current_code"]:
         click.echo(f"note: {', '.join(taken)} as recorded; for the code as it is now give --conf FOLDER", err=True)
     sweep = recorded(folder, store)
+    if wished["current_code"]:
+        require_code(planned.config for planned in sweep.cells)
     sweep.cells = [dataclasses.replace(c, config=composition.replaced(c.config, c.cell.kind)) for c in sweep.cells]
     make_true(sweep, store, composition, as_json, **wished)

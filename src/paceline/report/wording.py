@@ -31,10 +31,14 @@ STATE_NAMES = {"unscored": "not scored", "missing": "not begun"}
 
 def paired(kind: Kind) -> str:
     """How differences are tested."""
-    value = kind.order.name if kind.order else "value"
+    over_read = [m for m in kind.metrics if m.score and m.statistic in ("mean", "median") and not m.tested]
+    clause = ""
+    if kind.order is None or any(m.score == kind.order.score for m in over_read):
+        value = kind.order.name if kind.order else "value"
+        clause = f"; a {value} is compared over samples that both read"
     return (
-        f"Both cells answered the same samples: paired bootstrap, 95 %; a {value} is compared over samples that both "
-        "read. p: McNemar's exact test on hits, Holm-corrected over the sweep."
+        f"Both cells answered the same samples: paired bootstrap, 95 %{clause}. p: McNemar's exact test on hits, "
+        "Holm-corrected over the sweep."
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from paceline.report.consistency import check
-from paceline.report.results import Group, Report
+from paceline.report.results import Group, Metric, Report
 from paceline.report.results import Row as Cell
 from paceline.tasks.figures import Case, Finding, Quoted, ResultTable, Row, exact
 
@@ -45,10 +45,15 @@ def _row(report: Report, group: Group, cell: Cell) -> Row:
         prompt=cell.prompt,
         test=group.title,
         tuned=bool(cell.tuned),
-        figures={name: exact(float(m.value or 0), m.unit, m.n) for name, m in metrics.items()},
+        figures={name: exact(float(m.value or 0), m.unit, _counted(group, name, m)) for name, m in metrics.items()},
         predictions=artefacts.get("predictions.jsonl", {}).get("sha256", ""),
         weights=f"{cell.model} {cell.tuned}",
     )
+
+
+def _counted(group: Group, name: str, metric: Metric) -> int | None:
+    """The samples of a figure; None for a share that counts none, such as BLEU: it is no whole count over n."""
+    return metric.n if metric.unit != "share" or group.kind.metric(name).tested else None
 
 
 def _extremes(report: Report, group: Group, cell: Cell, row: Row) -> Iterator[Case]:

@@ -1,0 +1,51 @@
+"""What a sample of captioning holds: ``references``, a list of one or more texts, beside its image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from paceline.spec import TaskSpec
+
+FIELDS = {
+    "reference": "the first reference caption: what a model is tuned to write",
+    "references": "all reference captions, one a line",
+}
+
+SHOWN: tuple[str, ...] = ()  # every field is the truth
+
+GROUP = "sha256"
+"""Samples of the same picture are resampled together; where each picture is one sample, nothing is grouped."""
+
+
+def fields(sample: Mapping[str, Any], task: TaskSpec | None = None) -> dict[str, Any]:
+    """The fields of a sample for templates."""
+    references = references_of(sample)
+    return {"reference": references[0] if references else None, "references": "\n".join(references) or None}
+
+
+def references_of(sample: Mapping[str, Any]) -> list[str]:
+    """The reference captions of a sample: ``references``, or else ``reference``; each a list or one text.
+
+    White space is made single spaces; empty ones are left out. A repetition stays: it has its weight in CIDEr-D.
+    """
+    found = sample.get("references") or sample.get("reference") or []
+    listed = found if isinstance(found, list | tuple) else [found]
+    texts = (" ".join(text.split()) for text in listed if isinstance(text, str))
+    return list(filter(None, texts))
+
+
+def complete(fields: dict[str, Any]) -> dict[str, Any]:
+    """``references`` as a list of texts, from ``references`` or ``reference``.
+
+    Raises:
+        ValueError: there is none, or one is no text.
+    """
+    given = fields.get("references") or fields.get("reference") or []
+    if not all(isinstance(text, str) for text in (given if isinstance(given, list | tuple) else [given])):
+        raise ValueError("a reference is no text")
+    references = references_of(fields)
+    if not references:
+        raise ValueError("no reference caption")
+    return {**{name: value for name, value in fields.items() if name != "reference"}, "references": references}

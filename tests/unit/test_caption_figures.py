@@ -218,7 +218,7 @@ def population(size: int) -> list[tuple[str, str, tuple[str, ...]]]:
 def test_intervals_and_paired_intervals_hold_the_value_of_the_population() -> None:
     """150 corpora of 60 pictures: a share of 95 % has a standard error of 1.8 points.
 
-    docs/captioning.md has the figures of 1,000 corpora of 100 and of 400: 93 to 95.5 % for every metric.
+    docs/captioning.md has the figures of 1,000 corpora of 100 and of 400: 93 to 96 % for every metric.
     """
     everybody, rng, n, corpora = population(3000), np.random.default_rng(11), 60, 150
     often = np.concatenate([np.ones((1, n)), np.concatenate(list(stats.draws(n, resamples=300)))])

@@ -24,6 +24,7 @@ from paceline.spec import Config, MethodSpec, ModelSpec, PromptSpec, TaskSpec, i
 from paceline.stats import Interval
 from paceline.store import SCHEMA, Cell, Store, digest, write_json, write_jsonl
 from paceline.tasks import panels
+from paceline.tasks.kind import images_of
 from paceline.tasks.panels import CellScatter, Mark, Measure, Scatter
 from paceline.tracking import drawings, shown
 
@@ -40,6 +41,7 @@ import numpy as np
 from paceline.stats import Interval
 from paceline.tasks.metrics import Judged, Metric, Reading
 from paceline.tasks import panels as p
+from paceline.tasks.kind import images_of
 
 FIELDS = {"count": "true number of ships"}
 METRICS = (
@@ -106,7 +108,7 @@ def boxes(results):
             p.Mark(0.05, 0.7, 0.3, 0.97, "crane", truth=True),
             p.Mark(0.9, 0.9, 0.1, 0.1, "turned round", truth=False),
         ))
-        if len(p.images_of(results.samples.get(sample, {}))) < 2:
+        if len(images_of(results.samples.get(sample, {}))) < 2:
             return p.PictureCase(sample, "median", (found,), "2 ships", f"{i} ships")
         return p.PictureCase(
             sample, "worst", (p.MarkedImage((), "before", 0), p.MarkedImage(found.marks, "after", 1)),
@@ -414,9 +416,9 @@ def test_values_of_a_table_are_written_as_their_column_says() -> None:
 
 
 def test_several_images_of_a_sample_are_found() -> None:
-    assert panels.images_of({"image": "a"}) == ["a"]
-    assert panels.images_of({"images": ["a", "b"], "image": "c"}) == ["a", "b"]
-    assert panels.images_of({}) == panels.images_of({"image": ""}) == []
+    assert images_of({"image": "a"}) == ["a"]
+    assert images_of({"images": ["a", "b"], "image": "c"}) == ["a", "b"]
+    assert images_of({}) == images_of({"image": ""}) == []
 
 
 def test_a_question_is_shown_with_the_images_of_its_sample(sweep: Report) -> None:

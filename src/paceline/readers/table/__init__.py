@@ -21,15 +21,15 @@ Captions of COCO, one row an annotation, those of one picture gathered into a li
 
     path: ~/coco/annotations/captions_val2017.json
     images: ~/coco/val2017
-    columns: {id: image_id, image: file_name, captions: caption}
-    gather: captions
+    columns: {id: image_id, image: file_name, references: caption}
+    gather: references
 
 Captions of Flickr30k, as ``image,caption`` or as ``image_name| comment_number| comment``::
 
     path: ~/flickr30k/results.csv
     images: ~/flickr30k/flickr30k_images
-    columns: {image: image_name, captions: comment}
-    gather: captions
+    columns: {image: image_name, references: comment}
+    gather: references
 """
 
 from __future__ import annotations

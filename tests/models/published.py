@@ -16,7 +16,7 @@ from PIL import Image
 
 from paceline import adapters, shapes
 from paceline.models import load_family
-from paceline.models.base import Family
+from paceline.models.base import Conversation, Family
 from paceline.planner.shapes import file_name
 from paceline.spec import LoraSpec, ModelSpec
 
@@ -71,3 +71,14 @@ def check(name: str, found: Any) -> None:
     if changed := [f"{key}:\n  was {expected.get(key)!r}\n  is  {found.get(key)!r}" for key in keys]:
         told = "\n".join(changed)
         pytest.fail(f"{path.name}:\n{told}\nIf this is meant: PACELINE_ACCEPT=1 pytest tests/models", pytrace=False)
+
+
+def images_only(name: str, size: tuple[int, int]) -> tuple[Family, dict[str, torch.Tensor]]:
+    """The batch of one image and no word, by the published geometry; nothing of it asks the network."""
+    spec = published(name)
+    cls = load_family(spec.family)
+    family = cls.__new__(cls)
+    family.spec, family.processor = spec, cls.twin_processor(spec)
+    family.tokenizer.model_max_length = 10_000
+    family.end_tokens = [family.tokenizer.eos_token_id]
+    return family, family.batch([Conversation("", [gradient(*size)])])

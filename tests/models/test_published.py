@@ -17,7 +17,7 @@ import torch
 from conftest import TWINS, model_spec
 from finetune_twin import method
 from PIL import Image
-from published import CONFIGS, check, gradient, on_meta, published, trained
+from published import CONFIGS, check, gradient, images_only, on_meta, trained
 
 from paceline.models import load_family
 from paceline.models.base import Conversation, Family
@@ -88,17 +88,6 @@ QWEN = {(320, 180): 264, (1280, 720): 594, (64, 64): 256, (2000, 500): 600, (300
 PIXTRAL = {(320, 180): 252, (1280, 720): 2340, (64, 64): 20, (2000, 500): 1040, (500, 2000): 1088, (1024, 1024): 4160}
 # Rows and columns of tiles.
 LLAMA = {(320, 180): (1, 1), (640, 360): (1, 2), (1280, 720): (2, 2), (2000, 500): (1, 4), (500, 2000): (4, 1)}
-
-
-def images_only(name: str, size: tuple[int, int]) -> tuple[Family, dict[str, torch.Tensor]]:
-    """The batch of one image and no word, by the published geometry; nothing of it asks the network."""
-    spec = published(name)
-    cls = load_family(spec.family)
-    family = cls.__new__(cls)
-    family.spec, family.processor = spec, cls.twin_processor(spec)
-    family.tokenizer.model_max_length = 10_000
-    family.end_tokens = [family.tokenizer.eos_token_id]
-    return family, family.batch([Conversation("", [gradient(*size)])])
 
 
 @pytest.mark.parametrize("size", QWEN)

@@ -11,7 +11,7 @@ import full_size
 import pytest
 from activation_cases import CASES, GOLDEN, Case, planned
 from conftest import CONF, model_spec
-from test_published import images_only
+from published import images_only
 
 from paceline import adapters, shapes
 from paceline.errors import UserError

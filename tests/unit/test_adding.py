@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from photos import photo, silent
 from PIL import Image
-from test_prepared import photo, silent
 
 from paceline import plugins, prepared, scoring
 from paceline.compose import ConfTree, compose, conf_folders

@@ -14,10 +14,10 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
+from builders import MODELS, PROMPTS, SCRIPT, make_labels, make_sweep
 from chromium import FOUND, Chromium
 from hypothesis import given
 from hypothesis import strategies as st
-from test_report import MODELS, PROMPTS, SCRIPT, make_labels, make_sweep
 
 from paceline import stats
 from paceline.report import browser, cases, compare, page, pictures, wording

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from builders import MODELS, PROMPTS, make_sweep, printed
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from test_report import MODELS, PROMPTS, make_sweep, printed
 
 from paceline import stats
 from paceline.report import compare, ensembles, page, table

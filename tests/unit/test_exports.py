@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from builders import MODELS, PROMPTS, check_golden, make_sweep
 from hypothesis import example, given
 from hypothesis import strategies as st
-from test_report import MODELS, PROMPTS, check_golden, make_sweep
 
 from paceline.report import latex, table
 from paceline.report.results import Report

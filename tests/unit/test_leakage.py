@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from photos import fake_reader, photo, silent
 from PIL import Image, ImageEnhance
-from test_prepared import fake_reader, photo, silent
 
 from paceline import leakage, prepared, store
 from paceline.readers import Progress, Sample

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import chromium
 import pytest
-from test_report import MODELS, PROMPTS, make_sweep
-from test_report_sections import again, attempted, history, with_confidence
+from builders import MODELS, PROMPTS, again, attempted, history, make_sweep, with_confidence
 
 from paceline.report import page
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_site import ANSWERS, ICE, PHOENIX, QOS, told
+from slurm_answers import ANSWERS, ICE, PHOENIX, QOS, told
 
 from paceline import checkpoints
 from paceline.compose import compose, conf_folders

@@ -7,12 +7,11 @@ import json
 import math
 import subprocess
 import sys
-import types
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from photos import PLACES, Options, bomb, fake_reader, photo, sidecars, silent, street
 from PIL import Image
 
 from paceline import prepared, readers, store
@@ -20,47 +19,6 @@ from paceline.compose import compose, conf_folders
 from paceline.errors import DataError, Unavailable, UserError
 from paceline.readers import Sample, Skipped
 from paceline.spec import TaskSpec
-
-PLACES = [(47.37, 8.54), (-33.87, 151.21), (40.71, -74.01), (35.68, 139.69), (-1.29, 36.82), (64.15, -21.94)]
-
-
-def silent(stage: str, done: int, total: int) -> None:
-    """A progress that tells nobody."""
-
-
-def photo(path: Path, colour: int = 0, size: tuple[int, int] = (8, 8)) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, (colour, 100, 200)).save(path)
-    return path
-
-
-def sidecars(folder: Path, places: list[tuple[float, float]] = PLACES) -> Path:
-    for n, (lat, lon) in enumerate(places):
-        photo(folder / f"location_{n:06d}.png", n)
-        record = {"coordinates": [lat, lon], "regions": [["Here_There_HT", f"POINT({lon} {lat})"]]}
-        (folder / f"location_{n:06d}.json").write_text(json.dumps(record))
-    return folder
-
-
-def street(folder: Path, **options: object) -> TaskSpec:
-    return TaskSpec(
-        name="geolocation_street", kind="geolocation", reader="sidecar", options={"path": str(folder), **options}
-    )
-
-
-def bomb(path: Path, side: int = 60_000) -> Path:
-    """A PNG of a few bytes that says it is huge."""
-    import struct
-    import zlib
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    path.write_bytes(
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
-    )
-    return path
 
 
 def test_unprepared_data_names_the_task_the_root_and_the_command(tmp_path: Path) -> None:
@@ -182,25 +140,12 @@ def test_samples_that_were_cut_off_are_not_passed_off_as_the_dataset(tmp_path: P
         prepared.read_samples(tmp_path, task, ["test"], 1)
 
 
-@dataclass(frozen=True)
-class _Options:
-    seed: int = 0
-
-
-def fake_reader(
-    monkeypatch: pytest.MonkeyPatch, read: Callable[[_Options, Path, readers.Progress], Iterator[Sample | Skipped]]
-) -> TaskSpec:
-    module = types.SimpleNamespace(Options=_Options, made=lambda options: {"source": "test"}, read=read)
-    monkeypatch.setattr(readers, "load", lambda name: module)
-    return TaskSpec(name="fake", kind="geolocation", reader="fake")
-
-
 def leftovers(root: Path) -> list[str]:
     return [p.name for p in (root / "data").iterdir()] if (root / "data").exists() else []
 
 
 def test_a_crash_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def read(options: _Options, images: Path, progress: readers.Progress) -> Iterator[Sample]:
+    def read(options: Options, images: Path, progress: readers.Progress) -> Iterator[Sample]:
         yield Sample("a", "test", photo(images / "a.png"))
         raise KeyboardInterrupt
 
@@ -214,7 +159,7 @@ def test_a_crash_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_full_or_read_only_disk_is_told_as_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    def read(options: _Options, images: Path, progress: readers.Progress) -> Iterator[Sample]:
+    def read(options: Options, images: Path, progress: readers.Progress) -> Iterator[Sample]:
         yield Sample("a", "test", photo(images / "a.png"))
         raise OSError(number, "no room", str(images / "b.png"))
 
@@ -234,7 +179,7 @@ def test_a_root_that_can_not_be_written_is_told_as_unavailable(tmp_path: Path) -
 def test_two_prepares_that_overlap_both_end_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inner: list[dict[str, object]] = []
 
-    def read(options: _Options, images: Path, progress: readers.Progress) -> Iterator[Sample]:
+    def read(options: Options, images: Path, progress: readers.Progress) -> Iterator[Sample]:
         yield Sample("a", "test", photo(images / "a.png"))
         if not inner:
             inner.append({})
@@ -278,7 +223,7 @@ def test_an_empty_result_is_refused_with_the_reasons(tmp_path: Path) -> None:
 
 
 def test_images_on_both_sides_of_a_split_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def read(options: _Options, images: Path, progress: readers.Progress) -> Iterator[Sample]:
+    def read(options: Options, images: Path, progress: readers.Progress) -> Iterator[Sample]:
         for n, (split, colour) in enumerate([("train", 1), ("test", 1), ("test", 2), ("validation", 3)]):
             yield Sample(f"{n}", split, photo(images / f"{n}.png", colour))
 
@@ -288,7 +233,7 @@ def test_images_on_both_sides_of_a_split_are_counted(tmp_path: Path, monkeypatch
 def test_the_distance_between_train_and_test_is_told_across_the_date_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def read(options: _Options, images: Path, progress: readers.Progress) -> Iterator[Sample]:
+    def read(options: Options, images: Path, progress: readers.Progress) -> Iterator[Sample]:
         for n, (split, lon) in enumerate([("train", 179.5), ("train", 0.0), ("test", -179.5), ("test", 90.0)]):
             yield Sample(f"{n}", split, photo(images / f"{n}.png", n), {"latitude": 0.0, "longitude": lon})
 
@@ -297,7 +242,7 @@ def test_the_distance_between_train_and_test_is_told_across_the_date_line(
 
 
 def test_bad_samples_are_skipped_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def read(options: _Options, images: Path, progress: readers.Progress) -> Iterator[Sample | Skipped]:
+    def read(options: Options, images: Path, progress: readers.Progress) -> Iterator[Sample | Skipped]:
         yield Sample("good", "test", photo(images / "a.png"))
         yield Sample("good", "test", photo(images / "b.png"))
         yield Sample("nan", "test", photo(images / "c.png"), {"height": math.nan})
@@ -357,7 +302,7 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path, si
 def test_an_image_too_narrow_for_a_model_is_skipped_and_counted(
     size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def read(options: _Options, images: Path, progress: readers.Progress) -> Iterator[Sample | Skipped]:
+    def read(options: Options, images: Path, progress: readers.Progress) -> Iterator[Sample | Skipped]:
         yield Sample("good", "test", photo(images / "a.png", size=(200, 1)))
         yield Sample("narrow", "test", photo(images / "b.png", size=size))
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 import yaml
+from photos import PLACES, bomb, photo, sidecars, silent, street
 from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import IFDRational
-from test_prepared import PLACES, bomb, photo, sidecars, silent, street
 
 from paceline import prepared, prompts, readers, store, tasks
 from paceline.errors import DataError, UserError

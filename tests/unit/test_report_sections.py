@@ -12,17 +12,31 @@ from typing import Any
 
 import numpy as np
 import pytest
+from builders import (
+    MODELS,
+    PROMPTS,
+    SPLITS,
+    TASK,
+    again,
+    attempted,
+    finish,
+    freeze,
+    history,
+    make_samples,
+    make_sweep,
+    printed,
+    with_confidence,
+)
 from hypothesis import given
 from hypothesis import strategies as st
-from test_report import MODELS, PROMPTS, SPLITS, TASK, finish, freeze, make_samples, make_sweep, printed
 
 from paceline import prepared, report
 from paceline.report import compare, cost, failures, learning, page, table
 from paceline.report.charts import by_class, calibration, curves, heat, style
 from paceline.report.charts import cost as cost_chart
 from paceline.report.results import Group, Report
-from paceline.spec import Config, ModelSpec, PlacementSpec, PromptSpec, placement_of
-from paceline.store import SCHEMA, Attempt, Store, append_jsonl, read_jsonl, write_json, write_jsonl
+from paceline.spec import Config, ModelSpec, PromptSpec
+from paceline.store import SCHEMA, Attempt, Store, read_jsonl, write_json, write_jsonl
 from paceline.tasks import labels
 from paceline.tasks.calibration import calibration_error
 from paceline.tasks.geolocation import by_region, gazetteer
@@ -40,22 +54,8 @@ def the(found: Report, group: Group, form: type) -> Any:
     return panel
 
 
-def again(found: Report) -> Report:
-    return report.collect(found.store, found.store.sweep(found.sweep))
-
-
 def renumber(attempt: Attempt, n: int) -> Path:
     return attempt.path.rename(attempt.path.with_name(str(n)))
-
-
-def attempted(path: Path, cause: str, hours: float, gpus: int = 0, usd: float = 0.0, message: str = "") -> None:
-    """Give an attempt the files of one that took so long."""
-    config = Config()
-    cluster = replace(config.cluster, name="slurm", executor="slurm", gpus=gpus, gpu_hour_usd=usd)
-    placed = placement_of(replace(config, cluster=cluster, placement=PlacementSpec(nodes=2)))
-    write_json(path / "start.json", {"schema": SCHEMA, "time": 1.0, "job": "", "world": 1, "placement": placed})
-    told = {"cause": cause, "message": message, "seconds": 3600 * hours, "gpu_seconds": 3600 * hours * gpus}
-    write_json(path / "end.json", {"schema": SCHEMA, "time": 2.0, **told, "peaks": {}})
 
 
 def with_failures(tmp_path: Path, gpus: int = 1, usd: float = 2.0) -> tuple[Report, str, str]:
@@ -192,10 +192,6 @@ def test_the_cost_chart_marks_every_cell_inside_its_frame(tmp_path: Path) -> Non
         assert "GPU-hours" in chart["x_axis"] and "%" in chart["y_axis"]
 
 
-def history(attempt: Attempt, points: list[dict]) -> None:
-    append_jsonl(attempt.path / "history.jsonl", [{"schema": SCHEMA, **p} for p in points])
-
-
 def test_a_step_that_was_repeated_counts_once_as_it_went_into_the_weights(tmp_path: Path) -> None:
     found = make_sweep(tmp_path, MODELS[:1], PROMPTS, ("untuned", "full"), 2)
     folder = found.store.cell(found.tunings[0].id)
@@ -311,7 +307,7 @@ def test_a_perfect_answer_is_in_its_own_region(tmp_path: Path) -> None:
     store = Store(tmp_path)
     cell = freeze(store, "evaluate", Config(model=ModelSpec(name="m"), task=TASK, prompt=PromptSpec(name="p")))
     # The places of the cities, not the blurred ones: those may lie in the sea between two regions.
-    from test_report import CITIES
+    from builders import CITIES
 
     truth = {city: (lat, lon) for _, _, city, lat, lon in CITIES}
     for sample in samples:
@@ -362,18 +358,6 @@ def test_who_is_as_right_as_he_says_has_a_small_error_and_who_boasts_a_large_one
     boast, _ = calibration_error(stated, rng.random(20_000) < stated / 2)
     assert honest < 0.02
     assert boast == pytest.approx(0.25, abs=0.02)
-
-
-def with_confidence(found: Report) -> Report:
-    """The sweep with stated confidences in every score; those of one cell are few."""
-    rng = np.random.default_rng(2)
-    for i, row in enumerate(found.done):
-        path = found.store.cell(row.id).scores
-        records = list(read_jsonl(path))
-        for record in records[:4] if i == 0 else records:
-            record["scores"]["confidence_country"] = round(float(rng.uniform()), 2)
-        write_jsonl(path, records)
-    return again(found)
 
 
 def test_reliability_is_told_where_enough_answers_state_it(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from photos import photo, silent
 from PIL import Image
-from test_prepared import photo, silent
 
 from paceline import prepared, store, tasks
 from paceline.compose import compose, conf_folders

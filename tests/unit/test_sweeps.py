@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_report import MODELS, PROMPTS, TASK, check_golden, finish, freeze, make_samples
+from builders import MODELS, PROMPTS, TASK, check_golden, finish, freeze, make_samples
 
 from paceline import prepared, report, stats
 from paceline.report import sweeps, sweeps_terminal

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from photos import photo, silent
 from PIL import Image
-from test_prepared import photo, silent
 
 from paceline import prepared
 from paceline.errors import DataError, UserError

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from recorded_sweeps import beams, cell_of, fail, record
 
 from paceline import progress, store
 from paceline.launch.elements import Element
-from paceline.spec import Config, GenerationSpec, LoraSpec, MethodSpec, ModelSpec, PromptSpec, TaskSpec, identity_of
+from paceline.spec import GenerationSpec, LoraSpec, MethodSpec, TaskSpec
 from paceline.status import CellState
-from paceline.store import Cell, Store, write_json
+from paceline.store import Store, write_json
 from paceline.tables import Literal, print_cells
 from paceline.variants import variants
 
@@ -36,33 +37,6 @@ def paceline(command_line: Paceline, monkeypatch: pytest.MonkeyPatch) -> Pacelin
     return command_line
 
 
-def cell_of(kind: Any = "evaluate", tuned: str = "", **groups: Any) -> Cell:
-    config = Config(
-        model=ModelSpec(name="tiny_qwen2_vl", family="qwen2_vl"),
-        task=TaskSpec(name="geolocation_earth", kind="geolocation", reader="earth"),
-        prompt=PromptSpec(name="geo_stepwise", text="where?"),
-        **{"method": MethodSpec(name="untuned"), **groups},
-    )
-    identity = {**identity_of(config, kind), "data": "d" * 64, **({"tuned": tuned} if tuned else {})}
-    return Cell(f"{kind}-{store.digest(identity, 12)}", kind, identity, (tuned,) if tuned else ())
-
-
-def record(root: Path, name: str, cells: list[Cell]) -> Store:
-    """A recorded sweep of cells, as a submit leaves it."""
-    kept = Store(root)
-    for cell in cells:
-        kept.cell(cell.id).freeze(cell)
-    content = {"schema": 1, "name": name, "experiment": None, "overrides": [], "cells": [c.id for c in cells]}
-    placed = {"placements": [{}], "placed": {c.id: 0 for c in cells}, "dropped": [], "code": "c"}
-    write_json(kept.sweep(name).sweep_json, {**content, **placed})
-    return kept
-
-
-def fail(kept: Store, cell: Cell, message: str) -> None:
-    attempt = kept.cell(cell.id).new_attempt()
-    write_json(attempt.end_json, {"schema": 1, "cause": "code bug", "message": message, "seconds": 1.0})
-
-
 def submitted(kept: Store, name: str, when: float, elements: list[dict[str, Any]], jobs: dict[str, str]) -> Path:
     path = kept.sweep(name).new_submission()
     write_json(path / "intent.json", {"schema": 1, "time": when, "name": name})
@@ -70,10 +44,6 @@ def submitted(kept: Store, name: str, when: float, elements: list[dict[str, Any]
     write_json(path / "jobs.json", {"schema": 1, "jobs": jobs})
     write_json(path / "closed.json", {"schema": 1})
     return path
-
-
-def beams(count: int) -> list[Cell]:
-    return [cell_of(generation=GenerationSpec(name="greedy", beams=n)) for n in range(1, count + 1)]
 
 
 def test_brackets_in_an_error_message_are_shown_as_they_are(tmp_path: Path, paceline: Paceline) -> None:

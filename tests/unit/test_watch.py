@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_terminal import beams, fail, record
+from recorded_sweeps import beams, fail, record
 
 from paceline import sweep
 from paceline.errors import Unavailable

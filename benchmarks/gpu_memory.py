@@ -22,12 +22,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from paceline.compose import ConfTree
-from paceline.planner import memory
-from paceline.planner.memory import Sample
-from paceline.planner.shapes import Shape, shape_of
-from paceline.snapshot import shipped
-from paceline.spec import Config, MethodSpec, ModelSpec, PlacementSpec, TrainSpec, as_loaded, build
+from paceline.config.schema import Config, MethodSpec, ModelSpec, PlacementSpec, TrainSpec, as_loaded, build
+from paceline.gpu_memory import training
+from paceline.gpu_memory.shapes import Shape, shape_of
+from paceline.gpu_memory.training import Sample
+from paceline.store.code import shipped
+from paceline.sweep.compose import ConfTree
 
 STEPS = 3
 CAPS = {40: 39.39, 80: 79.15}
@@ -46,16 +46,16 @@ def config(model: str, method: str, micro: int, checkpointing: bool, attention: 
     return Config(model=spec, method=how, train=TrainSpec(batch=micro), placement=placement)
 
 
-def planned(made: Config, sample: Sample) -> memory.Memory:
+def planned(made: Config, sample: Sample) -> training.Memory:
     """The planner's figure."""
-    return memory.training(made, shape(made), sample)
+    return training.training(made, shape(made), sample)
 
 
 def shape(made: Config) -> Shape:
     """The model's shape."""
     found = shape_of(made.model)
     if found is None:
-        raise SystemExit(f"no shape of {made.model.name}; python -m paceline.shapes --ship")
+        raise SystemExit(f"no shape of {made.model.name}; python -m paceline.gpu_memory.count_shape --ship")
     return found
 
 
@@ -72,8 +72,8 @@ def measure(words: dict[str, Any]) -> dict[str, Any]:
     cuda = torch.cuda.is_available()
     device = torch.device("cuda" if cuda else "cpu")
     if cuda and words["cap_gib"]:
-        total = torch.cuda.get_device_properties(0).total_memory / memory.GIB
-        room = words["cap_gib"] - memory.CONTEXT_GIB  # the cap is the allocator's, the context comes beside it
+        total = torch.cuda.get_device_properties(0).total_memory / training.GIB
+        room = words["cap_gib"] - training.CONTEXT_GIB  # the cap is the allocator's, the context comes beside it
         torch.cuda.set_per_process_memory_fraction(min(1.0, room / total))
     torch.manual_seed(0)
     try:
@@ -83,10 +83,10 @@ def measure(words: dict[str, Any]) -> dict[str, Any]:
     except torch.cuda.OutOfMemoryError as error:
         return {
             "trains": False,
-            "peak_gib": torch.cuda.max_memory_allocated() / memory.GIB,
+            "peak_gib": torch.cuda.max_memory_allocated() / training.GIB,
             "why": str(error).splitlines()[0],
         }
-    peak = torch.cuda.max_memory_allocated() / memory.GIB if cuda else None
+    peak = torch.cuda.max_memory_allocated() / training.GIB if cuda else None
     return {"trains": True, "peak_gib": peak, "loss": taken}
 
 
@@ -94,7 +94,8 @@ def _prepare(made: Config, cls: Any, device: Any) -> Any:
     """The network with random weights on its device, and what the method trains marked, as ``finetune`` does it."""
     import torch
 
-    from paceline import adapters, shapes
+    from paceline.gpu_memory import count_shape
+    from paceline.training import adapters
 
     spec = as_loaded(made)
     dtype = getattr(torch, spec.dtype)
@@ -103,11 +104,11 @@ def _prepare(made: Config, cls: Any, device: Any) -> Any:
         family.spec = spec
         if made.method.quantise != "none":
             # Read as a cell reads it, because reading is what quantises: from a file of random weights.
-            _random(shapes.network(spec, cls, dtype=dtype), torch.device("cpu")).save_pretrained(folder)
+            _random(count_shape.network(spec, cls, dtype=dtype), torch.device("cpu")).save_pretrained(folder)
             options = cls.reading(spec, str(device), made.method.quantise)
             family.model = cls.make_model(spec, folder, None, options)
         else:
-            network = shapes.network(
+            network = count_shape.network(
                 spec, cls, **({"dtype": dtype, "attn_implementation": spec.attention} if spec.weights else {})
             )
             family.model = _random(network.to(dtype), device)

@@ -22,11 +22,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from paceline import prepared, scoring
-from paceline.compose import compose, conf_folders
-from paceline.spec import TaskSpec, placement_of
-from paceline.store import SCHEMA, Attempt, CellFolder, Store, append_jsonl, write_json, write_jsonl
-from paceline.sweep import PlannedCell, Sweep, expand, record
+from paceline.config.schema import TaskSpec, placement_of
+from paceline.data import samples as prepared
+from paceline.scoring import judge
+from paceline.store.root import SCHEMA, Attempt, CellFolder, Store, append_jsonl, write_json, write_jsonl
+from paceline.sweep.cells import PlannedCell, Sweep, expand, record
+from paceline.sweep.compose import compose, conf_folders
 
 # A small data set: 50 samples of each test split are asked, 100 a cell.
 SIZES = {"train": 64, "validation": 8, "test_near": 50, "test_far": 50, "spacing": 2.0}
@@ -78,7 +79,7 @@ def finish(folder: CellFolder, planned: PlannedCell, root: Path, rng: random.Ran
         end(attempt, "done", rng)
         folder.publish(attempt, [folder.weights / "adapter_config.json"], {})
         return
-    samples = scoring.evaluated_samples(planned.config, root)
+    samples = judge.evaluated_samples(planned.config, root)
     spread = 40.0 * rng.uniform(0.5, 1.5) / (4.0 if planned.cell.needs else 1.0)
     answers = [
         {
@@ -94,7 +95,7 @@ def finish(folder: CellFolder, planned: PlannedCell, root: Path, rng: random.Ran
     ]
     append_jsonl(attempt.predictions, answers)
     write_jsonl(folder.predictions, answers)
-    scoring.score_cell(folder, root)
+    judge.score_cell(folder, root)
     end(attempt, "done", rng)
     folder.publish(attempt, [folder.predictions], {"samples": len(answers)})
 

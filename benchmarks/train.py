@@ -59,7 +59,7 @@ VISION = {
 
 def spec(weights: str = "") -> Any:
     """The twin as a model of conf/model/."""
-    from paceline.spec import ModelSpec
+    from paceline.config.schema import ModelSpec
 
     config = {"seed": 0, "tie_word_embeddings": True, "text_config": TEXT, "vision_config": VISION}
     limits = {"min_pixels": 28 * 28, "max_pixels": 1280 * 28 * 28}
@@ -70,7 +70,7 @@ def spec(weights: str = "") -> Any:
 
 def make(folder: Path, samples: int) -> None:
     """Write the twin, its adapter's first weights, and the photos with their answers."""
-    import paceline.models.base  # noqa: F401  (first: it defines what others want as they are imported)
+    import paceline.models.family  # noqa: F401  (first: it defines what others want as they are imported)
 
     # isort: split
     import numpy as np
@@ -157,7 +157,7 @@ class Lessons:
     def __getitem__(self, index: int) -> Any:
         from PIL import Image
 
-        from paceline.models.base import Conversation
+        from paceline.models.family import Conversation
 
         record = self.records[index]
         with Image.open(record["image"]) as opened:
@@ -224,11 +224,12 @@ def with_paceline(folder: Path, records: list[dict[str, str]], said: Any, clock:
     import torch
     from transformers import TrainerCallback
 
-    from paceline import distributed, finetune
-    from paceline.attempts import Launch, Run
+    from paceline.attempts import ranks
+    from paceline.attempts.run import Launch, Run
+    from paceline.config.schema import Config, LoraSpec, MethodSpec, PlacementSpec, TrainSpec
     from paceline.models import load_family
-    from paceline.spec import Config, LoraSpec, MethodSpec, PlacementSpec, TrainSpec
-    from paceline.store import Cell, CellFolder, read_jsonl
+    from paceline.store.root import Cell, CellFolder, read_jsonl
+    from paceline.training import finetune
 
     config = Config(
         model=spec(str(folder / "model")),
@@ -241,7 +242,7 @@ def with_paceline(folder: Path, records: list[dict[str, str]], said: Any, clock:
     with tempfile.TemporaryDirectory() as root:
         cell_folder = CellFolder(Path(root) / "cells" / "twin")
         run = Run(cell_folder, cell_folder.new_attempt(), Cell("twin", "finetune", {}), config, Launch({}), "", 0)
-        device = distributed.device()
+        device = ranks.device()
         family = load_family("qwen2_vl").load(config.model, training=True, device=device)
         adapt, loop = finetune.adapters.adapt, finetune._Loop
 
@@ -292,8 +293,8 @@ def arguments(said: Any, **more: Any) -> dict[str, Any]:
 
 def stream(records: list[dict[str, str]], said: Any) -> list[dict[str, str]]:
     """The records in the order in which paceline takes them, all epochs."""
-    from paceline.batches import order
-    from paceline.spec import Config
+    from paceline.config.schema import Config
+    from paceline.training.stream import order
 
     steps = len(records) * said.epochs // said.batch
     return [records[i] for i in order(len(records), steps * said.batch, Config().seed)]
@@ -361,7 +362,7 @@ RUN: dict[str, Callable[..., list[float]]] = {"paceline": with_paceline, "Traine
 
 def child(side: str, folder: Path, said: Any) -> None:
     """One side's turn; the result is the last line that it prints."""
-    import paceline.models.base  # noqa: F401  (first: it defines what others want as they are imported)
+    import paceline.models.family  # noqa: F401  (first: it defines what others want as they are imported)
 
     # isort: split
     import torch

@@ -9,13 +9,13 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from paceline.cards import CARDS, by_name
-from paceline.compose import ConfTree
-from paceline.planner import choose, memory
-from paceline.planner.memory import Memory, Sample
-from paceline.planner.shapes import Shape, shape_of
-from paceline.snapshot import shipped
-from paceline.spec import Config, MethodSpec, ModelSpec, PlacementSpec, TrainSpec, build
+from paceline.config.gpus import CARDS, by_name
+from paceline.config.schema import Config, MethodSpec, ModelSpec, PlacementSpec, TrainSpec, build
+from paceline.gpu_memory import choose, training
+from paceline.gpu_memory.shapes import Shape, shape_of
+from paceline.gpu_memory.training import Memory, Sample
+from paceline.store.code import shipped
+from paceline.sweep.compose import ConfTree
 
 PATH = Path(__file__).with_name("memory.md")
 TESTS = PATH.parents[1] / "tests"
@@ -84,9 +84,10 @@ ASSUMED = """
 **Samples.** `plan` takes the largest of the first 64 prepared pictures of each split, else the largest picture that the
 model's processor makes. Text counts as one token per three characters.
 
-**Shapes.** A model's *shape* (`src/paceline/planner/shapes/`) is counted from its config on torch's meta device,
-without weights. `paceline prepare model=NAME` counts it for a new model, `python -m paceline.shapes --ship` for the
-shipped ones. Each part and its formula is a function of `planner/memory.py` and `planner/activations.py`.
+**Shapes.** A model's *shape* (`src/paceline/gpu_memory/shapes/`) is counted from its config on torch's meta device,
+without weights. `paceline prepare model=NAME` counts it for a new model, `python -m paceline.gpu_memory.count_shape
+--ship` for the shipped ones. Each part and its formula is a function of `gpu_memory/training.py` and
+`gpu_memory/activations.py`.
 
 **On the card.** Assumed, and unproven until measured: {context} GiB of CUDA context, {nccl} GiB for NCCL with several
 ranks, {fragments:.0%} of what is allocated for fragmentation, and DeepSpeed's temporary tensors. 8-bit products and
@@ -101,9 +102,9 @@ plan, and multiplies a plan by the highest ratio of its model and method, where 
   published.
 
 Weight files that are read are mapped and do not count: the kernel includes them in resident memory (`peaks.host_gib`
-too) but frees them when needed (`tests/models/test_host_memory.py`). Each rank reads quantised weights whole onto its
-card before ZeRO-3 splits them; the card's plan counts this. Not counted is DeepSpeed's conversion of a checkpoint for
-another number of ranks: four processes that each hold a rank's share.
+too) but frees them when needed (`tests/models/gpu_memory/test_host_memory.py`). Each rank reads quantised weights whole
+onto its card before ZeRO-3 splits them; the card's plan counts this. Not counted is DeepSpeed's conversion of a
+checkpoint for another number of ranks: four processes that each hold a rank's share.
 
 **Cost.** *Cheapest* is the least GPUs × GiB of the card × expected slowdown. The slowdown is a guess that only orders
 settings: checkpointing × {checkpointing:.2f}, DeepSpeed × {deepspeed}, stage 3 × {stage3},
@@ -193,9 +194,9 @@ def states_table() -> Iterator[str]:
     yield "|---|" + "---|" * len(columns)
     for name, said in public.items():
         runs = (("zero2", 4), ("zero3", 4), ("zero2", 8), ("zero3", 8), ("zero2", 1))
-        found = [states(memory.training(config(name, "full", p, n), shape(name), Sample())) for p, n in runs]
-        base = memory.base_bytes(shape(name), config(name, "lora").method, 2) / 1e9
-        four_bits = memory.base_bytes(shape(name), config(name, "qlora").method, 2) / 1e9
+        found = [states(training.training(config(name, "full", p, n), shape(name), Sample())) for p, n in runs]
+        base = training.base_bytes(shape(name), config(name, "lora").method, 2) / 1e9
+        four_bits = training.base_bytes(shape(name), config(name, "qlora").method, 2) / 1e9
         ours = [*found, base, base / 4, four_bits]
         yield f"| {name} | {' | '.join(f'{v:.1f}' for v in ours)} |"
         yield f"| public | {' | '.join(said)} |"
@@ -262,7 +263,7 @@ def study() -> Iterator[str]:
         ends = "fits" if found.fits else "does not fit"
         yield f"| {micro} | {tiles} | {text} | {attention} | {found.needed:.1f} | {ends} | {said} |"
     two = config(name, "dora_8bit_llama_study", micro_batch=2, activation_checkpointing=True)
-    allocated = memory.training(two, shape(name), Sample()).allocated
+    allocated = training.training(two, shape(name), Sample()).allocated
     yield "\n" + filled(
         f"With micro-batch 2 and four tiles the plan allocates {allocated:.1f} GiB, near the study's 36.62. Such a "
         "batch would explain the failure, and one sample at a time would have fitted. The study's batch is not known."
@@ -299,18 +300,18 @@ def public() -> Iterator[str]:
     )
     made = dataclasses.replace(eager, model=spec, method=both)
     sdpa = dataclasses.replace(made, model=eager.model)
-    found, other = (memory.training(c, shape(LLAMA), Sample(512)) for c in (made, sdpa))
+    found, other = (training.training(c, shape(LLAMA), Sample(512)) for c in (made, sdpa))
     yield filled(
         "- Llama-11B with LoRA ran out at 75.6 GiB on an 80 GB card with eager attention. The plan for adapters on "
         f"language model and tower, one sample of four tiles and 512 tokens: {found.needed:.0f} GiB with eager "
         f"attention, {other.needed:.0f} with SDPA. Each of the tower's 40 layers keeps 16 heads × 6,432² × 6 bytes.",
         "  ",
     )
-    small = memory.training(config(LLAMA, "qlora", micro_batch=1), shape(LLAMA), Sample(512))
+    small = training.training(config(LLAMA, "qlora", micro_batch=1), shape(LLAMA), Sample(512))
     deep = dataclasses.replace(
         config(LLAMA, "qlora", micro_batch=1), method=dataclasses.replace(config(LLAMA, "qlora").method, lora=both.lora)
     )
-    large = memory.training(deep, shape(LLAMA), Sample(512))
+    large = training.training(deep, shape(LLAMA), Sample(512))
     yield filled(
         f"- 4-bit Llama-11B ran out at 24 GB. The plan for one sample: {small.needed:.0f} GiB with adapters on the "
         f"language model only, {large.needed:.0f} with adapters on the tower too. The report gives neither batch nor "
@@ -323,7 +324,7 @@ def public() -> Iterator[str]:
 def text() -> str:
     """The whole page."""
     assumed = ASSUMED.format(
-        host=memory.HOST_GIB, context=memory.CONTEXT_GIB, nccl=memory.NCCL_GIB, fragments=memory.FRAGMENTATION,
+        host=training.HOST_GIB, context=training.CONTEXT_GIB, nccl=training.NCCL_GIB, fragments=training.FRAGMENTATION,
         checkpointing=choose.CHECKPOINTING, deepspeed=choose.DEEPSPEED, stage3=choose.STAGE3,
         optimiser=choose.OFFLOADED_OPTIMISER, weights=choose.OFFLOADED_WEIGHTS, launches=choose.LAUNCHES,
     )  # fmt: skip

@@ -8,21 +8,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from paceline import tasks, weights
-from paceline.compose import ConfTree
+from paceline import tasks
+from paceline.config.schema import ModelSpec, build
 from paceline.launch.environments import NEEDED, SAME
-from paceline.snapshot import shipped
-from paceline.spec import ModelSpec, build
+from paceline.models import hub_files
+from paceline.store.code import shipped
+from paceline.sweep.compose import ConfTree
 
 PATH = Path(__file__).with_name("models.md")
 TESTS = PATH.parents[1] / "tests" / "models"
-EVERY_TWIN = TESTS / "test_families.py"
+EVERY_TWIN = TESTS / "families" / "test_families.py"
 
 HEAD = """# Models
 
-Written by `make docs` from `conf/model/`, `src/paceline/model_facts.json` and the names of the tests; a test compares
-them. The hub can't be reached where this is built, so no checkpoint was loaded here. What is listed as proven was
-tested on published shapes and outputs, and on *twins*: a family's real classes with random weights.
+Written by `make docs` from `conf/model/`, `src/paceline/models/model_facts.json` and the names of the tests; a test
+compares them. The hub can't be reached where this is built, so no checkpoint was loaded here. What is listed as proven
+was tested on published shapes and outputs, and on *twins*: a family's real classes with random weights.
 """
 
 FETCHING = """
@@ -87,7 +88,7 @@ def number(value: Any) -> str:
 
 def row(model: ModelSpec) -> str:
     """A table row of a hub model."""
-    known = weights.facts(model)
+    known = hub_files.facts(model)
     gated = {True: "gated", False: "open", None: "not known"}[known.get("gated")]
     pinned = f"`{model.revision[:12]}`" if model.revision else "pin it yourself"
     licence = known.get("licence") or "see its page"
@@ -104,11 +105,11 @@ def tests_in(path: Path) -> list[str]:
 def modules_of(family: str) -> list[Path]:
     """Test modules of one family: those that are called after it, or import its module."""
     found = []
-    for path in sorted(TESTS.glob("test_*.py")):
+    for path in sorted(TESTS.rglob("test_*.py")):
         tree = ast.parse(path.read_text())
         imported = [n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
         called = path.stem.removeprefix("test_") == family
-        if path != EVERY_TWIN and (called or any(m.startswith(f"paceline.models.{family}") for m in imported)):
+        if path != EVERY_TWIN and (called or any(m.startswith(f"paceline.models.families.{family}") for m in imported)):
             found.append(path)
     return found
 
@@ -124,7 +125,7 @@ def family_lines(family: str, of: list[ModelSpec]) -> Iterator[str]:
         yield f"- `{path.relative_to(PATH.parents[1])}`:"
         yield from (f"  - {sentence}" for sentence in tests_in(path))
     for model in real:
-        known = weights.facts(model)
+        known = hub_files.facts(model)
         if source := known.get("source"):
             yield item(f"Parameters of `{model.name}` from: {source}.")
         yield from (item(f"Measured, `{model.name}`: {line}") for line in known.get("measured", ()))

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from paceline import spec
-from paceline.cli import ORDER, VERBS
-from paceline.compose import ConfTree
-from paceline.snapshot import shipped
-from paceline.store import canonical
+from paceline.cli.app import ORDER, VERBS
+from paceline.config import schema
+from paceline.store.code import shipped
+from paceline.store.root import canonical
+from paceline.sweep.compose import ConfTree
 
 PATH = Path(__file__).with_name("reference.md")
 HEAD = """# Reference
@@ -23,14 +23,14 @@ Written by `make docs` from the code; a test holds it equal. *Identity* is what 
 
 def keys(cls: type, prefix: str) -> Iterator[str]:
     """A table row per key of a spec class."""
-    types, defaults = spec.field_types(cls), spec.defaults(cls)
+    types, defaults = schema.field_types(cls), schema.defaults(cls)
     for f in dataclasses.fields(cls):
         if f.name == "name":
             continue
         if dataclasses.is_dataclass(types[f.name]):
             yield from keys(types[f.name], f"{prefix}{f.name}.")
             continue
-        takes = " ".join(filter(None, (values(types[f.name]), spec.allowed(f.metadata))))
+        takes = " ".join(filter(None, (values(types[f.name]), schema.allowed(f.metadata))))
         kind = f" ({f.metadata['only']} cells)" if f.metadata["only"] else ""
         text = f.metadata["doc"].replace("|", "\\|")
         yield f"| `{prefix}{f.name}` | `{canonical(defaults[f.name])}` | {takes} | {text}{kind} |"
@@ -65,13 +65,13 @@ def text() -> str:
         summary = (VERBS / f"{verb}.py").read_text().split('"""')[1].strip().splitlines()[0]
         lines.append(f"- `paceline {verb}`: {summary}")
     lines.append("\n## Top level\n\n| key | default | takes | what it says |\n|---|---|---|---|")
-    for f in dataclasses.fields(spec.Config):
-        if f.name in spec.SCALARS:
+    for f in dataclasses.fields(schema.Config):
+        if f.name in schema.SCALARS:
             lines.append(
-                f"| `{f.name}` | `{f.default}` | whole number {spec.allowed(f.metadata)} | {f.metadata['doc']} |"
+                f"| `{f.name}` | `{f.default}` | whole number {schema.allowed(f.metadata)} | {f.metadata['doc']} |"
             )
-    for group, cls in spec.GROUPS.items():
-        part = "placement" if group in spec.PLACEMENT_GROUPS else "identity"
+    for group, cls in schema.GROUPS.items():
+        part = "placement" if group in schema.PLACEMENT_GROUPS else "identity"
         lines.append(f"\n## {group}\n\n{(cls.__doc__ or '').strip()} *({part})*\n")
         lines += ["| key | default | takes | what it says |", "|---|---|---|---|", *keys(cls, f"{group}."), ""]
         for choice in tree.choices(group):

@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from paceline import attempts, prepared, scoring, tracking, worker
-from paceline.evaluate import answer, load_weights
-from paceline.store import CellFolder, write_jsonl
+from paceline import worker
+from paceline.attempts import run as attempts
+from paceline.data import samples as prepared
+from paceline.inference.evaluate import answer, load_weights
+from paceline.scoring import judge
+from paceline.store.root import CellFolder, write_jsonl
+from paceline.tracking import tracker as tracking
 
 
 def main(folders: Sequence[Path], launch: attempts.Launch) -> None:
@@ -26,12 +30,12 @@ def main(folders: Sequence[Path], launch: attempts.Launch) -> None:
             prepared.require(root, config.task, cell.data)
             if family is None:
                 family = load_weights(config, needed)
-            samples = scoring.evaluated_samples(config, root)
+            samples = judge.evaluated_samples(config, root)
             predictions = answer(run, family, samples)
             if folder.superseded(run.attempt):
                 continue
             write_jsonl(folder.predictions, predictions)
-            metrics = scoring.score_cell(folder, root)
+            metrics = judge.score_cell(folder, root)
             folder.publish(run.attempt, [folder.predictions], {"samples": len(predictions)})
             tracker.results(metrics, samples)
 

@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from paceline import attempts, finetune, prepared, tracking, worker
-from paceline.conversations import Lessons
-from paceline.store import CellFolder, write_json
+from paceline import worker
+from paceline.attempts import run as attempts
+from paceline.data import samples
+from paceline.data.conversations import Lessons
+from paceline.store.root import CellFolder, write_json
+from paceline.tracking import tracker as tracking
+from paceline.training import finetune
 
 
 def main(folders: Sequence[Path], launch: attempts.Launch) -> None:
@@ -20,10 +24,10 @@ def main(folders: Sequence[Path], launch: attempts.Launch) -> None:
             continue
         with attempts.attempt(folder, launch) as run, worker.joined(run), tracking.tracked(run) as tracker:
             cell, config, root = run.cell, run.config, run.root
-            prepared.require(root, config.task, cell.data)
-            train = prepared.read_samples(root, config.task, [config.task.train], config.limit)
+            samples.require(root, config.task, cell.data)
+            train = samples.read_samples(root, config.task, [config.task.train], config.limit)
             watched = [config.task.validation] if config.train.validations else []  # data may have no such split
-            validation = prepared.read_samples(root, config.task, watched, config.limit)
+            validation = samples.read_samples(root, config.task, watched, config.limit)
             family = finetune.load(run, len(train))
             output = run.attempt.path / "weights"
             result = finetune.train(

@@ -13,8 +13,9 @@ from rich.console import Console
 
 from paceline import report
 from paceline.errors import PacelineError
-from paceline.report import latex, page, table, terminal
-from paceline.store import Store
+from paceline.report.page import page
+from paceline.report.text import export, latex, terminal
+from paceline.store.root import Store
 
 
 def main() -> int:
@@ -32,13 +33,13 @@ def main() -> int:
         found = report.collect(store, store.find_sweep(arguments.sweep))
         terminal.show(found, console)
         if arguments.csv:
-            table.write_csv(found, arguments.csv)
+            export.write_csv(found, arguments.csv)
         if arguments.markdown:
-            table.write_markdown(found, arguments.markdown)
+            export.write_markdown(found, arguments.markdown)
         if arguments.latex:
             latex.write_latex(found, arguments.latex)
         if arguments.json:
-            table.write_report_json(found, arguments.json)
+            export.write_report_json(found, arguments.json)
         console.print(f"\nPage: {page.write(found)}", soft_wrap=True, highlight=False)
     except PacelineError as error:
         Console(stderr=True).print(str(error), style="red", markup=False)

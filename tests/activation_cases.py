@@ -7,10 +7,19 @@ from pathlib import Path
 
 import yaml
 
-from paceline.planner import memory
-from paceline.planner.memory import Sample
-from paceline.planner.shapes import shape_of
-from paceline.spec import Config, DeepSpeedSpec, LoraSpec, MethodSpec, ModelSpec, PlacementSpec, TrainSpec, build
+from paceline.config.schema import (
+    Config,
+    DeepSpeedSpec,
+    LoraSpec,
+    MethodSpec,
+    ModelSpec,
+    PlacementSpec,
+    TrainSpec,
+    build,
+)
+from paceline.gpu_memory import training
+from paceline.gpu_memory.shapes import shape_of
+from paceline.gpu_memory.training import Sample
 
 CONF = Path(__file__).parents[1] / "conf"
 GOLDEN = Path(__file__).parent / "models" / "golden" / "activations.json"
@@ -67,7 +76,7 @@ def planned(case: Case) -> dict[str, float]:
     config = config_of(case)
     shape = shape_of(config.model)
     assert shape is not None
-    found = memory.training(config, shape, Sample(case.text, case.image))
+    found = training.training(config, shape, Sample(case.text, case.image))
     after = {p.name: p.gib for p in found.moments["after the forward pass"]}
     # Copies that autocast made are let go with it, unless a layer that keeps its weight holds them.
     copies = 0.0 if case.checkpointing else after.get("copies of weights", 0.0)
@@ -76,7 +85,7 @@ def planned(case: Case) -> dict[str, float]:
     stepped = [p for p in found.moments["in the optimiser's step"] if p.name == "gradients"]
     moments = {**found.moments, "in the optimiser's step": stepped}
     peak = max(sum(p.gib for p in parts) for parts in moments.values())
-    return {"kept": kept * memory.GIB, "peak": peak * memory.GIB}
+    return {"kept": kept * training.GIB, "peak": peak * training.GIB}
 
 
 CASES = [

@@ -30,7 +30,7 @@ from typing import Any
 from paceline.errors import PacelineError, UserError, nearest
 from paceline.imports import binds, module_of, names_of, run_at_import
 
-PACKAGES = {"tasks": "paceline.tasks", "readers": "paceline.readers", "models": "paceline.models"}
+PACKAGES = {"tasks": "paceline.tasks", "readers": "paceline.data.readers", "models": "paceline.models.families"}
 """Folder in a lab's folder -> the package that its modules become part of."""
 OWED = {"tasks": (), "readers": ("Options", "made", "read"), "models": ("FAMILY",)}
 """What a module must give; of a kind of task the contract says it (:mod:`paceline.tasks.kind`)."""

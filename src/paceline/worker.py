@@ -19,11 +19,11 @@ from typing import Any
 import submitit
 
 from paceline import plugins
-from paceline.attempts import STOP, Launch, Run, attempt
+from paceline.attempts.run import STOP, Launch, Run, attempt
+from paceline.config.schema import Config, placement_of
 from paceline.errors import Interrupted, UserError
-from paceline.snapshot import shipped
-from paceline.spec import Config, placement_of
-from paceline.store import CellFolder, read_json
+from paceline.store.code import shipped
+from paceline.store.root import CellFolder, read_json
 
 __all__ = ["Launch", "Run", "RunElement", "attempt", "by_hand", "joined", "run_cells"]
 
@@ -123,9 +123,9 @@ class RunElement:
 @contextlib.contextmanager
 def joined(run: Run) -> Iterator[None]:
     """Bring the ranks of an attempt together while the block runs. Imports torch."""
-    from paceline import distributed
+    from paceline.attempts import ranks
 
-    distributed.set_up(
+    ranks.set_up(
         rank=run.rank,
         local_rank=run.local_rank,
         world=run.world,
@@ -139,7 +139,7 @@ def joined(run: Run) -> Iterator[None]:
     try:
         yield
     finally:
-        distributed.tear_down()
+        ranks.tear_down()
 
 
 def by_hand(main: Callable[[Sequence[Path], Launch], None]) -> None:

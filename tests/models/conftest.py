@@ -11,9 +11,9 @@ import torch
 import yaml
 from PIL import Image
 
+from paceline.config.schema import ModelSpec, build
 from paceline.models import load_family
-from paceline.models.base import Conversation, Family
-from paceline.spec import ModelSpec, build
+from paceline.models.family import Conversation, Family
 
 CONF = Path(__file__).parents[2] / "conf" / "model"
 TWINS = sorted(path.stem for path in CONF.glob("tiny_*.yaml"))

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from paceline import finetune
+from paceline.training import finetune
 
 
 class Killed(BaseException):

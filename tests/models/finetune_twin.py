@@ -18,12 +18,8 @@ from accelerate.state import AcceleratorState
 from deaths import dying
 from PIL import Image
 
-from paceline import distributed, finetune
-from paceline.compose import ConfTree
-from paceline.errors import Interrupted, PacelineError
-from paceline.models import load_family
-from paceline.models.base import Conversation, Family
-from paceline.spec import (
+from paceline.attempts import ranks as distributed
+from paceline.config.schema import (
     Config,
     DeepSpeedSpec,
     LoraSpec,
@@ -35,7 +31,12 @@ from paceline.spec import (
     as_loaded,
     build,
 )
-from paceline.store import Attempt, Cell, CellFolder, read_jsonl
+from paceline.errors import Interrupted, PacelineError
+from paceline.models import load_family
+from paceline.models.family import Conversation, Family
+from paceline.store.root import Attempt, Cell, CellFolder, read_jsonl
+from paceline.sweep.compose import ConfTree
+from paceline.training import finetune
 
 MODEL: dict[str, Any] = {
     "name": "tiny",
@@ -316,7 +317,7 @@ def _do(job: dict[str, Any], rank: int, world: int, deepspeed: dict[str, Any]) -
         stop_after=job.get("stop_after", 0) if rank == world - 1 else 0,
     )
     if job.get("unchecked"):
-        finetune.combinations.check = lambda *args: None  # type: ignore[assignment]
+        finetune.conflicts.check = lambda *args: None  # type: ignore[assignment]
     began = time.monotonic()
     try:
         with dying(job.get("dies", "")):

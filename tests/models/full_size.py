@@ -15,13 +15,13 @@ import torch
 from activation_cases import CASES, GOLDEN, Case, config_of, planned
 from live_memory import step
 
-from paceline import shapes
+from paceline.config.schema import Config
+from paceline.gpu_memory import count_shape
+from paceline.gpu_memory.images import see
+from paceline.gpu_memory.shapes import Shape, shape_of
+from paceline.gpu_memory.training import Sample
 from paceline.models import load_family
-from paceline.models.base import IGNORED, answers_alone
-from paceline.planner.images import see
-from paceline.planner.memory import Sample
-from paceline.planner.shapes import Shape, shape_of
-from paceline.spec import Config
+from paceline.models.family import IGNORED, answers_alone
 
 
 def make(case: Case, config: Config, layers: int | None = None) -> Any:
@@ -29,7 +29,7 @@ def make(case: Case, config: Config, layers: int | None = None) -> Any:
     spec = config.model
     cls = load_family(spec.family)
     dtype = torch.float32 if config.method.trains == "all" and case.engine == "torch" else torch.bfloat16
-    model = shapes.network(spec, cls, dtype=dtype, attn_implementation=spec.attention)
+    model = count_shape.network(spec, cls, dtype=dtype, attn_implementation=spec.attention)
     family = cls.__new__(cls)
     family.spec, family.model = spec, model
     model.train()

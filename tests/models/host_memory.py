@@ -21,9 +21,10 @@ from typing import Any
 
 from finetune_twin import Squares, attempt, config, sharding, twin
 
-from paceline import distributed, finetune
+from paceline.attempts import ranks
+from paceline.config.schema import ModelSpec
 from paceline.models import load_family
-from paceline.spec import ModelSpec
+from paceline.training import finetune
 
 WIDER = {"hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 6, "num_key_value_heads": 4}
 EVERY_SECONDS = 0.002
@@ -73,7 +74,7 @@ def _free_port() -> int:
 def main(folder: Path) -> dict[str, Any]:
     """``{whole: bytes of the weights, reading, publishing: {anonymous, file}}``."""
     model = wide(folder / "model")
-    distributed.set_up(rank=0, local_rank=0, world=1, local_world=1, port=_free_port(), threads=1, deepspeed=True)
+    ranks.set_up(rank=0, local_rank=0, world=1, local_world=1, port=_free_port(), threads=1, deepspeed=True)
     found: dict[str, Any] = {"reading": {}, "publishing": {}}
     run = attempt(folder / "cell", config(model=model, deepspeed=sharding("zero3"), max_steps=1, validations=0))
     publish = finetune._publish
@@ -89,7 +90,7 @@ def main(folder: Path) -> dict[str, Any]:
         family = finetune.load(run, 4)
     found["whole"] = sum(p.ds_numel * p.element_size() for p in family.model.parameters())
     finetune.train(run, family, Squares(4), Squares(0), output=run.attempt.path / "weights")
-    distributed.tear_down()
+    ranks.tear_down()
     return found
 
 

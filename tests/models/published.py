@@ -14,11 +14,12 @@ import transformers
 from conftest import model_spec
 from PIL import Image
 
-from paceline import adapters, shapes
+from paceline.config.schema import LoraSpec, ModelSpec
+from paceline.gpu_memory import count_shape
+from paceline.gpu_memory.shapes import file_name
 from paceline.models import load_family
-from paceline.models.base import Conversation, Family
-from paceline.planner.shapes import file_name
-from paceline.spec import LoraSpec, ModelSpec
+from paceline.models.family import Conversation, Family
+from paceline.training import adapters
 
 GOLDEN = Path(__file__).parent / "golden"
 # Model of conf/model/ -> the hub id under which its architecture is published.
@@ -34,7 +35,7 @@ CONFIGS = {
 def published(name: str) -> ModelSpec:
     """The spec of ``conf/model/<name>.yaml`` with the published architecture for its config."""
     spec = model_spec(name)
-    config = json.loads((shapes.CONFIGS / file_name(CONFIGS[name])).read_text())
+    config = json.loads((count_shape.CONFIGS / file_name(CONFIGS[name])).read_text())
     return ModelSpec(name=name, family=spec.family, config=config, processor=spec.processor)
 
 

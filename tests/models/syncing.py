@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from wandb_server import WandbServer
 
-from paceline import cli, sync
+from paceline.cli import app
+from paceline.tracking import sync
 
 KEY = "ab98" * 8 + "fedcba98"
 
@@ -60,7 +61,10 @@ class Lab:
 
     def hurry(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """From now on the upload waits a second where it would wait for long; its command runs in this process."""
-        patient = "from paceline import uploader; uploader.SETTLE_SECONDS = uploader.RETRY_SECONDS = 1.0"
+        patient = (
+            "from paceline.tracking import wandb_upload as uploader; "
+            "uploader.SETTLE_SECONDS = uploader.RETRY_SECONDS = 1.0"
+        )
         monkeypatch.setattr(
             sync, "UPLOADER", [sys.executable, "-c", f"{patient}; uploader.RETRIES = 1; uploader.main()"]
         )
@@ -76,7 +80,7 @@ class Lab:
         out, err = io.StringIO(), io.StringIO()
         self.hurried.setattr(sys, "argv", ["paceline", "sync"])
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as caught:
-            cli.main()
+            app.main()
         return int(caught.value.code or 0), out.getvalue(), err.getvalue()
 
     def run_id(self, cell: str) -> str:

@@ -8,8 +8,7 @@ import pytest
 from finetune_twin import ToyRun
 from PIL import Image
 
-from paceline import scoring, tracking
-from paceline.spec import (
+from paceline.config.schema import (
     Config,
     MethodSpec,
     ModelSpec,
@@ -19,7 +18,9 @@ from paceline.spec import (
     clear_inactive,
     identity_of,
 )
-from paceline.store import Cell, CellFolder, Store, digest, write_json, write_jsonl
+from paceline.scoring import judge
+from paceline.store.root import Cell, CellFolder, Store, digest, write_json, write_jsonl
+from paceline.tracking import tracker as tracking
 
 SPLITS = ["near", "far"]
 CITIES = [(46.95, 7.44, "CH", "Bern"), (-41.29, 174.78, "NZ", "Wellington"), (61.22, -149.9, "US", "Anchorage")]
@@ -101,7 +102,7 @@ def answered(
         samples.append({"id": f"s{i}", "split": SPLITS[i % 2], "image": str(path), **place})
     texts = [ANSWERS[(i + len(method.name)) % len(ANSWERS)] for i in range(14)]
     predictions = [{"sample": s["id"], "text": text} for s, text in zip(samples, texts, strict=True)]
-    scores, metrics = scoring.judge(made, predictions, samples)
+    scores, metrics = judge.judge(made, predictions, samples)
     with tracking.tracked(run) as tracker:
         write_jsonl(run.folder.predictions, predictions)
         write_jsonl(run.folder.scores, scores)

@@ -15,9 +15,10 @@ from pathlib import Path
 from finetune_twin import attempt, config
 from wandb_server import WandbServer, serving
 
-from paceline import pieces, sync, tracking
 from paceline.errors import Interrupted
-from paceline.store import Store, append_jsonl, read_json, write_json
+from paceline.store.root import Store, append_jsonl, read_json, write_json
+from paceline.tracking import sync, wandb_log
+from paceline.tracking import tracker as tracking
 
 KEY = "ab98" * 8 + "fedcba98"
 # Steps of each attempt, as a training makes them: the second begins again from an older checkpoint, after a kill.
@@ -70,8 +71,8 @@ def check(root: Path, ids: list[str], server: WandbServer) -> str:
         twice += sum(n - 1 for n in steps.values())
         assert server.rows_received(run) == len(wanted)
         assert server.runs[run]["state"] == "finished"
-        logs = [p.path for a in Store(root).cell(cell).attempts() for p in pieces.pieces(a)]
-        assert [step for path in logs for step in pieces.steps(path)] == wanted
+        logs = [p.path for a in Store(root).cell(cell).attempts() for p in wandb_log.pieces(a)]
+        assert [step for path in logs for step in wandb_log.steps(path)] == wanted
     assert (missing, twice) == (0, 0)
     told = f"{len(server.runs)} runs of {len(ids)} cells × {len(ATTEMPTS)} attempts"
     return f"{told}, {missing} steps missing, {twice} twice"

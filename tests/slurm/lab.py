@@ -47,7 +47,7 @@ def clone(folder: Path, **families: str) -> Path:
         subprocess.run(["git", *words], cwd=folder, check=True)
     model = (folder / "conf/model/tiny_qwen2_vl.yaml").read_text()
     for name, code in families.items():
-        (folder / f"src/paceline/models/{name}.py").write_text(code)
+        (folder / f"src/paceline/models/families/{name}.py").write_text(code)
         (folder / f"conf/model/tiny_{name}.yaml").write_text(model.replace("family: qwen2_vl", f"family: {name}"))
     return folder
 

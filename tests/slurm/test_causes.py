@@ -12,7 +12,7 @@ FAMILY = '''"""A family that fails while it loads."""
 
 import torch
 
-from paceline.models.qwen2_vl import Qwen2VL
+from paceline.models.families.qwen2_vl import Qwen2VL
 
 
 class Faulty(Qwen2VL):

@@ -10,7 +10,7 @@ from lab import DATA, ON_SLURM, Lab, clone, here
 
 FAMILY = '''"""A family that a researcher has just written and not told git about."""
 
-from paceline.models.qwen2_vl import *  # noqa: F403
+from paceline.models.families.qwen2_vl import *  # noqa: F403
 '''
 
 
@@ -24,8 +24,8 @@ def test_a_queued_job_is_not_changed_by_editing_yaml_or_python(cluster: DevClust
     try:
         lab.submit()
         (source / "conf/model/tiny_newborn.yaml").write_text("family: [gone\n")
-        (source / "src/paceline/models/newborn.py").unlink()
-        for name in ("evaluate", "worker", "models/qwen2_vl", "store"):
+        (source / "src/paceline/models/families/newborn.py").unlink()
+        for name in ("inference/evaluate", "worker", "models/families/qwen2_vl", "store/root"):
             path = source / f"src/paceline/{name}.py"
             path.write_text(f"raise RuntimeError('edited since')\n{path.read_text()}")
         (source / "jobs/evaluate.py").write_text("raise RuntimeError('edited since')\n")
@@ -35,4 +35,4 @@ def test_a_queued_job_is_not_changed_by_editing_yaml_or_python(cluster: DevClust
     (done,) = (tmp_path / "root" / "cells").glob("evaluate-*/DONE.json")
     assert json.loads(done.read_text())["counts"]
     start = json.loads((done.parent / "attempts/1/start.json").read_text())
-    assert "src/paceline/models/newborn.py" in str(start["provenance"]["code"]["changed"])
+    assert "src/paceline/models/families/newborn.py" in str(start["provenance"]["code"]["changed"])

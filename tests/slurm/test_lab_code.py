@@ -48,7 +48,7 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
-from paceline.readers import Sample
+from paceline.data.readers import Sample
 
 from .colours import COLOURS
 
@@ -73,7 +73,7 @@ def read(options, images, progress):
     "readers/painted/colours.py": 'COLOURS = {"red": (250, 20, 20), "green": (20, 250, 20), "blue": (20, 20, 250)}\n',
     "models/question_first.py": '''"""Qwen2-VL, shown the picture after the question."""
 
-from paceline.models.qwen2_vl import Qwen2VL
+from paceline.models.families.qwen2_vl import Qwen2VL
 
 
 class QuestionFirst(Qwen2VL):

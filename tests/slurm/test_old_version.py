@@ -21,8 +21,8 @@ from dev_cluster import DevCluster
 from lab import Lab, results
 from submitit.core.utils import DelayedSubmission
 
-from paceline.snapshot import code_digest
-from paceline.store import read_json, read_jsonl
+from paceline.store.code import code_digest
+from paceline.store.root import read_json, read_jsonl
 from paceline.worker import RunElement
 
 # The cells of the archive: see old_sweep.py.

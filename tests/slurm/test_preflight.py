@@ -15,12 +15,12 @@ import pytest
 from dev_cluster import DevCluster
 from lab import DATA, here, prepared
 
-from paceline.compose import compose, conf_folders
+from paceline.config.schema import ClusterSpec
 from paceline.launch import elements as grouping
 from paceline.launch.granted import granted
 from paceline.slurm import site
-from paceline.spec import ClusterSpec
-from paceline.sweep import expand
+from paceline.sweep.cells import expand
+from paceline.sweep.compose import compose, conf_folders
 
 WORDS = [
     "model=tiny_qwen2_vl,tiny_pixtral",

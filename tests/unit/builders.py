@@ -13,10 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from paceline import prepared, report
-from paceline.report import terminal
-from paceline.report.results import Report
-from paceline.spec import (
+from paceline import report
+from paceline.config.schema import (
     Config,
     GenerationSpec,
     MethodSpec,
@@ -28,7 +26,10 @@ from paceline.spec import (
     identity_of,
     placement_of,
 )
-from paceline.store import SCHEMA, Attempt, Cell, Store, append_jsonl, digest, read_jsonl, write_json, write_jsonl
+from paceline.data import samples as prepared
+from paceline.report.read.results import Report
+from paceline.report.text import terminal
+from paceline.store.root import SCHEMA, Attempt, Cell, Store, append_jsonl, digest, read_jsonl, write_json, write_jsonl
 from paceline.tasks import load
 
 KIND = load("geolocation")

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from paceline import cli, store
-from paceline.store import Store
+from paceline.cli import app
+from paceline.store import root
+from paceline.store.root import Store
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def command_line(
     def run(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["paceline", *words])
         with pytest.raises(SystemExit) as caught:
-            cli.main()
+            app.main()
         out, err = capfd.readouterr()
         return int(caught.value.code or 0), out, err
 
@@ -35,7 +36,7 @@ def frozen_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """A snapshot of the code that takes no time to make."""
 
     def freeze(found: Store) -> str:
-        store.write_json(found.code("c0de") / "SNAPSHOT.json", {"schema": 1})
+        root.write_json(found.code("c0de") / "SNAPSHOT.json", {"schema": 1})
         return "c0de"
 
-    monkeypatch.setattr("paceline.snapshot.freeze", freeze)
+    monkeypatch.setattr("paceline.store.code.freeze", freeze)

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from paceline import readers
-from paceline.readers import Sample, Skipped
-from paceline.spec import TaskSpec
+from paceline.config.schema import TaskSpec
+from paceline.data import readers
+from paceline.data.readers import Sample, Skipped
 
 PLACES = [(47.37, 8.54), (-33.87, 151.21), (40.71, -74.01), (35.68, 139.69), (-1.29, 36.82), (64.15, -21.94)]
 

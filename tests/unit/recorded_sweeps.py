@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from paceline import store
-from paceline.spec import Config, GenerationSpec, MethodSpec, ModelSpec, PromptSpec, TaskSpec, identity_of
-from paceline.store import Cell, Store, write_json
+from paceline.config.schema import Config, GenerationSpec, MethodSpec, ModelSpec, PromptSpec, TaskSpec, identity_of
+from paceline.store import root as store
+from paceline.store.root import Cell, Store, write_json
 
 
 def cell_of(kind: Any = "evaluate", tuned: str = "", **groups: Any) -> Cell:

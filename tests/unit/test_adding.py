@@ -11,9 +11,11 @@ import pytest
 from photos import photo, silent
 from PIL import Image
 
-from paceline import plugins, prepared, scoring
-from paceline.compose import ConfTree, compose, conf_folders
-from paceline.sweep import Sweep, expand
+from paceline import plugins
+from paceline.data import samples
+from paceline.scoring import judge
+from paceline.sweep.cells import Sweep, expand
+from paceline.sweep.compose import ConfTree, compose, conf_folders
 
 TEXT = (Path(__file__).parents[2] / "docs" / "adding.md").read_text()
 RECIPES = dict(re.findall(r"`FOLDER/(\w+/\w+\.yaml)`[^\n]*\n\n```yaml\n(.*?)```", TEXT, re.DOTALL))
@@ -79,12 +81,12 @@ def test_following_the_recipes_for_code_plans_prepares_and_judges(folder: Path) 
     (cell,) = expand(compose(words, conf_folders(str(folder))), lambda task: "d" * 64).cells
     config = cell.config
     assert (config.task.kind, config.task.reader, config.model.family) == ("one_word", "labelled", "question_first")
-    manifest = prepared.prepare(root, config.task, lambda *_: None)
+    manifest = samples.prepare(root, config.task, lambda *_: None)
     assert (manifest["splits"], manifest["skipped"]) == ({"test": 3}, {"no label": 1})
 
     answers = {"a.png": "A forest.", "b.png": "Desert, with water in it.", "c.png": "I can't tell."}
     predictions = [{"sample": name, "text": text} for name, text in answers.items()]
-    scores, metrics = scoring.judge(config, predictions, scoring.evaluated_samples(config, root))
+    scores, metrics = judge.judge(config, predictions, judge.evaluated_samples(config, root))
     assert [(s["outcome"], s["value"]) for s in scores] == [
         ("parsed", "forest"),
         ("parsed", "desert"),
@@ -92,7 +94,7 @@ def test_following_the_recipes_for_code_plans_prepares_and_judges(folder: Path) 
     ]
     assert metrics["metrics"]["accuracy"]["value"] == pytest.approx(1 / 3)
     assert metrics["metrics"]["parsed_share"]["value"] == pytest.approx(2 / 3)
-    assert scoring.judged_part(config, "A forest.") == (2, 8)
+    assert judge.judged_part(config, "A forest.") == (2, 8)
 
 
 def test_the_table_of_the_recipe_is_prepared_as_it_says(
@@ -105,6 +107,6 @@ def test_the_table_of_the_recipe_is_prepared_as_it_says(
         rows.append(f"{n}.png,{n},{n},{n // 4}")
     (tmp_path / "photos" / "places.csv").write_text("\n".join(rows))
     task = compose(["task=geolocation_table"], conf_folders(str(folder))).spec("task", "geolocation_table", {})
-    manifest = prepared.prepare(tmp_path / "root", task, silent)
+    manifest = samples.prepare(tmp_path / "root", task, silent)
     assert sum(manifest["splits"].values()) == 40 and not manifest["skipped"]
     assert manifest["groups"] == {"field": "group", "count": 10, "shared": {}, "named": []}

@@ -12,9 +12,9 @@ import pytest
 from sacrebleu.metrics import BLEU, CHRF
 
 from paceline import stats, tasks
-from paceline.report import compare
-from paceline.scoring import score_predictions
-from paceline.spec import Config, PromptSpec, TaskSpec
+from paceline.config.schema import Config, PromptSpec, TaskSpec
+from paceline.report.analysis import differences
+from paceline.scoring.judge import score_predictions
 from paceline.tasks.answers import Answers
 from paceline.tasks.captioning import cider, overlap, score
 from paceline.tasks.captioning.text import tokens
@@ -239,11 +239,11 @@ def test_intervals_and_paired_intervals_hold_the_value_of_the_population() -> No
 
 def test_a_difference_of_two_cells_is_computed_draw_by_draw() -> None:
     a, b = columns(made_up(3, 30)), columns([(texts[0], texts) for _, texts in made_up(3, 30)])
-    found = compare.measure(KIND, a, b, "cider_d")
+    found = differences.measure(KIND, a, b, "cider_d")
     assert found is not None
     assert found.n == 30
     assert found.low <= found.difference <= found.high
     assert found.low > 0
-    same = compare.measure(KIND, a, columns(made_up(3, 30)), "bleu_4")
+    same = differences.measure(KIND, a, columns(made_up(3, 30)), "bleu_4")
     assert same is not None
     assert (same.low, same.difference, same.high) == (0.0, 0.0, 0.0)

@@ -11,14 +11,17 @@ import pytest
 from PIL import Image
 from test_caption_figures import CONFIG, GOLDEN, KIND, by_sacrebleu, sample
 
-from paceline import prepared, report, tasks
+from paceline import report, tasks
+from paceline.config.schema import Config, MethodSpec, ModelSpec, PromptSpec, TaskSpec, identity_of
+from paceline.data import samples as prepared
 from paceline.errors import DataError
-from paceline.report import compare, page, wording
+from paceline.report import wording
+from paceline.report.analysis import differences
 from paceline.report.consistency.sweeps import findings
-from paceline.report.results import Report
-from paceline.scoring import judge, score_predictions, scorer_sources
-from paceline.spec import Config, MethodSpec, ModelSpec, PromptSpec, TaskSpec, identity_of
-from paceline.store import SCHEMA, Cell, Store, digest, write_json, write_jsonl
+from paceline.report.page import page
+from paceline.report.read.results import Report
+from paceline.scoring.judge import judge, score_predictions, scorer_sources
+from paceline.store.root import SCHEMA, Cell, Store, digest, write_json, write_jsonl
 from paceline.tasks.captioning import data_checks
 from paceline.tasks.captioning.text import read_caption, tokens
 from paceline.tasks.panels import CellResult, Results, exports
@@ -251,11 +254,11 @@ def test_a_report_shows_captions_and_objects_to_no_figure(tmp_path: Path) -> Non
     (group,) = found.groups
     # BLEU and ROUGE-L are shares that count nothing: no whole number of samples rounds to them, and none need.
     assert findings(found) == ()
-    assert compare.standing(found, group, "cider_d").best == found.rows[0].id
+    assert differences.standing(found, group, "cider_d").best == found.rows[0].id
     shown = page.html(found)
     for text in ("Captions beside their references", "How varied captions are", "malformed", "CIDEr-D"):
         assert text in shown
-    assert [panel.key for panel in compare.panels(found, group)] == ["captions", "variety"]
+    assert [panel.key for panel in differences.panels(found, group)] == ["captions", "variety"]
 
 
 # --- the stamps ------------------------------------------------------------------------------------------------------

@@ -14,14 +14,16 @@ from pathlib import Path
 import pytest
 from test_adding import CODE, RECIPES
 
-from paceline import plugins, readers, snapshot, tasks
-from paceline.arguments import use_code_of_cell, use_recorded_code
-from paceline.compose import compose, conf_folders
+from paceline import plugins, tasks
+from paceline.cli.resolve import use_code_of_cell, use_recorded_code
+from paceline.data import readers
 from paceline.errors import UserError
-from paceline.models import families, load_family
-from paceline.scoring import scorer_digest, scorer_sources
-from paceline.store import Store, write_json
-from paceline.sweep import expand, record, require_code
+from paceline.models import family_names, load_family
+from paceline.scoring.judge import scorer_digest, scorer_sources
+from paceline.store import code as snapshot
+from paceline.store.root import Store, write_json
+from paceline.sweep.cells import expand, record, require_code
+from paceline.sweep.compose import compose, conf_folders
 
 SOURCE = str(Path(str(plugins.__file__)).parents[1])
 KIND = CODE["tasks/one_word.py"]
@@ -63,7 +65,7 @@ def test_modules_are_found_beside_ours_and_gone_with_their_folder(lab: Path) -> 
     plugins.use([lab])
     assert {"geolocation", "one_word"} <= set(tasks.names())
     assert {"sidecar", "labelled"} <= set(readers.names())
-    assert {"qwen2_vl", "question_first"} <= set(families())
+    assert {"qwen2_vl", "question_first"} <= set(family_names())
     assert tasks.load("one_word").documented_fields == {"label": "the class, one of CLASSES"}
     assert readers.load("labelled").PATHS == ("path",)
     assert sys.modules["paceline.tasks.one_word"].__file__ == str(lab / "tasks/one_word.py")
@@ -101,14 +103,19 @@ def test_a_package_works_and_helpers_are_no_kinds(lab: Path) -> None:
 
 
 def test_a_module_with_the_name_of_ours_is_refused_by_name(lab: Path, command_line: Run) -> None:
-    for name in ("tasks/geolocation.py", "tasks/metrics.py", "readers/sidecar/__init__.py", "models/qwen2_vl.py"):
+    for name in (
+        "tasks/geolocation.py",
+        "tasks/metrics.py",
+        "readers/sidecar/__init__.py",
+        "models/families/qwen2_vl.py",
+    ):
         path = write(lab, name, "")
         words = ["model=tiny_qwen2_vl", "task=geolocation_earth", "prompt=geo_bare", "method=untuned"]
         code, _, err = command_line("plan", "--conf", str(lab), *words)
         part, _, module = name.removesuffix("/__init__.py").removesuffix(".py").partition("/")
         assert (code, f"{part}/{module} of its own" in err) == (2, True), (name, err)
         with pytest.raises(UserError, match="another name"):
-            {"tasks": tasks.names, "readers": readers.names, "models": families}[part]()
+            {"tasks": tasks.names, "readers": readers.names, "models": family_names}[part]()
         assert "sweep" in command_line("status", "--conf", str(lab))[2]  # what looks at no code is not held up
         shutil.rmtree(path.parent) if path.name == "__init__.py" else path.unlink()
 
@@ -146,7 +153,7 @@ def test_a_symlink_a_read_only_folder_and_our_own_source_work(lab: Path, tmp_pat
         ("tasks/one_word.py", f"try:\n    import wandb\nexcept ImportError:\n    pass\n{KIND}", r":2: imports wandb"),
         (
             "tasks/one_word.py",
-            f"from paceline.models.base import Family\n{KIND}",
+            f"from paceline.models.family import Family\n{KIND}",
             r":1: imports paceline\.models\.base, wh",
         ),
         ("tasks/one_word.py", f"from . import _deep\n{KIND}", r"_deep\.py:1: imports transformers"),
@@ -162,7 +169,7 @@ def test_a_symlink_a_read_only_folder_and_our_own_source_work(lab: Path, tmp_pat
         ),
         (
             "models/question_first.py",
-            "from paceline.models.qwen2_vl import Qwen2Vl as FAMILY\n",
+            "from paceline.models.families.qwen2_vl import Qwen2Vl as FAMILY\n",
             r"question_first\.py:1: paceline\.models\.qwen2_vl has no Qwen2Vl: did you mean 'Qwen2VL'",
         ),
         (
@@ -208,13 +215,15 @@ def test_a_family_that_there_is_not_is_told_before_anything_is_recorded(lab: Pat
 
 
 def test_imports_inside_functions_are_free(lab: Path) -> None:
-    lazily = "def fields(sample, task):\n    import torch\n    from paceline.models.base import Family\n    return {}\n"
+    lazily = (
+        "def fields(sample, task):\n    import torch\n    from paceline.models.family import Family\n    return {}\n"
+    )
     write(lab, "tasks/one_word.py", KIND + "\n\n" + lazily)
     script = f"""
         import sys
         sys.argv = ["paceline", "plan", "--conf", {str(lab)!r}, "model=tiny_question_first", "task=land_cover",
                     "prompt=land_cover", "method=untuned"]
-        from paceline.cli import main
+        from paceline.cli.app import main
         try:
             main()
         except SystemExit:
@@ -264,7 +273,7 @@ def test_modules_become_part_of_the_frozen_code(
     stamp = json.loads((code / "SNAPSHOT.json").read_text())
     assert stamp["plugins"] == [
         "paceline.models.question_first",
-        "paceline.readers.labelled",
+        "paceline.data.readers.labelled",
         "paceline.tasks.one_word",
     ]
 
@@ -355,7 +364,8 @@ def test_frozen_code_needs_no_folder_and_meets_none(lab: Path, tmp_path: Path) -
     write(lab, "tasks/one_word.py", "raise RuntimeError('edited since')\n")
     script = f"""
         from pathlib import Path
-        from paceline import models, plugins, readers, tasks
+        from paceline import models, plugins, tasks
+        from paceline.data import readers
         plugins.use([Path({str(lab)!r})])
         print(tasks.load("one_word").module.__file__)
         print(*["packed" in found for found in (tasks.names(), readers.names(), models.families())])
@@ -374,15 +384,16 @@ def test_a_wheel_is_frozen_whole_so_that_a_labs_modules_lie_in_its_package(lab: 
         shutil.copytree(repository / part, site / "paceline/shipped" / part, ignore=ignore)
     script = f"""
         from pathlib import Path
-        from paceline import plugins, snapshot
-        from paceline.store import Store
+        from paceline import plugins
+        from paceline.store import code as snapshot
+        from paceline.store.root import Store
         plugins.use([Path({str(lab)!r})])
         print(snapshot.freeze(Store(Path({str(tmp_path / "root")!r}))))
     """
     words = [sys.executable, "-c", textwrap.dedent(script)]
     done = subprocess.run(words, capture_output=True, text=True, env={"PYTHONPATH": str(site), "PATH": ""}, check=True)
     code = tmp_path / "root/code" / done.stdout.strip()
-    look = "from paceline import snapshot, tasks; print(snapshot.source_tree(), tasks.load('one_word').module.__file__)"
+    look = "from paceline.store import code as snapshot; from paceline import tasks; print(snapshot.source_tree(), tasks.load('one_word').module.__file__)"
     env = {"PYTHONPATH": str(code / "src"), "PATH": ""}
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, env=env, check=True)
     assert done.stdout.split() == [str(code), str(code / "src/paceline/tasks/one_word.py")]

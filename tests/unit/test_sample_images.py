@@ -12,15 +12,17 @@ import pytest
 from photos import photo, silent
 from PIL import Image
 
-from paceline import prepared, store, tasks
-from paceline.compose import compose, conf_folders
-from paceline.conversations import Lessons, question
+from paceline import tasks
+from paceline.cli.verbs.prepare import shared_groups, told_of_leakage
+from paceline.config.schema import Config, ModelSpec, PromptSpec, TaskSpec
+from paceline.data import samples
+from paceline.data.conversations import Lessons, question
 from paceline.errors import DataError, UserError
-from paceline.planner import choose
-from paceline.spec import Config, ModelSpec, PromptSpec, TaskSpec
-from paceline.sweep import expand
-from paceline.tracking import shown
-from paceline.verbs.prepare import shared_groups, told_of_leakage
+from paceline.gpu_memory import choose
+from paceline.store import root
+from paceline.sweep.cells import expand
+from paceline.sweep.compose import compose, conf_folders
+from paceline.tracking import answers_table
 
 KIND = """
 from paceline.tasks.kind import Asks
@@ -103,9 +105,9 @@ def pairs(folder: Path, **options: Any) -> TaskSpec:
 
 def test_text_alone_comes_through_to_the_question(tmp_path: Path) -> None:
     task = texts(tmp_path)
-    manifest = prepared.prepare(tmp_path / "root", task, silent)
+    manifest = samples.prepare(tmp_path / "root", task, silent)
     assert (manifest["splits"], manifest["skipped"]) == ({"test": 2, "train": 1}, {"no question": 1})
-    records = prepared.read_samples(tmp_path / "root", task, ["train", "test"], 0)
+    records = samples.read_samples(tmp_path / "root", task, ["train", "test"], 0)
     assert set(records[0]) == {"id", "split", "q", "a"}
     asked = question(records[2], PROMPT, task)
     assert (asked.prompt, asked.images) == ("Tell: Where is Rome?", [])
@@ -113,23 +115,23 @@ def test_text_alone_comes_through_to_the_question(tmp_path: Path) -> None:
     assert not lessons.pictured(0)
     assert lessons[0].answer == "CH"
     assert lessons.extent(0) == (len("Tell: Where is Bern?") + 2, 0)
-    assert prepared.largest_picture(tmp_path / "root", task) is None
-    prepared.require(tmp_path / "root", task, manifest["digest"])
+    assert samples.largest_picture(tmp_path / "root", task) is None
+    samples.require(tmp_path / "root", task, manifest["digest"])
 
 
 def test_several_images_come_through_in_their_order(tmp_path: Path) -> None:
     task = pairs(tmp_path)
-    manifest = prepared.prepare(tmp_path / "root", task, silent)
-    records = prepared.read_samples(tmp_path / "root", task, ["train", "test"], 0)
+    manifest = samples.prepare(tmp_path / "root", task, silent)
+    records = samples.read_samples(tmp_path / "root", task, ["train", "test"], 0)
     assert records[0]["images"] == [str(tmp_path / "b0.png"), str(tmp_path / "a0.png")]
-    assert records[0]["sha256s"] == [store.file_digest(tmp_path / name) for name in ("b0.png", "a0.png")]
+    assert records[0]["sha256s"] == [root.file_digest(tmp_path / name) for name in ("b0.png", "a0.png")]
     assert not {"image", "sha256"} & set(records[0])
     asked = question(records[0], PROMPT, task)
     assert [image.size for image in asked.images] == [(8, 8), (20, 10)]
     lessons = Lessons(records, PROMPT, task)
     assert lessons.pictured(0) and lessons.extent(0)[1] == 64 + 200
     assert lessons.worded(0).images == []
-    assert prepared.largest_picture(tmp_path / "root", task) == (20, 10)
+    assert samples.largest_picture(tmp_path / "root", task) == (20, 10)
     assert manifest["images_per_sample"] == 2
 
 
@@ -141,16 +143,16 @@ def test_paths_are_no_part_of_the_digest_and_the_order_of_images_is(tmp_path: Pa
         if name == "turned":
             columns = {**task.options["columns"], "images": ["after", "before"], "id": "before"}
             task = TaskSpec(**{**vars(task), "options": {**task.options, "columns": columns}})
-        digests[name] = prepared.prepare(tmp_path / name, task, silent)["digest"]
+        digests[name] = samples.prepare(tmp_path / name, task, silent)["digest"]
     assert digests["here"] == digests["elsewhere"] != digests["turned"]
 
 
 def test_a_sample_is_skipped_where_one_of_its_images_is_broken(tmp_path: Path) -> None:
     task = pairs(tmp_path)
     (tmp_path / "a2.png").write_bytes(b"no image")
-    manifest = prepared.prepare(tmp_path / "root", task, silent)
+    manifest = samples.prepare(tmp_path / "root", task, silent)
     assert (manifest["splits"], manifest["skipped"]) == ({"test": 1, "train": 2}, {"broken image": 1})
-    (skipped,) = store.read_jsonl(prepared.dataset_folder(tmp_path / "root", task) / "skipped.jsonl")
+    (skipped,) = root.read_jsonl(samples.dataset_folder(tmp_path / "root", task) / "skipped.jsonl")
     assert skipped["detail"] == "a2.png"
 
 
@@ -161,26 +163,26 @@ def test_a_damaged_record_of_several_images_is_not_passed_off_as_the_dataset(
     tmp_path: Path, damage: dict[str, Any]
 ) -> None:
     task = pairs(tmp_path)
-    prepared.prepare(tmp_path / "root", task, silent)
-    path = prepared.dataset_folder(tmp_path / "root", task) / "samples.jsonl"
+    samples.prepare(tmp_path / "root", task, silent)
+    path = samples.dataset_folder(tmp_path / "root", task) / "samples.jsonl"
     records = [json.loads(line) for line in path.read_text().splitlines()]
     path.write_text("".join(json.dumps(r) + "\n" for r in [{**records[0], **damage}, *records[1:]]))
     with pytest.raises(DataError, match="does not hold what its manifest says"):
-        prepared.read_samples(tmp_path / "root", task, ["test"], 0)
+        samples.read_samples(tmp_path / "root", task, ["test"], 0)
 
 
 def test_each_image_is_held_to_every_training_image_and_texts_to_what_a_prompt_shows(tmp_path: Path) -> None:
-    manifest = prepared.prepare(tmp_path / "root", pairs(tmp_path), silent)
+    manifest = samples.prepare(tmp_path / "root", pairs(tmp_path), silent)
     assert manifest["leaks"] == {"test": 1}
     assert manifest["leakage"] == {"test": {"bytes": 1, "pixels": 0, "looks": 0}}
-    folder = prepared.dataset_folder(tmp_path / "root", pairs(tmp_path))
-    (twin,) = store.read_jsonl(folder / "leakage.jsonl")
+    folder = samples.dataset_folder(tmp_path / "root", pairs(tmp_path))
+    (twin,) = root.read_jsonl(folder / "leakage.jsonl")
     assert (twin["sample"], Path(twin["image"]).name, Path(twin["train_image"]).name) == ("b3.png", "a3.png", "b0.png")
 
     task = texts(tmp_path)
-    manifest = prepared.prepare(tmp_path / "root", task, silent)
+    manifest = samples.prepare(tmp_path / "root", task, silent)
     assert manifest["leakage"] == {"test": {"text": 1}}
-    (twin,) = store.read_jsonl(prepared.dataset_folder(tmp_path / "root", task) / "leakage.jsonl")
+    (twin,) = root.read_jsonl(samples.dataset_folder(tmp_path / "root", task) / "leakage.jsonl")
     assert (twin["kind"], twin["sample"], twin["train"]) == ("text", "test_000001", "train_000000")
     (line,) = told_of_leakage(manifest, "train", "data/x")
     assert line.startswith("1 samples of test without an image are also in train, word for word")
@@ -192,17 +194,17 @@ def test_each_image_is_held_to_every_training_image_and_texts_to_what_a_prompt_s
 
 def test_a_group_in_several_splits_is_told_by_name_and_is_no_part_of_the_digest(tmp_path: Path) -> None:
     task = pairs(tmp_path)
-    manifest = prepared.prepare(tmp_path / "root", task, silent)
+    manifest = samples.prepare(tmp_path / "root", task, silent)
     assert manifest["groups"] == {"field": "place", "count": 2, "shared": {"test, train": 1}, "named": ["0"]}
     (line,) = shared_groups(manifest)
     assert line.startswith("1 of 2 groups by place stand in several splits: test, train (such as 0)")
     assert "task.options.group" in line
-    records = list(store.read_jsonl(prepared.dataset_folder(tmp_path / "root", task) / "samples.jsonl"))
-    assert manifest["digest"] == store.digest([{k: v for k, v in r.items() if k != "images"} for r in records])
+    records = list(root.read_jsonl(samples.dataset_folder(tmp_path / "root", task) / "samples.jsonl"))
+    assert manifest["digest"] == root.digest([{k: v for k, v in r.items() if k != "images"} for r in records])
     # Parted by shares, each stays whole.
     columns = {k: v for k, v in task.options["columns"].items() if k != "split"}
     parted = TaskSpec(**{**vars(task), "options": {**task.options, "columns": columns}})
-    manifest = prepared.prepare(tmp_path / "root", parted, silent)
+    manifest = samples.prepare(tmp_path / "root", parted, silent)
     assert manifest["groups"]["shared"] == {} and not list(shared_groups(manifest))
 
 
@@ -210,15 +212,15 @@ def test_data_of_another_kind_lies_elsewhere_and_that_of_one_kind_is_shared(tmp_
     task = pairs(tmp_path)
     same = TaskSpec(**{**vars(task), "name": "other"})
     other = TaskSpec(**{**vars(task), "kind": "asks_texts"})
-    assert prepared.dataset_folder(tmp_path, task) == prepared.dataset_folder(tmp_path, same)
-    assert prepared.dataset_folder(tmp_path, task) != prepared.dataset_folder(tmp_path, other)
+    assert samples.dataset_folder(tmp_path, task) == samples.dataset_folder(tmp_path, same)
+    assert samples.dataset_folder(tmp_path, task) != samples.dataset_folder(tmp_path, other)
 
 
 def test_data_prepared_before_there_were_kinds_is_where_it_was(tmp_path: Path) -> None:
     options = {"folder": "/data/x", "splits": {"test": "test"}}
     task = TaskSpec(name="t", kind="geolocation", reader="hf_datasets", options=options)
-    key = store.digest({"reader": "hf_datasets", "options": options}, 12)
-    assert prepared.dataset_folder(tmp_path, task) == tmp_path / "data" / f"hf_datasets-{key}"
+    key = root.digest({"reader": "hf_datasets", "options": options}, 12)
+    assert samples.dataset_folder(tmp_path, task) == tmp_path / "data" / f"hf_datasets-{key}"
 
 
 def test_what_a_model_can_not_read_is_left_out_with_the_reason(tmp_path: Path) -> None:
@@ -246,11 +248,11 @@ def test_the_plan_counts_the_images_of_a_sample(tmp_path: Path) -> None:
     both = ModelSpec(inputs=["image", "images", "text"])
 
     def images(task: TaskSpec, model: ModelSpec = both) -> int:
-        count = prepared.images_per_sample(tmp_path / "root", task)
+        count = samples.images_per_sample(tmp_path / "root", task)
         return choose.sample_of(Config(model=model, task=task), None, count).images
 
     assert images(pairs(tmp_path)) == 2, "before it is prepared"
-    prepared.prepare(tmp_path / "root", pairs(tmp_path), silent)
+    samples.prepare(tmp_path / "root", pairs(tmp_path), silent)
     assert images(pairs(tmp_path)) == 2
     assert images(texts(tmp_path)) == 0
     assert images(TaskSpec(kind="geolocation", reader="earth")) == 1
@@ -259,7 +261,7 @@ def test_the_plan_counts_the_images_of_a_sample(tmp_path: Path) -> None:
 
 def test_several_images_are_shown_beside_each_other(tmp_path: Path) -> None:
     wide, high = photo(tmp_path / "w.png", 200, (600, 300)), photo(tmp_path / "h.png", 10, (300, 600))
-    both, first = shown.thumbnail(wide, high), shown.thumbnail(wide, tmp_path / "gone.png")
+    both, first = answers_table.thumbnail(wide, high), answers_table.thumbnail(wide, tmp_path / "gone.png")
     assert both is not None and first is not None
     strip = Image.open(io.BytesIO(both))
     assert strip.width > strip.height
@@ -267,7 +269,7 @@ def test_several_images_are_shown_beside_each_other(tmp_path: Path) -> None:
         abs(strip.getpixel((2, 2))[0] - 200) < 4
         and abs(strip.getpixel((strip.width - 3, strip.height - 3))[0] - 10) < 4
     )
-    assert shown.thumbnail() is None
+    assert answers_table.thumbnail() is None
 
 
 @pytest.mark.parametrize("row", ['{"q": "\\ud800"}', '{"q": NaN}', '{"q": "x", "id": "\\ud800"}', '{"q": 1e999}'])
@@ -275,5 +277,5 @@ def test_what_can_not_be_written_down_is_skipped_and_counted(tmp_path: Path, row
     path = tmp_path / "rows.jsonl"
     path.write_text(f'{row}\n{{"q": "fine"}}\n')
     task = TaskSpec(name="t", kind="asks_texts", reader="table", options={"path": str(path), "shares": {"test": 1.0}})
-    manifest = prepared.prepare(tmp_path / "root", task, silent)
+    manifest = samples.prepare(tmp_path / "root", task, silent)
     assert manifest["skipped"] == {"a field is no finite JSON value": 1}

@@ -14,17 +14,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paceline import compose as compose_module
-from paceline import status
-from paceline import store as store_module
-from paceline import sweep as sweep_module
-from paceline.compose import Composition, compose, conf_folders
+from paceline.config.schema import placement_of, with_placement
 from paceline.errors import Unavailable
 from paceline.launch import elements
-from paceline.spec import placement_of, with_placement
-from paceline.store import Cell, Store
-from paceline.sweep import Sweep, evaluate_cell, expand, finetune_cell, record, recorded
-from paceline.variants import variants
+from paceline.store import root as store_module
+from paceline.store.root import Cell, Store
+from paceline.sweep import cells as sweep_module
+from paceline.sweep import compose as compose_module
+from paceline.sweep import status
+from paceline.sweep.cells import Sweep, evaluate_cell, expand, finetune_cell, record, recorded
+from paceline.sweep.compose import Composition, compose, conf_folders
+from paceline.sweep.labels import variants
 
 BASE = ["model=tiny_qwen2_vl", "task=geolocation_earth"]
 PROMPTS = "prompt=glob(geo_*,exclude=[geo_background,geo_training])"

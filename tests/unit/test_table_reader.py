@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from photos import photo, silent
 from PIL import Image
 
-from paceline import prepared
+from paceline.config.schema import TaskSpec, build
+from paceline.data import samples as prepared
+from paceline.data.readers import Complete, Sample, Skipped, table
 from paceline.errors import DataError, UserError
-from paceline.readers import Complete, Sample, Skipped, table
-from paceline.spec import TaskSpec, build
 
 
 @pytest.fixture(autouse=True)

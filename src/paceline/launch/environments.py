@@ -17,10 +17,11 @@ from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from paceline import __version__, plugins, weights
+from paceline import __version__, plugins
+from paceline.config.schema import Config, ModelSpec, plain
 from paceline.errors import PacelineError, Unavailable, UserError
-from paceline.spec import Config, ModelSpec, plain
-from paceline.store import SCHEMA, Store, digest, read_json, write_json
+from paceline.models import hub_files
+from paceline.store.root import SCHEMA, Store, digest, read_json, write_json
 
 SECONDS = 120.0
 # What a cell that answers imports besides the code that it brings: for the launcher's pickle, the model, the images,
@@ -72,7 +73,7 @@ def interpreter(environment: str) -> str:
 
 
 def ask_module(module: str, model: ModelSpec, question: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What a module of ours, such as :mod:`paceline.describe`, answers: run by a model's own interpreter.
+    """What a module of ours, such as :mod:`paceline.inference.describe`, answers: run by a model's own interpreter.
 
     It reads a question as JSON (the model's spec, where none is given) and ends with one line of JSON.
 
@@ -205,7 +206,7 @@ def lacks(models: Iterable[ModelSpec], store: Store, packages: Sequence[str] = (
             continue
         seen.add(key)
         try:
-            if told := weights.lacking(model):
+            if told := hub_files.lacking(model):
                 remedy = "" if Path(model.weights).expanduser().is_dir() else f"; run: {prepare_command(model)}"
                 found[f"model {model.name} is not prepared: {told}{remedy}"] = None
         except UserError as error:

@@ -12,12 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from paceline.errors import Unavailable
-from paceline.launch import slurm
+from paceline.launch import arrays as slurm
 from paceline.launch.elements import Element
 from paceline.slurm import queue
 from paceline.slurm.clients import call
 from paceline.slurm.site import asked_for, fields, minutes, tres
-from paceline.store import SCHEMA
+from paceline.store.root import SCHEMA
 
 # scontrol takes one job at a time.
 MOST_CALLS = 4

@@ -15,10 +15,11 @@ from typing import Any, Protocol
 
 import submitit
 
-from paceline import snapshot, status
 from paceline.launch.elements import Element
 from paceline.launch.environments import interpreter
-from paceline.store import Store
+from paceline.store import code as snapshot
+from paceline.store.root import Store
+from paceline.sweep import status
 from paceline.worker import RunElement
 
 POLL_SECONDS = 0.5

@@ -15,17 +15,19 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from paceline import snapshot, status
+from paceline.config.schema import ClusterSpec, build, plain
 from paceline.errors import Unavailable, UserError, nearest
-from paceline.launch import lead, slurm, storage
+from paceline.launch import arrays as slurm
+from paceline.launch import signal_lead, storage
 from paceline.launch.elements import Element
 from paceline.slurm import site as site_of
-from paceline.slurm.answers import Answers
 from paceline.slurm.clients import call
+from paceline.slurm.remembered import Answers
 from paceline.slurm.site import Limit, Partition, Site, asked_for
-from paceline.spec import ClusterSpec, build, plain
-from paceline.store import Store, canonical
-from paceline.sweep import PlannedCell, Sweep
+from paceline.store import code as snapshot
+from paceline.store.root import Store, canonical
+from paceline.sweep import status
+from paceline.sweep.cells import PlannedCell, Sweep
 
 GIB = 2**30
 # sbatch's words for "not now"; any other refusal is about the job.
@@ -114,7 +116,7 @@ def outlook(sweep: Sweep, elements: Sequence[Element], store: Store, asked: Answ
     """What a submit of these elements would do now. Submits and records nothing, and works where there is no Slurm."""
     site = site_of.ask(store.root)
     limited, notes = applied(elements, site)
-    limited, leads = lead.applied(limited, sweep.cells, store)
+    limited, leads = signal_lead.applied(limited, sweep.cells, store)
     notes += leads
     made = status.made_by(store, asked)
     try:

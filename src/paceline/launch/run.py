@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from paceline import status
 from paceline.launch import local, submit
 from paceline.launch.local import View
 from paceline.launch.submit import Submission
-from paceline.store import Store
+from paceline.store.root import Store
+from paceline.sweep import status
 from paceline.worker import Launch, run_cells
 
 

@@ -17,15 +17,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from paceline import checkpoints
+from paceline.attempts import checkpoints
+from paceline.config.schema import Config, ModelSpec, as_loaded, locate_weights
 from paceline.errors import PacelineError, Unavailable
 from paceline.launch.elements import Element
+from paceline.models.hub_files import cache, snapshot
 from paceline.slurm.clients import call
 from paceline.slurm.site import user
-from paceline.spec import Config, ModelSpec, as_loaded, locate_weights
-from paceline.store import Cell, Store
-from paceline.sweep import PlannedCell
-from paceline.weights import cache, snapshot
+from paceline.store.root import Cell, Store
+from paceline.sweep.cells import PlannedCell
 
 LFS_SECONDS = 10.0
 # Files of one sweep besides its cells': sweep.json, held.json, and a submission's folders and words.

@@ -10,19 +10,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from paceline import plugins, snapshot, status, sweep
-from paceline.compose import ConfTree, conf_folders
+from paceline import plugins
 from paceline.errors import UserError
-from paceline.launch import lead, preflight, slurm
+from paceline.launch import arrays, preflight, signal_lead
 from paceline.launch.elements import Element, recorded
 from paceline.launch.granted import granted
-from paceline.launch.plan import NO_WISHES, Wishes, choose, executor_of, look, plan_of, require
-from paceline.process import this_process
+from paceline.launch.planned import NO_WISHES, Wishes, choose, executor_of, look, plan_of, require
 from paceline.slurm import site
-from paceline.slurm.answers import Answers
-from paceline.status import CellState
-from paceline.store import SCHEMA, Store, SweepFolder, write_json
-from paceline.sweep import Sweep
+from paceline.slurm.remembered import Answers
+from paceline.store import code as snapshot
+from paceline.store.owner import this_process
+from paceline.store.root import SCHEMA, Store, SweepFolder, write_json
+from paceline.sweep import cells as sweep
+from paceline.sweep import status
+from paceline.sweep.cells import Sweep
+from paceline.sweep.compose import ConfTree, conf_folders
+from paceline.sweep.status import CellState
 
 __all__ = ["Submission", "Wishes", "choose", "close", "decide", "executor_of"]
 
@@ -127,7 +130,7 @@ def _code(folder: SweepFolder, store: Store, current: str, switch: bool) -> tupl
 
 def _arrange(
     decided: Submission, wanted: Sweep, store: Store, made: Mapping[str, str], wishes: Wishes
-) -> slurm.Arrangement:
+) -> arrays.Arrangement:
     """Which arrays go to Slurm, once nothing stands in the way. What the cluster says overrides the YAML.
 
     Raises:
@@ -136,9 +139,9 @@ def _arrange(
     """
     told = site.ask(store.root)
     elements, notes = preflight.applied(decided.elements, told)
-    elements, leads = lead.applied(elements, wanted.cells, store)
+    elements, leads = signal_lead.applied(elements, wanted.cells, store)
     decided.notes += notes + leads
-    arranged = slurm.arrange(elements, made, decided.asked.queue(), told, int(wishes.chain))
+    arranged = arrays.arrange(elements, made, decided.asked.queue(), told, int(wishes.chain))
     chosen = {c for e in elements for c in e.cells}
     cells = [c for c in wanted.cells if c.id in chosen]
     ordered = [*arranged.elements, *arranged.rest]
@@ -148,7 +151,7 @@ def _arrange(
 
 def _to_slurm(
     decided: Submission,
-    arranged: slurm.Arrangement,
+    arranged: arrays.Arrangement,
     made: Mapping[str, str],
     folder: SweepFolder,
     store: Store,
@@ -166,12 +169,12 @@ def _to_slurm(
     decided.path = path = _claim(folder, intent, content)
     decided.asked.forget()
     name = intent["name"]
-    decided.jobs = slurm.launch(path, arranged.elements, arranged.arrays, name, store, decided.code, made)
+    decided.jobs = arrays.launch(path, arranged.elements, arranged.arrays, name, store, decided.code, made)
     read = granted(arranged.elements, arranged.arrays, decided.jobs)
     write_json(path / "granted.json", read)
     decided.notes += read["differences"]
     if wishes.chain:
-        decided.chain = slurm.chained(folder.name, decided.asked.queue()) or slurm.chain(
+        decided.chain = arrays.chained(folder.name, decided.asked.queue()) or arrays.chain(
             path, arranged.elements[0], decided.jobs, name, store, decided.code, tree.folders
         )
 

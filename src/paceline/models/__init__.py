@@ -1,12 +1,12 @@
 """Model families: how a kind of vision-language model is loaded, fed, trained and saved. They know no task.
 
-The folder is the registry: ``family: qwen2_vl`` in a model's YAML names ``paceline/models/qwen2_vl.py``. To
-add a family, write that one module (a package, where the network itself is written here) with a class named
-``FAMILY`` that derives from :class:`paceline.models.base.Family` and says only what differs: which module names
-make up the vision tower, the connector and the language model, how its tiny twin is configured, and, where the
-processor wants it, another form of prompt or batch. Then write ``conf/model/tiny_<family>.yaml``: the tests of
-``tests/models`` run on every twin that they find there. A lab's own lie in ``models/`` of its folder
-(:mod:`paceline.plugins`).
+The folder ``families`` is the registry: ``family: qwen2_vl`` in a model's YAML names
+``paceline/models/families/qwen2_vl.py``. To add a family, write that one module (a package, where the network itself is
+written here) with a class named ``FAMILY`` that derives from :class:`paceline.models.family.Family` and says only what
+differs: which module names make up the vision tower, the connector and the language model, how its tiny twin is
+configured, and, where the processor wants it, another form of prompt or batch. Then write
+``conf/model/tiny_<family>.yaml``: the tests of ``tests/models`` run on every twin that they find there. A lab's own lie
+in ``models/`` of its folder (:mod:`paceline.plugins`).
 """
 
 from __future__ import annotations
@@ -18,17 +18,14 @@ from paceline import plugins
 from paceline.errors import UserError, nearest
 
 if TYPE_CHECKING:
-    from paceline.models.base import Family
-
-# Modules of this folder that are shared by the families.
-_SHARED = {"__init__", "base", "twin"}
+    from paceline.models.family import Family
 
 
-def families() -> list[str]:
+def family_names() -> list[str]:
     """Names of the families that there are, a lab's own too; importing nothing, so that the login side may ask."""
-    here = Path(__file__).parent
+    here = Path(__file__).parent / "families"
     modules = {p.stem for p in here.glob("*.py")} | {p.parent.name for p in here.glob("*/__init__.py")}
-    return sorted((modules - _SHARED).union(plugins.names("models")))
+    return sorted((modules - {"__init__"}).union(plugins.names("models")))
 
 
 def load_family(name: str) -> type[Family]:
@@ -37,7 +34,7 @@ def load_family(name: str) -> type[Family]:
     Raises:
         UserError: there is no such module, with the nearest names; or it is a lab's and can't be imported.
     """
-    if name not in families():
-        raise UserError(f"model.family: no family '{name}': {nearest(name, families())}; {plugins.FOUND_BY}")
+    if name not in family_names():
+        raise UserError(f"model.family: no family '{name}': {nearest(name, family_names())}; {plugins.FOUND_BY}")
     found: type[Family] = plugins.load("models", name).FAMILY
     return found

@@ -6,16 +6,16 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from paceline.report.compare import Difference
+from paceline.report.analysis.differences import Difference
 from paceline.report.consistency import Finding
-from paceline.report.results import Absent, Group, Metric, Report
+from paceline.report.read.results import Absent, Group, Metric, Report
 from paceline.stats import Interval
 from paceline.tasks.metrics import KNOWN_OUTCOMES
 
 if TYPE_CHECKING:
-    from paceline.report.cost import Cost
-    from paceline.report.ensembles import Ensembles, Gain
-    from paceline.report.sensitivity import Agreement
+    from paceline.report.analysis.cost import Cost
+    from paceline.report.analysis.ensembles import Ensembles, Gain
+    from paceline.report.analysis.prompt_sensitivity import Agreement
     from paceline.tasks.kind import Kind
     from paceline.tasks.panels import Value
 

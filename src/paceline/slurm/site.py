@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from paceline.config.schema import ClusterSpec
 from paceline.errors import PacelineError, Unavailable
 from paceline.slurm.clients import call
-from paceline.spec import ClusterSpec
-from paceline.store import SCHEMA, read_json, write_json
+from paceline.store.root import SCHEMA, read_json, write_json
 
 KEPT_SECONDS = 3600.0
 # A question that was not answered is asked again soon.

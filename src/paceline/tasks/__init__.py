@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from paceline import plugins
+from paceline.config.schema import TaskSpec
 from paceline.errors import UserError, nearest
-from paceline.spec import TaskSpec
 from paceline.tasks.kind import Kind
 
 HELPERS = {"answers", "calibration", "figures", "kind", "labels", "metrics", "panels"}

@@ -59,7 +59,7 @@ from paceline.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
-    from paceline.spec import PromptSpec, TaskSpec
+    from paceline.config.schema import PromptSpec, TaskSpec
     from paceline.tasks.answers import Answers, Column
     from paceline.tasks.metrics import Judged, Metric, Outcome, Reading
     from paceline.tasks.panels import Panel, Results

@@ -18,7 +18,7 @@ from paceline.stats import Interval
 if TYPE_CHECKING:
     import numpy as np
 
-    from paceline.spec import TaskSpec
+    from paceline.config.schema import TaskSpec
     from paceline.tasks.answers import Answers
     from paceline.tasks.metrics import Metric
 

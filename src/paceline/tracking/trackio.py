@@ -1,4 +1,4 @@
-"""Trackio as a backend of :mod:`paceline.tracking`: a dashboard on one's own machine, without an account.
+"""Trackio as a backend of :mod:`paceline.tracking.tracker`: a dashboard on one's own machine, without an account.
 
 A cell is one Trackio run of its name, in the database of its project under ``<root>/trackio``; ``trackio show`` looks
 at it. Trackio keeps a SQLite file per project, so cells that run on several nodes at once want a disk whose locks work.
@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from paceline.attempts import Run
+from paceline.attempts.run import Run
+from paceline.config.schema import plain
 from paceline.errors import UserError
-from paceline.spec import plain
-from paceline.store import WAITS_FOR_PEOPLE
-from paceline.tracking.shown import Results
+from paceline.store.root import WAITS_FOR_PEOPLE
+from paceline.tracking.answers_table import Results
 
 FOLDER = "trackio"
 

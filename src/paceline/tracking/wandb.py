@@ -1,4 +1,4 @@
-"""Weights & Biases as a backend of :mod:`paceline.tracking`.
+"""Weights & Biases as a backend of :mod:`paceline.tracking.tracker`.
 
 A cell is one W&B run: its random id is made at the first attempt and kept in ``tracking.json``. Every attempt leaves a
 piece of it under ``attempts/<n>/wandb``, which ``paceline sync`` puts together; online, it is sent at once as well. W&B
@@ -21,13 +21,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from paceline import pieces
-from paceline.attempts import Run
-from paceline.credentials import WANDB_DISCREET, wandb_key
-from paceline.spec import plain
-from paceline.store import SCHEMA, WAITS_FOR_PEOPLE, CellFolder, read_json, write_json
-from paceline.tracking import FINISH_SECONDS
-from paceline.tracking.shown import Results
+from paceline.attempts.run import Run
+from paceline.config.schema import plain
+from paceline.store.root import SCHEMA, WAITS_FOR_PEOPLE, CellFolder, read_json, write_json
+from paceline.tracking import wandb_log
+from paceline.tracking.answers_table import Results
+from paceline.tracking.tracker import FINISH_SECONDS
+from paceline.tracking.wandb_key import WANDB_DISCREET, wandb_key
 
 # How long W&B may take to be reached, before an attempt stays offline. Less than the end waits for, so that the piece
 # of a short attempt is written all the same.
@@ -196,7 +196,9 @@ def record(folder: CellFolder, project: str, entity: str) -> dict[str, Any]:
 def _held_before(run: Run) -> int:
     """The last step in the pieces of earlier attempts."""
     earlier = [a for a in run.folder.attempts() if a.n < run.attempt.n]
-    return max((step for a in earlier for piece in pieces.pieces(a) for step in pieces.steps(piece.path)), default=-1)
+    return max(
+        (step for a in earlier for piece in wandb_log.pieces(a) for step in wandb_log.steps(piece.path)), default=-1
+    )
 
 
 def _online(run: Run) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from paceline.tasks.captioning.fields import references_of
 
 if TYPE_CHECKING:
-    from paceline.spec import TaskSpec
+    from paceline.config.schema import TaskSpec
 
 
 def data_checks(records: Sequence[Mapping[str, Any]], train: str) -> dict[str, Any]:

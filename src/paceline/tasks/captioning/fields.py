@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from paceline.spec import TaskSpec
+    from paceline.config.schema import TaskSpec
 
 FIELDS = {
     "reference": "the first reference caption: what a model is tuned to write",

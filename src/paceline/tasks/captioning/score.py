@@ -22,7 +22,7 @@ from paceline.tasks.kind import Answer, Answered, Order, Part
 from paceline.tasks.metrics import MALFORMED, PARSED, REFUSED, Judged, Metric, Reading, outcome_shares
 
 if TYPE_CHECKING:
-    from paceline.spec import PromptSpec, TaskSpec
+    from paceline.config.schema import PromptSpec, TaskSpec
     from paceline.tasks.answers import Answers
 
 OUTCOMES = (PARSED, REFUSED, MALFORMED)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from paceline.tasks.geolocation.gazetteer import country_names, smallest_distance_km, swapped
 
 if TYPE_CHECKING:
-    from paceline.spec import TaskSpec
+    from paceline.config.schema import TaskSpec
 
 
 def data_checks(records: Sequence[Mapping[str, Any]], train: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from paceline.tasks.geolocation.gazetteer import coordinates_of, country_name, nearest_places, place_fields
 
 if TYPE_CHECKING:
-    from paceline.spec import TaskSpec
+    from paceline.config.schema import TaskSpec
 
 FIELDS = {
     "latitude": "degrees, north positive",

@@ -31,7 +31,7 @@ from paceline.tasks.metrics import (
 )
 
 if TYPE_CHECKING:
-    from paceline.spec import PromptSpec, TaskSpec
+    from paceline.config.schema import PromptSpec, TaskSpec
 
 EARTH_RADIUS_KM = 6371.0088
 """Mean radius (2a + b) / 3 of WGS 84 (Moritz 2000), the one that ``haversine`` uses."""

@@ -1,0 +1,317 @@
+"""What the verbs share: words of the command line into overrides and names, and the store that they speak of."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from paceline import plugins
+from paceline.config.schema import GROUPS, PLACEMENT_GROUPS, TaskSpec
+from paceline.errors import DataError, PacelineError, UserError, nearest
+from paceline.store.root import CellFolder, Store, SweepFolder, resolve_root
+
+if TYPE_CHECKING:
+    from paceline.sweep.compose import Composition
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Shell completion of an override: the group, then its files. Errors belong to the verb, never to the prompt."""
+    from paceline.sweep.compose import ConfTree, conf_folders
+
+    key, equals, begun = incomplete.partition("=")
+    groups = [*GROUPS, "experiment"]
+    if not equals:
+        return [f"{g}=" for g in groups if g.startswith(key)]
+    if key not in groups:
+        return []
+    head, comma, last = begun.rpartition(",")
+    try:
+        choices = ConfTree(conf_folders(ctx.params.get("conf"))).choices(key)
+    except (PacelineError, OSError):
+        return []
+    return [f"{key}={head}{comma}{c}" for c in choices if c.startswith(last)]
+
+
+def complete_sweep(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Shell completion of a sweep's name."""
+    try:
+        return [n for n in _typed_store(ctx).sweeps() if n.startswith(incomplete)]
+    except (PacelineError, OSError):
+        return []
+
+
+def complete_cell(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Shell completion of a cell: by its id, or by its hash, as `paceline status` shows the beginning of it."""
+    try:
+        cells = sorted(p.name for p in (_typed_store(ctx).root / "cells").iterdir())
+    except (PacelineError, OSError):
+        return []
+    hashes = [c.rpartition("-")[2] for c in cells]
+    return [n for n in (*cells, *hashes) if incomplete and n.startswith(incomplete)] or ([] if incomplete else cells)
+
+
+def complete_either(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Shell completion of an override, or of a cell that is begun."""
+    return complete(ctx, param, incomplete) + (complete_cell(ctx, param, incomplete) if incomplete else [])
+
+
+def _typed_store(ctx: click.Context) -> Store:
+    """The store that the words before speak of, as far as can be told without composing."""
+    roots = [w.removeprefix("root=") for w in ctx.params.get("words") or () if w.startswith("root=")]
+    return Store(resolve_root(roots[-1] if roots else None, ""))
+
+
+def overrides_argument(function: F) -> F:
+    """``[OVERRIDES]…`` with ``--conf``; Hydra's ``-m`` is accepted and means nothing."""
+    return _words("[OVERRIDES]...", complete)(_multirun(function))
+
+
+def cell_or_overrides_argument(function: F) -> F:
+    """``[CELL | OVERRIDES]…``: a recorded cell, or the one that overrides describe."""
+    return _words("[CELL | OVERRIDES]...", complete_either)(_multirun(function))
+
+
+def name_argument(metavar: str) -> Callable[[F], F]:
+    """``[NAME] [root=…]``: a sweep or a cell, and where it lies."""
+    return _words(metavar, complete_cell if "CELL" in metavar else complete_sweep)
+
+
+def _words(metavar: str, completer: Callable[..., list[str]]) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        return conf_option(click.argument("words", nargs=-1, shell_complete=completer, metavar=metavar)(function))
+
+    return decorate
+
+
+def _multirun(function: F) -> F:
+    return click.option("-m", "--multirun", is_flag=True, hidden=True, expose_value=False)(function)
+
+
+def conf_option(function: F) -> F:
+    """``--conf DIR``: a lab's own configs, found before the shipped ones, and its code, found from here on."""
+    help = "folder of your own configs and code, searched first"
+    return click.option("--conf", metavar="DIR", help=help, callback=_use_code)(function)
+
+
+def _use_code(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Every verb passes here, whether or not it composes anything."""
+    if not ctx.resilient_parsing:
+        plugins.use(plugins.folders(value))
+    return value
+
+
+def json_option(function: F) -> F:
+    """``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="print JSON for programs")(function)
+
+
+def json_or_file_option(function: F) -> F:
+    """``--json [FILE]``: empty text where no file is named, None where JSON is not wanted."""
+    help = "print JSON for programs; with a FILE.json, write it there"
+    return click.option("--json", "as_json", metavar="[FILE]", help=help)(function)
+
+
+def optional_value(option: str, is_value: Callable[[str], bool]) -> type[click.Command]:
+    """A command with an option that may stand without its value, also before a name: ``--watch demo``.
+
+    click's own optional values take whatever word comes next.
+
+    Args:
+        option: its long name; without a value it is given empty text.
+        is_value: whether the word behind it is its value.
+    """
+
+    class Command(click.Command):
+        def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+            end = args.index("--") if "--" in args else len(args)
+            for i in [i for i, word in enumerate(args[:end]) if word == option]:
+                if i + 1 >= len(args) or not is_value(args[i + 1]):
+                    args[i] = f"{option}="
+            return super().parse_args(ctx, args)
+
+    return Command
+
+
+def wishes_options(function: F) -> F:
+    """What ``submit`` and ``resume`` may be asked besides: ``mail``, and fields of ``launch.submit.Wishes``."""
+    function = click.option(
+        "--mail", metavar="ADDRESS", help="Slurm: write there at the end of each array and at failures"
+    )(function)
+    function = click.option(
+        "--chain", is_flag=True, help="Slurm: end with a small job that resumes what was held back or interrupted"
+    )(function)
+    function = click.option(
+        "--code",
+        "current_code",
+        type=click.Choice(["recorded", "current"]),
+        default="recorded",
+        callback=lambda ctx, param, value: value == "current",
+        help="which code runs the cells of a recorded sweep",
+    )(function)
+    return click.option(
+        "--retry-failed", is_flag=True, help="also run cells that ended with a bug, bad data or a NaN loss"
+    )(function)
+
+
+def with_mail(words: Sequence[str], mail: str | None) -> tuple[str, ...]:
+    """The words, with ``--mail ADDRESS`` as the override that it stands for."""
+    return (*words, f"cluster.mail='{mail}'") if mail else tuple(words)
+
+
+def say_json(value: Any) -> None:
+    """Print a value as JSON."""
+    click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Names and overrides apart. An override holds ``=`` or begins with ``~``."""
+    names = [w for w in words if "=" not in w and not w.startswith("~")]
+    return names, [w for w in words if w not in names]
+
+
+def compose_words(words: Sequence[str], conf: str | None) -> Composition:
+    """Compose overrides; a word without ``=`` is an error that says what was meant."""
+    from paceline.sweep.compose import ConfTree, compose, conf_folders
+
+    names, overrides = split(words)
+    if names:
+        experiments = ConfTree(conf_folders(conf)).choices("experiment")
+        known = f"experiment={names[0]}" if names[0] in experiments else nearest(names[0], experiments)
+        raise UserError(f"'{names[0]}' is no override: write KEY=VALUE, such as experiment=demo ({known})")
+    return compose(overrides, conf_folders(conf))
+
+
+def store_of(composition: Composition) -> Store:
+    """The store that a composition speaks of."""
+    cluster = composition.spec("cluster", composition.choices.get("cluster"), {})
+    return Store(resolve_root(composition.root, cluster.root))
+
+
+def prepare_command(task: str, words: Sequence[str], conf: str | None) -> str:
+    """The command that prepares what these words ask for: with the task, the root and the configs that they name."""
+    keys = [w.lstrip("+~").partition("=")[0] for w in words]
+    kept = [
+        w for w, k in zip(words, keys, strict=True) if k.partition(".")[0] in ("experiment", "task", "cluster", "root")
+    ]
+    if not {"task", "experiment"} & set(keys):
+        kept.insert(0, f"task={task}")
+    return shlex.join(["paceline", "prepare", *kept, *(["--conf", conf] if conf else [])])
+
+
+def data_digests(store: Store, words: Sequence[str], conf: str | None) -> Callable[[TaskSpec], str]:
+    """A function that gives the digest of a task's prepared data.
+
+    It raises DataError where the data is not prepared; the message ends with the command for just these words.
+    """
+    from paceline.data import samples
+
+    def digest(task: TaskSpec) -> str:
+        try:
+            return samples.data_digest(store.root, task)
+        except DataError as error:
+            told = str(error).replace(f"paceline prepare task={task.name}", prepare_command(task.name, words, conf))
+            raise DataError(told) from None
+
+    return digest
+
+
+def digests_or_not(
+    store: Store, words: Sequence[str], conf: str | None
+) -> tuple[Callable[[TaskSpec], str], dict[str, DataError]]:
+    """As :func:`data_digests`, for verbs that only look: what is not prepared has a stand-in, and its error is kept.
+
+    Returns:
+        The function, and task name -> error, which fills while the function is used.
+    """
+    from paceline.sweep.cells import UNPREPARED
+
+    strict, unprepared = data_digests(store, words, conf), {}
+
+    def digest(task: TaskSpec) -> str:
+        try:
+            return strict(task)
+        except DataError as error:
+            unprepared[task.name] = error
+            return UNPREPARED
+
+    return digest, unprepared
+
+
+def composed_name(words: Sequence[str], conf: str | None) -> tuple[str | None, Store, Composition]:
+    """The name (if any), the store, and the placement that a verb is given for a sweep or a cell.
+
+    Raises:
+        UserError: two names, or an override that changes what is computed.
+    """
+    names, overrides = split(words)
+    if len(names) > 1:
+        raise UserError(f"one name at a time, not {' and '.join(names)}")
+    composition = compose_words(overrides, conf)
+    for override in overrides:
+        key = override.lstrip("+~").partition("=")[0]
+        if key.partition(".")[0] not in (*PLACEMENT_GROUPS, "root") and key != "model.environment":
+            raise UserError(
+                f"'{override}': a recorded cell keeps what it computes; only root= and placement may change"
+            )
+    return (names[0] if names else None), store_of(composition), composition
+
+
+def one_name(words: Sequence[str], conf: str | None) -> tuple[str | None, Store]:
+    """The name (if any) and the store of a verb that only looks.
+
+    Where the root is said outright, nothing is composed: Hydra's import would be a good part of the answer's time.
+
+    Raises:
+        UserError: two names, or an override that changes what is computed.
+    """
+    names, overrides = split(words)
+    said = _PLAIN_ROOT.fullmatch("\n".join(overrides))
+    root = said[1] if said else "" if overrides else os.environ.get("PACELINE_ROOT", "")
+    if root and len(names) <= 1:
+        return (names[0] if names else None), Store(resolve_root(root, ""))
+    name, store, _ = composed_name(words, conf)
+    return name, store
+
+
+# What Hydra's grammar reads as it stands.
+_PLAIN_ROOT = re.compile(r"root=([\w./~-]+)")
+
+
+def find_sweep(words: Sequence[str], conf: str | None) -> tuple[SweepFolder, Store]:
+    """The sweep that a verb speaks of: named, or the latest. A lab's code that it was recorded with is found, too."""
+    name, store = one_name(words, conf)
+    folder = store.find_sweep(name)
+    use_recorded_code(folder, store)
+    return folder, store
+
+
+def use_recorded_code(folder: SweepFolder, store: Store) -> list[str]:
+    """Take from a sweep's frozen code the modules of a lab's that no ``--conf`` gives; their names."""
+    return plugins.use_frozen(store.code(str(folder.read().get("code", ""))))
+
+
+def use_code_of_cell(folder: CellFolder, store: Store) -> None:
+    """The same for a cell: from the code of its latest attempt, else from that of a sweep that holds it."""
+    codes = [(a.start() or {}).get("provenance", {}).get("code", {}).get("digest") for a in folder.attempts()]
+    if not any(codes):
+        sweeps = map(SweepFolder.read, map(store.sweep, store.sweeps()))
+        codes = [content.get("code") for content in sweeps if folder.id in content["cells"]]
+    for code in reversed([c for c in codes if c]):
+        plugins.use_frozen(store.code(code))
+
+
+def short(path: Path) -> str:
+    """A path as a person would type it from here."""
+    for base, mark in ((Path.cwd(), ""), (Path.home(), "~/")):
+        if path.is_relative_to(base):
+            return mark + str(path.relative_to(base))
+    return str(path)

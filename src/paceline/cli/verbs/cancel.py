@@ -1,0 +1,84 @@
+"""Ask a sweep's running cells to save and stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from paceline.cli.resolve import find_sweep, name_argument
+
+
+@click.command(short_help="ask running cells to save and stop")
+@name_argument("[SWEEP]")
+@click.option("-y", "--yes", is_flag=True, help="do not ask")
+def command(words: Sequence[str], conf: str | None, yes: bool) -> None:
+    """Ask a sweep's running cells to save and stop, and what it has queued not to start. Touches no other sweep."""
+    from paceline.errors import Unavailable
+    from paceline.slurm import clients
+    from paceline.slurm.queue import base
+    from paceline.slurm.queue import live as live_jobs
+    from paceline.slurm.remembered import Answers
+    from paceline.store import owner as process
+    from paceline.store.root import read_json
+    from paceline.sweep import status
+    from paceline.sweep.cells import recorded
+
+    folder, store = find_sweep(words, conf)
+    sweep = recorded(folder, store)
+    asked = Answers(store.root, fresh=True)
+    launchers: dict[str, dict[str, Any]] = {}
+    names = []
+    for path in folder.submissions():
+        if (path / "intent.json").exists() and not (path / "closed.json").exists():
+            owner = read_json(path / "intent.json")
+            if (path / "elements.json").exists() and "arrays" in read_json(path / "elements.json"):
+                names.append(owner["name"])
+            if process.alive(owner, process.age_of(path / "heartbeat")):
+                launchers[str(path)] = owner
+    queued = asked.queue() if names else []
+    if queued is None:
+        raise Unavailable("squeue gave no answer, so what to cancel is not known; try again in a minute")
+    # By the names that the submissions gave them: elements, and the job that would resume the sweep.
+    live = [job for job in live_jobs(queued) if any(job.name.startswith(f"{name}-") for name in names)]
+    jobs = sorted({base(job.id) for job in live}, key=int)
+    running = []
+    for planned in sweep.cells:
+        attempts = store.cell(planned.id).attempts()
+        start = attempts[-1].start() if attempts and attempts[-1].end() is None else None
+        if start and start["sweep"] == folder.name and status.lives(attempts[-1]):
+            running.append(start)
+    if not launchers and not running and not jobs:
+        click.echo(f"{folder.name}: nothing runs")
+        return
+    more = f" and {len(live)} jobs of Slurm" if live else ""
+    if not yes and not click.confirm(f"{folder.name}: stop {len(running)} running cells{more}?"):
+        click.echo("left as it is")
+        return
+    if jobs:
+        clients.call(["scancel", *jobs])
+        asked.forget()
+    # A launcher passes the word on to its cells and starts no more; cells whose launcher died are told themselves.
+    orphans = [start for start in running if start["submission"] not in launchers and not jobs]
+    for owner in [*launchers.values(), *orphans]:
+        _ask(owner)
+    click.echo(
+        f"{folder.name}: asked {len(running)} cells to save and stop; take them up with: paceline resume {folder.name}"
+    )
+
+
+def _ask(owner: dict[str, Any]) -> None:
+    """Send one process the word; what can't be reached is told with the command that can."""
+    if owner["host"] != socket.gethostname():
+        click.echo(f"on {owner['host']} it can only be stopped there: kill {owner['pid']}", err=True)
+        return
+    try:
+        os.kill(owner["pid"], signal.SIGTERM)
+    except ProcessLookupError:
+        pass  # it ended meanwhile
+    except PermissionError:
+        click.echo(f"process {owner['pid']} belongs to somebody else, who must stop it", err=True)

@@ -1,0 +1,72 @@
+"""Check whether the figures of a table, published or a sweep's, allow each other."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from paceline.cli.resolve import find_sweep, json_option, name_argument, say_json, short
+
+if TYPE_CHECKING:
+    from paceline.report.consistency import Finding
+
+
+@click.command(short_help="whether the figures of a table allow each other")
+@name_argument("[TABLE | SWEEP]")
+@json_option
+def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
+    """Check whether the figures of a table allow each other: a median its shares, a change its base, a text its table.
+
+    TABLE is a file of published figures (.yaml; docs/review.md says how it is written), or what `paceline report`
+    exports (.csv, .json); it is also looked for among the configs. SWEEP is a recorded sweep, the latest where nothing
+    is named. Exit code 1 where there are findings.
+
+    \b
+    paceline check published/geolocator.yaml
+    paceline check demo
+    """
+    from paceline.cli.cell_table import Literal
+    from paceline.report.consistency import check, published
+    from paceline.report.text.terminal import show_findings
+
+    if len(words) == 1 and words[0].lower().endswith(published.SUFFIXES):
+        path = _find(words[0], conf)
+        table = published.read_table(path)
+        name, rows, found = short(path), len(table.rows), check(table)
+    else:
+        name, rows, found = _sweep(words, conf)
+    if as_json:
+        say_json({"checked": name, "rows": rows, "findings": [dataclasses.asdict(finding) for finding in found]})
+    else:
+        console = Literal()
+        show_findings(found, console)
+        console.print(f"{name}: {rows} rows, {len(found) or 'no'} finding{'' if len(found) == 1 else 's'}")
+    if found:
+        raise click.exceptions.Exit(1)
+
+
+def _find(word: str, conf: str | None) -> Path:
+    """The file that a word names: from here, else among the configs."""
+    from paceline.errors import UserError
+    from paceline.sweep.compose import conf_folders
+
+    given = Path(word).expanduser()
+    if given.is_file():
+        return given
+    folders = conf_folders(conf)
+    if found := next((path for folder in folders if (path := folder / given).is_file()), None):
+        return found
+    raise UserError(f"no file {word}, neither here nor in {', '.join(map(short, folders))}")
+
+
+def _sweep(words: Sequence[str], conf: str | None) -> tuple[str, int, tuple[Finding, ...]]:
+    from paceline import report
+    from paceline.report.consistency import sweeps
+
+    folder, store = find_sweep(words, conf)
+    collected = report.collect(store, folder)
+    return folder.name, len(sweeps.table_of(collected).rows), sweeps.findings(collected)

@@ -1,0 +1,36 @@
+"""Remove the checkpoints of cells that are done."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+
+import click
+
+from paceline.cli.resolve import find_sweep, name_argument
+
+
+@click.command(short_help="remove checkpoints of done cells")
+@name_argument("[SWEEP]")
+@click.option("-y", "--yes", is_flag=True, help="do not ask")
+def command(words: Sequence[str], conf: str | None, yes: bool) -> None:
+    """Remove the checkpoints of a sweep's done cells. Weights, predictions, metrics and logs stay."""
+    from paceline.sweep.cells import recorded
+
+    folder, store = find_sweep(words, conf)
+    found = []
+    for planned in recorded(folder, store).cells:
+        own = store.cell(planned.id)
+        if own.done():
+            found += [a.checkpoints for a in own.attempts() if a.checkpoints.is_dir()]
+    size = sum(p.stat().st_size for path in found for p in path.rglob("*") if p.is_file())
+    if not found:
+        click.echo(f"{folder.name}: no checkpoints of done cells")
+        return
+    click.echo(f"{folder.name}: {len(found)} folders of checkpoints, {size / 2**20:,.1f} MiB")
+    if not yes and not click.confirm("remove them?"):
+        click.echo("left as it is")
+        return
+    for path in found:
+        shutil.rmtree(path)
+    click.echo("removed")

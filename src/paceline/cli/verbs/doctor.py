@@ -1,0 +1,335 @@
+"""Check that this machine and this root can run what they are asked to."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from paceline.cli.resolve import compose_words, overrides_argument, short, store_of
+
+if TYPE_CHECKING:
+    from paceline.config.schema import ClusterSpec, ModelSpec
+    from paceline.slurm.site import Site
+    from paceline.store.root import CellFolder, Store
+    from paceline.sweep.compose import Composition
+
+Check = tuple[str, bool | None, str]
+FREE_GIB = 5
+# A file system whose clock is further off than this is worth a word.
+CLOCK_SECONDS = 60
+CLIENTS = ("sbatch", "squeue", "scontrol", "scancel", "srun")
+
+
+@click.command(short_help="check this machine and the root, or a model")
+@overrides_argument
+@click.option("--deep", is_flag=True, help="models: also read every byte of the weights against the hub's digests")
+def command(words: Sequence[str], conf: str | None, deep: bool) -> None:
+    """Check that this machine and this root can run what they are asked to. Imports no torch.
+
+    With model=NAME it looks at that model instead: whether its weights are whole and what they should be, and whether
+    it loads and describes a picture, in a process of its own, which does import torch and needs the model's memory.
+
+    \b
+    paceline doctor
+    srun --gres=gpu:1 paceline doctor model=qwen2_vl_2b
+    """
+    from paceline.cli.cell_table import mark
+    from paceline.errors import Unavailable, UserError
+
+    composition = compose_words(words, conf)
+    store = store_of(composition)
+    bad = []
+    spec = composition.spec("cluster", composition.choices.get("cluster"), {})
+    checks: Iterable[Iterator[Check]]
+    if any(w.lstrip("+~").startswith(("model=", "model.")) for w in words):
+        from paceline.cli.verbs.prepare import models
+
+        checks = (model(m, store, deep) for m in models(composition))
+    else:
+        checks = (
+            machine(),
+            root(store),
+            cluster(spec, store),
+            tracking(),
+            configs(composition),
+            own_code(),
+            damage(store),
+        )
+    for name, good, text in itertools.chain.from_iterable(checks):
+        click.echo(f"{mark(good)} {name}: {text}")
+        if good is False:
+            bad.append(name)
+    if bad:
+        kind = Unavailable if {"root", "Slurm's clients", "controller"} & set(bad) else UserError
+        raise kind(f"{len(bad)} {'check' if len(bad) == 1 else 'checks'} failed: {', '.join(bad)}")
+
+
+def machine() -> Iterator[Check]:
+    """Python, packages, cores, GPUs."""
+    good = (3, 11) <= sys.version_info[:2] < (3, 13)
+    yield "python", good, platform.python_version() + ("" if good else "; paceline needs 3.11 or 3.12")
+    wanted = [
+        "torch",
+        "transformers",
+        "peft",
+        "accelerate",
+        "bitsandbytes",
+        "deepspeed",
+        "datasets",
+        "wandb",
+        "submitit",
+    ]
+    missing = [n for n in wanted if importlib.util.find_spec(n) is None]
+    versions = ", ".join(f"{n} {metadata.version(n)}" for n in wanted if n not in missing)
+    yield "packages", not missing, versions if not missing else f"missing: {', '.join(missing)}; run: make setup"
+    gpus = len(list(Path("/dev").glob("nvidia[0-9]*")))
+    yield "hardware", True, f"{len(os.sched_getaffinity(0))} cores, {gpus} GPUs"
+
+
+def root(store: Store) -> Iterator[Check]:
+    """Whether the root can be written and has room."""
+    from paceline.errors import PacelineError
+    from paceline.store.root import write_bytes
+
+    try:
+        write_bytes(store.root / ".doctor", b"")
+        (store.root / ".doctor").unlink()
+    except PacelineError as error:
+        yield "root", False, str(error)
+        return
+    yield "root", True, short(store.root)
+    free = shutil.disk_usage(store.root).free / 2**30
+    yield "room", free > FREE_GIB, f"{free:,.0f} GiB free"
+    yield clock(store.root)
+
+
+def clock(folder: Path) -> Check:
+    """How far the clock of the root's file system is from this host's."""
+    with tempfile.TemporaryFile(dir=folder) as probe:
+        ahead = os.fstat(probe.fileno()).st_mtime - time.time()
+    if abs(ahead) < CLOCK_SECONDS:
+        return "clock", True, f"that of the root's file system is within {CLOCK_SECONDS} s of this host's"
+    way = "ahead of" if ahead > 0 else "behind"
+    told = f"that of the root's file system is {abs(ahead):,.0f} s {way} this host's"
+    return "clock", None, f"{told}; ages of files are taken by the file system's, times in logs by the hosts'"
+
+
+def cluster(spec: ClusterSpec, store: Store) -> Iterator[Check]:
+    """What Slurm is there, whether it answers, and what it lets this user do."""
+    from paceline.errors import Unavailable
+    from paceline.slurm import site as site_of
+    from paceline.slurm.clients import call
+
+    if spec.executor != "slurm":
+        return
+    missing = [name for name in CLIENTS if not shutil.which(name)]
+    if missing:
+        yield "Slurm's clients", False, f"not installed here: {', '.join(missing)}; use a login node of {spec.name}"
+        return
+    try:
+        yield "Slurm's clients", True, call(["sbatch", "--version"], site_of.SECONDS).strip()
+        told = call(["scontrol", "ping"], site_of.SECONDS).split("\n\n")[0].strip()
+        yield "controller", True, told.replace("\n", "; ")
+    except Unavailable as error:
+        # Where it is down, scontrol's last line is a row of stars.
+        told = "scontrol ping: it is down" if "***" in str(error) else str(error)
+        yield "controller", False, f"{told}; nothing can be submitted until it answers"
+        return
+    site = site_of.ask(store.root, fresh=True)
+    yield from facts(spec, site)
+
+
+def facts(spec: ClusterSpec, site: Site) -> Iterator[Check]:
+    """What a cluster says of itself, a line for each."""
+    if site.accounting is False:
+        yield "accounting", True, "none: how a job ended is known from the queue for some minutes, then from its files"
+    elif lost := [site.unanswered[q] for q in ("qos", "associations") if q in site.unanswered]:
+        yield "accounting", None, f"{lost[0]}; limits are taken from conf/cluster/{spec.name}.yaml meanwhile"
+    else:
+        yield "accounting", True, f"answers; enforced: {', '.join(site.enforced) or 'nothing'}"
+    for question in ("config", "partitions"):
+        if question in site.unanswered:
+            yield question, None, site.unanswered[question]
+    if site.associations is not None:
+        names = [a.account + (f" on {a.partition}" if a.partition else "") for a in site.associations]
+        default = f"; default {site.default_account}" if site.default_account else ""
+        yield "accounts", bool(names) or None, (", ".join(names) or "none of yours") + default
+    usable = dict.fromkeys(q for a in site.associations or () for q in a.qos)
+    for name in usable:
+        if site.qos and name in site.qos:
+            yield f"QOS {name}", True, qos_line(site, name)
+    for partition in (site.partitions or {}).values():
+        longest = f"up to {partition.max_minutes} minutes" if partition.max_minutes is not None else "no walltime limit"
+        default = ", the default" if partition.default else ""
+        yield (
+            f"partition {partition.name}",
+            True if partition.up else None,
+            (f"{partition.nodes} nodes, {longest}{default}" + ("" if partition.up else "; takes no jobs now")),
+        )
+    if site.max_array:
+        yield "arrays", True, f"up to {site.max_array - 1:,} elements each (MaxArraySize {site.max_array})"
+    if site.requeue is not None:
+        told = (
+            "a cell whose time is up (USR2) saves and is requeued"
+            if site.requeue
+            else "JobRequeue=0: a cell whose time is up saves, and goes on at the next paceline resume"
+        )
+        yield "requeue", True if site.requeue else None, told
+    if site.rewrites:
+        yield "plugins", None, f"{site.rewrites} may change a job while it is submitted; submit reads back what it got"
+    for note in site.applied(spec)[1]:
+        yield "limits", True, note
+
+
+def qos_line(site: Site, name: str) -> str:
+    """A QOS in one line: limits, and what preemption means."""
+    assert site.qos is not None
+    qos = site.qos[name]
+    parts = [
+        f"{qos.max_minutes} minutes" if qos.max_minutes is not None else "",
+        f"{qos.max_submit} jobs submitted" if qos.max_submit is not None else "",
+        f"{qos.max_jobs} running" if qos.max_jobs is not None else "",
+        *(f"{n / 60:g} {tres.removeprefix('gres/')} hours a job" for tres, n in qos.max_tres_minutes.items()),
+        *(f"{n} {tres.removeprefix('gres/')} a user" for tres, n in qos.max_tres_user.items()),
+    ]
+    limits = ", ".join(p for p in parts if p)
+    cancels = site.cancels(name)
+    preempted = {
+        None: "not preempted",
+        True: "preempted jobs are cancelled: a preempted cell comes back only at the next paceline resume",
+        False: f"preempted jobs are requeued after {qos.grace_seconds} s",
+    }[cancels]
+    return f"{'up to ' + limits if limits else 'no limits'}; priority {qos.priority}; {preempted}"
+
+
+def tracking() -> Iterator[Check]:
+    """Whether W&B's SDK would find a key here."""
+    from paceline.tracking.wandb_key import wandb_host, wandb_key
+
+    there = wandb_key()
+    left = f"none for {wandb_host()}: runs stay offline in their cells; wandb login, then paceline sync"
+    yield "W&B key", there or None, "there" if there else left
+
+
+def configs(composition: Composition) -> Iterator[Check]:
+    """Whether every config file of every group reads."""
+    from paceline.config.schema import GROUPS
+    from paceline.errors import PacelineError
+
+    for group in GROUPS:
+        names = composition.tree.choices(group)
+        broken = []
+        for name in names:
+            try:
+                composition.spec(group, name, {})
+            except PacelineError as error:
+                broken.append(f"{name} ({error})")
+        yield f"conf/{group}", not broken, "; ".join(broken) or ", ".join(names)
+
+
+def own_code() -> Iterator[Check]:
+    """Whether each module of a lab's can be used; nothing where there is none."""
+    from paceline import plugins, tasks
+    from paceline.errors import PacelineError
+
+    for part in plugins.PACKAGES:
+        broken = []
+        try:
+            names = plugins.names(part)
+        except PacelineError as error:
+            yield f"own {part}", False, str(error)
+            continue
+        for name in names:
+            try:
+                plugins.check(part, name)
+                if part == "tasks":
+                    tasks.load(name)
+            except PacelineError as error:
+                broken.append(f"{name} ({error})")
+        if names:
+            yield f"own {part}", not broken, "; ".join(broken) or ", ".join(names)
+
+
+def model(spec: ModelSpec, store: Store, deep: bool) -> Iterator[Check]:
+    """Whether a model's weights are whole, its environment fits, and it is and does what it should."""
+    from paceline.cli.progress import counting
+    from paceline.errors import PacelineError
+    from paceline.launch import environments
+    from paceline.models import hub_files
+
+    lacks = environments.lacks([spec], store)
+    if lacks:
+        yield f"model {spec.name}", False, "; ".join(lacks)
+        return
+    folder = hub_files.folder_of(spec)
+    yield f"model {spec.name}", True, short(folder) if folder else "a twin"
+    if deep and spec.weights:
+        with counting(spec.name) as progress:
+            bad = hub_files.damaged(spec, progress)
+        remedy = f"is not what the hub says; remove it and run: {environments.prepare_command(spec)}"
+        yield "digests", not bad, f"{bad[0]} {remedy}" if bad else "every file is what its name in the cache says"
+    click.echo(f"· loading {spec.name} in a process of its own, with torch; it takes its memory, and minutes", err=True)
+    try:
+        found = describe(spec)
+    except PacelineError as error:
+        yield "loads", False, str(error)
+        return
+    versions = ", ".join(f"{n} {v}" for n, v in found["versions"].items())
+    yield "loads", True, f"in {found['seconds']['load']:.1f} s on {found['device']} ({versions})"
+    known = hub_files.facts(spec)
+    for name, title in (("parameters", "parameters"), ("image_tokens", "image tokens")):
+        if found[name] is None:
+            continue
+        wanted = known.get(name)
+        good = None if wanted is None else found[name] in (wanted if isinstance(wanted, list) else [wanted])
+        said = {None: "", True: ", as published", False: f"; {wanted} are published"}[good]
+        yield title, True if good is None else good, f"{found[name]:,}{said}"
+    text = " ".join(found["text"].split())
+    is_text = bool(text) and text.isprintable()
+    clock = f"{found['new_tokens']} tokens in {found['seconds']['answer']:.1f} s"
+    yield "describes a picture", is_text or (None if not spec.weights else False), f"{text[:300]!r} ({clock})"
+
+
+def describe(spec: ModelSpec) -> dict[str, Any]:
+    """What :mod:`paceline.inference.describe` finds, run by the model's own interpreter.
+
+    Raises:
+        UserError: it ended badly; the last line that it said.
+    """
+    from paceline.launch import environments
+
+    return environments.ask_module("paceline.inference.describe", spec)
+
+
+def damage(store: Store) -> Iterator[Check]:
+    """Whether the artefacts of done cells are still those that were attested."""
+    cells = store.root / "cells"
+    folders = [store.cell(p.name) for p in sorted(cells.iterdir())] if cells.is_dir() else []
+    done = [f for f in folders if f.done_json.exists()]
+    broken = [told for f in done if (told := wrong(f))]
+    yield "results", not broken, "; ".join(broken) or f"{len(done)} done cells, all as attested"
+
+
+def wrong(folder: CellFolder) -> str:
+    """What is wrong with a done cell; empty where nothing is."""
+    from paceline.errors import PacelineError
+
+    try:
+        names = folder.verify()
+    except PacelineError as error:
+        return f"{folder.id}: {error}"
+    except (OSError, KeyError, TypeError, AttributeError) as error:
+        return f"{folder.id}: {folder.done_json} can't be used ({type(error).__name__}: {error}); move it away"
+    return f"{folder.id}: {', '.join(names)}" if names else ""

@@ -1,0 +1,239 @@
+"""Make a task's data, or fetch a model's weights, once, so that cells can be planned and run."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from paceline.cli.resolve import compose_words, overrides_argument, short, store_of
+
+if TYPE_CHECKING:
+    from paceline.config.schema import ModelSpec, TaskSpec
+    from paceline.store.root import Store
+    from paceline.sweep.compose import Composition
+
+GIB = 2**30
+
+
+@click.command(short_help="make a task's data, or fetch a model, once")
+@overrides_argument
+def command(words: Sequence[str], conf: str | None) -> None:
+    """Make a task's data, or fetch a model's weights, once, so that cells can be planned and run.
+
+    Data is frozen under the root. Weights go to the hub's own cache (HF_HOME), which compute nodes must see too; run it
+    where there is a network. What is there already is not fetched again.
+
+    \b
+    paceline prepare task=geolocation_earth
+    paceline prepare task=geolocation_street task.options.path=/data/street-location-images
+    paceline prepare experiment=demo
+    paceline prepare model=qwen2_vl_2b,pixtral_12b
+    """
+    from paceline.errors import UserError
+
+    composition = compose_words(words, conf)
+    named = {w.lstrip("+~").partition("=")[0].partition(".")[0] for w in words}
+    if not named & {"task", "model", "experiment"}:
+        raise UserError(
+            f"which task? give task=NAME, or model=NAME to fetch weights; tasks: "
+            f"{', '.join(composition.tree.choices('task'))}; models: {', '.join(composition.tree.choices('model'))}"
+        )
+    if named & {"task", "experiment"}:
+        make_data(tasks(composition), store_of(composition))
+    if "model" in named:
+        fetch(models(composition), store_of(composition))
+    elif "experiment" in named and (names := [m.name for m in models(composition) if not _there(m)]):
+        click.echo(f"not fetched: paceline prepare model={','.join(dict.fromkeys(names))}")
+
+
+def make_data(tasks: Sequence[TaskSpec], store: Store) -> None:
+    """Make the data of tasks, and say what came of it."""
+    from paceline.cli.progress import counting
+    from paceline.data import samples
+    from paceline.tasks import load as load_kind
+
+    for task in tasks:
+        with counting(task.name) as progress:
+            manifest = samples.prepare(store.root, task, progress)
+        where = short(samples.dataset_folder(store.root, task))
+        splits = ", ".join(f"{n} {split}" for split, n in manifest["splits"].items())
+        click.echo(f"{task.name}: {splits} in {where}")
+        for reason, count in manifest["skipped"].items():
+            click.echo(f"  {count} skipped: {reason} (named in {where}/skipped.jsonl)")
+        own = load_kind(task.kind).data_lines(manifest, task)
+        for line in (*told_of_leakage(manifest, task.train, where), *shared_groups(manifest), *own):
+            click.echo(f"  {line}")
+
+
+def told_of_leakage(manifest: Mapping[str, Any], train: str, where: str) -> Iterator[str]:
+    """What the test splits share with the training split, a line each, with what to do about it."""
+    leakage = manifest.get("leakage")
+    if leakage is None:
+        yield (
+            "not searched for images that are tested and trained on: an earlier version prepared it; "
+            f"move {where} away and prepare again (cells keep their ids)"
+        )
+    clean: dict[str, list[str]] = {}
+    for split, kinds in (leakage or {}).items():
+        texts = kinds.get("text", 0)
+        images = sum(kinds.values()) - texts
+        if images:
+            yield (
+                f"{images} images of {split} are also in {train} or look like one of it: "
+                f"{kinds['bytes']} byte for byte, {kinds['pixels']} pixel for pixel, {kinds['looks']} alike "
+                f"(named in {where}/leakage.jsonl). To keep its figures honest, take one of each pair out of the "
+                "source, or hold out whole places"
+            )
+        elif "bytes" in kinds:
+            clean.setdefault(f"no image of %s is in {train} too, by bytes, pixels or looks", []).append(split)
+        if texts:
+            yield (
+                f"{texts} samples of {split} without an image are also in {train}, word for word (named in "
+                f"{where}/leakage.jsonl). To keep its figures honest, take one of each pair out of the source"
+            )
+        elif "text" in kinds:
+            clean.setdefault(f"no sample without an image of %s is in {train} too, word for word", []).append(split)
+    for text, splits in clean.items():
+        yield text % ", ".join(splits)
+
+
+def shared_groups(manifest: Mapping[str, Any]) -> Iterator[str]:
+    """Groups of samples that stand in several splits, a line for each set of splits, with what to do about it."""
+    groups = manifest.get("groups", {})
+    for splits, count in groups.get("shared", {}).items():
+        named = ", ".join(groups["named"][:5])
+        yield (
+            f"{count} of {groups['count']} groups by {groups['field']} stand in several splits: {splits} (such as "
+            f"{named}). What is learned of a group then helps in its test samples: move each group into one split of "
+            "the source, or let task.options.shares part the table by task.options.group"
+        )
+
+
+def fetch(models: Sequence[ModelSpec], store: Store) -> None:
+    """Fetch models from the hub, each only if there is room for what is missing of it, and count their shapes.
+
+    Raises:
+        UserError: a revision that is not pinned, a gated model, no such model.
+        Unavailable: no network, or no room.
+    """
+    from pathlib import Path
+
+    from paceline.cli.progress import counting
+    from paceline.models import hub_files
+
+    seen: set[tuple[str, str]] = set()
+    for model in models:
+        if (model.weights, model.revision) in seen:
+            continue
+        if model.weights:
+            seen.add((model.weights, model.revision))
+        if not model.weights:
+            click.echo(f"{model.name}: a twin, built where it runs; nothing to fetch")
+            count_shape(model, store)
+            continue
+        if Path(model.weights).expanduser().is_dir():
+            click.echo(f"{model.name}: a folder, {model.weights}; nothing to fetch")
+            count_shape(model, store)
+            continue
+        wanted = hub_files.listing(model)
+        size = wanted.to_fetch()
+        if size:
+            click.echo(f"{model.name}: {wanted.source} at {wanted.revision[:12]}: {_room(size, model)}", err=True)
+        with counting(model.name) as progress:
+            hub_files.download(model, wanted, progress)
+        told = "fetched and checked" if size else "was there"
+        click.echo(
+            f"{model.name}: {wanted.source} at {wanted.revision[:12]}: {len(wanted.files)} files, "
+            f"{wanted.bytes / GIB:,.1f} GiB {told}, in {short(hub_files.cache())}"
+        )
+        count_shape(model, store)
+
+
+def count_shape(model: ModelSpec, store: Store) -> None:
+    """Put a model's shape under the root, so that `paceline fit` and `plan` know its memory; done once.
+
+    Counted by a process of its own, because that needs torch. A model that can't be counted can still be run.
+    """
+    from paceline.errors import PacelineError
+    from paceline.gpu_memory import shapes
+    from paceline.launch import environments, gpu_fit
+    from paceline.store.root import write_json
+
+    if shapes.shape_of(model, store.root) is not None:
+        return
+    if model.family == "remote":
+        click.echo(gpu_fit.uncounted(model), err=True)
+        return
+    try:
+        found = environments.ask_module("paceline.gpu_memory.count_shape", model)
+    except PacelineError as error:
+        click.echo(f"{model.name}: its memory can't be planned: {error}", err=True)
+        return
+    path = shapes.place(store.root, model)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, found)
+    click.echo(
+        f"{model.name}: {sum(found['parameters'].values()):,} parameters counted; see: paceline fit model={model.name}"
+    )
+
+
+def _there(model: ModelSpec) -> bool:
+    from paceline.errors import UserError
+    from paceline.models import hub_files
+
+    try:
+        return not hub_files.lacking(model)
+    except UserError:
+        return False
+
+
+def _room(size: int, model: ModelSpec) -> str:
+    """What is to be fetched and what is free, in one line.
+
+    Raises:
+        Unavailable: it does not fit.
+    """
+    from paceline.errors import Unavailable
+    from paceline.launch import storage
+    from paceline.models import hub_files
+
+    folder = hub_files.cache()
+    free = [(r.by, r.bytes) for r in storage.rooms(folder) if r.bytes is not None]
+    told = ", ".join(f"{left / GIB:,.1f} GiB free ({by})" for by, left in free) or "what is free is not known"
+    line = f"{size / GIB:,.1f} GiB to fetch into {folder}; {told}"
+    if any(size >= left for _, left in free):
+        raise Unavailable(f"model {model.name}: {line}: no room; set HF_HOME to a folder on a larger disk")
+    return line
+
+
+def tasks(composition: Composition) -> list[TaskSpec]:
+    """The distinct tasks of a composition: the product of its axes that concern a task.
+
+    Raises:
+        UserError: it names none.
+    """
+    return _distinct(composition, "task")
+
+
+def models(composition: Composition) -> list[ModelSpec]:
+    """The distinct models of a composition, likewise."""
+    return _distinct(composition, "model")
+
+
+def _distinct(composition: Composition, group: str) -> list[Any]:
+    from paceline.errors import UserError
+
+    axes = [a for a in composition.axes if a.key.partition(".")[0] == group]
+    found: list[Any] = []
+    for combination in itertools.product(*(a.values for a in axes)):
+        values = dict(zip((a.key for a in axes), combination, strict=True))
+        name = values.pop(group, composition.choices.get(group))
+        if name is None:
+            raise UserError(f"which {group}? give {group}=NAME; names: {', '.join(composition.tree.choices(group))}")
+        spec = composition.spec(group, name, values)
+        if spec not in found:
+            found.append(spec)
+    return found

@@ -1,0 +1,58 @@
+"""Compare the results of a sweep: a table here, and a page to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from paceline.cli.resolve import find_sweep, json_or_file_option, name_argument, optional_value, say_json, short
+
+
+@click.command(
+    cls=optional_value("--json", lambda word: word.endswith(".json")),
+    short_help="a table, and a page, of a sweep's results",
+)
+@name_argument("[SWEEP]")
+@json_or_file_option
+@click.option("--csv", metavar="FILE", help="write every metric with its interval, one a line")
+@click.option("--markdown", metavar="FILE", help="write the headline tables as Markdown")
+@click.option("--latex", metavar="FILE", help="write the headline tables for a paper (booktabs)")
+@click.option("--no-page", is_flag=True, help="only the table")
+def command(
+    words: Sequence[str],
+    conf: str | None,
+    as_json: str | None,
+    csv: str | None,
+    markdown: str | None,
+    latex: str | None,
+    no_page: bool,
+) -> None:
+    """Compare the results of a sweep (the latest, where none is named): a table here, and a page to look at."""
+    from paceline import report
+    from paceline.cli.cell_table import Literal
+    from paceline.report.page import page
+    from paceline.report.text import export, terminal
+    from paceline.report.text import latex as tex
+
+    folder, store = find_sweep(words, conf)
+    collected = report.collect(store, folder)
+    said = as_json == ""
+    wanted = [
+        (csv, export.write_csv),
+        (markdown, export.write_markdown),
+        (latex, tex.write_latex),
+        (as_json, export.write_report_json),
+    ]
+    written = [(path, write) for path, write in wanted if path]
+    for path, write in written:
+        write(collected, Path(path))
+    if said:
+        say_json(export.as_json(collected))
+        return
+    terminal.show(collected, Literal())
+    for path, _ in written:
+        click.echo(f"wrote: {path}")
+    if not no_page:
+        click.echo(f"page:  {short(page.write(collected))}")

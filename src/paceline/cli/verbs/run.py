@@ -1,0 +1,56 @@
+"""Run one cell here, in the foreground: a recorded one, or the one that overrides describe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from paceline.cli.resolve import (
+    cell_or_overrides_argument,
+    compose_words,
+    composed_name,
+    data_digests,
+    split,
+    store_of,
+    use_code_of_cell,
+)
+
+
+@click.command(short_help="run one cell here")
+@cell_or_overrides_argument
+@click.option("--retry-failed", is_flag=True, help="also where it ended with a bug, bad data or a NaN loss")
+def command(words: Sequence[str], conf: str | None, retry_failed: bool) -> None:
+    """Run one cell here, in the foreground: a recorded one by its id, or the one that overrides describe.
+
+    What the cell needs is run before it.
+
+    \b
+    paceline run model=tiny_qwen2_vl task=geolocation_earth prompt=geo_bare limit=20
+    """
+    from paceline.cli.verbs.submit import make_true
+    from paceline.data import samples
+    from paceline.errors import UserError
+    from paceline.sweep.cells import PlannedCell, Sweep, expand
+
+    if split(words)[0]:
+        name, store, composition = composed_name(words, conf)
+        own = store.find_cell(str(name))
+        use_code_of_cell(own, store)
+        cell = own.read()
+        needed = [store.cell(n).read() for n in cell.needs]
+        cells = [PlannedCell(c, composition.replaced(c.config, c.kind)) for c in (*needed, cell)]
+        sweep = Sweep(f"run-{cell.id.rpartition('-')[2]}", (), None, cells)
+    else:
+        composition = compose_words(words, conf)
+        store = store_of(composition)
+        sweep = expand(
+            composition,
+            data_digests(store, words, conf),
+            lambda task: samples.splits(store.root, task),
+        )
+        points = sum(1 for c in sweep.cells if c.cell.kind == "evaluate")
+        if points > 1:
+            raise UserError(f"these overrides describe {points} cells; `paceline submit` runs a sweep")
+        sweep.name = f"run-{sweep.cells[-1].id.rpartition('-')[2]}"
+    make_true(sweep, store, composition, False, retry_failed=retry_failed, current_code=True)

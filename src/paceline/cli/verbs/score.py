@@ -1,0 +1,42 @@
+"""Score kept predictions again, with the scorer as it is now; generates nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from paceline.cli.resolve import name_argument, one_name, use_recorded_code
+
+
+@click.command(short_help="score kept predictions again")
+@name_argument("[SWEEP]")
+def command(words: Sequence[str], conf: str | None) -> None:
+    """Score the kept predictions of a sweep again, with the scorer as it is now. Generates nothing."""
+    from paceline.scoring import judge
+    from paceline.sweep.cells import recorded
+
+    name, store = one_name(words, conf)
+    folder = store.find_sweep(name)
+    if taken := use_recorded_code(folder, store):
+        click.echo(f"note: {', '.join(taken)} as recorded; for the scorer as it is now give --conf FOLDER", err=True)
+    cells = [c for c in recorded(folder, store).cells if c.cell.kind == "evaluate" and store.cell(c.id).done()]
+    changed = 0
+    for planned in cells:
+        own = store.cell(planned.id)
+        before = metrics_of(own.metrics)
+        changed += before != judge.score_cell(own, store.root)["metrics"]
+    click.echo(f"{folder.name}: scored {len(cells)} cells again, {changed} with other metrics")
+
+
+def metrics_of(path: Path) -> Any:
+    """The metrics that a file holds; None where it is missing or damaged, which scoring mends."""
+    from paceline.errors import UserError
+    from paceline.store.root import read_json
+
+    try:
+        return read_json(path).get("metrics")
+    except UserError:
+        return None

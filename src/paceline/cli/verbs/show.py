@@ -1,0 +1,56 @@
+"""Print a resolved cell: everything that it computes, and how it was run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from paceline.cli.resolve import (
+    cell_or_overrides_argument,
+    compose_words,
+    digests_or_not,
+    json_option,
+    one_name,
+    say_json,
+    split,
+    store_of,
+)
+
+
+@click.command(short_help="print a resolved cell")
+@cell_or_overrides_argument
+@json_option
+def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
+    """Print a resolved cell as YAML, defaults filled in: a recorded one, or those that overrides describe."""
+    from omegaconf import OmegaConf
+
+    from paceline.config.schema import placement_of, plain
+    from paceline.sweep.cells import expand
+
+    cells: list[tuple[Any, dict[str, Any]]] = []
+    if split(words)[0]:
+        name, store = one_name(words, conf)
+        folder = store.find_cell(str(name))
+        cell = folder.read()
+        placed = [p for a in folder.attempts() if (p := a.placement())]
+        cells.append((cell, placed[-1] if placed else {}))
+    else:
+        composition = compose_words(words, conf)
+        store = store_of(composition)
+        data_digest, _ = digests_or_not(store, words, conf)
+        cells += [(c.cell, placement_of(c.config)) for c in expand(composition, data_digest).cells]
+    for cell, placement in cells:
+        resolved = plain(cell.config)
+        unused = ("generation",) if cell.kind == "finetune" else ("train",)
+        for group in (*unused, "placement", "deepspeed", "cluster", "tracking"):
+            resolved.pop(group)
+        extra = {k: cell.identity[k] for k in ("data", "tuned") if k in cell.identity}
+        content = {"id": cell.id, "kind": cell.kind, **resolved, **extra, **placement}
+        if as_json:
+            say_json(content)
+        else:
+            click.echo(OmegaConf.to_yaml(OmegaConf.create(content)).rstrip())
+            if len(cells) > 1:
+                click.echo("---")

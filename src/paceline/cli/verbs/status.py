@@ -1,0 +1,282 @@
+"""Tell where the cells of a sweep stand, why, and what to do next."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from paceline.cli.resolve import find_sweep, json_option, name_argument, optional_value, say_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from paceline.slurm.remembered import Answers
+    from paceline.store.root import Store, SweepFolder
+    from paceline.sweep.forecast import Forecast
+
+WATCH_SECONDS = 10.0
+FEWEST_SECONDS = 2.0
+# Pauses are this many times as long as a look took: a thousand cells on a slow disk are looked at less often.
+REST = 4.0
+# While a cell is in one of these states, something may still change by itself.
+ALIVE = frozenset({"running", "queued", "unknown"})
+# What a screen that is too small for all cells shows first.
+URGENT = ("running", "failed", "interrupted", "unknown", "queued", "held", "waiting", "missing", "done")
+
+
+@dataclass(frozen=True)
+class Look:
+    """A sweep as it stands at a moment."""
+
+    name: str
+    counts: dict[str, int]
+    cells: list[dict[str, Any]]
+    told: Forecast
+    asked: float
+    """When Slurm was asked, in seconds since the epoch; 0 where it was not."""
+
+    @property
+    def headline(self) -> str:
+        """How many cells stand where."""
+        return f"{self.name}: {len(self.cells)} cells, {', '.join(f'{n} {state}' for state, n in self.counts.items())}"
+
+    @property
+    def summary(self) -> list[str]:
+        """What concerns the sweep as a whole: time, cost, and how old the news is."""
+        from paceline.sweep.forecast import asked_ago
+
+        return list(summary(self.counts, self.told, asked_ago(self.asked)))
+
+
+def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    if value is None:
+        return None
+    seconds = float(value or WATCH_SECONDS)
+    if seconds < FEWEST_SECONDS:
+        raise click.BadParameter(f"files are read every {FEWEST_SECONDS:g} seconds at most, and Slurm asked every 60")
+    return seconds
+
+
+@click.command(
+    cls=optional_value("--watch", lambda word: word.replace(".", "", 1).isdigit()),
+    short_help="where the cells of a sweep stand",
+)
+@name_argument("[SWEEP]")
+@json_option
+@click.option("--all", "show_all", is_flag=True, help="list done cells too")
+@click.option(
+    "--watch",
+    "seconds",
+    metavar="[SECONDS]",
+    callback=_seconds,
+    help=f"look again every {WATCH_SECONDS:g} seconds until nothing runs any more; Slurm is asked once a minute",
+)
+def command(words: Sequence[str], conf: str | None, as_json: bool, show_all: bool, seconds: float | None) -> None:
+    """Tell where the cells of a sweep stand (the latest, where none is named), why, and what to do next."""
+    from paceline.errors import UserError
+
+    folder, store = find_sweep(words, conf)
+    if as_json and seconds is not None:
+        raise UserError("--watch is for people; a program asks again itself: paceline status --json")
+    if seconds is not None:
+        with contextlib.suppress(KeyboardInterrupt):  # how one stops watching; nothing is broken off
+            watch(folder, store, seconds, show_all)
+        return
+    from paceline.slurm.remembered import Answers
+
+    found = look_at(folder, store)(Answers(store.root, fresh=False))
+    following = next_step(found.name, found.counts)
+    if as_json:
+        told = found.told
+        left = {"seconds_left": told.seconds, "gpu_hours": told.gpu_hours, "gpu_hours_of": told.estimated_gpu_hours}
+        say_json({"sweep": found.name, "counts": found.counts, **left, "cells": found.cells, "next": following})
+        return
+    show(found, show_all)
+    for line in found.summary:
+        click.echo(line)
+    click.echo(following)
+
+
+def look_at(folder: SweepFolder, store: Store) -> Callable[[Answers], Look]:
+    """A function that looks at a sweep. Cells are frozen: they are read again only where the sweep was extended."""
+    from paceline.sweep import status
+    from paceline.sweep.cells import Sweep, recorded
+    from paceline.sweep.forecast import forecast
+    from paceline.sweep.labels import variants
+
+    known: dict[float, tuple[Sweep, dict[str, str]]] = {}
+
+    def look(asked: Answers) -> Look:
+        written = folder.sweep_json.stat().st_mtime
+        if written not in known:
+            sweep = recorded(folder, store)
+            known.clear()
+            known[written] = sweep, variants(c.cell for c in sweep.cells)
+        sweep, differing = known[written]
+        found = status.of_sweep(store, sweep, asked)
+        told = forecast(store, sweep, found)
+        cells = [describe(c, found[c.id], differing[c.id], told) for c in sweep.cells]
+        return Look(sweep.name, status.counts(found.values()), cells, told, asked.asked)
+
+    return look
+
+
+def watch(folder: SweepFolder, store: Store, seconds: float, show_all: bool) -> None:
+    """Look again and again, until nothing runs any more: redrawn on a terminal, else a line for each change."""
+    from paceline.cli.cell_table import Literal
+    from paceline.slurm.remembered import Renewed
+
+    answers, look, console = Renewed(store.root), look_at(folder, store), Literal()
+
+    def now() -> Look:
+        return look(answers())
+
+    if console.is_terminal:
+        from rich.live import Live
+
+        with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
+            last = follow(now, lambda found: live.update(drawn(found, console, show_all), refresh=True), seconds)
+    else:
+        last = follow(now, _Changes(), seconds)
+        for line in last.summary:
+            click.echo(line)
+    click.echo(next_step(last.name, last.counts))
+
+
+def follow(
+    look: Callable[[], Look],
+    tell: Callable[[Look], None],
+    seconds: float,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Look:
+    """Look and tell until nothing runs any more, with a pause that grows with what a look costs; answers the last."""
+    while True:
+        began = time.monotonic()
+        found = look()
+        tell(found)
+        if not ALIVE & set(found.counts):
+            return found
+        sleep(max(seconds, REST * (time.monotonic() - began)))
+
+
+def drawn(found: Look, console: Console, show_all: bool) -> Any:
+    """A look as it fits the screen: the summary first, then the cells that matter most."""
+    from rich.text import Text
+
+    ordered = sorted(found.cells, key=lambda c: URGENT.index(c["state"]))
+    with console.capture() as capture:
+        for line in (
+            found.headline,
+            *found.summary,
+            f"{time.strftime('%H:%M:%S')}; Ctrl-C ends watching, not the cells",
+        ):
+            console.print(Text(line), soft_wrap=True)
+        table(console, ordered, show_all, most=console.height)
+    return Text.from_ansi(capture.get(), no_wrap=True, overflow="crop")
+
+
+class _Changes:
+    """Prints a line for every cell whose state has changed, and one for all of them together."""
+
+    def __init__(self) -> None:
+        self._states: Mapping[str, str] = {}
+
+    def __call__(self, found: Look) -> None:
+        from paceline.cli.cell_table import one_line, short_id
+
+        clock = time.strftime("%H:%M:%S")
+        states = {c["id"]: c["state"] for c in found.cells}
+        if states == self._states:
+            return
+        for c in found.cells:
+            if self._states and self._states.get(c["id"]) != c["state"]:
+                why = ": ".join(w for w in (c["cause"], c["detail"]) if w) if c["state"] != "done" else ""
+                click.echo(f"{clock}  {short_id(c['id'])} {c['state']}{f': {one_line(why)}' if why else ''}")
+        click.echo(f"{clock}  {found.headline}")
+        self._states = states
+
+
+def summary(counts: dict[str, int], told: Forecast, ago: str) -> Iterator[str]:
+    """What concerns the sweep as a whole: time, cost, and how old the news is."""
+    from paceline.sweep.forecast import duration
+
+    if told.seconds is not None:
+        yield f"about {duration(told.seconds)} left with {counts['running']} cells at a time"
+    if told.estimated_gpu_hours:
+        most = "at most " if told.at_most else "about "
+        yield f"GPU-hours: {told.gpu_hours:.1f} used of {most}{told.estimated_gpu_hours:.1f}"
+    if ago:
+        yield ago
+
+
+def describe(planned: Any, state: Any, variant: str, told: Forecast) -> dict[str, Any]:
+    """One cell's line."""
+    config, cell = planned.config, planned.cell
+    return {
+        "id": cell.id,
+        "kind": cell.kind,
+        "model": config.model.name,
+        "task": config.task.name,
+        "prompt": config.prompt.name,
+        "method": config.method.name,
+        "variant": variant,
+        "state": state.state,
+        "cause": state.cause,
+        "detail": state.detail,
+        "attempts": state.attempts,
+        "needs": list(cell.needs),
+        "progress": state.progress,
+        "seconds_left": told.left.get(cell.id) if state.state != "failed" else None,
+        "times_its_siblings": told.slow.get(cell.id),
+        "pid": state.pid,
+    }
+
+
+def next_step(name: str, counts: dict[str, int]) -> str:
+    """The command that takes the sweep further."""
+    if set(counts) == {"done"}:
+        return f"all done; next: paceline report {name}"
+    if "running" in counts or "queued" in counts:
+        return "cells are running; look again later, or follow one: paceline logs CELL -f"
+    if "unknown" in counts:
+        return "Slurm or the user who submitted them can tell of the unknown ones; look again later"
+    if set(counts) <= {"done", "failed", "waiting"} and "failed" in counts:
+        return f"next: paceline logs CELL, mend the cause, then: paceline resume {name} --retry-failed"
+    return f"next: paceline resume {name}"
+
+
+def show(found: Look, show_all: bool) -> None:
+    """Print a table of the cells that are not done, or of all."""
+    from rich.text import Text
+
+    from paceline.cli.cell_table import Literal
+
+    console = Literal()
+    name, colon, rest = found.headline.partition(":")
+    console.print(Text.assemble((name, "bold"), colon, rest), soft_wrap=True)
+    table(console, found.cells, show_all)
+
+
+def table(console: Console, cells: Sequence[dict[str, Any]], show_all: bool, most: int | None = None) -> None:
+    """Print one row for each cell that is not done, that takes long, or for all; the first ``most`` of them."""
+    from paceline.cli.cell_table import print_cells, short_hash
+    from paceline.sweep.forecast import duration
+
+    rows = []
+    for c in cells:
+        beat = c["progress"] or {}
+        far = f"{beat['done']}/{beat['total']} {beat['unit']}" if beat.get("total") else ""
+        why = ": ".join(w for w in (c["cause"], c["detail"]) if w)
+        if c["state"] == "waiting":
+            why = f"after {', '.join(map(short_hash, c['needs']))}"
+        slow = f"takes {c['times_its_siblings']:.1f}× as long as its siblings" if c["times_its_siblings"] else ""
+        why = "; ".join(w for w in (why, slow) if w)
+        left = duration(c["seconds_left"]) if c["state"] == "running" and c["seconds_left"] is not None else ""
+        rows.append({**c, "id": short_hash(c["id"]), "progress": far, "left": left, "why": why})
+    shown = [r for r in rows if show_all or r["state"] != "done" or r["times_its_siblings"]][:most]
+    print_cells(console, rows, shown, ("state", "kind", "task", "model", "prompt", "method", "id", "progress", "left"))

@@ -1,0 +1,138 @@
+"""Make the cells of a sweep true: run what is missing, skip what is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from paceline.cli.resolve import (
+    compose_words,
+    data_digests,
+    json_option,
+    overrides_argument,
+    say_json,
+    short,
+    store_of,
+    wishes_options,
+    with_mail,
+)
+
+if TYPE_CHECKING:
+    from paceline.launch.submit import Submission
+    from paceline.store.root import Store
+    from paceline.sweep.cells import Sweep
+    from paceline.sweep.compose import Composition
+
+
+@click.command(short_help="run what is missing, skip what is done")
+@overrides_argument
+@json_option
+@click.option("--extend", is_flag=True, help="add cells to a recorded sweep of the same name")
+@wishes_options
+def command(
+    words: Sequence[str], conf: str | None, as_json: bool, extend: bool, mail: str | None, **wished: Any
+) -> None:
+    """Make the cells of a sweep true: run what is missing or was interrupted, skip what is done or runs already.
+
+    \b
+    paceline submit experiment=demo
+    paceline submit model=tiny_qwen2_vl task=geolocation_earth prompt=geo_bare,geo_training name=mine
+    """
+    from paceline.data import samples
+    from paceline.sweep.cells import expand, left_out
+
+    words = with_mail(words, mail)
+    composition = compose_words(words, conf)
+    store = store_of(composition)
+    sweep = expand(
+        composition,
+        data_digests(store, words, conf),
+        lambda task: samples.splits(store.root, task),
+    )
+    for line in left_out(sweep.dropped):
+        click.echo(line, err=True)
+    make_true(sweep, store, composition, as_json, extend=extend, **wished)
+
+
+def make_true(sweep: Sweep, store: Store, composition: Composition, as_json: bool, **wished: Any) -> None:
+    """Decide, run, and tell how it ended; shared with ``resume`` and ``run``.
+
+    Args:
+        sweep: the cells.
+        store: where.
+        composition: what the command line was read into, for its config files.
+        as_json: print the outcome for programs.
+        wished: fields of :class:`paceline.launch.submit.Wishes`.
+
+    Raises:
+        CellsFailed: some cells are not done and nothing else runs them.
+    """
+    from paceline.cli.progress import Watch
+    from paceline.errors import CellsFailed
+    from paceline.launch import run as launch_run
+    from paceline.launch import submit
+    from paceline.sweep import status
+
+    decided = submit.decide(sweep, store, submit.Wishes(**wished), composition.tree)
+    for note in decided.notes:
+        click.echo(f"note: {note}", err=True)
+    before = status.counts(decided.found.values())
+    found = decided.found
+    if decided.path is None:
+        click.echo(f"{sweep.name}: nothing to start ({_words(before)})", err=True)
+        tell_held(decided)
+    else:
+        cells = sum(len(e.cells) for e in decided.elements)
+        click.echo(
+            f"{sweep.name}: {cells} of {len(sweep.cells)} cells to run in {len(decided.elements)} elements "
+            f"({short(store.root)}/sweeps/{sweep.name})",
+            err=True,
+        )
+        if decided.jobs:
+            tell_jobs(decided)
+            if as_json:
+                say_json({"sweep": sweep.name, "jobs": decided.jobs, "chain": decided.chain, "held": decided.held})
+            return
+        with Watch(len(sweep.cells), before.get("done", 0)).showing() as view:
+            launch_run.run(decided, store, view)
+        found = status.of_sweep(store, sweep)
+    after = status.counts(found.values())
+    if as_json:
+        say_json({"sweep": sweep.name, "started": [c for e in decided.elements for c in e.cells], "states": after})
+    if decided.path is not None:
+        click.echo(f"{sweep.name}: {_words(after)}", err=True)
+    unfinished = [s for s in found.values() if s.state in ("failed", "interrupted", "waiting", "missing")]
+    if unfinished:
+        failed = [s for s in unfinished if s.state == "failed"]
+        remedy = f"paceline resume {sweep.name}" + (" --retry-failed" if failed else "")
+        first = (failed or unfinished)[0]
+        raise CellsFailed(
+            f"{len(unfinished)} cells are not done; first: {first.id} ({first.cause or first.state}"
+            f"{': ' + first.detail if first.detail else ''}); see: paceline logs {first.id.rpartition('-')[2]}; "
+            f"then: {remedy}"
+        )
+    if decided.path is not None:
+        click.echo(f"see the results: paceline report {sweep.name}", err=True)
+
+
+def tell_jobs(decided: Submission) -> None:
+    """What went to Slurm, and what is left."""
+    arrays = sorted({job.partition("_")[0] for job in decided.jobs.values()}, key=int)
+    click.echo(f"{len(decided.jobs)} elements in {len(arrays)} jobs of Slurm: {', '.join(arrays)}", err=True)
+    tell_held(decided)
+    if decided.chain:
+        click.echo(f"job {decided.chain} resumes the sweep when they are over", err=True)
+    click.echo("look with: paceline status", err=True)
+
+
+def tell_held(decided: Submission) -> None:
+    """What the submit limit held back."""
+    if decided.held:
+        following = "that job releases them" if decided.chain else "the next resume releases them"
+        click.echo(f"{len(decided.held)} cells held back: {decided.reason}; {following}", err=True)
+
+
+def _words(counts: dict[str, int]) -> str:
+    return ", ".join(f"{n} {state}" for state, n in counts.items())

@@ -1,0 +1,67 @@
+"""Upload a sweep's offline W&B runs: all attempts of a cell into one run, each piece once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from paceline.cli.resolve import find_sweep, json_option, name_argument, say_json
+
+# Where uploading ended before it came to them, which the error beside it explains.
+NOT_YET = "not yet uploaded"
+
+
+@click.command(short_help="upload offline W&B runs")
+@name_argument("[SWEEP]")
+@json_option
+def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
+    """Upload a sweep's offline W&B runs (the latest sweep's, where none is named), from where the network is.
+
+    All attempts of a cell go into one run, oldest first. What was uploaded is recorded, so an interrupted sync goes on,
+    and a cell that still runs is left for the next time.
+    """
+    from paceline.cli.progress import counting
+    from paceline.errors import PacelineError
+    from paceline.tracking import sync
+
+    folder, store = find_sweep(words, conf)
+    cells = [sync.pending(store.cell(cell)) for cell in folder.read()["cells"]]
+    left = [told for cell in cells for told in cell.left]
+    waiting = {piece.path: sync.Told(cell.cell, piece, why=NOT_YET) for cell in cells for piece in cell.pieces}
+    total = len(waiting)
+    done: list[sync.Told] = []
+    failure: PacelineError | None = None
+    try:
+        with counting("sync") as progress:
+            for told in sync.upload(store, cells):
+                waiting.pop(told.piece.path)
+                (left if told.why else done).append(told)
+                progress(f"{told.cell} attempt {told.piece.attempt}", total - len(waiting), total)
+    except PacelineError as error:
+        failure = error
+    left += waiting.values()
+    if as_json:
+        say_json({"sweep": folder.name, "uploaded": list(map(describe, done)), "left": list(map(describe, left))})
+    else:
+        if not failure:
+            for told in left:
+                click.echo(f"  left: {told.cell} attempt {told.piece.attempt}: {told.why}")
+        click.echo(f"{folder.name}: {summary(done, left)}")
+    if failure:
+        raise failure
+
+
+def describe(told: Any) -> dict[str, Any]:
+    """One piece for programs."""
+    path = str(told.piece.path)
+    return {"cell": told.cell, "attempt": told.piece.attempt, "piece": path, "rows": told.rows, "why": told.why}
+
+
+def summary(done: Sequence[Any], left: Sequence[Any]) -> str:
+    """The line at the end: what was uploaded, what is left, and why."""
+    text = f"{len(done)} pieces of {len({t.cell for t in done})} cells uploaded, {len(left)} left"
+    reasons = Counter(told.why for told in left)
+    return f"{text}: {', '.join(f'{why} ({n})' if n > 1 else why for why, n in reasons.items())}" if left else text

@@ -1,0 +1,101 @@
+"""Photos with a JSON file beside each, in the layout of the GeoLocator study's street photos.
+
+``location_081482.png`` and ``location_081482.json`` make one record. The JSON holds ``coordinates`` as
+[latitude, longitude] and ``regions``, the nearest regions as ``[name, "POINT(lon lat)"]``, nearest first.
+Near a border the nearest region is not the one that the photo is in, so country and region come from the
+gazetteer, and the nearest region is kept as that. ``is_in_region`` was written with the axes swapped and is
+not read.
+
+A photo's split depends on its place alone: photos of one spot never stand on both sides. Photos are not
+copied.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from paceline.data.readers import Progress, Sample, Skipped, check_shares, fraction, source_folder, split_of
+from paceline.tasks.geolocation.gazetteer import coordinates_of, nearest_places, place_fields
+
+PATHS = ("path",)
+IMAGES = (".png", ".jpg", ".jpeg")
+PLACE_DECIMALS = 3  # degrees; about 100 m: views from one spot differ in the fourth
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which folder to read, and how to split it."""
+
+    path: str = field(default="", metadata={"doc": "folder of the photos, searched with its subfolders"})
+    sample: int = field(default=0, metadata={"doc": "records taken at random; 0 takes all", "low": 0})
+    shares: dict[str, float] = field(
+        default_factory=lambda: {"train": 0.7, "validation": 0.15, "test": 0.15},
+        metadata={"doc": "share of the places that each split gets"},
+    )
+    seed: int = field(default=0, metadata={"doc": "seed of the order, the sample and the splits"})
+
+
+def made(options: Options) -> dict[str, str]:
+    """The user's folder; its licence is the user's to know."""
+    return {"source": options.path, "licence": "that of the photos' owner; they are not copied"}
+
+
+def read(options: Options, images: Path, progress: Progress) -> Iterator[Sample | Skipped]:
+    """Pair the files, in an order that is random and always the same."""
+    folder, shares = source_folder(options.path, "photos with JSON sidecars"), check_shares(options.shares)
+    pairs: dict[str, dict[str, list[Path]]] = {}
+    for path in sorted(folder.rglob("*")):
+        kind = "image" if path.suffix.lower() in IMAGES else "json" if path.suffix.lower() == ".json" else ""
+        if kind and not path.name.startswith(".") and path.is_file():
+            name = path.relative_to(folder).with_suffix("").as_posix()
+            pairs.setdefault(name, {"image": [], "json": []})[kind].append(path)
+    chosen = sorted(pairs, key=lambda name: fraction(options.seed, name))[: options.sample or None]
+
+    found: list[tuple[str, Path, tuple[float, float], str | None]] = []
+    for n, name in enumerate(chosen):
+        progress("reading sidecars", n + 1, len(chosen))
+        files = pairs[name]
+        if not files["json"]:
+            yield Skipped(name, "no JSON beside the image", files["image"][0].name)
+        elif not files["image"]:
+            yield Skipped(name, "no image beside the JSON", files["json"][0].name)
+        elif len(files["image"]) > 1:
+            yield Skipped(name, "several images of one name", ", ".join(p.name for p in files["image"]))
+        else:
+            try:
+                found.append((name, files["image"][0], *_sidecar(files["json"][0])))
+            except ValueError as error:
+                yield Skipped(name, str(error), files["json"][0].name)
+
+    places = nearest_places([point for _, _, point, _ in found])
+    for n, ((name, image, point, nearest_region), place) in enumerate(zip(found, places, strict=True)):
+        spot = f"{point[0]:.{PLACE_DECIMALS}f} {point[1]:.{PLACE_DECIMALS}f}"
+        known = place_fields(point, place)
+        if nearest_region is not None:
+            known["nearest_region"] = nearest_region
+        yield Sample(name, split_of(options.seed, spot, shares), image, known)
+        progress("reading photos", n + 1, len(found))  # whoever takes a sample decodes its photo
+
+
+def _sidecar(path: Path) -> tuple[tuple[float, float], str | None]:
+    """Coordinates and nearest region of one JSON file; ValueError with a countable reason without them."""
+    try:
+        record = json.loads(path.read_bytes())
+    except OSError:
+        raise ValueError("JSON may not be read") from None
+    except (ValueError, RecursionError):
+        raise ValueError("broken JSON") from None
+    pair = record.get("coordinates") if isinstance(record, dict) else None
+    if not pair:
+        raise ValueError("no coordinates")
+    if not isinstance(pair, list) or len(pair) != 2:
+        raise ValueError("coordinates are no pair")
+    regions = record.get("regions")
+    try:
+        region = str(regions[0][0])  # type: ignore[index]
+    except (TypeError, IndexError, KeyError):
+        region = None
+    return coordinates_of(*pair), region

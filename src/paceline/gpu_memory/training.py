@@ -1,0 +1,607 @@
+"""The memory of a cell on one GPU, part by part, each with its formula. GiB are 2³⁰ bytes.
+
+What is always there (weights, optimiser) and what a moment adds make the peak: after the forward pass, while a layer is
+recomputed, in the frozen tower, in the optimiser's step. Model states follow Rajbhandari et al. 2020 (ZeRO,
+arXiv:1910.02054, section 3); how this project's training keeps them is said where it differs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from paceline.config.schema import Config, DeepSpeedSpec, Kind, MethodSpec, as_loaded, share_out
+from paceline.gpu_memory import activations
+from paceline.gpu_memory.activations import Pass
+from paceline.gpu_memory.images import Seen, Size, cut, see
+from paceline.gpu_memory.shapes import Linear, Shape, targets, trainable
+
+GIB = 2**30
+WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}
+# bitsandbytes' own: a scale for 64 weights, itself 8 bits, with a float32 scale for 256 of them (Dettmers et al. 2023,
+# arXiv:2305.14314, section 3).
+BLOCK, NESTED = 64, 256
+# What a process takes of a card before its first tensor: context, kernels, cuBLAS workspaces (PyTorch's own is 32 MiB
+# on Hopper, 8 MiB before). Reports go from 0.3 to 0.7 GiB; not measured by us.
+CONTEXT_GIB = 0.6
+NCCL_GIB = 0.4
+# What the allocator holds and can't use: blocks of other sizes. Not measured by us; what was reported at the study's
+# failure (0.36 of 36.98 GiB reserved and not allocated) is less.
+FRAGMENTATION = 0.04
+# A process with torch, transformers and CUDA, on the host. Not measured on a GPU.
+HOST_GIB = 4.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a sample is assumed to be.
+
+    Attributes:
+        text: tokens of prompt, answer and turns, images not counted.
+        answer: of these, the answer's: training makes logits for them alone.
+        image: size in pixels of the picture; None: the one that costs most.
+        images: pictures of a sample.
+    """
+
+    text: int = 256
+    image: Size | None = None
+    images: int = 1
+    answer: int = 64
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the memory: its name, its size, and what it is made of."""
+
+    name: str
+    gib: float
+    formula: str
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a cell takes.
+
+    Attributes:
+        parts: what is always on the card.
+        moments: name of a moment -> what it adds; the largest counts.
+        outside: what the allocator does not count: context, communication, fragments.
+        hosted: what the processes of a node hold in its host memory, at the most.
+        mapped: GiB of the weights' files. They are read through the page cache, once for all ranks of a node: the
+            kernel counts them as theirs (``peaks.host_gib`` too) and takes them back where it wants room.
+        disk: GiB of one checkpoint.
+        assumed: what was assumed, for people.
+    """
+
+    parts: list[Part]
+    moments: dict[str, list[Part]]
+    outside: list[Part]
+    hosted: list[Part]
+    mapped: float
+    disk: float
+    assumed: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def moment(self) -> str:
+        """The moment that takes most."""
+        return max(self.moments, key=lambda name: _sum(self.moments[name]))
+
+    @property
+    def allocated(self) -> float:
+        """GiB that the allocator hands out at the peak: what ``torch.cuda.max_memory_allocated`` measures."""
+        return _sum(self.parts) + _sum(self.moments[self.moment])
+
+    @property
+    def needed(self) -> float:
+        """GiB of the card."""
+        return self.allocated + _sum(self.outside)
+
+    @property
+    def host(self) -> float:
+        """GiB of host memory per node."""
+        return _sum(self.hosted)
+
+
+def _sum(parts: list[Part]) -> float:
+    return sum(p.gib for p in parts)
+
+
+@dataclass(frozen=True)
+class Zero:
+    """How DeepSpeed splits the state; what its config says, with its own defaults (deepspeed 0.19.8).
+
+    Attributes:
+        used: whether DeepSpeed runs at all.
+        stage: 0 to 3.
+        optimizer, weights: whether those lie in host memory.
+        reduce, gather: numbers of a bucket of gradients, and of weights.
+        overlap: whether gradients are reduced while the next bucket fills.
+    """
+
+    used: bool = False
+    stage: int = 0
+    optimizer: bool = False
+    weights: bool = False
+    reduce: int = 5 * 10**8
+    gather: int = 5 * 10**8
+    overlap: bool = False
+
+    def shared(self, stage: int, world: int) -> int:
+        """Over how many ranks something is split that is split from a stage on."""
+        return world if self.stage >= stage else 1
+
+
+def zero_of(spec: DeepSpeedSpec, hidden: int) -> Zero:
+    """What a DeepSpeed config says of memory. ``auto`` is what Transformers fills in: ``hidden²`` and 0.9 of it."""
+    if not spec.config:
+        return Zero()
+    said: Mapping[str, Any] = spec.config.get("zero_optimization", {})
+    stage = int(said.get("stage", 0))
+
+    def number(name: str, default: float, automatic: float) -> int:
+        value = said.get(name, default)
+        return int(automatic if value == "auto" else value)
+
+    return Zero(
+        used=True,
+        stage=stage,
+        optimizer=said.get("offload_optimizer", {}).get("device", "none") != "none",
+        weights=said.get("offload_param", {}).get("device", "none") != "none",
+        reduce=number("reduce_bucket_size", 5e8, hidden**2),
+        gather=(
+            number("stage3_prefetch_bucket_size", 5e7, 0.9 * hidden**2)
+            if stage == 3
+            else number("allgather_bucket_size", 5e8, 5e8)
+        ),
+        overlap=bool(said.get("overlap_comm", stage == 3)),
+    )
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Everything the parts are computed from."""
+
+    config: Config
+    shape: Shape
+    zero: Zero
+    world: int
+    micro: int
+    accumulation: int
+    step: Pass
+    answer: int
+    trainable: int
+    layers: list[Linear]
+
+    @property
+    def width(self) -> int:
+        return self.step.width
+
+    @property
+    def method(self) -> MethodSpec:
+        return self.config.method
+
+
+def training(config: Config, shape: Shape, sample: Sample) -> Memory:
+    """Memory of one rank of a finetune cell.
+
+    Raises:
+        UserError: the effective batch can't be shared out, or an adapter's names match nothing.
+    """
+    world = config.placement.nodes * config.placement.ranks
+    micro, accumulation = share_out(config.train, config.placement, world)
+    zero = zero_of(config.deepspeed, shape.hidden)
+    method = config.method
+    layers = targets(shape, method.lora) if method.trains == "adapter" else []
+    run = _Run(
+        config, shape, zero, world, micro, accumulation,
+        step_of(config, shape, sample, micro), min(sample.answer, sample.text),
+        sum(trainable(shape, method).values()), layers,
+    )  # fmt: skip
+    weights = _weights(run)
+    gradients, states = _gradients(run), _states(run)
+    always = [weights, *([] if zero.optimizer else states), *_buckets(run)]
+    return Memory(
+        parts=[p for p in always if p.gib],
+        moments=_moments(run, gradients),
+        outside=_outside(run, always, gradients),
+        hosted=[p for p in (_processes(config.placement.ranks), _offloaded(run, states), _saved(run)) if p.gib],
+        mapped=shape.total * run.width / GIB,
+        disk=run.trainable * (4 if not zero.used else 2 + 4) / GIB + run.trainable * 8 / GIB,
+        assumed={**assumed(config, shape, sample, micro, world), "answer": run.answer},
+    )
+
+
+def step_of(config: Config, shape: Shape, sample: Sample, micro: int) -> Pass:
+    """How one micro-batch runs through the network."""
+    model, method = as_loaded(config), config.method
+    seen = many(see(shape.image, config.model.processor, sample.image), sample.images)
+    adapter = method.trains == "adapter"
+    trains_all = frozenset(shape.parameters) - set(method.frozen) if method.trains == "all" else frozenset()
+    return Pass(
+        width=WIDTHS[model.dtype],
+        autocast=model.dtype != "float32" and not config.deepspeed.config,
+        attention=model.attention,
+        batch=micro,
+        tokens=sample.text + seen.tokens,
+        seen=seen,
+        padded=micro > 1,  # rows of one length are luck
+        trained=trains_all,
+        adapted=frozenset(n.name for n in targets(shape, method.lora)) if adapter else frozenset(),
+        rank=method.lora.r if adapter else 0,
+        dropout=adapter and method.lora.dropout > 0,
+        dora=adapter and method.lora.dora,
+        quantised=method.quantise,
+    )
+
+
+def many(seen: Seen, images: int) -> Seen:
+    """What several images of a sample are together."""
+    if images == 1:
+        return seen
+    return Seen(
+        seen.tokens * images, seen.patches * images, seen.sequence * (images if seen.packed else 1),
+        seen.states * images, seen.masked, seen.packed, seen.pixels * images,
+    )  # fmt: skip
+
+
+# -- weights
+
+
+def base_bytes(shape: Shape, method: MethodSpec, width: int) -> float:
+    """Bytes of frozen weights: ``width`` each; of quantised layers less, with their constants.
+
+    NF4: half a byte, and of every 64 weights a scale of one byte, and of every 256 scales four bytes: 0.516 bytes.
+    LLM.int8(): a byte, and four for each output's scale (Dettmers et al. 2022, arXiv:2208.07339).
+    """
+    if method.quantise == "none":
+        return float(shape.total * width)
+    quantised = [n for n in shape.linears if n.quantised]
+    numbers = sum(n.weights for n in quantised)
+    if method.quantise == "nf4":
+        small = numbers * (0.5 + 1 / BLOCK + 4 / (BLOCK * NESTED))
+    else:
+        small = numbers + sum(4 * n.count * n.outputs for n in quantised)
+    return small + (shape.total - numbers) * width
+
+
+def _weights(run: _Run) -> Part:
+    """Weights on the card.
+
+    Without DeepSpeed, weights that are trained are float32 (they are their own masters: ``training.finetune.train``),
+    and an adapter's always are (PEFT). DeepSpeed casts everything to the compute format, and splits it from stage 3 on.
+    """
+    width, shape, method = run.width, run.shape, run.method
+    masters = 4 if not run.zero.used else width
+    if method.trains == "all":
+        size = float(run.trainable * masters) + (shape.total - run.trainable) * width
+        text = f"{run.trainable:,} × {masters} B trained + {shape.total - run.trainable:,} × {width} B frozen"
+    else:
+        size = base_bytes(shape, method, width) + run.trainable * masters
+        text = f"{shape.total:,} numbers, {method.quantise if method.quantise != 'none' else f'{width} B each'}"
+        text += f"; adapter {run.trainable:,} × {masters} B"
+    split = run.zero.shared(3, run.world)
+    if split > 1:
+        text = f"({text}) / {split} ranks"
+    on_card = 0.0 if run.zero.weights else size / split
+    return Part("weights", on_card / GIB, text)
+
+
+def _gradients(run: _Run) -> Part:
+    """Gradients, in the format of the weights; split from stage 2 on. Data parallelism holds them in buckets too."""
+    each = 4 if not run.zero.used else run.width
+    buckets = 2 if not run.zero.used and run.world > 1 else 1
+    split = run.zero.shared(2, run.world)
+    # With the optimiser on the host, stages 2 and 3 send them there bucket by bucket.
+    size = 0.0 if run.zero.optimizer and run.zero.stage >= 2 else run.trainable * each * buckets / split
+    twice = " × 2 (and in buckets)" if buckets == 2 else ""
+    return Part("gradients", size / GIB, f"{run.trainable:,} × {each} B{twice}" + (f" / {split}" if split > 1 else ""))
+
+
+def _states(run: _Run) -> list[Part]:
+    """AdamW's two moments, float32; under DeepSpeed with a float32 master of every number, split from stage 1 on."""
+    split = run.zero.shared(1, run.world)
+    over = f" / {split}" if split > 1 else ""
+    found = [Part("optimiser", run.trainable * 8 / split / GIB, f"{run.trainable:,} × 8 B (Adam){over}")]
+    if run.zero.used and run.width < 4:
+        found.append(Part("masters", run.trainable * 4 / split / GIB, f"{run.trainable:,} × 4 B{over}"))
+    return found
+
+
+def _buckets(run: _Run) -> list[Part]:
+    """DeepSpeed's buckets: gradients on their way, two where reducing overlaps; stage 3's weights gathered ahead.
+
+    Stage 3 holds the layer that is computed with and ``stage3_prefetch_bucket_size`` numbers of the next.
+    """
+    zero, width = run.zero, run.width
+    if not zero.used or (run.world == 1 and zero.stage < 2):
+        return []
+    trained = min(zero.reduce, run.trainable) * width * (2 if zero.overlap else 1)
+    found = [
+        Part(
+            "gradient buckets",
+            trained / GIB,
+            f"{min(zero.reduce, run.trainable):,} × {width} B" + (" × 2" if zero.overlap else ""),
+        )
+    ]
+    if zero.stage == 3:
+        largest = _largest(run)
+        gathered = (largest + zero.gather) * width
+        found.append(Part("gathered weights", gathered / GIB, f"({largest:,} + {zero.gather:,}) × {width} B"))
+    return found
+
+
+def _largest(run: _Run) -> int:
+    """Numbers of the largest thing that stage 3 gathers at once: a layer, or the embedding."""
+    shape = run.shape
+    per_layer = [
+        sum(n.inputs * n.outputs for n in shape.linears if n.name in {f"{b.layer}.{m}" for m in b.linears})
+        for b in shape.blocks
+    ]
+    return max([shape.embedding, *per_layer])
+
+
+# -- moments
+
+
+def _moments(run: _Run, gradients: Part) -> dict[str, list[Part]]:
+    """What is on the card at the moments that can be the peak, beside what is always there."""
+    shape, step = run.shape, run.step
+    checkpointing = run.config.placement.activation_checkpointing
+    kept = Part(
+        "activations",
+        activations.total(shape, step, checkpointing) / GIB,
+        f"{step.batch} × {step.tokens} tokens"
+        + (f", {step.batch} × {step.seen.patches} patches" if step.seen.patches else ""),
+    )
+    copies, working = _copies(run), _working(run)
+    carried = [gradients] if run.accumulation > 1 else []
+    found = {
+        "after the forward pass": [kept, copies, *carried, _logits(run)],
+        "in the last layer's forward": [kept, copies, *carried, *working],
+        "as the backward pass ends": [gradients, _last_gradients(run), _backward(run)],
+        "in the optimiser's step": [gradients, _stepping(run)],
+    }
+    split = run.zero.shared(3, run.world)
+    if run.method.quantise != "none" and (split > 1 or run.zero.weights):
+        # transformers 5.23 offers nothing else: each rank reads all, and keeps its share (``training.finetune.load``).
+        rest = base_bytes(shape, run.method, run.width) * (1 if run.zero.weights else 1 - 1 / split)
+        found["while weights are read"] = [Part("weights to be split", rest / GIB, "quantised weights come whole")]
+    if checkpointing:
+        again = Part("a layer recomputed", activations.recomputed(shape, step) / GIB, "the largest layer, whole")
+        found["while a layer is recomputed"] = [kept, *carried, again, *working, _backward(run)]
+    else:
+        found["in the backward pass"] = [kept, *carried, *working, _backward(run)]
+    if step.reached(shape, "vision"):
+        found["when gradients reach the tower"] = [*_tower(run, gradients, checkpointing), _backward(run)]
+    if step.seen.patches and not step.reached(shape, "vision"):
+        found["in the frozen tower"] = [*carried, _frozen_tower(run.shape, step)]
+    return {name: [p for p in parts if p.gib] for name, parts in found.items()}
+
+
+def _frozen_tower(shape: Shape, step: Pass) -> Part:
+    """One layer of a tower that nothing is kept of, the outputs that it hands out, and its pixels."""
+    size = activations.moment(shape, step, "vision") + activations.gathered(shape, step)
+    size += 2 * step.width * step.batch * step.seen.pixels
+    return Part("vision tower", size / GIB, "one layer, and the outputs that it hands out")
+
+
+def _tower(run: _Run, gradients: Part, checkpointing: bool) -> list[Part]:
+    """When the language model's backward pass is over: its gradients are there, and the tower's activations still."""
+    shape, step = run.shape, run.step
+    size = 0.0
+    for block in shape.blocks_of("vision"):
+        rows = step.batch * step.seen.patches
+        short = activations.residual(step, block) * rows * block.width
+        size += block.count * (short if checkpointing and block.checkpointed else activations.kept(shape, step, block))
+    share = 1 - trainable(shape, run.method).get("vision", 0) / run.trainable
+    made = dataclasses.replace(gradients, gib=gradients.gib * share)
+    return [made, Part("activations of the tower", size / GIB, f"{step.batch} × {step.seen.patches} patches")]
+
+
+def _logits(run: _Run) -> Part:
+    """Logits of the answers' tokens (``models.family.answers_alone``), and the loss: 12 bytes for each number of them.
+
+    In the compute format, in float32, and the log-softmax: 10 bytes; when the gradient is made, the log-softmax, its
+    gradient and the logits', all in float32: 12 (``ForCausalLMLoss`` of transformers 5.23).
+    """
+    size = 12.0 * run.step.batch * run.answer * run.shape.vocabulary
+    return Part("logits and loss", size / GIB, f"12 B × {run.step.batch} × {run.answer} × {run.shape.vocabulary:,}")
+
+
+def _copies(run: _Run) -> Part:
+    """Copies that autocast makes of float32 weights and keeps until the forward pass is over."""
+    shape, method = run.shape, run.method
+    if not run.step.autocast:
+        return Part("copies of weights", 0.0, "")
+    if method.trains == "adapter":
+        numbers = run.trainable
+    else:
+        numbers = sum(n.weights for n in shape.linears if n.component in run.step.trained) + shape.head
+        numbers -= sum(
+            n.weights for n in shape.linears if not n.adaptable and n.outputs == shape.vocabulary and shape.head
+        )
+    return Part("copies of weights", numbers * run.width / GIB, f"autocast: {numbers:,} × {run.width} B")
+
+
+def _working(run: _Run) -> list[Part]:
+    """What lives for a moment inside one linear layer: quantised weights made whole, and DoRA's norms.
+
+    DoRA multiplies the adapter's matrices by putting an identity of ``in × in`` through them (``get_lora_weight``, PEFT
+    0.21): of Llama's ``down_proj`` 14,336², 392 MiB in 16 bits, which is what the study's run could not get any more.
+    """
+    width = run.width
+    found = []
+    if run.method.quantise != "none":
+        largest = max((n.inputs * n.outputs for n in run.shape.linears if n.quantised), default=0)
+        found.append(Part("a weight made whole", largest * width / GIB, f"{largest:,} × {width} B"))
+    if run.step.dora:
+        size, layer = max((_dora(run, n), n.name) for n in run.layers)
+        found.append(Part("DoRA's norm", size / GIB, f"identity and weights of {layer}"))
+    return found
+
+
+def _dora(run: _Run, layer: Linear) -> float:
+    """The most that DoRA takes in one layer: while the identity is made, or while the norm is."""
+    c = run.width
+    identity, matrix = layer.inputs**2, layer.inputs * layer.outputs
+    made = identity * (4 + c if run.step.autocast else c)
+    plain = not (run.method.quantise != "none" and layer.quantised)
+    # Of a plain layer under autocast everything is float32: the input is, and the weight is cast to it.
+    each = 4 if run.step.autocast and plain else c
+    # The adapter's product, the weight, the scaled product, and their sum.
+    norm = identity * c + matrix * (c + 4 * each if each != c else 4 * c)
+    return float(max(made, norm))
+
+
+def _backward(run: _Run) -> Part:
+    """Gradients of one layer's activations, the MLP's being the largest: four of its width, two of the stream's."""
+    step = run.step
+    size = 0.0
+    for block in activations.stacks(run.shape, step):
+        rows = step.batch * (step.seen.patches if block.component == "vision" else step.tokens)
+        size = max(size, step.width * rows * (4.0 * block.mlp + 2 * block.width))
+    return Part("gradients of activations", size / GIB, "4 of the MLP's width, 2 of the stream's")
+
+
+def _last_gradients(run: _Run) -> Part:
+    """What the first layer still has when all gradients are there; of a tied embedding, a second gradient to add."""
+    shape, step = run.shape, run.step
+    first = [b for b in activations.stacks(shape, step) if b.component == "vision"] or activations.stacks(shape, step)
+    size = max((activations.kept(shape, step, b) for b in first), default=0.0)
+    tied = not shape.head and "language" in step.trained
+    size += shape.embedding * (4 if not run.zero.used else run.width) if tied else 0
+    return Part(
+        "the first layer", size / GIB, "its activations" + (", the embedding's second gradient" if tied else "")
+    )
+
+
+def _stepping(run: _Run) -> Part:
+    """The optimiser's step: fused without DeepSpeed; under it float32 gradients of this rank's share, and torch's Adam
+    makes a tensor of that size (``torch._foreach_sqrt``). Nothing where the optimiser lies on the host.
+    """
+    if not run.zero.used or run.zero.optimizer:
+        return Part("optimiser's step", 0.0, "")
+    split = run.zero.shared(1, run.world)
+    return Part("optimiser's step", run.trainable * 8 / split / GIB, f"{run.trainable:,} × 8 B / {split}")
+
+
+def _outside(run: _Run, always: list[Part], gradients: Part) -> list[Part]:
+    moments = _moments(run, gradients)
+    peak = max(_sum(p) for p in moments.values()) + _sum(always)
+    found = [Part("CUDA context", CONTEXT_GIB, "kernels and workspaces; assumed")]
+    if run.world > 1:
+        found.append(Part("NCCL", NCCL_GIB, "channels between ranks; assumed"))
+    found.append(Part("fragments", peak * FRAGMENTATION, f"{FRAGMENTATION:.0%} of what is allocated; assumed"))
+    return found
+
+
+# -- the host
+
+
+def _processes(ranks: int) -> Part:
+    """What ranks take before they hold any number of the model.
+
+    Reading adds nothing that stays: safetensors 0.8.0 maps the files, and transformers 5.23.0 sends each tensor from
+    there to the card, or under ZeRO-3 lets the first rank hand it to all
+    (``tests/models/gpu_memory/test_host_memory.py``).
+    """
+    return Part("processes", HOST_GIB * ranks, f"{ranks} × {HOST_GIB:g} GiB; assumed")
+
+
+def _offloaded(run: _Run, states: list[Part]) -> Part:
+    """States and a float32 copy of their gradients; weights, where they are there too. Of all ranks of a node."""
+    split = run.zero.shared(1, run.world)
+    size = _sum(states) + run.trainable * 4 / split / GIB if run.zero.optimizer else 0.0
+    if run.zero.weights:
+        size += base_bytes(run.shape, run.method, run.width) / run.world / GIB
+    ranks = run.config.placement.ranks
+    return Part("offloaded", size * ranks, f"states, float32 gradients and weights of {ranks} ranks")
+
+
+def _saved(run: _Run) -> Part:
+    """The copy of the weights that the rank which writes them makes, of a checkpoint's or of those to publish.
+
+    Published is all of a model, in its own format, put together on that rank under ZeRO-3 too, or the adapter
+    (``finetune``). A checkpoint without DeepSpeed holds what is trained, in float32, which safetensors 0.8.0 copies
+    from the card all at once; DeepSpeed 0.19.8 copies no more than is published (``clone_tensors_for_torch_save``).
+    """
+    each = 4 if not run.zero.used else run.width
+    published = run.shape.total * run.width if run.method.trains == "all" else run.trainable * each
+    size = max(published, 0 if run.zero.used else run.trainable * 4)
+    return Part("weights being saved", size / GIB, "published in the model's format, or a checkpoint's in float32")
+
+
+# -- answering
+
+
+def evaluating(config: Config, shape: Shape, sample: Sample) -> Memory:
+    """Memory of an evaluate cell: weights, keys and values of every token, and the reading of the prompts."""
+    generation = config.generation
+    rows = generation.batch * generation.beams
+    # Nothing is cast where nothing is trained.
+    step = dataclasses.replace(step_of(config, shape, sample, generation.batch), autocast=False)
+    width = step.width
+    length = step.tokens + generation.new_tokens
+    cache = 0.0
+    for block in shape.blocks:
+        if block.component != "vision":
+            cache += (
+                2.0 * width * block.count * block.kv_heads * block.head * (step.seen.states if block.cross else length)
+            )
+    reading = activations.moment(shape, step, "language")
+    quantised = [n.inputs * n.outputs for n in shape.linears if n.quantised] if config.method.quantise != "none" else []
+    whole = Part("a weight made whole", max(quantised, default=0) * width / GIB, "")
+    adapter = sum(trainable(shape, config.method).values()) if config.method.trains == "adapter" else 0
+    weights = base_bytes(shape, config.method, width) + 4 * adapter  # PEFT keeps adapters in float32
+    parts = [
+        Part("weights", weights / GIB, f"{shape.total:,} numbers, adapter {adapter:,} × 4 B"),
+        Part("keys and values", cache * rows / GIB, f"{rows} × {length} tokens"),
+    ]
+    last = Part("logits", 10.0 * rows * shape.vocabulary / GIB, f"10 B × {rows} × {shape.vocabulary:,}")
+    moments = {
+        "in the vision tower": [_frozen_tower(shape, step)],
+        "while prompts are read": [
+            Part("a layer", reading / GIB, f"{generation.batch} × {step.tokens} tokens"),
+            whole,
+            last,
+        ],
+    }
+    peak = _sum(parts) + max(_sum(p) for p in moments.values())
+    outside = [
+        Part("CUDA context", CONTEXT_GIB, "kernels and workspaces; assumed"),
+        Part("fragments", peak * FRAGMENTATION, f"{FRAGMENTATION:.0%} of what is allocated; assumed"),
+    ]
+    said = assumed(config, shape, sample, generation.batch, 1)
+    return Memory(parts, moments, outside, [_processes(1)], shape.total * width / GIB, 0.0, said)
+
+
+def needs(config: Config, kind: Kind, shape: Shape, sample: Sample) -> Memory:
+    """Memory of a cell."""
+    return training(config, shape, sample) if kind == "finetune" else evaluating(config, shape, sample)
+
+
+def assumed(config: Config, shape: Shape, sample: Sample, micro: int, world: int) -> dict[str, Any]:
+    """What a figure rests on, in a refusal's words."""
+    seen = many(see(shape.image, config.model.processor, sample.image), sample.images)
+    return {
+        "micro_batch": micro,
+        "ranks": world,
+        "tokens": sample.text + seen.tokens,
+        "patches": seen.patches,
+        "cut": cut(shape.image, config.model.processor),
+        "image": "×".join(map(str, sample.image)) if sample.image else "the largest",
+        "attention": config.model.attention,
+        "checkpointing": config.placement.activation_checkpointing,
+        "deepspeed": config.deepspeed.name or "none",
+    }
+
+
+def text_tokens(texts: list[str]) -> int:
+    """Tokens of some texts together, from above: a token for three characters, and 48 of turns.
+
+    English takes four characters a token, numbers and other languages fewer; the tokenizer is not read here.
+    """
+    return math.ceil(sum(map(len, texts)) / 3) + 48

@@ -1,0 +1,219 @@
+"""What a submit does, worked out from one look at the states of all cells; nothing is written here.
+
+``look`` reads: the cells' states, and the rungs on which tunings go on. ``plan_of`` is a function of what was seen:
+which cells run, as which elements, and what to say of it. ``require`` refuses a plan that can't run, before it is
+recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from paceline import tasks
+from paceline.attempts import checkpoints
+from paceline.config.schema import Config, DeepSpeedSpec
+from paceline.errors import UserError
+from paceline.launch import environments, gpu_fit
+from paceline.launch.elements import Element, group
+from paceline.launch.memory_rungs import Ladders, Taken, taken_up
+from paceline.slurm.remembered import Answers
+from paceline.store.root import CellFolder, Store
+from paceline.sweep import status
+from paceline.sweep.cells import PlannedCell, Sweep
+from paceline.sweep.compose import ConfTree
+from paceline.sweep.status import CellState
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a person, or a script in their place, wants of a submit besides its cells.
+
+    Attributes:
+        extend: add cells to a recorded sweep of the same name.
+        retry_failed: also run cells that ended with what is not retried by itself.
+        current_code: go on with the code as it is now.
+        chain: end the submission with a small job that resumes the sweep.
+        unattended: leave alone what a person cancelled, and what a job could not begin.
+    """
+
+    extend: bool = False
+    retry_failed: bool = False
+    current_code: bool = False
+    chain: bool = False
+    unattended: bool = False
+
+
+NO_WISHES = Wishes()
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One snapshot of what a submit finds.
+
+    Attributes:
+        cells: the sweep's cells, each with the placement to run it with.
+        states: of every cell.
+        taken: cells that go on elsewhere than asked, or can't go on.
+        answers: what Slurm answered.
+    """
+
+    cells: tuple[PlannedCell, ...]
+    states: Mapping[str, CellState]
+    taken: Mapping[str, Taken]
+    answers: Answers
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be run.
+
+    Attributes:
+        chosen: the cells.
+        elements: the same, as processes run them.
+        executor: how an element becomes a process; empty where there is none.
+        notes: what to say of it.
+    """
+
+    chosen: tuple[PlannedCell, ...]
+    elements: tuple[Element, ...]
+    executor: str
+    notes: tuple[str, ...]
+
+
+def look(wanted: Sweep, store: Store, answers: Answers, wishes: Wishes, tree: ConfTree) -> Seen:
+    """Read the states of all cells once, and where tunings that were begun go on.
+
+    Raises:
+        Unavailable: Slurm gives no answer.
+    """
+    states = status.of_sweep(store, wanted, answers)
+    taken = _taken_up(wanted, states, store, answers, wishes, tree)
+    cells = (replace(c, config=taken[c.id].config) if c.id in taken else c for c in wanted.cells)
+    return Seen(tuple(cells), states, taken, answers)
+
+
+def plan_of(seen: Seen, wishes: Wishes = NO_WISHES) -> Plan:
+    """What to run of what was seen. A function of its arguments alone.
+
+    Raises:
+        UserError: the elements can't be run by one submission, or not in the way that is wished for.
+    """
+    chosen, _ = choose(seen.cells, seen.states, wishes)
+    elements = _on_rungs(group(chosen), seen.taken)
+    concerned = {p.id for p in chosen} | {c for c, t in seen.taken.items() if t.ended}
+    notes = [f"{c}: {t.ended or t.why}" for c, t in seen.taken.items() if c in concerned]
+    executor = executor_of(elements) if elements else ""
+    if executor not in ("", "slurm") and wishes.chain:
+        raise UserError("--chain is for Slurm: on this machine the launcher waits for its cells")
+    if executor == "debug" and (many := [e for e in elements if e.ranks > 1]):
+        raise UserError(f"cluster=debug is one process, and {many[0].cells[0]} is placed on {many[0].ranks} ranks")
+    if executor == "debug" and (other := [e for e in elements if e.environment]):
+        raise UserError(
+            f"cluster=debug is this process, and {other[0].cells[0]} needs another environment; give cluster=local"
+        )
+    return Plan(tuple(chosen), tuple(elements), executor, tuple(notes))
+
+
+def require(plan: Plan, seen: Seen, store: Store, presets: Mapping[str, DeepSpeedSpec]) -> None:
+    """Refuse what can't run: a checkpoint under another ZeRO stage, weights that are not there, too small a GPU.
+
+    Raises:
+        UserError: with the remedy.
+    """
+    for planned in seen.cells:
+        if planned.cell.kind == "finetune":
+            _refuse_misfit(store.cell(planned.id), planned.config)
+    packages = tasks.packages(p.config.task.kind for p in plan.chosen if p.config.model.environment)
+    lacks = environments.lacks((p.config.model for p in plan.chosen), store, packages)
+    if lacks := [*lacks, *environments.lacks_tracker(p.config for p in plan.chosen)]:
+        raise UserError("; ".join(lacks))
+    _refuse_too_large(plan.chosen, store, presets)
+
+
+def choose(
+    cells: Sequence[PlannedCell], found: Mapping[str, CellState], wishes: Wishes = NO_WISHES
+) -> tuple[list[PlannedCell], dict[str, str]]:
+    """The cells to run, and why each of the others is not.
+
+    A cell is run when it is needed and so are, or done, all cells that it needs.
+    """
+    chosen: dict[str, PlannedCell] = {}
+    left: dict[str, str] = {}
+    for planned in cells:
+        state = found[planned.id]
+        if not (state.needed or (wishes.retry_failed and state.state == "failed")):
+            left[planned.id] = state.state
+            continue
+        # A job that could not even begin its cell (a prologue that fails) would come back for ever.
+        if wishes.unattended and (state.cause == "cancelled" or (state.state == "missing" and state.cause)):
+            left[planned.id] = f"{state.cause}: {state.detail}"
+            continue
+        blocked = [
+            n
+            for n in planned.cell.needs
+            if n not in chosen and (n not in found or found[n].state not in ("done", "running", "queued"))
+        ]
+        if blocked:
+            left[planned.id] = f"needs {blocked[0]}, which failed"
+            continue
+        chosen[planned.id] = planned
+    return list(chosen.values()), left
+
+
+def executor_of(elements: Sequence[Element]) -> str:
+    """The executor of a submission.
+
+    Raises:
+        UserError: its elements name several.
+    """
+    names = sorted({e.placement["cluster"]["executor"] for e in elements})
+    if len(names) > 1:
+        raise UserError(f"one submission runs in one place, not on {' and '.join(names)}; mend the place rules")
+    return str(names[0])
+
+
+def _taken_up(
+    wanted: Sweep, found: dict[str, CellState], store: Store, asked: Answers, wishes: Wishes, tree: ConfTree
+) -> dict[str, Taken]:
+    """Where tunings that were begun go on, if not as asked. What has no rung left is failed in ``found``."""
+    tunings = [c for c in wanted.cells if c.cell.kind == "finetune" and found[c.id].attempts]
+    tunings = [c for c in tunings if found[c.id].state != "done"]
+    if not tunings:
+        return {}
+    verdict = status.Verdicts(store, [c.cell for c in tunings], asked)
+    ladders = Ladders(store, tree.presets(), verdict)
+    return taken_up(ladders, tunings, found, wishes.retry_failed)
+
+
+def _on_rungs(elements: Sequence[Element], taken: Mapping[str, Taken]) -> list[Element]:
+    """Elements with the word beside their placement of why it is not the one asked for."""
+    return [
+        replace(e, placement={**e.placement, "ladder": taken[e.cells[0]].recorded}) if e.cells[0] in taken else e
+        for e in elements
+    ]
+
+
+def _refuse_too_large(chosen: Sequence[PlannedCell], store: Store, presets: Mapping[str, DeepSpeedSpec]) -> None:
+    """Refuse cells that can't fit the GPUs that they ask for.
+
+    Raises:
+        UserError: what they take, what was assumed, and what would fit.
+    """
+    configs = {p.id: p.config for p in chosen if gpu_fit.on_gpu(p.config)}
+    if not configs:
+        return
+    found = gpu_fit.look([p for p in chosen if p.id in configs], store, presets)
+    if bad := gpu_fit.refused(found, configs):
+        raise UserError("\n".join(bad))
+
+
+def _refuse_misfit(folder: CellFolder, config: Config) -> None:
+    """Refuse a placement that a cell's checkpoint can't be taken up under, before it is recorded.
+
+    Raises:
+        UserError: the checkpoint was saved under another ZeRO stage.
+    """
+    found = None if folder.done() else checkpoints.newest(folder)
+    if found is not None and (why := checkpoints.misfit(found, config.deepspeed)):
+        raise UserError(f"{folder.id}: {why}")

@@ -1,0 +1,170 @@
+"""The report as one HTML file that asks nothing of the network: it can be mailed and archived."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from paceline.report import wording
+from paceline.report.analysis import cost, ensembles, examples, failures, prompt_sensitivity, training_curves
+from paceline.report.analysis import differences as compare
+from paceline.report.consistency import sweeps
+from paceline.report.page import case_browser, panel_sections
+from paceline.report.page.charts import cost as cost_chart
+from paceline.report.page.charts import curves, forest, heat, marks, outcomes, world_map
+from paceline.report.page.pictures import Pictures, jpeg
+from paceline.report.read.results import Group, Report
+from paceline.store.root import write_bytes
+from paceline.tasks.metrics import READ_SHARE
+from paceline.tasks.panels import Points
+
+MAP_SIZE = (1024, 512)
+MOST_ABSENT = 200
+MOST_DIFFERENCES = 200
+MOST_ROWS = 500
+MOST_BARS = 200
+STYLES = ("page.css", "sections.css", "panels.css", "browser.css")
+SCRIPTS = ("page.js", "browser.js")
+HERE = Path(__file__).parent
+
+
+def write(report: Report) -> Path:
+    """Write ``sweeps/<name>/report.html``, whole or not at all, and return its path.
+
+    Raises:
+        Unavailable: the disk is full or read-only.
+    """
+    path = report.store.sweep(report.sweep).path / "report.html"
+    write_bytes(path, html(report).encode())
+    return path
+
+
+def html(report: Report) -> str:
+    """The page."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(w=wording, outcome_colours=outcomes.colours(report))
+    environment.globals.update(to_cell=case_browser.to_cell, to_change=case_browser.to_change, link=case_browser.link)
+    environment.globals.update(marks=marks, placed=panel_sections.placed())
+    scripts = [(HERE / name).read_text(encoding="utf-8") for name in SCRIPTS]
+    maps = [(g.title, p) for g in report.groups for p in compare.panels(report, g) if isinstance(p, Points)]
+    views, views_left_out = world_map.views(maps)
+    pictures = Pictures(report)
+    sections = [_section(report, group, pictures) for group in report.groups]
+    panels = panel_sections.sections(sections)
+    embedded = case_browser.embed(report, {s["group"].title: s["cases"] for s in sections}, pictures)
+    return environment.get_template("page.html.j2").render(
+        report=report,
+        sections=sections,
+        panels=panels,
+        absent=report.missing[:MOST_ABSENT],
+        findings=sweeps.findings(report),
+        views=_script_json(views),
+        world=next((p for _, p in maps if p.cells), None),
+        views_left_out=views_left_out,
+        backdrop=_backdrop(maps[0][1]) if views else "",
+        pictures_left_out=sum(s["pictures_left_out"] for s in sections),
+        browser=embedded,
+        browser_pictures=_script_json(embedded.pictures),
+        style=_trusted("".join((HERE / name).read_text(encoding="utf-8") for name in STYLES)),
+        scripts=[_trusted(text) for text in scripts],
+        # Only these scripts run, whatever a model's answer holds.
+        script_hashes=[base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts],
+        curves=curves.charts(training_curves.curves(report)),
+        failures=failures.of_sweep(report),
+        costs=cost.of_cells(report),
+        spent=cost.of_sweep(report),
+        cost_unit=cost.unit_of(report),
+    )
+
+
+def _trusted(text: str) -> Any:
+    import markupsafe
+
+    return markupsafe.Markup(text)  # our own files, not a model's answers
+
+
+def _script_json(value: Any) -> Any:
+    """JSON that can't end the element it stands in."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _trusted(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
+
+
+def _section(report: Report, group: Group, pictures: Pictures) -> dict[str, Any]:
+    """What the template shows of one task and split."""
+    differences, differences_left_out = _differences(report, group)
+    chosen = examples.choose(report, group)
+    tested = compare.tested_metric(group)
+    leading = compare.leading(group)
+    first = next(iter(leading), "")
+    panels = [drawn for p in compare.panels(report, group) if (drawn := panel_sections.draw(p, group, pictures))]
+    before = pictures.left_out
+    shown = {c.sample: pictures.get(group.task, c.sample) for c in chosen.cases} if chosen else {}
+    return {
+        "group": group,
+        "rows": compare.shortened(group, first, MOST_ROWS).rows,
+        "anchor": f"{group.task}-{group.split}",
+        "standings": {m: compare.standing(report, group, m) for m in group.headline},
+        "read": {row.id: _read(report, group, row) for row in group.rows},
+        "denominators": wording.denominators(report, group),
+        "tested": tested,
+        "leading": leading,
+        "differences": differences,
+        "differences_left_out": differences_left_out,
+        "compared": [m for m in _spread_out(group, tested) if any(m in found for found in differences.values())],
+        "forests": [chart for m in group.headline if (chart := forest.chart(group, m))],
+        "sensitivities": [s for m in leading if (s := prompt_sensitivity.prompt_sensitivity(group, m))],
+        "ensembles": ensembles.ensembles(report)[group.task, group.split],
+        "outcomes": outcomes.bars(report, compare.shortened(group, first, MOST_BARS)),
+        "heats": [chart for m in leading if (chart := heat.charts(report, group, m))],
+        "panels": panels,
+        "cost": (tradeoff := cost.tradeoff(report, group)) and cost_chart.chart(report, group, tradeoff),
+        "cases": chosen,
+        "pictures": shown,
+        "pictures_left_out": pictures.left_out - before,
+    }
+
+
+def _differences(report: Report, group: Group) -> tuple[dict[tuple[str, str, str], dict[str, compare.Difference]], int]:
+    """(model, prompt, method) -> metric -> what tuning changed, of many those with the best cells; how many more."""
+    best = group.rank(next(iter(compare.leading(group)), ""))
+    places = {row.id: i for i, row in enumerate(best)}
+    mine = [d for d in compare.differences(report) if (d.task, d.split) == (group.task, group.split)]
+    tuned = sorted(dict.fromkeys(d.after for d in mine), key=lambda cell: places.get(cell, len(places)))
+    shown = set(tuned[:MOST_DIFFERENCES])
+    found: dict[tuple[str, str, str], dict[str, compare.Difference]] = {}
+    for d in mine:
+        if d.after in shown:
+            found.setdefault((d.model, d.prompt, d.method), {})[d.metric] = d
+    return found, len(tuned) - len(shown)
+
+
+def _spread_out(group: Group, tested: str | None) -> list[str]:
+    """Headline metrics that tell something new beside the tested one, so that the table stays readable."""
+    return [m for m in group.headline if m == tested or (m != READ_SHARE and not group.kind.metric(m).redundant)]
+
+
+def _read(report: Report, group: Group, row: Any) -> tuple[int, int]:
+    outcomes = report.chosen(row, group.split).outcomes
+    return outcomes.count("parsed"), len(outcomes)
+
+
+def _backdrop(panel: Points) -> str:
+    """The map's picture, small; empty where there is none: the grid stands alone."""
+    from PIL import Image
+
+    if panel.backdrop is None:
+        return ""
+    with Image.open(panel.backdrop) as opened:
+        opened.draft("RGB", MAP_SIZE)  # the decoder leaves out what the small size has no room for
+        return jpeg(opened.convert("RGB").resize(MAP_SIZE), 72)

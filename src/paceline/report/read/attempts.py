@@ -1,0 +1,68 @@
+"""The attempts behind a sweep's cells, those that failed too: how they ended and what they took."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING
+
+from paceline.attempts.run import lives
+from paceline.errors import UserError
+from paceline.store.root import Attempt
+from paceline.sweep import forecast, status
+
+if TYPE_CHECKING:
+    from paceline.report.read.results import Report
+
+RUNNING = "running"
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One attempt, as its files tell it."""
+
+    cell: str
+    n: int
+    cause: str
+    """One of :data:`paceline.store.root.CAUSES`, or ``running`` while it lives."""
+    message: str
+    seconds: float
+    gpu_seconds: float
+    nodes: int
+    gpu_hour_usd: float
+    """What an hour of a GPU costs, as its cluster's file said when it was submitted; 0 where it did not."""
+
+
+@cache
+def of_sweep(report: Report) -> dict[str, tuple[Tried, ...]]:
+    """Cell -> its attempts, oldest first: of the sweep's cells, and of tunings elsewhere that its cells answer with.
+
+    Read once, and Slurm is not asked again: of a cell without a result the last cause is the one reported for it, and
+    of an earlier attempt that left no word, ``unknown``.
+    """
+    said = {m.id: (m.cause, m.message) for m in report.missing if m.cause}
+    ids = [*(t.id for t in report.tunings), *(i for row in report.rows for i in (row.tuned, row.id) if i)]
+    found: dict[str, tuple[Tried, ...]] = {}
+    for cell in dict.fromkeys(ids):
+        attempts = report.store.cell(cell).attempts()
+        told = [_tried(cell, attempt) for attempt in attempts[:-1]]
+        told += [_tried(cell, attempt, last=True) for attempt in attempts[-1:]]
+        if told and cell in said and told[-1].cause not in (RUNNING, "done"):
+            cause, message = said[cell]
+            told[-1] = replace(told[-1], cause=cause, message=message)
+        found[cell] = tuple(told)
+    return found
+
+
+def _tried(cell: str, attempt: Attempt, last: bool = False) -> Tried:
+    try:
+        cause, message = status.attempt_end(attempt)
+        if last and attempt.end() is None and lives(attempt):
+            cause, message = RUNNING, ""
+        placed = (attempt.start() or {}).get("placement", {})
+        took = forecast.taken(attempt)
+    except UserError as error:  # a damaged file is no reason to hold a report back
+        cause, message, placed, took = "unknown", str(error), {}, forecast.Spent()
+    nodes = int(placed.get("placement", {}).get("nodes", 1))
+    rate = float(placed.get("cluster", {}).get("gpu_hour_usd", 0.0))
+    return Tried(cell, attempt.n, cause, message, took.seconds, took.gpu_seconds, nodes, rate)

@@ -1,0 +1,468 @@
+"""What a sweep found: one row per evaluate cell, and by name every cell that gave none."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from paceline import tasks
+from paceline.config.schema import TaskSpec
+from paceline.data import samples as prepared
+from paceline.errors import UserError
+from paceline.store.root import Cell, Store, SweepFolder, canonical, read_json, read_jsonl
+from paceline.sweep import status
+from paceline.sweep.labels import variants
+from paceline.sweep.status import CellState
+from paceline.tasks.kind import Kind
+from paceline.tasks.metrics import READ_SHARE
+
+if TYPE_CHECKING:
+    from paceline.tasks.answers import Answers
+
+
+# Parts of the identity that the untuned counterpart of a tuned cell shares with it.
+PAIRED = ("model", "task", "prompt", "generation", "limit", "data")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """An aggregate over ``n`` samples with its 95 % interval, in ``unit``; None where it has no value."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    unit: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One evaluate cell of the sweep."""
+
+    id: str
+    state: str
+    """One of :data:`paceline.sweep.status.STATES`, or ``unscored``: answered, and no metrics yet."""
+    model: str
+    task: str
+    prompt: str
+    method: str
+    variant: str
+    """What tells this cell from others of the same model, task, prompt and method, such as ``lora.r=8``."""
+    trained_on: str
+    """Name of the prompt that the weights were trained on; empty for an untuned model."""
+    tuned: str
+    """Id of the finetune cell whose weights answer; empty for an untuned model."""
+    splits: tuple[str, ...]
+    samples: int
+    parsed: int
+    metrics: Mapping[str, Metric]
+    """By the name in ``metrics.json``: with several splits it begins with ``<split>/``."""
+    pairing: str
+    """Equal for cells that answer the same samples in the same way with other weights."""
+    form: str
+    """In what form the weights were read, such as four bits; under an adapter, that which it was tuned on."""
+
+    @property
+    def label(self) -> str:
+        """Method with its variant."""
+        return f"{self.method} ({self.variant})" if self.variant else self.method
+
+    @property
+    def other_prompt(self) -> bool:
+        """Whether the weights were trained on another prompt than the one asked."""
+        return self.trained_on not in ("", self.prompt)
+
+    def of(self, split: str) -> dict[str, Metric]:
+        """The metrics of one split, by their plain name."""
+        if len(self.splits) == 1:
+            return dict(self.metrics)
+        start = f"{split}/"
+        return {name[len(start) :]: m for name, m in self.metrics.items() if name.startswith(start)}
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, the metrics by their full name."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("pairing", "form")}
+        metrics = {name: dataclasses.asdict(metric) for name, metric in self.metrics.items()}
+        return {**fields, "splits": list(self.splits), "metrics": metrics}
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """One finetune cell of the sweep, whatever its state."""
+
+    id: str
+    model: str
+    prompt: str
+    method: str
+    variant: str
+
+    @property
+    def label(self) -> str:
+        """Method with its variant."""
+        return f"{self.method} ({self.variant})" if self.variant else self.method
+
+
+@dataclass(frozen=True)
+class Absent:
+    """A cell of the sweep, of either kind, without a result."""
+
+    id: str
+    kind: str
+    state: str
+    cause: str
+    """One of :data:`paceline.store.root.CAUSES`; empty before an attempt has ended."""
+    message: str
+    attempts: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """The rows that can be compared with each other: one split of one task."""
+
+    task: str
+    split: str
+    rows: tuple[Row, ...]
+    """Only those with a result."""
+    headline: tuple[str, ...]
+    kind: Kind
+
+    @property
+    def title(self) -> str:
+        """Task and split, for people."""
+        return f"{self.task} · {self.split}"
+
+    def metric(self, row: Row, name: str) -> Metric | None:
+        """One metric of one row; None where the row lacks it or it has no value."""
+        found = row.metrics.get(name if len(row.splits) == 1 else f"{self.split}/{name}")
+        return found if found is not None and found.value is not None else None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The headline without the share read, which has a column of its own."""
+        return tuple(name for name in self.headline if name != READ_SHARE)
+
+    def lower_is_better(self, name: str) -> bool:
+        """Whether less of a metric is better."""
+        return self.kind.metric(name).lower_is_better
+
+    def heading(self, name: str) -> str:
+        """A metric's name as a heading: ``median_x`` -> ``median``."""
+        return self.kind.metric(name).heading
+
+    def unit(self, name: str) -> str:
+        """The unit of a metric."""
+        return next((m.unit for row in self.rows if (m := self.metric(row, name))), "")
+
+    def rank(self, name: str) -> list[Row]:
+        """Rows that have this metric, the best first; equal ones stay in sweep order.
+
+        A figure over read answers alone says nothing of the others: a row that read less than half as many as the row
+        that read most is not in the race.
+        """
+        sign = 1 if self.lower_is_better(name) else -1
+        found = [(m, row) for row in self.rows if (m := self.metric(row, name)) and m.value is not None]
+        least = max((m.n for m, _ in found), default=0) / 2
+        valued = [(sign * m.value, row) for m, row in found if m.value is not None and m.n >= least]
+        return [row for _, row in sorted(valued, key=lambda pair: pair[0])]
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """A sweep's results, rows in sweep order. Equal to itself alone, so that what is worked out from it is kept."""
+
+    sweep: str
+    experiment: str
+    code: str
+    cells: int
+    rows: tuple[Row, ...]
+    tunings: tuple[Tuning, ...]
+    missing: tuple[Absent, ...]
+    dropped: tuple[Mapping[str, Any], ...]
+    tasks: Mapping[str, TaskSpec]
+    kinds: Mapping[str, Kind]
+    limits: Mapping[str, int]
+    data: Mapping[str, str]
+    """Task -> digest of the data that its cells answered."""
+    store: Store = dataclasses.field(repr=False, compare=False)
+
+    @property
+    def done(self) -> list[Row]:
+        """Rows with a result."""
+        return [row for row in self.rows if row.state == "done"]
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """Task by task and split by split, in sweep order; only those with a result."""
+        found: dict[tuple[str, str], list[Row]] = defaultdict(list)
+        for row in self.done:
+            for split in row.splits:
+                found[row.task, split].append(row)
+        return tuple(
+            Group(task, split, tuple(rows), self._headline(task, rows), self.kinds[task])
+            for (task, split), rows in found.items()
+        )
+
+    def _headline(self, task: str, rows: list[Row]) -> tuple[str, ...]:
+        there = {name for row in rows for split in row.splits for name in row.of(split)}
+        return tuple(name for name in self.kinds[task].headline if name in there)
+
+    @cached_property
+    def samples(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """Task -> sample id -> prepared record with its image and split; empty for a task whose data is gone."""
+        found: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in self.tasks}
+        for name, manifest in self.manifests.items():
+            task = self.tasks[name]
+            if manifest:
+                records = prepared.read_samples(self.store.root, task, task.evaluate, self.limits[name])
+                found[name] = {record["id"]: record for record in records}
+        return found
+
+    @cached_property
+    def manifests(self) -> dict[str, dict[str, Any]]:
+        """Task -> manifest of the prepared data that its cells answered; empty where that is gone or changed."""
+        found: dict[str, dict[str, Any]] = {}
+        for name, task in self.tasks.items():
+            try:
+                manifest = prepared.read_manifest(self.store.root, task)
+            except UserError:
+                manifest = {}
+            found[name] = manifest if manifest.get("digest") == self.data[name] else {}
+        return found
+
+    @cached_property
+    def _chosen(self) -> dict[tuple[str, str], Answers]:
+        return {}
+
+    @cached_property
+    def _positions(self) -> dict[tuple[str, tuple[str, ...]], list[int]]:
+        return {}
+
+    def chosen(self, row: Row, split: str) -> Answers:
+        """The scored answers of a row with a result to one split, in the order of the file; read once.
+
+        With several splits, which sample is of which is told by the prepared data; where that is gone no answer is
+        chosen, so that splits are never mixed.
+        """
+        if (row.id, split) not in self._chosen:
+            answers = self._read(row)
+            for name in row.splits:
+                whole = len(row.splits) == 1
+                self._chosen[row.id, name] = answers if whole else self._taken(row.task, name, answers)
+        return self._chosen[row.id, split]
+
+    def _read(self, row: Row) -> Answers:
+        kind = self.kinds[row.task]
+        answers = kind.answers(read_jsonl(self.store.cell(row.id).scores))
+        if not kind.group:
+            return answers
+        records = self.samples[row.task]
+        return answers.with_groups({name: str(r[kind.group]) for name, r in records.items() if r.get(kind.group)})
+
+    def _taken(self, task: str, split: str, answers: Answers) -> Answers:
+        # Cells of one task hold the same samples in the same order, so a thousand cells share a few lists.
+        key = (split, answers.samples)
+        if key not in self._positions:
+            records = self.samples[task]
+            found = [i for i, s in enumerate(answers.sample_ids) if records.get(s, {}).get("split") == split]
+            self._positions[key] = found
+        return answers.take(self._positions[key])
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know before trusting the tables."""
+        return tuple(_notes(self))
+
+
+def collect(store: Store, sweep: SweepFolder) -> Report:
+    """Read a sweep's results.
+
+    Raises:
+        UserError: the sweep is not recorded, or a file of it is damaged.
+    """
+    record = sweep.read()
+    cells: dict[str, Cell] = {}
+    absent: dict[str, Absent] = {}
+    scored: dict[str, dict[str, Any] | None] = {}
+    for cell_id in record["cells"]:
+        folder = store.cell(cell_id)
+        if not folder.cell_json.exists():
+            absent[cell_id] = Absent(cell_id, "", "missing", "", "its cell.json is gone; submit again", 0)
+            continue
+        cells[cell_id] = folder.read()
+    for cell_id, state in status.states(store, cells.values()).items():
+        if state.state == "done" and cells[cell_id].kind == "evaluate":
+            scored[cell_id] = _read_metrics(store.cell(cell_id).metrics)
+        if found := _absent(cells[cell_id], state, scored.get(cell_id), sweep.name):
+            absent[cell_id] = found
+    evaluated = [cell for cell in cells.values() if cell.kind == "evaluate"]
+    tunings = {cell.id: _tuning(store, cells, cell) for cell in evaluated}
+    configs = {cell.id: cell.config for cell in evaluated}
+    trained_on = {cell.id: cell.config.prompt.name for cell in tunings.values() if cell}
+    differing = variants(evaluated, {cell.id: cell for cell in tunings.values() if cell})
+    rows = []
+    specs: dict[str, TaskSpec] = {}
+    data: dict[str, str] = {}
+    limits: dict[str, int] = {}
+    for cell in evaluated:
+        config = configs[cell.id]
+        specs.setdefault(config.task.name, config.task)
+        data.setdefault(config.task.name, cell.data)
+        limits[config.task.name] = _wider(limits.get(config.task.name), config.limit)
+        lacking = absent.get(cell.id)
+        shown = lacking.state if lacking else "done"
+        tuned = str(cell.identity.get("tuned", ""))
+        metrics = scored.get(cell.id) or {}
+        rows.append(
+            Row(
+                id=cell.id,
+                state=shown,
+                model=config.model.name,
+                task=config.task.name,
+                prompt=config.prompt.name,
+                method=config.method.name,
+                variant=differing[cell.id],
+                trained_on=trained_on.get(tuned, ""),
+                tuned=tuned,
+                splits=tuple(config.task.evaluate),
+                samples=metrics.get("samples", 0),
+                parsed=metrics.get("parsed", 0),
+                metrics=metrics.get("metrics", {}),
+                pairing=canonical({key: cell.identity.get(key) for key in PAIRED}),
+                form=_form(tunings[cell.id] or cell),
+            )
+        )
+    return Report(
+        sweep=record["name"],
+        experiment=record.get("experiment", ""),
+        code=record.get("code", ""),
+        cells=len(record["cells"]),
+        rows=tuple(rows),
+        tunings=_tunings(cell for cell in cells.values() if cell.kind == "finetune"),
+        missing=tuple(absent[i] for i in record["cells"] if i in absent),
+        dropped=tuple(record.get("dropped", [])),
+        tasks=specs,
+        kinds={name: _kind(task, [r for r in rows if r.task == name]) for name, task in specs.items()},
+        limits=limits,
+        data=data,
+        store=store,
+    )
+
+
+def _tunings(cells: Iterable[Cell]) -> tuple[Tuning, ...]:
+    made = list(cells)
+    differing = variants(made)
+    named = [(cell, cell.config) for cell in made]
+    return tuple(Tuning(c.id, f.model.name, f.prompt.name, f.method.name, differing[c.id]) for c, f in named)
+
+
+def _form(made: Cell) -> str:
+    method = made.identity.get("method", {})
+    return canonical([method.get("quantise"), method.get("dtype")])
+
+
+def _wider(before: int | None, limit: int) -> int:
+    """The limit that covers both; 0 takes all samples."""
+    return limit if before is None else 0 if 0 in (before, limit) else max(before, limit)
+
+
+def _read_metrics(path: Path) -> dict[str, Any] | None:
+    """The content of ``metrics.json``, its metrics as :class:`Metric`; None where it is missing or damaged.
+
+    Nothing is lost with it: it is made again from the answers.
+    """
+    try:
+        content = read_json(path)
+        metrics = {name: Metric(**metric) for name, metric in content["metrics"].items()}
+        return {"samples": int(content["samples"]), "parsed": int(content["parsed"]), "metrics": metrics}
+    except (UserError, KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def _absent(cell: Cell, found: CellState, metrics: Mapping[str, Any] | None, sweep: str) -> Absent | None:
+    """Why a cell has no result; None where it has one."""
+    if found.state != "done":
+        return Absent(cell.id, cell.kind, found.state, found.cause, found.detail, found.attempts)
+    if cell.kind == "finetune" or metrics is not None:
+        return None
+    remedy = f"answered, and metrics.json is missing or damaged; run: paceline score {sweep}"
+    return Absent(cell.id, cell.kind, "unscored", "", remedy, found.attempts)
+
+
+def _tuning(store: Store, cells: Mapping[str, Cell], cell: Cell) -> Cell | None:
+    """The finetune cell whose weights an evaluate cell uses; it may belong to another sweep."""
+    tuned = cell.identity.get("tuned")
+    if not tuned:
+        return None
+    if tuned in cells:
+        return cells[tuned]
+    folder = store.cell(tuned)
+    return folder.read() if folder.cell_json.exists() else None
+
+
+def _kind(task: TaskSpec, rows: Iterable[Row]) -> Kind:
+    """The kind of a task; of one that this checkout lacks, what its metrics tell."""
+    kind = tasks.known(task.kind)
+    if kind.module is not None:
+        return kind
+    names = dict.fromkeys(name for row in rows for split in row.splits for name in row.of(split))
+    return Kind(task.kind, None, [kind.metric(name) for name in names])
+
+
+def _why_not(kind: str) -> str:
+    """Why a kind can't be used, with the remedy."""
+    try:
+        tasks.load(kind)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+def _notes(report: Report) -> Iterator[str]:
+    others = [row for row in report.done if row.other_prompt]
+    if others:
+        pairs = sorted({(row.trained_on, row.prompt) for row in others})
+        shown = "; ".join(f"trained on {a}, asked {b}" for a, b in pairs[:8])
+        more = f"; and {len(pairs) - 8} more pairs" if len(pairs) > 8 else ""
+        yield f"Train and test prompts differ in {len(others)} of {len(report.done)} cells ({shown}{more})."
+    for task, records in report.samples.items():
+        if not records and any(row.task == task for row in report.done):
+            yield (
+                f"The prepared data of {task} is not under this root any more, so pictures are left out, and with "
+                f"several splits comparisons too. It comes back with: paceline prepare task={task}"
+            )
+    for task, kind in report.kinds.items():
+        if kind.module is None:
+            yield f"{task}: its metrics alone are shown: {_why_not(kind.name)}"
+    for task, manifest in report.manifests.items():
+        yield from _held_out(task, report.tasks[task], manifest)
+        yield from report.kinds[task].data_notes(manifest, report.tasks[task])
+
+
+def _held_out(task: str, spec: TaskSpec, manifest: Mapping[str, Any]) -> Iterator[str]:
+    """How many test images, texts and groups are in the training split too, as counted when it was prepared."""
+    for split in spec.evaluate:
+        copies = manifest.get("leaks", {}).get(split, 0)
+        kinds = manifest.get("leakage", {}).get(split) or {"bytes": copies, "pixels": 0, "looks": 0}
+        if same := kinds.get("bytes", 0) + kinds.get("pixels", 0):
+            how = "byte for byte" if same == kinds["bytes"] else "byte for byte or pixel for pixel"
+            yield f"{task}: {same} images of {split} are also in {spec.train}, {how}; its figures flatter."
+        if kinds.get("text"):
+            copied = f"{kinds['text']} samples of {split}"
+            yield f"{task}: {copied} are also in {spec.train}, word for word; its figures flatter."
+        if kinds.get("looks"):
+            yield (
+                f"{task}: {kinds['looks']} images of {split} look like an image of {spec.train} (leakage.jsonl beside "
+                "the prepared data names them); its figures may flatter."
+            )
+    groups = manifest.get("groups", {})
+    for splits, count in groups.get("shared", {}).items():
+        if spec.train in splits.split(", "):
+            yield (
+                f"{task}: {count} of {groups['count']} groups by {groups['field']} stand in {splits}; figures of "
+                "samples that share a group with training samples may flatter."
+            )

@@ -1,0 +1,259 @@
+"""The report for other programs: JSON, CSV in long form, and Markdown."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from paceline.report import wording
+from paceline.report.analysis import cost, differences, ensembles, failures, prompt_sensitivity, training_curves
+from paceline.report.consistency import sweeps
+from paceline.report.read import provenance
+from paceline.report.read.results import Group, Report
+from paceline.report.text import markdown_sections
+from paceline.store.root import SCHEMA, write_bytes, write_json
+from paceline.tasks.panels import exports
+
+COLUMNS = (
+    "sweep",
+    "cell",
+    "model",
+    "task",
+    "split",
+    "prompt",
+    "method",
+    "variant",
+    "trained_on",
+    "state",
+    "metric",
+    "value",
+    "low",
+    "high",
+    "n",
+    "unit",
+)
+
+
+def _records(report: Report) -> Iterator[list[object]]:
+    for row in report.rows:
+        for split in row.splits:
+            # csv writes a float as repr does, so that it reads back as the same float, and None as nothing.
+            start = [report.sweep, row.id, row.model, row.task, split, row.prompt, row.method, row.variant]
+            start += [row.trained_on, row.state]
+            metrics = row.of(split)
+            if not metrics:
+                yield [*start, None, None, None, None, None, None]
+            for name, m in metrics.items():
+                yield [*start, name, m.value, m.low, m.high, m.n, m.unit]
+
+
+def csv_text(report: Report) -> str:
+    """One line per cell, split and metric; a cell without a result has one line a split, with its state."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(_records(report))
+    return stream.getvalue()
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """The whole report as plain values: every metric with its interval, the comparisons, and what it all came from."""
+    return {
+        "schema": SCHEMA,
+        "sweep": report.sweep,
+        "experiment": report.experiment,
+        "code": report.code,
+        "cells": report.cells,
+        "rows": [row.as_json() for row in report.rows],
+        "standings": [_standing(report, group, m) for group in report.groups for m in group.columns],
+        "differences": [dataclasses.asdict(d) for d in differences.differences(report)],
+        "prompts": [
+            {"task": group.task, "split": group.split, **dataclasses.asdict(found)}
+            for group in report.groups
+            for metric in differences.leading(group)
+            if (found := prompt_sensitivity.prompt_sensitivity(group, metric))
+        ],
+        "ensembles": [dataclasses.asdict(e) for found in ensembles.ensembles(report).values() for e in found.found],
+        "curves": [training_curves.as_json(curve) for curve in training_curves.curves(report)],
+        **dict(exports((g.task, g.split, panel) for g in report.groups for panel in differences.panels(report, g))),
+        "cost": _cost(report),
+        "failures": [dataclasses.asdict(failure) for failure in failures.of_sweep(report)],
+        "missing": [dataclasses.asdict(m) for m in report.missing],
+        "dropped": [dict(d) for d in report.dropped],
+        "findings": [dataclasses.asdict(finding) for finding in sweeps.findings(report)],
+        "notes": list(report.notes),
+        "provenance": provenance.as_json(report),
+    }
+
+
+def _standing(report: Report, group: Group, metric: str) -> dict[str, Any]:
+    found = differences.standing(report, group, metric)
+    tied = [row.id for row in group.rows if row.id in found.tied]
+    return {"task": group.task, "split": group.split, "metric": metric, "best": found.best, "tied": tied}
+
+
+def _cost(report: Report) -> dict[str, Any]:
+    found = [one for group in report.groups if (one := cost.tradeoff(report, group))]
+    return {
+        "sweep": dataclasses.asdict(cost.of_sweep(report)),
+        "cells": {cell: dataclasses.asdict(one) for cell, one in cost.of_cells(report).items()},
+        "tradeoffs": [dataclasses.asdict(one) for one in found],
+    }
+
+
+def write_report_json(report: Report, path: Path) -> None:
+    """Write :func:`as_json` whole or not at all."""
+    write_json(path, as_json(report))
+
+
+def write_csv(report: Report, path: Path) -> None:
+    """Write :func:`csv_text` whole or not at all."""
+    write_bytes(path, csv_text(report).encode())
+
+
+def markdown_text(report: Report) -> str:
+    """A table per task and split: the headline metrics with their intervals, for a README or an issue."""
+    parts = [f"# {_escape(report.sweep)}"]
+    for group in report.groups:
+        headings = [f"{group.heading(m)} {wording.unit_name(group.unit(m))}".rstrip() for m in group.columns]
+        lines = [
+            f"## {_escape(group.title)}",
+            "",
+            _line(["model", "prompt", "method", "read", *headings]),
+            _line(["---", "---", "---", "---:", *["---:"] * len(headings)]),
+        ]
+        standings = {m: differences.standing(report, group, m) for m in group.columns}
+        for row in group.rows:
+            outcomes = report.chosen(row, group.split).outcomes
+            cells = [row.model, row.prompt, row.label, wording.share(outcomes.count("parsed"), len(outcomes))]
+            for metric in group.columns:
+                shown = wording.with_interval(group.metric(row, metric))
+                cells.append(f"{shown} {standings[metric].mark(row, 'best')}".rstrip())
+            lines.append(_line(cells))
+        lines += [
+            "",
+            "Brackets: 95 % interval; ≈ can't be told apart from the best. "
+            + _escape(wording.denominators(report, group)),
+        ]
+        parts.append("\n".join(lines))
+        parts += [*_prompts(group), *_ensembles(report, group)]
+        parts += markdown_sections.panels(group, differences.panels(report, group), _line, _escape)
+    parts += [*_cost_table(report), *_failures(report)]
+    if report.missing:
+        lines = [f"## No result: {len(report.missing)} of {report.cells} cells", ""]
+        parts.append("\n".join(lines + [f"- `{m.id}` {_escape(wording.absent(m))}" for m in report.missing]))
+    if report.dropped:
+        lines = ["## Dropped: combinations that can't be", ""]
+        for d in report.dropped:
+            lines.append(f"- {_escape(' · '.join(map(str, d['point'].values())))}: {_escape(d['reason'])}")
+        parts.append("\n".join(lines))
+    if found := sweeps.findings(report):
+        lines = [f"## {wording.findings(found)}", ""]
+        parts.append("\n".join(lines + [f"- {f.severity}: {_escape(wording.finding(f))}" for f in found]))
+    if report.notes:
+        parts.append("\n".join(["## Notes", "", *[f"- {_escape(note)}" for note in report.notes]]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _prompts(group: Group) -> Iterator[str]:
+    """What the choice of the prompt does, in each of the leading metrics."""
+    for metric in differences.leading(group):
+        found = prompt_sensitivity.prompt_sensitivity(group, metric)
+        if found is None:
+            continue
+        unit, shown = found.unit, wording.unit_name(found.unit)
+        lines = [f"### How much the prompt matters: {_escape(group.heading(metric))}"]
+        for name, counted, summaries in (
+            ("prompt", "cells", found.by_prompt),
+            ("model, method", "prompts", found.by_model),
+        ):
+            headings = [
+                name,
+                counted,
+                f"mean {shown}",
+                f"spread (SD) {wording.points(unit)}",
+                f"lowest–highest {shown}",
+            ]
+            lines += ["", _line([*headings, "ranks"]), _line(["---", *["---:"] * 5])]
+            for s in summaries:
+                numbers = [wording.number(v, unit) for v in (s.mean, s.spread, s.low, s.high)]
+                lines.append(_line([s.name, str(s.n), *numbers[:2], "–".join(numbers[2:]), wording.ranks(s.ranks)]))
+        told = "Rank 1 is best, among the models and methods that answered every prompt"
+        told += f"; {wording.agreement(found.agreement)}." if found.agreement else "."
+        yield "\n".join([*lines, "", _escape(told)])
+
+
+def _ensembles(report: Report, group: Group) -> Iterator[str]:
+    """What cells gain together, in each of the leading metrics."""
+    found = ensembles.ensembles(report)[group.task, group.split]
+    for metric in differences.leading(group):
+        if not (judged := found.in_metric(metric)):
+            continue
+        unit = group.unit(metric)
+        headings = ["over", "of", "members", "best member", f"best → together {wording.unit_name(unit)}"]
+        lines = [
+            f"### Cells together: {_escape(group.heading(metric))}",
+            "",
+            _line([*headings, f"gain {wording.points(unit)}", "in words"]),
+            _line(["---", "---", "---:", "---", "---:", "---:", "---"]),
+        ]
+        for one, gain in judged:
+            change = f"{wording.number(gain.value_best, unit)} → {wording.number(gain.value_ensemble, unit)}"
+            number = wording.number(gain.difference, unit, signed=True)
+            interval = wording.interval(gain.low, gain.high, unit, signed=True)
+            names = [one.over, one.name, str(len(one.members)), gain.best_name]
+            lines.append(_line([*names, change, f"{number} {interval}", gain.verdict]))
+        more = f" {wording.fewer_ensembles(found)}" if found.left_out else ""
+        yield "\n".join([*lines, "", _escape(wording.ensembles(group.kind) + more)])
+
+
+def _cost_table(report: Report) -> Iterator[str]:
+    """What was spent, and which cells no other beats in both cost and score."""
+    tradeoffs = [(group, one) for group in report.groups if (one := cost.tradeoff(report, group))]
+    if not tradeoffs:
+        return
+    yield "\n".join(["## Cost against score", "", _escape(wording.cost(cost.of_sweep(report)))])
+    rows, costs = {row.id: row for row in report.rows}, cost.of_cells(report)
+    for group, found in tradeoffs:
+        score = f"{group.heading(found.metric)} {wording.unit_name(found.metric_unit)}".rstrip()
+        lines = [f"### {_escape(group.title)}: no other cell is both cheaper and better", ""]
+        lines += [_line(["model", "prompt", "method", score, found.unit, "US dollars"])]
+        lines += [_line(["---", "---", "---", "---:", "---:", "---:"])]
+        for point in sorted((p for p in found.points if p.front), key=lambda p: p.hours):
+            row, value = rows[point.id], wording.number(point.value, found.metric_unit)
+            spent = [wording.amount(point.hours), wording.usd(costs[point.id].usd)]
+            lines.append(_line([row.model, row.prompt, row.label, value, *spent]))
+        yield "\n".join(lines)
+    yield _escape(wording.COST)
+
+
+def _failures(report: Report) -> Iterator[str]:
+    found = failures.of_sweep(report)
+    if not found:
+        return
+    lines = ["## What ended early", "", _line(["cause", "attempts", "cells", "done since", "example", "what to do"])]
+    lines += [_line(["---", "---:", "---:", "---:", "---", "---"])]
+    for f in found:
+        counts = [str(n) for n in (f.attempts, f.cells, f.recovered)]
+        lines.append(_line([f.cause, *counts, f"{f.example}, attempt {f.attempt}", f.remedy]))
+    yield "\n".join(lines)
+
+
+def write_markdown(report: Report, path: Path) -> None:
+    """Write :func:`markdown_text` whole or not at all."""
+    write_bytes(path, markdown_text(report).encode())
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(_escape(cell) for cell in cells) + " |"
+
+
+def _escape(text: str) -> str:
+    """Keep a name from becoming markup."""
+    for character in "|<>[]":
+        text = text.replace(character, f"\\{character}")
+    return text.replace("\n", " ")

@@ -1,0 +1,68 @@
+"""What a kind shows, as Markdown: tables, and answers beside references."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from paceline.report import wording
+from paceline.report.read.results import Group
+from paceline.tasks.panels import Panel, Table, Texts
+
+MOST_ROWS = 60
+MOST_CASES, MOST_ANSWERS = 12, 6
+MOST_LETTERS = 400
+
+Line = Callable[[list[str]], str]
+
+
+def panels(group: Group, shown: Sequence[Panel], line: Line, escape: Callable[[str], str]) -> Iterator[str]:
+    """The panels of a test set that Markdown can hold, a part each.
+
+    Args:
+        group: the test set.
+        shown: its panels.
+        line: makes a line of a table, with what stands in it escaped.
+        escape: keeps a text from becoming markup.
+    """
+    for panel in shown:
+        if isinstance(panel, Table) and panel.rows:
+            lines = list(_table(panel, line))
+        elif isinstance(panel, Texts) and panel.cases:
+            lines = list(_texts(panel, line))
+        else:
+            continue
+        caption = ["", escape(panel.caption)] if panel.caption else []
+        yield "\n".join([f"### {escape(f'{group.title}: {panel.title}')}", "", *lines, *caption])
+
+
+def _table(panel: Table, line: Line) -> Iterator[str]:
+    units = ["" if c.unit in (None, "count") else wording.unit_name(c.unit or "") for c in panel.columns]
+    yield line([f"{c.heading} {unit}".rstrip() for c, unit in zip(panel.columns, units, strict=True)])
+    yield line(["---" if c.unit is None else "---:" for c in panel.columns])
+    for row in panel.rows[:MOST_ROWS]:
+        yield line([_cut(wording.value_with_interval(v, c.unit)) for v, c in zip(row, panel.columns, strict=True)])
+    if len(panel.rows) > MOST_ROWS:
+        yield line([f"and {len(panel.rows) - MOST_ROWS:,} more", *[""] * (len(panel.columns) - 1)])
+
+
+def _texts(panel: Texts, line: Line) -> Iterator[str]:
+    others = [""] * len(panel.headings)
+    yield line(["sample", "answered by", "text", *panel.headings])
+    yield line(["---", "---", "---", *["---:"] * len(others)])
+    for case in panel.cases[:MOST_CASES]:
+        name = f"{case.sample}, {case.label}" if case.label else case.sample
+        for who, text in (("question", case.question), ("reference", next(iter(case.references), ""))):
+            if text:
+                yield line([name, who, _cut(text), *others])
+        for one in case.answers[:MOST_ANSWERS]:
+            text = _cut(one.text) or "(empty)"
+            yield line([name, one.name, f"{one.outcome}: {text}" if one.outcome else text, *one.scores])
+        if len(case.answers) > MOST_ANSWERS:
+            yield line([name, f"and {len(case.answers) - MOST_ANSWERS:,} more", "", *others])
+    if len(panel.cases) > MOST_CASES:
+        yield line([f"and {len(panel.cases) - MOST_CASES:,} more samples", "", "", *others])
+
+
+def _cut(text: str) -> str:
+    line = wording.one_line(text)
+    return line if len(line) <= MOST_LETTERS else f"{line[:MOST_LETTERS]} …"

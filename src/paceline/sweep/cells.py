@@ -1,0 +1,342 @@
+"""From points to cells: identities, ids, what needs what, and the recorded sweep."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from paceline import plugins, tasks
+from paceline.config import conflicts
+from paceline.config.schema import (
+    PLACEMENT_GROUPS,
+    Config,
+    Kind,
+    PromptSpec,
+    TaskSpec,
+    TrainSpec,
+    check,
+    clear_inactive,
+    identity_of,
+    placement_of,
+    read_config,
+    with_placement,
+)
+from paceline.data import readers
+from paceline.errors import UserError
+from paceline.store.root import SCHEMA, Cell, Store, SweepFolder, canonical, digest, write_json
+
+if TYPE_CHECKING:
+    from paceline.sweep.compose import Composition
+
+HASH_LENGTH = 12
+UNPREPARED = "unprepared"
+# The parts of a config that are identity, and of those what a finetune cell is made of beside the prompt trained on.
+IDENTITY = {f.name: f.metadata["only"] for f in dataclasses.fields(Config) if f.metadata["part"] == "identity"}
+TUNING = [name for name, only in IDENTITY.items() if only != "evaluate" and name != "prompt"]
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell, and the config of its point with the placement that holds for it."""
+
+    cell: Cell
+    config: Config
+
+    @property
+    def id(self) -> str:
+        """The cell's id."""
+        return self.cell.id
+
+
+@dataclass
+class Sweep:
+    """An ordered list of cells: every finetune cell stands before the first evaluate cell that needs it."""
+
+    name: str
+    overrides: tuple[str, ...]
+    experiment: str | None
+    cells: list[PlannedCell]
+    dropped: list[dict[str, Any]] = field(default_factory=list)
+    folded: int = 0
+    problems: list[str] = field(default_factory=list)
+    """Why no cell may be frozen as asked: contradictions, found before anything runs. ``record`` refuses them."""
+
+    def as_json(self, code: str) -> dict[str, Any]:
+        """The content of ``sweep.json``: the cells, and how each is to be run until a resume says otherwise."""
+        listed: list[dict[str, Any]] = []
+        places: dict[int, int] = {}
+        placed = {}
+        for planned, placement in zip(self.cells, placements_of(self.cells), strict=True):
+            if id(placement) not in places:
+                if placement not in listed:
+                    listed.append(placement)
+                places[id(placement)] = listed.index(placement)
+            placed[planned.id] = places[id(placement)]
+        return {
+            "schema": SCHEMA,
+            "name": self.name,
+            "experiment": self.experiment,
+            "overrides": list(self.overrides),
+            "cells": [c.id for c in self.cells],
+            "placements": listed,
+            "placed": placed,
+            "dropped": self.dropped,
+            "code": code,
+        }
+
+
+def placements_of(cells: Iterable[PlannedCell]) -> list[dict[str, Any]]:
+    """The placement of each cell as JSON values. Cells that share their placement specs share one mapping."""
+    known: dict[tuple[Any, ...], dict[str, Any]] = {}
+    found = []
+    for planned in cells:
+        groups = (id(getattr(planned.config, group)) for group in PLACEMENT_GROUPS)
+        key = (planned.config.model.environment, *groups)
+        if key not in known:
+            known[key] = placement_of(planned.config)
+        found.append(known[key])
+    return found
+
+
+def cell_id(kind: Kind, identity: dict[str, Any]) -> str:
+    """A readable slug and 12 hex digits of sha256 over the canonical JSON of the identity."""
+    names = [identity[g].get("name", "") for g in ("model", "task", "prompt", "method")]
+    slug = "-".join(re.sub(r"[^a-zA-Z0-9_.]+", "_", n) for n in names if n)
+    return f"{kind}-{slug}-{digest({'kind': kind, **identity}, HASH_LENGTH)}"
+
+
+def training_prompt(config: Config, composition: Composition) -> PromptSpec:
+    """The prompt that a point is tuned on: the one named, the task's own, or the one evaluated."""
+    name = config.train.prompt or config.task.prompt
+    if not name:
+        raise UserError(f"task '{config.task.name}' names no training prompt: give train.prompt=NAME or same")
+    return config.prompt if name == "same" else composition.prompt(name)
+
+
+def finetune_cell(config: Config, composition: Composition, data: str) -> Cell:
+    """The cell that makes the weights of a tuned point. Its prompt is the one trained on."""
+    prompt = training_prompt(config, composition)
+    tuned = dataclasses.replace(config, prompt=prompt, train=dataclasses.replace(config.train, prompt=TrainSpec.prompt))
+    identity = {**identity_of(clear_inactive(tuned, "finetune"), "finetune"), "data": data}
+    return Cell(cell_id("finetune", identity), "finetune", identity)
+
+
+def evaluate_cell(config: Config, data: str, tuned: Cell | None) -> Cell:
+    """The cell that answers a task's samples, with the weights as they came or as a finetune cell made them."""
+    identity = {**identity_of(clear_inactive(config, "evaluate"), "evaluate"), "data": data}
+    if tuned is not None:
+        identity["tuned"] = tuned.id
+    return Cell(cell_id("evaluate", identity), "evaluate", identity, (tuned.id,) if tuned else ())
+
+
+def impossible(config: Config) -> str | None:
+    """Why a combination can't be, or None."""
+    if missing := sorted(set(tasks.needs(config.task)) - set(config.model.inputs)):
+        shown = " and ".join("several images" if word == "images" else word for word in missing)
+        return f"{config.task.name} shows {shown}, which {config.model.name} can't read"
+    if config.method.trains != "nothing" and not config.model.tunable:
+        return f"{config.model.name} answers by its own code and can't be tuned (tunable: false in its file)"
+    return None
+
+
+def require_code(configs: Iterable[Config]) -> None:
+    """Refuse configs whose kind of task or reader there is not, or whose code is a lab's and can't be used.
+
+    Raises:
+        UserError: the file and the line of a lab's.
+    """
+    for kind, reader, family in {(c.task.kind, c.task.reader, c.model.family) for c in configs}:
+        tasks.load(kind)
+        readers.load(reader)
+        plugins.check("readers", reader)
+        plugins.check("models", family)
+
+
+def expand(
+    composition: Composition,
+    data_digest: Callable[[TaskSpec], str],
+    splits: Callable[[TaskSpec], Mapping[str, int] | None] = lambda task: None,
+) -> Sweep:
+    """The cells of a composition, equal ones folded into one, in the order of the product.
+
+    Args:
+        composition: what the user asked for.
+        data_digest: digest of a task's prepared data; asked once per task.
+        splits: split -> samples of a task's prepared data, None where it is not prepared; asked once per task.
+
+    Raises:
+        UserError: no point is left, or the only one is impossible; code of a lab's can't be used.
+    """
+    cells: dict[str, PlannedCell] = {}
+    dropped: list[dict[str, Any]] = []
+    digests: dict[str, str] = {}
+    known_splits: dict[str, Mapping[str, int] | None] = {}
+    problems: dict[str, None] = {}
+    tunings: dict[tuple[int, ...], Cell] = {}
+
+    def tuning(config: Config, data: str) -> Cell:
+        # Many points share one. The composition makes each spec once and holds it, so its id stands for what it says.
+        parts = [getattr(config, name) for name in TUNING]
+        key = tuple(p if isinstance(p, int) else id(p) for p in (*parts, training_prompt(config, composition)))
+        if key not in tunings:
+            tunings[key] = finetune_cell(config, composition, data)
+        return tunings[key]
+
+    def add(cell: Cell, config: Config, splits: Mapping[str, int] | None) -> None:
+        if cell.id not in cells:
+            cells[cell.id] = PlannedCell(cell, composition.placed(config, cell.kind))
+            try:
+                check(cells[cell.id].config, cell.kind, splits)
+                conflicts.check(cells[cell.id].config, cell.kind)
+            except UserError as error:
+                problems[str(error)] = None
+
+    points = 0
+    evaluations = 0
+    coded: set[tuple[str, str, str]] = set()
+    for point in composition.points():
+        points += 1
+        config = point.config
+        if reason := impossible(config):
+            dropped.append({"point": point.label(), "reason": reason})
+            continue
+        code = (config.task.kind, config.task.reader, config.model.family)
+        if code not in coded:
+            require_code([config])
+            coded.add(code)
+            if why := plugins.no_family(config.model.family):
+                problems[why] = None
+        key = repr((config.task.kind, config.task.reader, config.task.options))
+        if key not in digests:
+            digests[key] = data_digest(config.task)
+            known_splits[key] = splits(config.task)
+        tuned = None
+        if config.method.trains != "nothing":
+            tuned = tuning(config, digests[key])
+            add(tuned, config, known_splits[key])
+        cell = evaluate_cell(config, digests[key], tuned)
+        evaluations += 1
+        add(cell, config, known_splits[key])
+    if not cells:
+        if dropped:
+            raise UserError("; ".join(dict.fromkeys(d["reason"] for d in dropped)))
+        raise UserError("no point is left: `only` and `exclude` leave out the whole product")
+    kept = sum(1 for c in cells.values() if c.cell.kind == "evaluate")
+    return Sweep(
+        name=sweep_name(composition, cells),
+        overrides=composition.overrides,
+        experiment=composition.experiment,
+        cells=list(cells.values()),
+        dropped=dropped,
+        folded=evaluations - kept,
+        problems=list(problems),
+    )
+
+
+def left_out(dropped: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What a sweep left out, a line for each reason: the names that its points share, their number, the reason."""
+    points: dict[str, list[Mapping[str, str]]] = {}
+    for drop in dropped:
+        points.setdefault(drop["reason"], []).append(drop["point"])
+    lines = []
+    for reason, found in points.items():
+        shared = [name for group, name in found[0].items() if all(p[group] == name for p in found)]
+        count = f" ({len(found)} points)" if len(found) > 1 else ""
+        lines.append(f"left out: {' · '.join(shared)}{count}: {reason}")
+    return lines
+
+
+def sweep_name(composition: Composition, cells: Iterable[str]) -> str:
+    """The name given, else the experiment's, else one that stands for just these cells."""
+    name = composition.name or composition.experiment or f"sweep-{digest(sorted(cells), 8)}"
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", str(name)):
+        raise UserError(f"name '{name}': use letters, digits, '_', '.' and '-', beginning with a letter or digit")
+    return str(name)
+
+
+def record(sweep: Sweep, store: Store, code: str, extend: bool) -> SweepFolder:
+    """Freeze the cells and the sweep. The same name with other cells is refused, unless it is to be extended.
+
+    Raises:
+        UserError: settings contradict each other, or the name is taken by other cells; the message tells the remedy.
+    """
+    if sweep.problems:
+        raise UserError("; ".join(sweep.problems))
+    folder = store.sweep(sweep.name)
+    content = sweep.as_json(code)
+    if folder.sweep_json.exists():
+        before = folder.read()
+        old, new = set(before["cells"]), set(content["cells"])
+        if old != new and not extend:
+            raise UserError(difference(sweep.name, old, new))
+        content = _extended(before, content)
+    store.freeze(planned.cell for planned in sweep.cells)
+    if not folder.sweep_json.exists() or _said(folder.read()) != _said(content):
+        write_json(folder.sweep_json, content)
+    return folder
+
+
+def _said(content: dict[str, Any]) -> dict[str, Any]:
+    """What a recorded sweep says, free of how its list of placements grew."""
+    placed = {c: content["placements"][i] for c, i in content["placed"].items()}
+    return {**content, "placements": None, "placed": placed}
+
+
+def _extended(before: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
+    """A recorded sweep with the cells and the placement of a new request; its code stays."""
+    shift = len(before["placements"])
+    dropped = set(map(canonical, before["dropped"]))
+    return {
+        **content,
+        "overrides": content["overrides"] if set(content["cells"]) >= set(before["cells"]) else before["overrides"],
+        "cells": before["cells"] + [c for c in content["cells"] if c not in before["placed"]],
+        "placements": before["placements"] + content["placements"],
+        "placed": {**before["placed"], **{c: i + shift for c, i in content["placed"].items()}},
+        "dropped": before["dropped"] + [d for d in content["dropped"] if canonical(d) not in dropped],
+        "code": before["code"],
+    }
+
+
+def recorded(folder: SweepFolder, store: Store) -> Sweep:
+    """A sweep as it was recorded: frozen cells, and the placement of the last submit."""
+    content = folder.read()
+    placements = [with_placement(Config(), p) for p in content["placements"]]
+    specs: dict[tuple[str, str], Any] = {}
+    cells = []
+    for cell_id in content["cells"]:
+        cell = store.cell(cell_id).read()
+        placed = placements[content["placed"][cell_id]]
+        values = {group: getattr(placed, group) for group in PLACEMENT_GROUPS}
+        # As `cell.config`, but what several cells say of a group is read once.
+        for name, said in cell.identity.items():
+            if name in IDENTITY:
+                key = (name, canonical(said))
+                if key not in specs:
+                    specs[key] = getattr(read_config({name: said}, f"cell {cell_id}"), name)
+                values[name] = specs[key]
+        config = Config(**values)
+        if placed.model.environment:
+            config = with_placement(config, {"model": {"environment": placed.model.environment}})
+        cells.append(PlannedCell(cell, config))
+    return Sweep(folder.name, tuple(content["overrides"]), content["experiment"], cells, content["dropped"])
+
+
+def difference(name: str, old: set[str], new: set[str]) -> str:
+    """What a sweep has and what is asked for, in one line that ends with the remedy."""
+
+    def some(ids: set[str]) -> str:
+        shown = sorted(ids)
+        return f"{len(shown)} ({', '.join(shown[:3])}{', …' if len(shown) > 3 else ''})"
+
+    parts = []
+    if new - old:
+        parts.append(f"{some(new - old)} not in it")
+    if old - new:
+        parts.append(f"without {some(old - new)} of its own")
+    return (
+        f"sweep '{name}' is taken by other cells: asked for {len(new)} cells, {' and '.join(parts)}; "
+        f"give name=OTHER for a new sweep or --extend to add to this one"
+    )

@@ -1,0 +1,246 @@
+"""The process that uploads pieces of runs with W&B's SDK, so that nothing else on a login node imports it.
+
+Reads one line of JSON, ``[{run_id, project, entity, pieces: [path], metrics: {name: number}, uses: [cell]}]``, and
+answers each piece, and each artifact of another cell that a run used, with one line. Uploading is the SDK's own
+``wandb sync``, which puts the pieces of a resumed run together: rows go after those that the service has, config and
+summary are merged. It repeats rows of a piece that it is given twice, and calls a piece uploaded whatever became of it.
+So the service is asked before, and the piece cut to the rows that it lacks; and asked after.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from paceline.tracking import wandb_log
+from paceline.tracking.wandb import artifact_name, use
+from paceline.tracking.wandb_key import wandb_key
+
+REACH_SECONDS = 30.0
+# What the service took shows up in its answers a moment later.
+SETTLE_SECONDS = 15.0
+# The SDK would go on for a week; a person waits here, and the next sync goes on where this one ended.
+RETRIES = 4
+RETRY_SECONDS = 5.0
+# An attempt makes three: what it supervised or predicted as tables, and its weights or predictions.
+MOST_ARTIFACTS = 500
+
+_STATUS = """
+query PacelineRun(
+  $project: String, $entity: String, $name: String!, $files: [String] = [], $most: Int = 1, $made: Int = 1
+) {
+  model(name: $project, entityName: $entity) {
+    bucket(name: $name, missingOk: true) {
+      historyLineCount historyTail state
+      files(names: $files, first: $most) { edges { node { name sizeBytes } } }
+      outputArtifacts(first: $made) { edges { node { digest state } } }
+    }
+  }
+}
+"""
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the service holds of a run: the step of its last row (-1 where there is none), and whether it has ended."""
+
+    step: int = -1
+    there: bool = False
+    ended: bool = False
+    files: frozenset[str] = frozenset()
+    artifacts: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the service is to hold of a piece: its last step, its files by their names, its artifacts by digest."""
+
+    step: int
+    files: Sequence[str]
+    artifacts: Sequence[str]
+
+    def lacking(self, held: Held) -> str:
+        """What is not there; empty where all is."""
+        if not held.there:
+            return "W&B did not take it"
+        if held.step < self.step:
+            return f"W&B has it up to step {held.step} of {self.step}"
+        if lacking := len(set(self.files) - held.files):
+            return f"W&B lacks {lacking} of {len(self.files)} files"
+        if lacking := len(set(self.artifacts) - held.artifacts):
+            return f"W&B lacks {lacking} of {len(self.artifacts)} artifacts"
+        return ""
+
+
+class Stopped(Exception):
+    """Nothing can be sent now: ``no key``, ``refused`` (the key), ``missing`` (a package), or ``unreachable``."""
+
+    def __init__(self, end: str, why: str = "") -> None:
+        super().__init__(why)
+        self.end = end
+
+
+def main() -> None:
+    """Upload what stdin names."""
+    answering(_upload_all)
+
+
+def answering(work: Callable[[Any, Path, TextIO], None]) -> None:
+    """Read a line of JSON from stdin, and do the work with it, which answers in lines of JSON on stdout.
+
+    Ends with the process that asked: when stdin closes, whatever goes on.
+
+    Args:
+        work: gets what was asked, a folder for what the SDK writes, and the stream to answer on.
+    """
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what the SDK prints is no answer
+    asked = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        with tempfile.TemporaryDirectory(prefix="paceline-wandb-") as folder:
+            for name in ("WANDB_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
+                os.environ[name] = folder
+            os.environ.pop("WANDB_MODE", None)
+            work(asked, Path(folder), answers)
+    except Stopped as error:
+        answers.write(json.dumps({"end": error.end, "why": str(error)[:300]}) + "\n")
+    answers.flush()
+    os._exit(0)  # the SDK's own end waits for what it could not send
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()
+    os.killpg(0, signal.SIGKILL)  # the SDK's service, which is of this group, would go on uploading
+
+
+def connect() -> Any:
+    """The SDK's public interface to the service, once it has answered; retries of all that follows are bounded.
+
+    Raises:
+        Stopped: no key, one that is refused, or no answer.
+    """
+    import wandb
+
+    settings = wandb.setup(
+        settings=wandb.Settings(
+            silent=True,
+            x_file_stream_retry_max=RETRIES,
+            x_file_stream_retry_wait_max_seconds=RETRY_SECONDS,
+            x_file_stream_timeout_seconds=REACH_SECONDS,
+            x_file_transfer_retry_max=RETRIES,
+            x_file_transfer_retry_wait_max_seconds=RETRY_SECONDS,
+            x_graphql_retry_max=RETRIES,
+            x_graphql_retry_wait_max_seconds=RETRY_SECONDS,
+            x_graphql_timeout_seconds=REACH_SECONDS,
+        )
+    ).settings
+    if not wandb_key(settings.base_url):
+        raise Stopped("no key")
+    try:
+        return wandb.Api(timeout=int(REACH_SECONDS))
+    except Exception as error:
+        raise stopped(error) from error
+
+
+def _upload_all(asked: list[dict[str, Any]], folder: Path, answers: TextIO) -> None:
+    api = connect()
+    for job in asked:
+        if all(_piece(api, job, path, folder, answers) for path in map(Path, job["pieces"])):
+            for made in job["uses"]:
+                with contextlib.suppress(Exception):  # the next sync asks again
+                    if use(api, job, {**made, "name": artifact_name(made["cell"])}):
+                        answers.write(json.dumps({"run": job["run_id"], "used": made["cell"]}) + "\n")
+
+
+def _piece(api: Any, job: dict[str, Any], path: Path, folder: Path, answers: TextIO) -> bool:
+    """Upload what the service lacks of a piece, and tell; whether it has it all."""
+    size = path.stat().st_size
+    steps, shown = wandb_log.steps(path), wandb_log.summary(path)
+    metrics = job["metrics"] if str(path) == job["pieces"][-1] else {}
+    metrics = {name: value for name, value in metrics.items() if shown.get(name) != value}
+    wanted = Wanted(max(steps, default=-1), tuple(wandb_log.files(path)), tuple(wandb_log.artifacts(path)))
+    held = _held(api, job, wanted)
+    rows = sum(step > held.step for step in steps)
+    # Sent while it was written, to its end; or the SDK never got so far as to write a row.
+    whole = held.ended and not wanted.lacking(held)
+    if wandb_log.Piece(path, 0).online and not job.get("sent") and (whole or not steps) and not metrics:
+        answers.write(json.dumps({"piece": str(path), "bytes": size, "rows": 0}) + "\n")
+        return True
+    _upload(path, held, folder, metrics)
+    job["sent"] = True
+    if why := _lacking(api, job, wanted):
+        answers.write(json.dumps({"piece": str(path), "why": why}) + "\n")
+        return False
+    answers.write(json.dumps({"piece": str(path), "bytes": size, "rows": rows}) + "\n")
+    return True
+
+
+def _upload(path: Path, held: Held, folder: Path, metrics: Mapping[str, float]) -> None:
+    """Hand what of a piece is missing to ``wandb sync``, in a folder of its own: it leaves marks beside its input."""
+    from wandb.cli.cli import sync
+
+    with tempfile.TemporaryDirectory(prefix="offline-run-", dir=folder) as made:
+        copy = Path(made) / path.name
+        wandb_log.write_rest(copy, path, held.step, metrics)
+        # The SDK numbers rows anew that are below its first step, and takes that from the summary, which may be ahead
+        # of the rows that arrived. What stands beside the log goes before.
+        copy.with_name(copy.name + ".syncstate").write_text(json.dumps({"starting_step": held.step + 1}))
+        if (path.parent / "files").is_dir():
+            (Path(made) / "files").symlink_to(path.parent.resolve() / "files")
+        with contextlib.suppress(SystemExit):
+            sync.main([str(copy)], standalone_mode=False)
+
+
+def _lacking(api: Any, job: Mapping[str, Any], wanted: Wanted) -> str:
+    """What the service lacks of a piece, once it had the time to take it in; empty where it has it all."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while True:
+        held = _held(api, job, wanted)
+        why = wanted.lacking(held) or ("" if held.ended else "W&B was not told how it ended")
+        if not why or time.monotonic() > deadline:
+            return why
+        time.sleep(0.5)
+
+
+def _held(api: Any, job: Mapping[str, Any], wanted: Wanted) -> Held:
+    given = {"project": job["project"], "entity": job["entity"] or None, "name": job["run_id"]}
+    given |= {"files": [*wanted.files], "most": len(wanted.files) or 1, "made": MOST_ARTIFACTS}
+    try:
+        # The SDK's public calls load the whole run, and give the last step from an index that follows late.
+        answer = api._service_api.execute_graphql(_STATUS, given, timeout=REACH_SECONDS)
+    except Exception as error:
+        raise stopped(error) from error
+    bucket = (answer.get("model") or {}).get("bucket")
+    if bucket is None:
+        return Held()
+    tail = json.loads(bucket["historyTail"] or "[]")
+    return Held(
+        step=int(json.loads(tail[-1]).get("_step", -1)) if tail and bucket["historyLineCount"] else -1,
+        there=True,
+        ended=bucket["state"] not in ("running", "pending"),
+        files=frozenset(e["node"]["name"] for e in bucket["files"]["edges"] if int(e["node"]["sizeBytes"] or 0)),
+        artifacts=frozenset(
+            e["node"]["digest"] for e in bucket["outputArtifacts"]["edges"] if e["node"]["state"] == "COMMITTED"
+        ),
+    )
+
+
+def stopped(error: Exception) -> Stopped:
+    """What an error of the SDK means: a key that is refused, or a service that can't be reached."""
+    code = getattr(getattr(error, "response", None), "http_status", 0)
+    return Stopped("refused" if code in (401, 403) else "unreachable", f"{type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    main()

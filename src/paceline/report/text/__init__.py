@@ -1,0 +1,1 @@
+"""The report as text: the terminal, LaTeX, and files for other programs."""

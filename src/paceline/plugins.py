@@ -311,7 +311,7 @@ def no_family(name: str) -> str:
     """That there is no such family, with the nearest names; empty where there is. Imports none, and so no torch."""
     if source_of(f"{PACKAGES['models']}.{name}"):
         return ""
-    there = importlib.import_module("paceline.models").families()
+    there = importlib.import_module("paceline.models").family_names()
     return f"model.family: no family '{name}': {nearest(name, there)}; {FOUND_BY}"
 
 

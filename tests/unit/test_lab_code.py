@@ -40,6 +40,12 @@ def lab(tmp_path: Path) -> Iterator[Path]:
     plugins.use([])
 
 
+def inside(name: str) -> str:
+    """Where a lab's module lies in our package: ``readers/y.py`` -> ``paceline/data/readers/y.py``."""
+    part, _, rest = name.partition("/")
+    return f"{plugins.PACKAGES[part].replace('.', '/')}/{rest}"
+
+
 def write(folder: Path, name: str, content: str) -> Path:
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -107,7 +113,7 @@ def test_a_module_with_the_name_of_ours_is_refused_by_name(lab: Path, command_li
         "tasks/geolocation.py",
         "tasks/metrics.py",
         "readers/sidecar/__init__.py",
-        "models/families/qwen2_vl.py",
+        "models/qwen2_vl.py",
     ):
         path = write(lab, name, "")
         words = ["model=tiny_qwen2_vl", "task=geolocation_earth", "prompt=geo_bare", "method=untuned"]
@@ -154,7 +160,7 @@ def test_a_symlink_a_read_only_folder_and_our_own_source_work(lab: Path, tmp_pat
         (
             "tasks/one_word.py",
             f"from paceline.models.family import Family\n{KIND}",
-            r":1: imports paceline\.models\.base, wh",
+            r":1: imports paceline\.models\.family, wh",
         ),
         ("tasks/one_word.py", f"from . import _deep\n{KIND}", r"_deep\.py:1: imports transformers"),
         ("tasks/one_word.py", f"import brings_jax\n{KIND}", r"one_word\.py: a package that it imports brings jax"),
@@ -170,12 +176,12 @@ def test_a_symlink_a_read_only_folder_and_our_own_source_work(lab: Path, tmp_pat
         (
             "models/question_first.py",
             "from paceline.models.families.qwen2_vl import Qwen2Vl as FAMILY\n",
-            r"question_first\.py:1: paceline\.models\.qwen2_vl has no Qwen2Vl: did you mean 'Qwen2VL'",
+            r"question_first\.py:1: paceline\.models\.families\.qwen2_vl has no Qwen2Vl: did you mean 'Qwen2VL'",
         ),
         (
             "models/question_first.py",
-            "from paceline.models.qwen import FAMILY\n",
-            r":1: imports paceline\.models\.qwen, wh",
+            "from paceline.models.families.qwen import FAMILY\n",
+            r":1: imports paceline\.models\.families\.qwen, wh",
         ),
     ],
 )
@@ -267,13 +273,13 @@ def test_modules_become_part_of_the_frozen_code(
     assert packed == {
         "SNAPSHOT.json",
         *(f"{part}/file.py" for part in ("src", "conf", "jobs")),
-        *(f"src/paceline/{name}" for name in own),
+        *(f"src/{inside(name)}" for name in own),
     }
     assert (code / "src/paceline/tasks/one_word.py").read_text() == KIND
     stamp = json.loads((code / "SNAPSHOT.json").read_text())
     assert stamp["plugins"] == [
-        "paceline.models.question_first",
         "paceline.data.readers.labelled",
+        "paceline.models.families.question_first",
         "paceline.tasks.one_word",
     ]
 
@@ -340,7 +346,7 @@ def test_a_sweep_is_looked_at_with_its_frozen_code_where_no_folder_gives_it(lab:
     plugins.use([])
     with pytest.raises(UserError, match="--conf FOLDER"):  # `resume --code=current` where the frozen code is gone
         require_code(c.config for c in sweep.cells)
-    assert use_recorded_code(folder, store) == ["models/question_first", "readers/labelled", "tasks/one_word"]
+    assert use_recorded_code(folder, store) == ["readers/labelled", "models/question_first", "tasks/one_word"]
     assert sys.modules.get("paceline.tasks.one_word") is None
     assert tasks.load("one_word").metrics[0].name == "accuracy"
     assert Path(str(sys.modules["paceline.tasks.one_word"].__file__)).is_relative_to(code)
@@ -352,7 +358,7 @@ def test_a_sweep_is_looked_at_with_its_frozen_code_where_no_folder_gives_it(lab:
 
     write(lab, "tasks/one_word.py", KIND.replace("the class", "as it is now, the class"))
     plugins.use([lab])
-    assert use_recorded_code(folder, store) == ["models/question_first", "readers/labelled"]
+    assert use_recorded_code(folder, store) == ["readers/labelled", "models/question_first"]
     assert tasks.load("one_word").documented_fields["label"].startswith("as it is now")
 
 
@@ -368,7 +374,7 @@ def test_frozen_code_needs_no_folder_and_meets_none(lab: Path, tmp_path: Path) -
         from paceline.data import readers
         plugins.use([Path({str(lab)!r})])
         print(tasks.load("one_word").module.__file__)
-        print(*["packed" in found for found in (tasks.names(), readers.names(), models.families())])
+        print(*["packed" in found for found in (tasks.names(), readers.names(), models.family_names())])
     """
     env = {"PYTHONPATH": str(code / "src"), "PYTHONDONTWRITEBYTECODE": "1", "PATH": ""}
     words = [sys.executable, "-c", textwrap.dedent(script)]
@@ -393,7 +399,8 @@ def test_a_wheel_is_frozen_whole_so_that_a_labs_modules_lie_in_its_package(lab: 
     words = [sys.executable, "-c", textwrap.dedent(script)]
     done = subprocess.run(words, capture_output=True, text=True, env={"PYTHONPATH": str(site), "PATH": ""}, check=True)
     code = tmp_path / "root/code" / done.stdout.strip()
-    look = "from paceline.store import code as snapshot; from paceline import tasks; print(snapshot.source_tree(), tasks.load('one_word').module.__file__)"
+    look = "from paceline.store import code as snapshot; from paceline import tasks; "
+    look += "print(snapshot.source_tree(), tasks.load('one_word').module.__file__)"
     env = {"PYTHONPATH": str(code / "src"), "PATH": ""}
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, env=env, check=True)
     assert done.stdout.split() == [str(code), str(code / "src/paceline/tasks/one_word.py")]

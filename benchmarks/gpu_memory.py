@@ -22,7 +22,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from paceline.config.schema import Config, MethodSpec, ModelSpec, PlacementSpec, TrainSpec, as_loaded, build
+from paceline.config.build import build
+from paceline.config.identity import as_loaded
+from paceline.config.schema import Config, MethodSpec, ModelSpec, PlacementSpec, TrainSpec
 from paceline.gpu_memory import training
 from paceline.gpu_memory.shapes import Shape, shape_of
 from paceline.gpu_memory.training import Sample

@@ -22,7 +22,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from paceline.config.schema import TaskSpec, placement_of
+from paceline.config.identity import placement_of
+from paceline.config.schema import TaskSpec
 from paceline.data import samples as prepared
 from paceline.scoring import judge
 from paceline.store.root import SCHEMA, Attempt, CellFolder, Store, append_jsonl, write_json, write_jsonl

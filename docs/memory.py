@@ -9,8 +9,9 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
+from paceline.config.build import build
 from paceline.config.gpus import CARDS, by_name
-from paceline.config.schema import Config, MethodSpec, ModelSpec, PlacementSpec, TrainSpec, build
+from paceline.config.schema import Config, MethodSpec, ModelSpec, PlacementSpec, TrainSpec
 from paceline.gpu_memory import choose, training
 from paceline.gpu_memory.shapes import Shape, shape_of
 from paceline.gpu_memory.training import Memory, Sample

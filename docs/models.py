@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from paceline import tasks
-from paceline.config.schema import ModelSpec, build
+from paceline.config.build import build
+from paceline.config.schema import ModelSpec
 from paceline.launch.environments import NEEDED, SAME
 from paceline.models import hub_files
 from paceline.store.code import shipped

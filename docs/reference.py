@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from paceline.cli.app import ORDER, VERBS
-from paceline.config import schema
+from paceline.config import build, schema
 from paceline.store.code import shipped
 from paceline.store.root import canonical
 from paceline.sweep.compose import ConfTree
@@ -23,7 +23,7 @@ Written by `make docs` from the code; a test holds it equal. *Identity* is what 
 
 def keys(cls: type, prefix: str) -> Iterator[str]:
     """A table row per key of a spec class."""
-    types, defaults = schema.field_types(cls), schema.defaults(cls)
+    types, defaults = build.field_types(cls), build.defaults(cls)
     for f in dataclasses.fields(cls):
         if f.name == "name":
             continue

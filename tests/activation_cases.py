@@ -7,16 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from paceline.config.schema import (
-    Config,
-    DeepSpeedSpec,
-    LoraSpec,
-    MethodSpec,
-    ModelSpec,
-    PlacementSpec,
-    TrainSpec,
-    build,
-)
+from paceline.config.build import build
+from paceline.config.schema import Config, DeepSpeedSpec, LoraSpec, MethodSpec, ModelSpec, PlacementSpec, TrainSpec
 from paceline.gpu_memory import training
 from paceline.gpu_memory.shapes import shape_of
 from paceline.gpu_memory.training import Sample

@@ -20,7 +20,8 @@ import submitit
 
 from paceline import plugins
 from paceline.attempts.run import STOP, Launch, Run, attempt
-from paceline.config.schema import Config, placement_of
+from paceline.config.identity import placement_of
+from paceline.config.schema import Config
 from paceline.errors import Interrupted, UserError
 from paceline.store.code import shipped
 from paceline.store.root import CellFolder, read_json

@@ -11,7 +11,8 @@ import torch
 import yaml
 from PIL import Image
 
-from paceline.config.schema import ModelSpec, build
+from paceline.config.build import build
+from paceline.config.schema import ModelSpec
 from paceline.models import load_family
 from paceline.models.family import Conversation, Family
 

@@ -19,6 +19,8 @@ from deaths import dying
 from PIL import Image
 
 from paceline.attempts import ranks as distributed
+from paceline.config.build import build
+from paceline.config.identity import as_loaded
 from paceline.config.schema import (
     Config,
     DeepSpeedSpec,
@@ -28,8 +30,6 @@ from paceline.config.schema import (
     PlacementSpec,
     TrackingSpec,
     TrainSpec,
-    as_loaded,
-    build,
 )
 from paceline.errors import Interrupted, PacelineError
 from paceline.models import load_family

@@ -8,16 +8,8 @@ import pytest
 from finetune_twin import ToyRun
 from PIL import Image
 
-from paceline.config.schema import (
-    Config,
-    MethodSpec,
-    ModelSpec,
-    PromptSpec,
-    TaskSpec,
-    TrackingSpec,
-    clear_inactive,
-    identity_of,
-)
+from paceline.config.identity import clear_inactive, identity_of
+from paceline.config.schema import Config, MethodSpec, ModelSpec, PromptSpec, TaskSpec, TrackingSpec
 from paceline.scoring import judge
 from paceline.store.root import Cell, CellFolder, Store, digest, write_json, write_jsonl
 from paceline.tracking import tracker as tracking

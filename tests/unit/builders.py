@@ -14,18 +14,8 @@ import numpy as np
 import pytest
 
 from paceline import report
-from paceline.config.schema import (
-    Config,
-    GenerationSpec,
-    MethodSpec,
-    ModelSpec,
-    PlacementSpec,
-    PromptSpec,
-    TaskSpec,
-    clear_inactive,
-    identity_of,
-    placement_of,
-)
+from paceline.config.identity import clear_inactive, identity_of, placement_of
+from paceline.config.schema import Config, GenerationSpec, MethodSpec, ModelSpec, PlacementSpec, PromptSpec, TaskSpec
 from paceline.data import samples as prepared
 from paceline.report.read.results import Report
 from paceline.report.text import terminal

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from paceline.config.schema import Config, GenerationSpec, MethodSpec, ModelSpec, PromptSpec, TaskSpec, identity_of
+from paceline.config.identity import identity_of
+from paceline.config.schema import Config, GenerationSpec, MethodSpec, ModelSpec, PromptSpec, TaskSpec
 from paceline.store import root as store
 from paceline.store.root import Cell, Store, write_json
 

@@ -12,7 +12,8 @@ from PIL import Image
 from test_caption_figures import CONFIG, GOLDEN, KIND, by_sacrebleu, sample
 
 from paceline import report, tasks
-from paceline.config.schema import Config, MethodSpec, ModelSpec, PromptSpec, TaskSpec, identity_of
+from paceline.config.identity import identity_of
+from paceline.config.schema import Config, MethodSpec, ModelSpec, PromptSpec, TaskSpec
 from paceline.data import samples as prepared
 from paceline.errors import DataError
 from paceline.report import wording

@@ -8,7 +8,8 @@ from types import ModuleType
 
 import pytest
 
-from paceline.config.schema import ModelSpec, locate_weights
+from paceline.config.checks import locate_weights
+from paceline.config.schema import ModelSpec
 from paceline.models.hub_files import facts
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paceline.config.schema import placement_of, with_placement
+from paceline.config.identity import placement_of, with_placement
 from paceline.errors import Unavailable
 from paceline.launch import elements
 from paceline.store import root as store_module

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from photos import photo, silent
 from PIL import Image
 
-from paceline.config.schema import TaskSpec, build
+from paceline.config.build import build
+from paceline.config.schema import TaskSpec
 from paceline.data import samples as prepared
 from paceline.data.readers import Complete, Sample, Skipped, table
 from paceline.errors import DataError, UserError

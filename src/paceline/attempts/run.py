@@ -24,7 +24,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from paceline.config.schema import Config, with_placement
+from paceline.config.identity import with_placement
+from paceline.config.schema import Config
 from paceline.errors import DataError, Interrupted, NonFiniteLoss, Unavailable, UserError
 from paceline.store.code import STAMP, code_state, source_tree
 from paceline.store.owner import HEARTBEAT_SECONDS, age_of, alive, this_process

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from paceline.config.gpus import before_ampere
-from paceline.config.schema import ClusterSpec, Config, Kind, as_loaded
+from paceline.config.identity import as_loaded
+from paceline.config.schema import ClusterSpec, Config, Kind
 from paceline.errors import UserError
 
 # Families that liger-kernel 0.8.5 knows, the last in part.

@@ -28,7 +28,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paceline import __version__, tasks
-from paceline.config.schema import TaskSpec, build, defaults, plain
+from paceline.config.build import build, defaults, plain
+from paceline.config.schema import TaskSpec
 from paceline.data import readers
 from paceline.data.readers import Complete, Progress, Sample, Skipped
 from paceline.errors import DataError, Unavailable, UserError, nearest

@@ -14,7 +14,8 @@ from typing import Any
 
 from paceline.config import conflicts
 from paceline.config.gpus import CARDS, Card
-from paceline.config.schema import Config, DeepSpeedSpec, Kind, as_loaded
+from paceline.config.identity import as_loaded
+from paceline.config.schema import Config, DeepSpeedSpec, Kind
 from paceline.errors import UserError
 from paceline.gpu_memory import training
 from paceline.gpu_memory.shapes import Shape

@@ -20,7 +20,8 @@ from typing import Any
 import torch
 
 from paceline import plugins
-from paceline.config.schema import ModelSpec, build
+from paceline.config.build import build
+from paceline.config.schema import ModelSpec
 from paceline.errors import PacelineError, UserError
 from paceline.gpu_memory.shapes import SHIPPED, Block, Linear, Shape, file_name
 from paceline.models import load_family

@@ -11,8 +11,9 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from paceline.config.checks import share_out
 from paceline.config.gpus import Card
-from paceline.config.schema import Config, DeepSpeedSpec, share_out
+from paceline.config.schema import Config, DeepSpeedSpec
 from paceline.gpu_memory import choose
 from paceline.gpu_memory.choose import Verdict
 from paceline.gpu_memory.training import zero_of

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from paceline.config.schema import Config, Kind, TaskSpec, with_placement
+from paceline.config.identity import with_placement
+from paceline.config.schema import Config, Kind, TaskSpec
 from paceline.errors import UserError
 from paceline.gpu_memory import training
 from paceline.gpu_memory.choose import sample_of

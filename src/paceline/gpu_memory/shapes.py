@@ -14,7 +14,8 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from paceline.config.schema import LoraSpec, MethodSpec, ModelSpec, build
+from paceline.config.build import build
+from paceline.config.schema import LoraSpec, MethodSpec, ModelSpec
 from paceline.errors import UserError, nearest
 from paceline.store.root import digest, read_json
 

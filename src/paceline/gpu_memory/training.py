@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from paceline.config.schema import Config, DeepSpeedSpec, Kind, MethodSpec, as_loaded, share_out
+from paceline.config.checks import share_out
+from paceline.config.identity import as_loaded
+from paceline.config.schema import Config, DeepSpeedSpec, Kind, MethodSpec
 from paceline.gpu_memory import activations
 from paceline.gpu_memory.activations import Pass
 from paceline.gpu_memory.images import Seen, Size, cut, see

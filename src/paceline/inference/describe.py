@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 
 from paceline import plugins
-from paceline.config.schema import GenerationSpec, ModelSpec, build
+from paceline.config.build import build
+from paceline.config.schema import GenerationSpec, ModelSpec
 from paceline.errors import PacelineError
 from paceline.inference.evaluate import answers_of
 from paceline.models import load_family

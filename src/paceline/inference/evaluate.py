@@ -8,7 +8,8 @@ from typing import Any
 
 from paceline.attempts import ranks
 from paceline.attempts.run import Run
-from paceline.config.schema import Config, GenerationSpec, as_loaded
+from paceline.config.identity import as_loaded
+from paceline.config.schema import Config, GenerationSpec
 from paceline.data.conversations import question
 from paceline.errors import Interrupted
 from paceline.inference.generate import Answer, generate

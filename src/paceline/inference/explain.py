@@ -27,7 +27,8 @@ import torch
 
 from paceline import plugins, tasks
 from paceline.attempts import run
-from paceline.config.schema import Config, with_placement
+from paceline.config.identity import with_placement
+from paceline.config.schema import Config
 from paceline.data import samples as prepared
 from paceline.data.conversations import question
 from paceline.errors import PacelineError, UserError

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import torch
 
-from paceline.config.schema import GenerationSpec, check_generation
+from paceline.config.checks import check_generation
+from paceline.config.schema import GenerationSpec
 from paceline.errors import UserError
 from paceline.models.family import Conversation, Family
 

@@ -17,8 +17,9 @@ from typing import Any
 import submitit
 from submitit.slurm.slurm import _make_sbatch_string
 
+from paceline.config.build import build
 from paceline.config.gpus import asked_as
-from paceline.config.schema import ClusterSpec, build
+from paceline.config.schema import ClusterSpec
 from paceline.errors import Unavailable
 from paceline.launch.elements import Element, arrays
 from paceline.launch.environments import interpreter, shown

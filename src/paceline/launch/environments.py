@@ -18,7 +18,8 @@ from typing import Any
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from paceline import __version__, plugins
-from paceline.config.schema import Config, ModelSpec, plain
+from paceline.config.build import plain
+from paceline.config.schema import Config, ModelSpec
 from paceline.errors import PacelineError, Unavailable, UserError
 from paceline.models import hub_files
 from paceline.store.root import SCHEMA, Store, digest, read_json, write_json

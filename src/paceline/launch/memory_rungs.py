@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from paceline.attempts import checkpoints
+from paceline.config.build import build
 from paceline.config.gpus import Card, cards_of
-from paceline.config.schema import ClusterSpec, Config, DeepSpeedSpec, PlacementSpec, build, placement_of, rung_of
+from paceline.config.identity import placement_of, rung_of
+from paceline.config.schema import ClusterSpec, Config, DeepSpeedSpec, PlacementSpec
 from paceline.data import samples
 from paceline.errors import UserError
 from paceline.gpu_memory import choose, ladder

@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from paceline.config.schema import ClusterSpec, build, plain
+from paceline.config.build import build, plain
+from paceline.config.schema import ClusterSpec
 from paceline.errors import Unavailable, UserError, nearest
 from paceline.launch import arrays as slurm
 from paceline.launch import signal_lead, storage

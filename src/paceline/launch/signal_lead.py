@@ -9,7 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from paceline.attempts import checkpoints
-from paceline.config.schema import ClusterSpec, Config, build, identity_of
+from paceline.config.build import build
+from paceline.config.identity import identity_of
+from paceline.config.schema import ClusterSpec, Config
 from paceline.launch.elements import Element, arrays
 from paceline.store.root import CellFolder, Store, digest, read_jsonl
 from paceline.sweep.cells import PlannedCell

@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paceline.attempts import checkpoints
-from paceline.config.schema import Config, ModelSpec, as_loaded, locate_weights
+from paceline.config.checks import locate_weights
+from paceline.config.identity import as_loaded
+from paceline.config.schema import Config, ModelSpec
 from paceline.errors import PacelineError, Unavailable
 from paceline.launch.elements import Element
 from paceline.models.hub_files import cache, snapshot

@@ -20,7 +20,8 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
-from paceline.config.schema import ModelSpec, Quantise, locate_weights
+from paceline.config.checks import locate_weights
+from paceline.config.schema import ModelSpec, Quantise
 from paceline.errors import UserError
 
 

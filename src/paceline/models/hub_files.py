@@ -32,7 +32,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from paceline.config.schema import ModelSpec, locate_weights
+from paceline.config.checks import locate_weights
+from paceline.config.schema import ModelSpec
 from paceline.errors import Unavailable, UserError
 
 Progress = Callable[[str, int, int], None]

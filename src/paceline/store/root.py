@@ -44,7 +44,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from paceline.config.schema import Config, Kind, read_config
+from paceline.config.identity import read_config
+from paceline.config.schema import Config, Kind
 from paceline.errors import Unavailable, UserError, nearest
 from paceline.store.owner import age_of, alive, this_process
 

@@ -10,20 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from paceline import plugins, tasks
 from paceline.config import conflicts
-from paceline.config.schema import (
-    PLACEMENT_GROUPS,
-    Config,
-    Kind,
-    PromptSpec,
-    TaskSpec,
-    TrainSpec,
-    check,
-    clear_inactive,
-    identity_of,
-    placement_of,
-    read_config,
-    with_placement,
-)
+from paceline.config.checks import check
+from paceline.config.identity import clear_inactive, identity_of, placement_of, read_config, with_placement
+from paceline.config.schema import PLACEMENT_GROUPS, Config, Kind, PromptSpec, TaskSpec, TrainSpec
 from paceline.data import readers
 from paceline.errors import UserError
 from paceline.store.root import SCHEMA, Cell, Store, SweepFolder, canonical, digest, write_json

@@ -26,21 +26,11 @@ from yaml import YAMLError
 
 from paceline import plugins
 from paceline.config import conflicts
+from paceline.config.build import build, field_types, plain
+from paceline.config.checks import share_out
 from paceline.config.gpus import cards_of
-from paceline.config.schema import (
-    GROUPS,
-    PLACEMENT_GROUPS,
-    SCALARS,
-    Config,
-    DeepSpeedSpec,
-    Kind,
-    PlacementSpec,
-    build,
-    field_types,
-    plain,
-    share_out,
-    with_placement,
-)
+from paceline.config.identity import with_placement
+from paceline.config.schema import GROUPS, PLACEMENT_GROUPS, SCALARS, Config, DeepSpeedSpec, Kind, PlacementSpec
 from paceline.data import readers, samples
 from paceline.errors import UserError, nearest
 from paceline.gpu_memory import choose

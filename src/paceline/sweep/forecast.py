@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from paceline.config.schema import Config, Kind, identity_of
+from paceline.config.identity import identity_of
+from paceline.config.schema import Config, Kind
 from paceline.store.root import Attempt, CellFolder, Store, digest
 from paceline.sweep.cells import Sweep
 from paceline.sweep.status import CellState

@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from paceline.config.schema import Config, plain
+from paceline.config.build import plain
+from paceline.config.schema import Config
 from paceline.store.root import Cell, canonical
 
 NAMED = ("model", "task", "prompt", "method")

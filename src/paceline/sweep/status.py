@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paceline.attempts.run import lives
-from paceline.config.schema import ClusterSpec, rung_of
+from paceline.config.identity import rung_of
+from paceline.config.schema import ClusterSpec
 from paceline.errors import UserError
 from paceline.slurm import history, queue
 from paceline.slurm.queue import ENDED

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from paceline.attempts.run import Run
-from paceline.config.schema import plain
+from paceline.config.build import plain
 from paceline.errors import UserError
 from paceline.store.root import WAITS_FOR_PEOPLE
 from paceline.tracking.answers_table import Results

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from paceline.attempts.run import Run
-from paceline.config.schema import plain
+from paceline.config.build import plain
 from paceline.store.root import SCHEMA, WAITS_FOR_PEOPLE, CellFolder, read_json, write_json
 from paceline.tracking import wandb_log
 from paceline.tracking.answers_table import Results

@@ -19,7 +19,9 @@ from accelerate.utils import convert_to_fp32
 
 from paceline.attempts import ranks
 from paceline.attempts.run import Run
-from paceline.config.schema import Config, as_loaded, share_out
+from paceline.config.checks import share_out
+from paceline.config.identity import as_loaded
+from paceline.config.schema import Config
 from paceline.gpu_memory import ladder
 from paceline.models.family import Conversation, Family
 from paceline.store.root import SCHEMA, append_jsonl

@@ -29,7 +29,8 @@ import torch
 from paceline.attempts import checkpoints, ranks
 from paceline.attempts.run import Run
 from paceline.config import conflicts
-from paceline.config.schema import MethodSpec, PlacementSpec, as_loaded
+from paceline.config.identity import as_loaded
+from paceline.config.schema import MethodSpec, PlacementSpec
 from paceline.errors import DataError, Interrupted, NonFiniteLoss, UserError
 from paceline.models import load_family
 from paceline.models.family import IGNORED, Family

@@ -13,7 +13,8 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from paceline.config.schema import Config, optimiser_steps, share_out
+from paceline.config.checks import optimiser_steps, share_out
+from paceline.config.schema import Config
 from paceline.errors import DataError, UserError
 from paceline.models.family import Conversation
 

@@ -24,7 +24,7 @@ import torch
 
 from paceline.attempts import ranks as distributed
 from paceline.attempts.run import Run
-from paceline.config.schema import as_loaded
+from paceline.config.identity import as_loaded
 from paceline.models.family import Conversation, Family, Features
 from paceline.training.stream import Conversations
 

@@ -14,7 +14,8 @@ import torch
 from finetune_twin import TREE, Squares, attempt, config, load, method, tune, twin, weights
 from peft import PeftModel
 
-from paceline.config.schema import MethodSpec, as_loaded
+from paceline.config.identity import as_loaded
+from paceline.config.schema import MethodSpec
 from paceline.data.conversations import question
 from paceline.inference.evaluate import answers_of
 from paceline.models import load_family

@@ -16,7 +16,8 @@ import pytest
 from paceline import worker
 from paceline.attempts import run as attempts
 from paceline.attempts.run import STOP
-from paceline.config.schema import Config, placement_of
+from paceline.config.identity import placement_of
+from paceline.config.schema import Config
 from paceline.errors import DataError, Interrupted, NonFiniteLoss, Unavailable
 from paceline.store.root import CAUSES, Cell, CellFolder, Store
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from paceline.config import schema
-from paceline.config.schema import Config, check
+from paceline.config import build, schema
+from paceline.config.checks import check
+from paceline.config.schema import Config
 from paceline.errors import UserError
 from paceline.store.root import Store
 from paceline.sweep.cells import Sweep, expand, record
@@ -57,8 +58,8 @@ def test_a_number_out_of_its_range_is_refused_with_key_value_and_range(word: str
 
 @pytest.mark.parametrize("cls", [*schema.GROUPS.values(), schema.LoraSpec, Config])
 def test_every_default_lies_in_the_range_that_its_field_declares(cls: type) -> None:
-    values = {k: v for k, v in schema.defaults(cls).items() if isinstance(v, int | float)}
-    schema.build(cls, values, "defaults")
+    values = {k: v for k, v in build.defaults(cls).items() if isinstance(v, int | float)}
+    build.build(cls, values, "defaults")
 
 
 @pytest.mark.parametrize(

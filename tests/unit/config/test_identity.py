@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paceline.config import schema
+from paceline.config import build, identity, schema
 from paceline.errors import UserError
 from paceline.store.root import canonical, digest
 from paceline.sweep.cells import Sweep, expand
@@ -48,7 +48,7 @@ def walk(cls: type, prefix: str = "") -> list[tuple[str, dataclasses.Field[Any]]
     found = []
     for f in dataclasses.fields(cls):
         found.append((prefix + f.name, f))
-        hint = schema.field_types(cls)[f.name]
+        hint = build.field_types(cls)[f.name]
         if dataclasses.is_dataclass(hint):
             found += walk(hint, f"{prefix}{f.name}.")  # type: ignore[arg-type]
     return found
@@ -83,7 +83,7 @@ def test_ids_are_those_that_labs_have_published() -> None:
 
 
 def test_defaults_are_those_that_published_identities_left_out() -> None:
-    plain = schema.plain(schema.Config())
+    plain = build.plain(schema.Config())
     golden("defaults.json", json.loads(canonical({k: v for k, v in plain.items() if k not in schema.PLACEMENT_GROUPS})))
 
 
@@ -190,8 +190,8 @@ def test_place_rules_change_how_one_cell_runs_and_nothing_else() -> None:
 def test_a_cell_file_is_enough_to_get_its_config_back() -> None:
     for planned in sweep("experiment=demo").cells:
         cell = json.loads(canonical(planned.cell.as_json()))
-        again = schema.read_config(cell["identity"], "cell")
-        assert schema.identity_of(schema.clear_inactive(again, cell["kind"]), cell["kind"]) == {
+        again = identity.read_config(cell["identity"], "cell")
+        assert identity.identity_of(identity.clear_inactive(again, cell["kind"]), cell["kind"]) == {
             k: v for k, v in cell["identity"].items() if k not in ("data", "tuned")
         }
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from paceline.config.schema import TaskSpec, build
+from paceline.config.build import build
+from paceline.config.schema import TaskSpec
 from paceline.data import samples as prepared
 from paceline.data.readers import Sample, earth
 from paceline.errors import UserError

@@ -10,7 +10,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paceline.config.schema import PromptSpec, build
+from paceline.config.build import build
+from paceline.config.schema import PromptSpec
 from paceline.data import prompts
 from paceline.errors import DataError, UserError
 from paceline.tasks.geolocation.fields import FIELDS

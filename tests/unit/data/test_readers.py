@@ -18,7 +18,8 @@ from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import IFDRational
 
 from paceline import tasks
-from paceline.config.schema import TaskSpec, build
+from paceline.config.build import build
+from paceline.config.schema import TaskSpec
 from paceline.data import prompts, readers
 from paceline.data import samples as prepared
 from paceline.data.readers import Sample, Skipped, sidecar

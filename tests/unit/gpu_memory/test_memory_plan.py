@@ -16,17 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paceline.config import gpus
-from paceline.config.schema import (
-    ClusterSpec,
-    Config,
-    LoraSpec,
-    MethodSpec,
-    ModelSpec,
-    PlacementSpec,
-    TrainSpec,
-    build,
-    placement_of,
-)
+from paceline.config.build import build
+from paceline.config.identity import placement_of
+from paceline.config.schema import ClusterSpec, Config, LoraSpec, MethodSpec, ModelSpec, PlacementSpec, TrainSpec
 from paceline.errors import UserError
 from paceline.gpu_memory import choose, images, measured, shapes, training
 from paceline.gpu_memory.shapes import Shape

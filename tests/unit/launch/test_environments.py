@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from paceline.cli.resolve import composed_name
-from paceline.config.schema import ModelSpec, placement_of
+from paceline.config.identity import placement_of
+from paceline.config.schema import ModelSpec
 from paceline.errors import UserError
 from paceline.launch import arrays, elements, environments
 from paceline.store.root import Store

@@ -13,20 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paceline.attempts import checkpoints
+from paceline.config.build import build
+from paceline.config.checks import share_out
 from paceline.config.gpus import by_name
-from paceline.config.schema import (
-    ClusterSpec,
-    Config,
-    DeepSpeedSpec,
-    MethodSpec,
-    ModelSpec,
-    PlacementSpec,
-    TrainSpec,
-    build,
-    identity_of,
-    placement_of,
-    share_out,
-)
+from paceline.config.identity import identity_of, placement_of
+from paceline.config.schema import ClusterSpec, Config, DeepSpeedSpec, MethodSpec, ModelSpec, PlacementSpec, TrainSpec
 from paceline.gpu_memory import choose, ladder
 from paceline.gpu_memory.shapes import shape_of
 from paceline.gpu_memory.training import Sample

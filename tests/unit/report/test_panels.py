@@ -16,7 +16,8 @@ import pytest
 from rich.console import Console
 
 from paceline import report, tasks
-from paceline.config.schema import Config, MethodSpec, ModelSpec, PromptSpec, TaskSpec, identity_of
+from paceline.config.identity import identity_of
+from paceline.config.schema import Config, MethodSpec, ModelSpec, PromptSpec, TaskSpec
 from paceline.data import samples as prepared
 from paceline.report import wording
 from paceline.report.analysis import differences

@@ -160,7 +160,8 @@ def test_dollars_are_told_only_where_every_attempt_has_a_rate(tmp_path: Path) ->
 
 
 def test_the_rate_is_placement_and_changes_no_cell() -> None:
-    from paceline.config.schema import ClusterSpec, identity_of
+    from paceline.config.identity import identity_of
+    from paceline.config.schema import ClusterSpec
 
     assert identity_of(replace(Config(), cluster=ClusterSpec(gpu_hour_usd=3.5)), "evaluate") == identity_of(
         Config(), "evaluate"

@@ -10,7 +10,8 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from omegaconf import OmegaConf
 
-from paceline.config.schema import GROUPS, SCALARS, Config, build
+from paceline.config.build import build
+from paceline.config.schema import GROUPS, SCALARS, Config
 from paceline.errors import UserError
 from paceline.store.code import shipped
 from paceline.store.root import Cell

@@ -34,7 +34,7 @@ def command(words: Sequence[str], conf: str | None, whole: bool, as_json: bool) 
     srun --gres=gpu:1 paceline explain 3e0f06 location_000044 location_000055
     """
     from paceline import tasks
-    from paceline.config.schema import with_placement
+    from paceline.config.identity import with_placement
     from paceline.errors import UserError
     from paceline.launch import environments
 

@@ -26,7 +26,8 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
     """Print a resolved cell as YAML, defaults filled in: a recorded one, or those that overrides describe."""
     from omegaconf import OmegaConf
 
-    from paceline.config.schema import placement_of, plain
+    from paceline.config.build import plain
+    from paceline.config.identity import placement_of
     from paceline.sweep.cells import expand
 
     cells: list[tuple[Any, dict[str, Any]]] = []

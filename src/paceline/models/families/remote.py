@@ -17,7 +17,8 @@ import transformers
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from paceline.config.schema import GenerationSpec, ModelSpec, Quantise, locate_weights
+from paceline.config.checks import locate_weights
+from paceline.config.schema import GenerationSpec, ModelSpec, Quantise
 from paceline.errors import UserError
 from paceline.models.family import Conversation, Family
 

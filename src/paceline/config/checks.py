@@ -1,0 +1,131 @@
+"""What no single field can tell: settings of a config that must fit together."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from paceline.config.schema import Config, GenerationSpec, Kind, ModelSpec, PlacementSpec, TrainSpec
+from paceline.errors import UserError, nearest
+
+
+def check(config: Config, kind: Kind, splits: Mapping[str, int] | None) -> None:
+    """Refuse settings that are each well-formed and can't hold together, before a cell is frozen with them.
+
+    Args:
+        config: the cell's, with the placement that holds for it.
+        kind: the cell's; settings of the other kind are not looked at.
+        splits: split -> samples of the task's prepared data; None where they are not known (yet).
+
+    Raises:
+        UserError: the first contradiction, with the keys to change.
+    """
+    locate_weights(config.model)
+    if kind == "evaluate":
+        check_generation(config.generation)
+        named = config.task.evaluate
+        if not named:
+            raise UserError("task.evaluate names no split; give for example task.evaluate=[test]")
+        if twice := sorted({s for s in named if named.count(s) > 1}):
+            raise UserError(f"task.evaluate names '{twice[0]}' twice, which would count its samples twice")
+        _known_splits(config, {"task.evaluate": named}, splits)
+        return
+    train = config.train
+    share_out(train, config.placement, config.placement.nodes * config.placement.ranks)
+    _known_splits(config, {"task.train": [config.task.train]}, splits)
+    if train.validations:
+        _known_splits(config, {"task.validation": [config.task.validation]}, splits)
+    if train.keep == "best" and not train.validations:
+        raise UserError("train.keep=best needs validations to choose by; set train.validations")
+    if splits is not None or train.max_steps:
+        samples = (splits or {}).get(config.task.train, 0)
+        optimiser_steps(train, min(samples, config.limit) if config.limit else samples)
+
+
+def _known_splits(config: Config, named: Mapping[str, list[str]], splits: Mapping[str, int] | None) -> None:
+    for key, wanted in named.items():
+        for split in wanted:
+            if splits is not None and split not in splits:
+                raise UserError(f"{key}: task '{config.task.name}' has no split '{split}': {nearest(split, splits)}")
+
+
+def check_generation(generation: GenerationSpec) -> None:
+    """Refuse ways of answering that exclude each other."""
+    if generation.min_new_tokens > generation.new_tokens:
+        raise UserError(
+            f"generation.min_new_tokens={generation.min_new_tokens} is more than "
+            f"generation.new_tokens={generation.new_tokens}, the most; lower it"
+        )
+    if generation.temperature > 0 and generation.beams > 1:
+        raise UserError(
+            f"generation: beams={generation.beams} search for the likeliest answer, temperature="
+            f"{generation.temperature} draws one; set temperature=0 or beams=1"
+        )
+
+
+def share_out(train: TrainSpec, placement: PlacementSpec, world: int) -> tuple[int, int]:
+    """How ``batch = world × micro_batch × accumulation`` is met: the micro-batch and the accumulation.
+
+    Raises:
+        UserError: it can't be; the message names numbers that do.
+    """
+    if train.batch < 1 or train.batch % world:
+        raise UserError(
+            f"train.batch={train.batch} can't be shared by {world} ranks; "
+            f"choose ranks that divide it, or train.batch={math.ceil(max(train.batch, 1) / world) * world}"
+        )
+    micro = placement.micro_batch or train.batch // world
+    if micro < 1 or train.batch % (world * micro):
+        valid = [m for m in range(1, train.batch // world + 1) if train.batch // world % m == 0]
+        raise UserError(
+            f"placement.micro_batch={micro} on {world} ranks does not divide train.batch={train.batch}; "
+            f"choose one of {', '.join(map(str, valid))}"
+        )
+    return micro, train.batch // (world * micro)
+
+
+def optimiser_steps(train: TrainSpec, samples: int) -> int:
+    """Optimiser steps of a run over so many samples.
+
+    Raises:
+        UserError: there are none, or fewer than validations.
+    """
+    steps = train.max_steps or math.ceil(train.epochs * samples / train.batch)
+    if steps < 1:
+        raise UserError(f"train.epochs={train.epochs} makes no step; raise it or set train.max_steps")
+    if train.validations > steps:
+        raise UserError(f"train.validations={train.validations} is more than the {steps} optimiser steps of the run")
+    return steps
+
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def locate_weights(model: ModelSpec) -> tuple[str, str | None]:
+    """Where a model's weights are: a folder and None, or a hub id and its revision; empty for a twin.
+
+    Raises:
+        UserError: no such folder, or a hub id without a revision that stands still.
+    """
+    try:
+        folder = Path(model.weights).expanduser()
+    except RuntimeError:  # the home folder of somebody who is not known
+        folder = Path(model.weights)
+    if not model.weights or folder.is_dir():
+        return (str(folder) if model.weights else ""), None
+    name = f"conf/model/{model.name}.yaml"
+    if model.weights.startswith(("/", ".", "~")) or model.weights.count("/") != 1:
+        raise UserError(f"{name}: weights: {model.weights} is neither a folder nor a hub id (owner/name)")
+    if not model.revision:
+        raise UserError(
+            f"{name}: {model.weights} has no revision, so tomorrow's weights could answer under today's cell id; "
+            f"write its commit hash into `revision:` (paceline prepare model={model.name} tells the hub's newest)"
+        )
+    if not _COMMIT.fullmatch(model.revision):
+        raise UserError(
+            f"{name}: revision: {model.revision} is no commit hash of 40 hex digits, and a branch or tag can move; "
+            f"paceline prepare model={model.name} tells the hash that it stands for now"
+        )
+    return model.weights, model.revision

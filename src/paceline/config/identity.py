@@ -1,0 +1,96 @@
+"""What of a config makes a cell the one that it is, and what only places it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from paceline.config.build import build, defaults, plain
+from paceline.config.schema import (
+    GROUPS,
+    PLACEMENT_GROUPS,
+    Config,
+    GenerationSpec,
+    Kind,
+    LoraSpec,
+    MethodSpec,
+    ModelSpec,
+)
+
+
+def identity_of(spec: Any, kind: Kind) -> dict[str, Any]:
+    """The identity of a spec for one kind of cell: declared identity, of that kind, and not the default."""
+    found: dict[str, Any] = {}
+    for name, default in _identity_fields(type(spec), kind):  # type: ignore[arg-type]  # likewise
+        value = getattr(spec, name)
+        if dataclasses.is_dataclass(default):
+            if inner := identity_of(value, kind):
+                found[name] = inner
+        elif value != default:
+            found[name] = value
+    return found
+
+
+@cache
+def _identity_fields(cls: type, kind: Kind) -> list[tuple[str, Any]]:
+    """Name and default of the fields that are identity for a kind of cell."""
+    fields: Any = dataclasses.fields(cls)
+    mine = [f.name for f in fields if f.metadata["part"] == "identity" and f.metadata["only"] in (None, kind)]
+    return [(name, defaults(cls)[name]) for name in mine]
+
+
+def clear_inactive(config: Config, kind: Kind) -> Config:
+    """Put the settings of inactive branches back to their defaults, so that they fold away in a sweep."""
+    method, generation, seed = config.method, config.generation, config.seed
+    if method.trains != "adapter":
+        method = dataclasses.replace(method, lora=LoraSpec())
+    if method.trains != "all":
+        method = dataclasses.replace(method, frozen=[])
+    if kind == "evaluate" and method.trains != "nothing":
+        # The name tells what was learned; how, and on what form of the weights, is told by the finetune cell that the
+        # identity points at.
+        method = MethodSpec(name=method.name, trains=method.trains)
+    if generation.temperature == 0:
+        generation = dataclasses.replace(generation, top_p=GenerationSpec.top_p)
+        if kind == "evaluate":
+            seed = Config.seed
+    return dataclasses.replace(config, method=method, generation=generation, seed=seed)
+
+
+def as_loaded(config: Config) -> ModelSpec:
+    """The model as its weights are read: in the number format that the method names, if it names one."""
+    return dataclasses.replace(config.model, dtype=config.method.dtype or config.model.dtype)
+
+
+def read_config(identity_values: Mapping[str, Any], where: str) -> Config:
+    """The config that an identity in a cell file stands for, with the defaults filled in again."""
+    names = {f.name for f in dataclasses.fields(Config)}
+    return build(Config, {k: v for k, v in identity_values.items() if k in names}, where)
+
+
+def placement_of(config: Config) -> dict[str, Any]:
+    """The placement of a config as JSON values: what a submission records of each cell."""
+    placed = {group: plain(getattr(config, group)) for group in PLACEMENT_GROUPS}
+    # The one field of another group, and left out where it says nothing, as it does nearly always.
+    return placed | ({"model": {"environment": config.model.environment}} if config.model.environment else {})
+
+
+def with_placement(config: Config, recorded: Mapping[str, Any]) -> Config:
+    """A config with the placement that :func:`placement_of` recorded."""
+    groups: dict[str, Any] = {g: build(GROUPS[g], recorded[g], g) for g in PLACEMENT_GROUPS if g in recorded}
+    environment = recorded.get("model", {}).get("environment", "")
+    if environment != config.model.environment:
+        groups["model"] = dataclasses.replace(config.model, environment=environment)
+    return dataclasses.replace(config, **groups)
+
+
+def rung_of(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a recorded placement decides how much memory a cell takes and has; equal ones are one rung."""
+    own, cluster = recorded.get("placement", {}), recorded.get("cluster", {})
+    return {
+        **{name: own.get(name) for name in ("nodes", "ranks", "micro_batch", "activation_checkpointing")},
+        **{name: cluster.get(name) for name in ("name", "gpu", "gpus", "constraint", "memory_gib")},
+        "deepspeed": recorded.get("deepspeed", {}).get("config", {}),
+    }

@@ -26,7 +26,9 @@ from paceline.config.identity import placement_of
 from paceline.config.schema import TaskSpec
 from paceline.data import samples as prepared
 from paceline.scoring import judge
-from paceline.store.root import SCHEMA, Attempt, CellFolder, Store, append_jsonl, write_json, write_jsonl
+from paceline.store.cells import Attempt, CellFolder
+from paceline.store.files import SCHEMA, append_jsonl, write_json, write_jsonl
+from paceline.store.root import Store
 from paceline.sweep.cells import PlannedCell, Sweep, expand, record
 from paceline.sweep.compose import compose, conf_folders
 

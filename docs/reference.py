@@ -10,7 +10,7 @@ from typing import Any
 from paceline.cli.app import ORDER, VERBS
 from paceline.config import build, schema
 from paceline.store.code import shipped
-from paceline.store.root import canonical
+from paceline.store.files import canonical
 from paceline.sweep.compose import ConfTree
 
 PATH = Path(__file__).with_name("reference.md")

@@ -13,7 +13,8 @@ from paceline.attempts import run as attempts
 from paceline.data import samples as prepared
 from paceline.inference.evaluate import answer, load_weights
 from paceline.scoring import judge
-from paceline.store.root import CellFolder, write_jsonl
+from paceline.store.cells import CellFolder
+from paceline.store.files import write_jsonl
 from paceline.tracking import tracker as tracking
 
 

@@ -12,7 +12,8 @@ from paceline import worker
 from paceline.attempts import run as attempts
 from paceline.data import samples
 from paceline.data.conversations import Lessons
-from paceline.store.root import CellFolder, write_json
+from paceline.store.cells import CellFolder
+from paceline.store.files import write_json
 from paceline.tracking import tracker as tracking
 from paceline.training import finetune
 

@@ -41,7 +41,7 @@ class FailedAudit(PacelineError):
 
 
 class Interrupted(PacelineError):
-    """The cell was asked to stop; its state is saved. ``cause`` is one of :data:`paceline.store.root.CAUSES`."""
+    """The cell was asked to stop; its state is saved. ``cause`` is one of :data:`paceline.store.causes.CAUSES`."""
 
     def __init__(self, cause: str) -> None:
         super().__init__(f"stopped on request: {cause}")

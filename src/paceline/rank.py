@@ -15,7 +15,7 @@ import submitit
 from submitit.core.submission import process_job
 from submitit.core.utils import DelayedSubmission
 
-from paceline.store.root import read_json
+from paceline.store.files import read_json
 from paceline.worker import RunElement, elements
 
 # Times that a job requeues itself when its walltime is over.

@@ -23,8 +23,9 @@ from paceline.attempts.run import STOP, Launch, Run, attempt
 from paceline.config.identity import placement_of
 from paceline.config.schema import Config
 from paceline.errors import Interrupted, UserError
+from paceline.store.cells import CellFolder
 from paceline.store.code import shipped
-from paceline.store.root import CellFolder, read_json
+from paceline.store.files import read_json
 
 __all__ = ["Launch", "Run", "RunElement", "attempt", "by_hand", "joined", "run_cells"]
 

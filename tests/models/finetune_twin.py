@@ -34,7 +34,8 @@ from paceline.config.schema import (
 from paceline.errors import Interrupted, PacelineError
 from paceline.models import load_family
 from paceline.models.family import Conversation, Family
-from paceline.store.root import Attempt, Cell, CellFolder, read_jsonl
+from paceline.store.cells import Attempt, Cell, CellFolder
+from paceline.store.files import read_jsonl
 from paceline.sweep.compose import ConfTree
 from paceline.training import finetune
 

@@ -16,7 +16,8 @@ from finetune_twin import attempt, config
 from wandb_server import WandbServer, serving
 
 from paceline.errors import Interrupted
-from paceline.store.root import Store, append_jsonl, read_json, write_json
+from paceline.store.files import append_jsonl, read_json, write_json
+from paceline.store.root import Store
 from paceline.tracking import sync, wandb_log
 from paceline.tracking import tracker as tracking
 

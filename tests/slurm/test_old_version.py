@@ -22,7 +22,7 @@ from lab import Lab, results
 from submitit.core.utils import DelayedSubmission
 
 from paceline.store.code import code_digest
-from paceline.store.root import read_json, read_jsonl
+from paceline.store.files import read_json, read_jsonl
 from paceline.worker import RunElement
 
 # The cells of the archive: see old_sweep.py.

@@ -19,7 +19,9 @@ from paceline.config.schema import Config, GenerationSpec, MethodSpec, ModelSpec
 from paceline.data import samples as prepared
 from paceline.report.read.results import Report
 from paceline.report.text import terminal
-from paceline.store.root import SCHEMA, Attempt, Cell, Store, append_jsonl, digest, read_jsonl, write_json, write_jsonl
+from paceline.store.cells import Attempt, Cell
+from paceline.store.files import SCHEMA, append_jsonl, digest, read_jsonl, write_json, write_jsonl
+from paceline.store.root import Store
 from paceline.tasks import load
 
 KIND = load("geolocation")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from paceline.cli import app
-from paceline.store import root
+from paceline.store import files
 from paceline.store.root import Store
 
 
@@ -36,7 +36,7 @@ def frozen_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """A snapshot of the code that takes no time to make."""
 
     def freeze(found: Store) -> str:
-        root.write_json(found.code("c0de") / "SNAPSHOT.json", {"schema": 1})
+        files.write_json(found.code("c0de") / "SNAPSHOT.json", {"schema": 1})
         return "c0de"
 
     monkeypatch.setattr("paceline.store.code.freeze", freeze)

@@ -7,8 +7,10 @@ from typing import Any
 
 from paceline.config.identity import identity_of
 from paceline.config.schema import Config, GenerationSpec, MethodSpec, ModelSpec, PromptSpec, TaskSpec
-from paceline.store import root as store
-from paceline.store.root import Cell, Store, write_json
+from paceline.store import files
+from paceline.store.cells import Cell
+from paceline.store.files import write_json
+from paceline.store.root import Store
 
 
 def cell_of(kind: Any = "evaluate", tuned: str = "", **groups: Any) -> Cell:
@@ -19,7 +21,7 @@ def cell_of(kind: Any = "evaluate", tuned: str = "", **groups: Any) -> Cell:
         **{"method": MethodSpec(name="untuned"), **groups},
     )
     identity = {**identity_of(config, kind), "data": "d" * 64, **({"tuned": tuned} if tuned else {})}
-    return Cell(f"{kind}-{store.digest(identity, 12)}", kind, identity, (tuned,) if tuned else ())
+    return Cell(f"{kind}-{files.digest(identity, 12)}", kind, identity, (tuned,) if tuned else ())
 
 
 def record(root: Path, name: str, cells: list[Cell]) -> Store:

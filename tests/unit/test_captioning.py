@@ -22,7 +22,9 @@ from paceline.report.consistency.sweeps import findings
 from paceline.report.page import page
 from paceline.report.read.results import Report
 from paceline.scoring.judge import judge, score_predictions, scorer_sources
-from paceline.store.root import SCHEMA, Cell, Store, digest, write_json, write_jsonl
+from paceline.store.cells import Cell
+from paceline.store.files import SCHEMA, digest, write_json, write_jsonl
+from paceline.store.root import Store
 from paceline.tasks.captioning import data_checks
 from paceline.tasks.captioning.text import read_caption, tokens
 from paceline.tasks.panels import CellResult, Results, exports

@@ -21,7 +21,8 @@ from paceline.errors import UserError
 from paceline.models import family_names, load_family
 from paceline.scoring.judge import scorer_digest, scorer_sources
 from paceline.store import code as snapshot
-from paceline.store.root import Store, write_json
+from paceline.store.files import write_json
+from paceline.store.root import Store
 from paceline.sweep.cells import expand, record, require_code
 from paceline.sweep.compose import compose, conf_folders
 

@@ -19,7 +19,7 @@ from paceline.data import samples
 from paceline.data.conversations import Lessons, question
 from paceline.errors import DataError, UserError
 from paceline.gpu_memory import choose
-from paceline.store import root
+from paceline.store import files
 from paceline.sweep.cells import expand
 from paceline.sweep.compose import compose, conf_folders
 from paceline.tracking import answers_table
@@ -124,7 +124,7 @@ def test_several_images_come_through_in_their_order(tmp_path: Path) -> None:
     manifest = samples.prepare(tmp_path / "root", task, silent)
     records = samples.read_samples(tmp_path / "root", task, ["train", "test"], 0)
     assert records[0]["images"] == [str(tmp_path / "b0.png"), str(tmp_path / "a0.png")]
-    assert records[0]["sha256s"] == [root.file_digest(tmp_path / name) for name in ("b0.png", "a0.png")]
+    assert records[0]["sha256s"] == [files.file_digest(tmp_path / name) for name in ("b0.png", "a0.png")]
     assert not {"image", "sha256"} & set(records[0])
     asked = question(records[0], PROMPT, task)
     assert [image.size for image in asked.images] == [(8, 8), (20, 10)]
@@ -152,7 +152,7 @@ def test_a_sample_is_skipped_where_one_of_its_images_is_broken(tmp_path: Path) -
     (tmp_path / "a2.png").write_bytes(b"no image")
     manifest = samples.prepare(tmp_path / "root", task, silent)
     assert (manifest["splits"], manifest["skipped"]) == ({"test": 1, "train": 2}, {"broken image": 1})
-    (skipped,) = root.read_jsonl(samples.dataset_folder(tmp_path / "root", task) / "skipped.jsonl")
+    (skipped,) = files.read_jsonl(samples.dataset_folder(tmp_path / "root", task) / "skipped.jsonl")
     assert skipped["detail"] == "a2.png"
 
 
@@ -176,13 +176,13 @@ def test_each_image_is_held_to_every_training_image_and_texts_to_what_a_prompt_s
     assert manifest["leaks"] == {"test": 1}
     assert manifest["leakage"] == {"test": {"bytes": 1, "pixels": 0, "looks": 0}}
     folder = samples.dataset_folder(tmp_path / "root", pairs(tmp_path))
-    (twin,) = root.read_jsonl(folder / "leakage.jsonl")
+    (twin,) = files.read_jsonl(folder / "leakage.jsonl")
     assert (twin["sample"], Path(twin["image"]).name, Path(twin["train_image"]).name) == ("b3.png", "a3.png", "b0.png")
 
     task = texts(tmp_path)
     manifest = samples.prepare(tmp_path / "root", task, silent)
     assert manifest["leakage"] == {"test": {"text": 1}}
-    (twin,) = root.read_jsonl(samples.dataset_folder(tmp_path / "root", task) / "leakage.jsonl")
+    (twin,) = files.read_jsonl(samples.dataset_folder(tmp_path / "root", task) / "leakage.jsonl")
     assert (twin["kind"], twin["sample"], twin["train"]) == ("text", "test_000001", "train_000000")
     (line,) = told_of_leakage(manifest, "train", "data/x")
     assert line.startswith("1 samples of test without an image are also in train, word for word")
@@ -199,8 +199,8 @@ def test_a_group_in_several_splits_is_told_by_name_and_is_no_part_of_the_digest(
     (line,) = shared_groups(manifest)
     assert line.startswith("1 of 2 groups by place stand in several splits: test, train (such as 0)")
     assert "task.options.group" in line
-    records = list(root.read_jsonl(samples.dataset_folder(tmp_path / "root", task) / "samples.jsonl"))
-    assert manifest["digest"] == root.digest([{k: v for k, v in r.items() if k != "images"} for r in records])
+    records = list(files.read_jsonl(samples.dataset_folder(tmp_path / "root", task) / "samples.jsonl"))
+    assert manifest["digest"] == files.digest([{k: v for k, v in r.items() if k != "images"} for r in records])
     # Parted by shares, each stays whole.
     columns = {k: v for k, v in task.options["columns"].items() if k != "split"}
     parted = TaskSpec(**{**vars(task), "options": {**task.options, "columns": columns}})
@@ -219,7 +219,7 @@ def test_data_of_another_kind_lies_elsewhere_and_that_of_one_kind_is_shared(tmp_
 def test_data_prepared_before_there_were_kinds_is_where_it_was(tmp_path: Path) -> None:
     options = {"folder": "/data/x", "splits": {"test": "test"}}
     task = TaskSpec(name="t", kind="geolocation", reader="hf_datasets", options=options)
-    key = root.digest({"reader": "hf_datasets", "options": options}, 12)
+    key = files.digest({"reader": "hf_datasets", "options": options}, 12)
     assert samples.dataset_folder(tmp_path, task) == tmp_path / "data" / f"hf_datasets-{key}"
 
 

@@ -17,8 +17,11 @@ from hypothesis import strategies as st
 from paceline.config.identity import placement_of, with_placement
 from paceline.errors import Unavailable
 from paceline.launch import elements
+from paceline.store import cells as store_cells
+from paceline.store import files
 from paceline.store import root as store_module
-from paceline.store.root import Cell, Store
+from paceline.store.cells import Cell
+from paceline.store.root import Store
 from paceline.sweep import cells as sweep_module
 from paceline.sweep import compose as compose_module
 from paceline.sweep import status
@@ -160,8 +163,9 @@ def test_a_sweep_is_written_when_the_disk_holds_every_cell_that_it_names(
 ) -> None:
     store, sweep = Store(tmp_path), expanded(thousand(10))
     synced: set[Path] = set()
-    sync, write = store_module._sync_folder, sweep_module.write_json
-    monkeypatch.setattr(store_module, "_sync_folder", lambda folder: (sync(folder), synced.add(folder)))
+    sync, write = files.sync_folder, sweep_module.write_json
+    monkeypatch.setattr(files, "sync_folder", lambda folder: (sync(folder), synced.add(folder)))
+    monkeypatch.setattr(store_module, "sync_folder", lambda folder: (sync(folder), synced.add(folder)))
     found: list[bool] = []
 
     def checked(path: Path, value: Any) -> None:
@@ -201,7 +205,7 @@ def test_what_is_read_of_cells_that_died_without_a_word_grows_with_their_number_
 ) -> None:
     """Killed by Slurm, a thousand at a time: why, is asked for once."""
     read: Counter[str] = Counter()
-    read_json = store_module.read_json
+    read_json = files.read_json
 
     def counted(path: Path) -> Any:
         read[path.name] += 1
@@ -213,7 +217,7 @@ def test_what_is_read_of_cells_that_died_without_a_word_grows_with_their_number_
         for i, cell in enumerate(cells):
             attempt = root.cell(cell.id).new_attempt()
             start = {"schema": 1, "job": f"7_{i}.0", "submission": "", "host": "gone", "pid": 1, "boot": "", "time": 0}
-            store_module.write_json(attempt.start_json, start)
+            files.write_json(attempt.start_json, start)
             os.utime(attempt.start_json, (0, 0))
         read.clear()
         found = status.states(root, cells)
@@ -222,5 +226,7 @@ def test_what_is_read_of_cells_that_died_without_a_word_grows_with_their_number_
 
     monkeypatch.setattr("paceline.slurm.queue.ask", lambda: [])
     monkeypatch.setattr("paceline.slurm.history.ask", lambda jobs: None)
+    monkeypatch.setattr(files, "read_json", counted)
+    monkeypatch.setattr(store_cells, "read_json", counted)
     monkeypatch.setattr(store_module, "read_json", counted)
     assert starts_read(40) == 2 * starts_read(20)

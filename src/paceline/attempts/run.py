@@ -27,9 +27,10 @@ from typing import Any
 from paceline.config.identity import with_placement
 from paceline.config.schema import Config
 from paceline.errors import DataError, Interrupted, NonFiniteLoss, Unavailable, UserError
+from paceline.store.cells import Attempt, Cell, CellFolder
 from paceline.store.code import STAMP, code_state, source_tree
+from paceline.store.files import SCHEMA, read_json, write_json
 from paceline.store.owner import HEARTBEAT_SECONDS, age_of, alive, this_process
-from paceline.store.root import SCHEMA, Attempt, Cell, CellFolder, read_json, write_json
 
 RENDEZVOUS_SECONDS = 300.0
 # From the claim of an attempt to its first file pass milliseconds.
@@ -296,7 +297,7 @@ def _await(launch: Launch, cell: Cell) -> dict[str, Any]:
 
 
 def classify(error: BaseException) -> str:
-    """The cause, of :data:`paceline.store.root.CAUSES`, that an exception stands for."""
+    """The cause, of :data:`paceline.store.causes.CAUSES`, that an exception stands for."""
     chain: BaseException | None = error
     while chain is not None:
         if isinstance(chain, Interrupted):

@@ -15,7 +15,8 @@ import click
 from paceline import plugins
 from paceline.config.schema import GROUPS, PLACEMENT_GROUPS, TaskSpec
 from paceline.errors import DataError, PacelineError, UserError, nearest
-from paceline.store.root import CellFolder, Store, SweepFolder, resolve_root
+from paceline.store.cells import CellFolder
+from paceline.store.root import Store, SweepFolder, resolve_root
 
 if TYPE_CHECKING:
     from paceline.sweep.compose import Composition

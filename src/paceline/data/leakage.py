@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from paceline.store.root import digest
+from paceline.store.files import digest
 
 if TYPE_CHECKING:
     from PIL import Image

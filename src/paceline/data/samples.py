@@ -33,7 +33,7 @@ from paceline.config.schema import TaskSpec
 from paceline.data import readers
 from paceline.data.readers import Complete, Progress, Sample, Skipped
 from paceline.errors import DataError, Unavailable, UserError, nearest
-from paceline.store import root as store
+from paceline.store import files
 from paceline.tasks.kind import images_of
 
 if TYPE_CHECKING:
@@ -63,13 +63,13 @@ def dataset_folder(root: Path, task: TaskSpec) -> Path:
     options = _stated(options_of(task))
     for name, value in options.items():
         try:
-            store.canonical(value)
+            files.canonical(value)
         except (TypeError, ValueError) as error:
             raise UserError(f"task.options.{name}: {value!r} can't be recorded: {error}") from None
     key = {"reader": task.reader, "options": options}
     if getattr(readers.load(task.reader), "ANY_KIND", False) and (task.reader, task.kind) != _WITHOUT_KIND:
         key["kind"] = task.kind
-    return root / "data" / f"{task.reader}-{store.digest(key, 12)}"
+    return root / "data" / f"{task.reader}-{files.digest(key, 12)}"
 
 
 _WITHOUT_KIND = ("hf_datasets", "geolocation")
@@ -93,7 +93,7 @@ def read_manifest(root: Path, task: TaskSpec) -> dict[str, Any]:
         raise DataError(f"task '{task.name}' is not prepared under {root}; run: paceline prepare task={task.name}")
     remedy = f"move {folder} away and run: paceline prepare task={task.name}"
     try:
-        manifest = store.read_json(folder / "manifest.json")
+        manifest = files.read_json(folder / "manifest.json")
     except UserError as error:
         raise DataError(f"task '{task.name}': {error}; or {remedy}") from None
     if not (
@@ -141,7 +141,7 @@ def read_samples(root: Path, task: TaskSpec, splits: Sequence[str], limit: int) 
         if split not in manifest["splits"]:
             raise UserError(f"task '{task.name}' has no split '{split}': {nearest(split, manifest['splits'])}")
     found: dict[str, list[dict[str, Any]]] = {split: [] for split in manifest["splits"]}
-    for record in store.read_jsonl(folder / "samples.jsonl"):
+    for record in files.read_jsonl(folder / "samples.jsonl"):
         if not _well_formed(record) or record["split"] not in found:
             break
         placed: dict[str, Any] = {}
@@ -339,11 +339,11 @@ def _build(folder: Path, task: TaskSpec, progress: Progress) -> None:
     if not records:
         told = "; ".join(f"{n} × {reason}" for reason, n in reasons.items()) or "the source is empty"
         raise DataError(f"task '{task.name}': no usable sample was found ({told}); check task.options")
-    store.write_jsonl(folder / "samples.jsonl", records)
-    store.write_jsonl(folder / "skipped.jsonl", ({k: _encodable(v) for k, v in plain(s).items()} for s in skipped))
+    files.write_jsonl(folder / "samples.jsonl", records)
+    files.write_jsonl(folder / "skipped.jsonl", ({k: _encodable(v) for k, v in plain(s).items()} for s in skipped))
     manifest = {
-        "schema": store.SCHEMA,
-        "digest": store.digest([without_images(r) for r in records]),
+        "schema": files.SCHEMA,
+        "digest": files.digest([without_images(r) for r in records]),
         "reader": task.reader,
         "options": _stated(options),
         "splits": dict(sorted(Counter(r["split"] for r in records).items())),
@@ -357,7 +357,7 @@ def _build(folder: Path, task: TaskSpec, progress: Progress) -> None:
     if shared := leakage.shared_groups(records, kind.group or "group"):
         manifest["groups"] = shared
     manifest |= kind.data_checks(records, task.train)
-    store.write_json(folder / "manifest.json", manifest)
+    files.write_json(folder / "manifest.json", manifest)
 
 
 def _record(sample: Sample, folder: Path, seen: set[str]) -> tuple[dict[str, Any], list[bytes]] | Skipped:
@@ -374,7 +374,7 @@ def _record(sample: Sample, folder: Path, seen: set[str]) -> tuple[dict[str, Any
         except _BadImage as error:
             return Skipped(sample.id, str(error), path.name)
     paths = [str(p.relative_to(folder) if p.is_relative_to(folder) else p.absolute()) for p in sample.pictures]
-    digests = [store.file_digest(p) for p in sample.pictures]
+    digests = [files.file_digest(p) for p in sample.pictures]
     own: dict[str, Any] = {"id": sample.id, "split": sample.split}
     if len(paths) == 1:
         own |= {"image": paths[0], "sha256": digests[0]}
@@ -382,7 +382,7 @@ def _record(sample: Sample, folder: Path, seen: set[str]) -> tuple[dict[str, Any
         own |= {"images": paths, "sha256s": digests}
     record = {**{k: v for k, v in sample.fields.items() if k not in OWN_KEYS}, **own}
     try:
-        store.canonical(record).encode()
+        files.canonical(record).encode()
     except (TypeError, ValueError) as error:
         return Skipped(sample.id, "a field is no finite JSON value", str(error))
     return record, thumbnails
@@ -431,7 +431,7 @@ def _leakage(
     texts = [r for r in records if not images_of(r)]
     twins = list(leakage.twins(shown, thumbnails, train, pixels, progress))
     twins += leakage.equal_texts(texts, kind.shown, kind.group or "group", train)
-    store.write_jsonl(folder / "leakage.jsonl", (plain(twin) for twin in twins))
+    files.write_jsonl(folder / "leakage.jsonl", (plain(twin) for twin in twins))
     splits = {r["split"] for r in records}
     others = sorted(splits - {train}) if train in splits else []
     compared = [*(leakage.KINDS if shown else ()), *(["text"] if texts else ())]

@@ -27,7 +27,7 @@ from paceline.gpu_memory.shapes import SHIPPED, Block, Linear, Shape, file_name
 from paceline.models import load_family
 from paceline.models.family import Family
 from paceline.models.hub_files import folder_of
-from paceline.store.root import digest, write_json
+from paceline.store.files import digest, write_json
 
 # isort: split
 # After the families, which define the operators that these imports may want.

@@ -16,7 +16,8 @@ from paceline.gpu_memory import training
 from paceline.gpu_memory.choose import sample_of
 from paceline.gpu_memory.images import Size
 from paceline.gpu_memory.shapes import Shape
-from paceline.store.root import Attempt, CellFolder, Store
+from paceline.store.cells import Attempt, CellFolder
+from paceline.store.root import Store
 
 
 @dataclass(frozen=True)

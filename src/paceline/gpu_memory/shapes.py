@@ -17,7 +17,7 @@ from typing import Any
 from paceline.config.build import build
 from paceline.config.schema import LoraSpec, MethodSpec, ModelSpec
 from paceline.errors import UserError, nearest
-from paceline.store.root import digest, read_json
+from paceline.store.files import digest, read_json
 
 SHIPPED = Path(__file__).with_name("shapes")
 

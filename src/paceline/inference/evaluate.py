@@ -15,7 +15,8 @@ from paceline.errors import Interrupted
 from paceline.inference.generate import Answer, generate
 from paceline.models import load_family
 from paceline.models.family import Conversation, Family
-from paceline.store.root import SCHEMA, CellFolder, append_jsonl, read_jsonl
+from paceline.store.cells import CellFolder
+from paceline.store.files import SCHEMA, append_jsonl, read_jsonl
 
 Record = dict[str, Any]
 

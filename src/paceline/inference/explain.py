@@ -37,7 +37,8 @@ from paceline.inference.evaluate import load_weights
 from paceline.models import family_names, load_family
 from paceline.models.family import Conversation, Family
 from paceline.scoring import judge
-from paceline.store.root import CellFolder, canonical, digest, read_jsonl, write_bytes
+from paceline.store.cells import CellFolder
+from paceline.store.files import canonical, digest, read_jsonl, write_bytes
 
 METHOD = "integrated gradients, from the image's mean state"
 STEPS = 16

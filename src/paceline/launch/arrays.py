@@ -27,7 +27,8 @@ from paceline.slurm import clients, queue
 from paceline.slurm.queue import Job
 from paceline.slurm.site import Site
 from paceline.store import code as snapshot
-from paceline.store.root import SCHEMA, Store, write_json
+from paceline.store.files import SCHEMA, write_json
+from paceline.store.root import Store
 from paceline.worker import RunElement
 
 CHAIN_MINUTES = 30

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from paceline.store.root import canonical, digest
+from paceline.store.files import canonical, digest
 from paceline.sweep.cells import PlannedCell, placements_of
 
 SLURM_RESOURCES = ("account", "qos", "partition", "constraint", "gpu", "gpus", "cpus", "memory_gib", "minutes")

@@ -22,7 +22,8 @@ from paceline.config.build import plain
 from paceline.config.schema import Config, ModelSpec
 from paceline.errors import PacelineError, Unavailable, UserError
 from paceline.models import hub_files
-from paceline.store.root import SCHEMA, Store, digest, read_json, write_json
+from paceline.store.files import SCHEMA, digest, read_json, write_json
+from paceline.store.root import Store
 
 SECONDS = 120.0
 # What a cell that answers imports besides the code that it brings: for the launcher's pickle, the model, the images,

@@ -17,7 +17,7 @@ from paceline.launch.elements import Element
 from paceline.slurm import queue
 from paceline.slurm.clients import call
 from paceline.slurm.site import asked_for, fields, minutes, tres
-from paceline.store.root import SCHEMA
+from paceline.store.files import SCHEMA
 
 # scontrol takes one job at a time.
 MOST_CALLS = 4

@@ -23,7 +23,10 @@ from paceline.gpu_memory.choose import Verdict
 from paceline.gpu_memory.measured import Measured, factor, measured
 from paceline.gpu_memory.shapes import Shape, shape_of
 from paceline.gpu_memory.training import Sample
-from paceline.store.root import OUT_OF_MEMORY, SCHEMA, Attempt, CellFolder, Store, write_json
+from paceline.store.causes import OUT_OF_MEMORY
+from paceline.store.cells import Attempt, CellFolder
+from paceline.store.files import SCHEMA, write_json
+from paceline.store.root import Store
 from paceline.sweep import status
 from paceline.sweep.cells import PlannedCell
 from paceline.sweep.status import CellState

@@ -26,7 +26,8 @@ from paceline.slurm.clients import call
 from paceline.slurm.remembered import Answers
 from paceline.slurm.site import Limit, Partition, Site, asked_for
 from paceline.store import code as snapshot
-from paceline.store.root import Store, canonical
+from paceline.store.files import canonical
+from paceline.store.root import Store
 from paceline.sweep import status
 from paceline.sweep.cells import PlannedCell, Sweep
 

@@ -19,8 +19,9 @@ from paceline.launch.planned import NO_WISHES, Wishes, choose, executor_of, look
 from paceline.slurm import site
 from paceline.slurm.remembered import Answers
 from paceline.store import code as snapshot
+from paceline.store.files import SCHEMA, write_json
 from paceline.store.owner import this_process
-from paceline.store.root import SCHEMA, Store, SweepFolder, write_json
+from paceline.store.root import Store, SweepFolder
 from paceline.sweep import cells as sweep
 from paceline.sweep import status
 from paceline.sweep.cells import Sweep

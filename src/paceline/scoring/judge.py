@@ -15,7 +15,8 @@ from paceline.data import samples as prepared
 from paceline.errors import UserError
 from paceline.imports import defined, imported
 from paceline.plugins import source_of
-from paceline.store.root import SCHEMA, CellFolder, read_jsonl, write_json, write_jsonl
+from paceline.store.cells import CellFolder
+from paceline.store.files import SCHEMA, read_jsonl, write_json, write_jsonl
 from paceline.tasks import metrics as metrics_module
 from paceline.tasks.kind import Answer, Answered, Kind, Part
 

@@ -26,7 +26,7 @@ class Run:
 
     @property
     def cause(self) -> str | None:
-        """The cause, of ``store.root.CAUSES``; None while the run goes on, and where the state tells nothing."""
+        """The cause, of ``store.causes.CAUSES``; None while the run goes on, and where the state tells nothing."""
         # A run that was requeued by the user or its own time-out; what Slurm itself requeues keeps its reason.
         return None if self.state == "REQUEUED" else ENDED.get(self.state)
 

@@ -11,7 +11,7 @@ from paceline.slurm.clients import call
 
 # Of the states that squeue prints, those in which a job has not begun, or is to begin again.
 PENDING = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "CONFIGURING", "SUSPENDED"})
-# Those after which it never runs again, with the cause (of ``store.root.CAUSES``) that they stand for. COMPLETED and
+# Those after which it never runs again, with the cause (of ``store.causes.CAUSES``) that they stand for. COMPLETED and
 # FAILED tell nothing of a cell: its own files do.
 ENDED = {
     "COMPLETED": "unknown",

@@ -12,7 +12,7 @@ from typing import Any
 from paceline.errors import PacelineError
 from paceline.slurm import history, queue
 from paceline.slurm.queue import Job
-from paceline.store.root import SCHEMA, read_json, write_json
+from paceline.store.files import SCHEMA, read_json, write_json
 
 YOUNG_SECONDS = 60.0
 

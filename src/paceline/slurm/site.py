@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from paceline.config.schema import ClusterSpec
 from paceline.errors import PacelineError, Unavailable
 from paceline.slurm.clients import call
-from paceline.store.root import SCHEMA, read_json, write_json
+from paceline.store.files import SCHEMA, read_json, write_json
 
 KEPT_SECONDS = 3600.0
 # A question that was not answered is asked again soon.

@@ -19,7 +19,8 @@ from typing import Any
 from paceline import plugins
 from paceline.errors import Unavailable
 from paceline.plugins import STAMP
-from paceline.store.root import SCHEMA, Store, write_json
+from paceline.store.files import SCHEMA, write_json
+from paceline.store.root import Store
 
 PARTS = ("src", "conf", "jobs")
 

@@ -15,7 +15,9 @@ from paceline.config.identity import clear_inactive, identity_of, placement_of, 
 from paceline.config.schema import PLACEMENT_GROUPS, Config, Kind, PromptSpec, TaskSpec, TrainSpec
 from paceline.data import readers
 from paceline.errors import UserError
-from paceline.store.root import SCHEMA, Cell, Store, SweepFolder, canonical, digest, write_json
+from paceline.store.cells import Cell
+from paceline.store.files import SCHEMA, canonical, digest, write_json
+from paceline.store.root import Store, SweepFolder
 
 if TYPE_CHECKING:
     from paceline.sweep.compose import Composition

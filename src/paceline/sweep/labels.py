@@ -8,7 +8,8 @@ from typing import Any
 
 from paceline.config.build import plain
 from paceline.config.schema import Config
-from paceline.store.root import Cell, canonical
+from paceline.store.cells import Cell
+from paceline.store.files import canonical
 
 NAMED = ("model", "task", "prompt", "method")
 DIGEST_LENGTH = 6

@@ -27,7 +27,7 @@ def columns(records: Sequence[Mapping[str, Any]]) -> Mapping[str, Column]:
 
 
 def _text(value: Any) -> str:
-    from paceline.store.root import canonical
+    from paceline.store.files import canonical
 
     return "" if value is None else canonical(value)
 

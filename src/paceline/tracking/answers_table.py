@@ -14,7 +14,8 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 from paceline import tasks
 from paceline.config.schema import TaskSpec
 from paceline.stats import Interval
-from paceline.store.root import CellFolder, read_jsonl
+from paceline.store.cells import CellFolder
+from paceline.store.files import read_jsonl
 from paceline.tasks import panels as panel_data
 from paceline.tasks.answers import key_of
 from paceline.tasks.kind import Kind, images_of

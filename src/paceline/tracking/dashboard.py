@@ -16,7 +16,9 @@ from typing import Any
 from paceline.errors import Unavailable, UserError
 from paceline.report.analysis import differences
 from paceline.report.read.results import Group, Report, Row
-from paceline.store.root import SCHEMA, CellFolder, Store, SweepFolder, read_json, write_json
+from paceline.store.cells import CellFolder
+from paceline.store.files import SCHEMA, read_json, write_json
+from paceline.store.root import Store, SweepFolder
 from paceline.tracking import sync
 
 WORKSPACES = [*sync.PYTHON, "paceline.tracking.wandb_workspace"]

@@ -24,8 +24,10 @@ from typing import Any
 from paceline.attempts.run import lives
 from paceline.errors import Unavailable, UserError
 from paceline.scoring.judge import numbers
+from paceline.store.cells import CellFolder
+from paceline.store.files import SCHEMA, digest, read_json, write_json
 from paceline.store.owner import HEARTBEAT_SECONDS, age_of, alive, this_process
-from paceline.store.root import SCHEMA, CellFolder, Store, digest, read_json, write_json
+from paceline.store.root import Store
 from paceline.tracking.wandb_log import Piece, pieces
 
 # Modules that hold W&B's SDK run in a process of their own.

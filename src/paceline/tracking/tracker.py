@@ -18,7 +18,8 @@ from typing import Any, Protocol
 
 from paceline.attempts.run import Run, classify, gpus
 from paceline.scoring.judge import numbers
-from paceline.store.root import CellFolder, read_jsonl
+from paceline.store.cells import CellFolder
+from paceline.store.files import read_jsonl
 from paceline.tracking.answers_table import Results
 
 FINISH_SECONDS = 30.0

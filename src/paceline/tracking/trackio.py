@@ -17,7 +17,7 @@ from typing import Any
 from paceline.attempts.run import Run
 from paceline.config.build import plain
 from paceline.errors import UserError
-from paceline.store.root import WAITS_FOR_PEOPLE
+from paceline.store.causes import WAITS_FOR_PEOPLE
 from paceline.tracking.answers_table import Results
 
 FOLDER = "trackio"

@@ -23,7 +23,9 @@ from typing import Any
 
 from paceline.attempts.run import Run
 from paceline.config.build import plain
-from paceline.store.root import SCHEMA, WAITS_FOR_PEOPLE, CellFolder, read_json, write_json
+from paceline.store.causes import WAITS_FOR_PEOPLE
+from paceline.store.cells import CellFolder
+from paceline.store.files import SCHEMA, read_json, write_json
 from paceline.tracking import wandb_log
 from paceline.tracking.answers_table import Results
 from paceline.tracking.tracker import FINISH_SECONDS

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from paceline.store.root import digest
+from paceline.store.files import digest
 from paceline.tracking.wandb_key import WANDB_DISCREET
 from paceline.tracking.wandb_upload import Stopped, answering, connect, stopped
 

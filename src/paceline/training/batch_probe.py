@@ -24,7 +24,7 @@ from paceline.config.identity import as_loaded
 from paceline.config.schema import Config
 from paceline.gpu_memory import ladder
 from paceline.models.family import Conversation, Family
-from paceline.store.root import SCHEMA, append_jsonl
+from paceline.store.files import SCHEMA, append_jsonl
 from paceline.training.stream import Conversations, Plan, Stream
 
 # Samples whose sizes are looked at: reading a picture's header takes a shared file system milliseconds.

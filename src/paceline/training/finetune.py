@@ -34,7 +34,9 @@ from paceline.config.schema import MethodSpec, PlacementSpec
 from paceline.errors import DataError, Interrupted, NonFiniteLoss, UserError
 from paceline.models import load_family
 from paceline.models.family import IGNORED, Family
-from paceline.store.root import CAUSES, SCHEMA, CellFolder, append_jsonl, read_jsonl
+from paceline.store.causes import CAUSES
+from paceline.store.cells import CellFolder
+from paceline.store.files import SCHEMA, append_jsonl, read_jsonl
 from paceline.training import adapters, audits, batch_probe, vision_cache
 from paceline.training.stream import Conversations, Plan, Stream, order, plan
 

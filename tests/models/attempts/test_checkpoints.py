@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from paceline.attempts import checkpoints
-from paceline.store.root import CellFolder
+from paceline.store.cells import CellFolder
 
 
 def cell(tmp_path: Path) -> CellFolder:

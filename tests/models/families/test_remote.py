@@ -29,7 +29,7 @@ from paceline.models import load_family
 from paceline.models.families.remote import Remote
 from paceline.models.family import Conversation
 from paceline.models.twins import twin_tokenizer
-from paceline.store.root import read_json, read_jsonl
+from paceline.store.files import read_json, read_jsonl
 
 CODE = Path(__file__).parents[1] / "remote_model"
 OLD = ("transformers==4.48.3", "tokenizers==0.21.4", "huggingface_hub==0.36.0")

@@ -24,7 +24,7 @@ from paceline.inference.generate import generate
 from paceline.inference.relevance_picture import facts_of, spread
 from paceline.models import load_family
 from paceline.models.family import Conversation, Family
-from paceline.store.root import CellFolder
+from paceline.store.cells import CellFolder
 
 PLACED = [n for n in TWINS if load_family(model_spec(n).family).layout is not Family.layout]
 SIZES = [(64, 64), (96, 40), (40, 96), (33, 70), (200, 30)]

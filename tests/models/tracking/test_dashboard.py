@@ -17,7 +17,8 @@ from wandb_server import serving
 
 from paceline import report
 from paceline.report.read.results import Report
-from paceline.store.root import Store, read_json, write_json
+from paceline.store.files import read_json, write_json
+from paceline.store.root import Store
 from paceline.tracking import dashboard
 
 

@@ -19,7 +19,8 @@ from syncing import KEY, Lab
 from wandb_server import serving
 
 from paceline.errors import Interrupted
-from paceline.store.root import CellFolder, append_jsonl, write_json, write_jsonl
+from paceline.store.cells import CellFolder
+from paceline.store.files import append_jsonl, write_json, write_jsonl
 from paceline.tracking import tracker as tracking
 from paceline.tracking import wandb_log
 

@@ -19,7 +19,7 @@ from finetune_twin import ToyRun, attempt, config, curve, tune
 from wandb_server import WandbServer, serving
 
 from paceline.errors import Interrupted
-from paceline.store.root import append_jsonl
+from paceline.store.files import append_jsonl
 from paceline.tracking import tracker as tracking
 from paceline.tracking import wandb as backend
 from paceline.tracking import wandb_log

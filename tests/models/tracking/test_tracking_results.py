@@ -22,7 +22,9 @@ from wandb_server import serving
 from paceline import report, tasks
 from paceline.config.schema import Config, TaskSpec
 from paceline.report.text import export
-from paceline.store.root import CellFolder, Store, read_jsonl, write_json, write_jsonl
+from paceline.store.cells import CellFolder
+from paceline.store.files import read_jsonl, write_json, write_jsonl
+from paceline.store.root import Store
 from paceline.tracking import answers_table, wandb_log
 from paceline.tracking import wandb as backend
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from paceline.config.schema import Config, TrackingSpec
 from paceline.launch import environments
-from paceline.store.root import append_jsonl, write_jsonl
+from paceline.store.files import append_jsonl, write_jsonl
 from paceline.tracking import tracker as tracking
 
 MISSING = importlib.util.find_spec("trackio") is None

@@ -18,7 +18,8 @@ from paceline.config.schema import MethodSpec, PromptSpec, TaskSpec
 from paceline.data.conversations import Lessons
 from paceline.errors import DataError
 from paceline.models.family import Conversation, Family
-from paceline.store.root import Attempt, read_jsonl, write_json
+from paceline.store.cells import Attempt
+from paceline.store.files import read_jsonl, write_json
 from paceline.sweep import status
 from paceline.training import adapters, batch_probe
 

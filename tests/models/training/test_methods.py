@@ -21,7 +21,9 @@ from paceline.inference.evaluate import answers_of
 from paceline.models import load_family
 from paceline.models.family import Family
 from paceline.scoring import judge
-from paceline.store.root import CellFolder, Store, read_jsonl
+from paceline.store.cells import CellFolder
+from paceline.store.files import read_jsonl
+from paceline.store.root import Store
 from paceline.training import adapters
 
 FAMILIES = ("tiny_llama32_vision", "tiny_pixtral", "tiny_qwen2_vl")

@@ -22,7 +22,7 @@ from paceline.attempts import ranks, run
 from paceline.config import conflicts
 from paceline.config.schema import DeepSpeedSpec
 from paceline.errors import UserError
-from paceline.store.root import CellFolder
+from paceline.store.cells import CellFolder
 from paceline.training import adapters
 
 STAGES = ("none", "zero1", "zero2", "zero3", "zero2_offload", "zero3_offload")

@@ -19,7 +19,9 @@ from paceline.attempts.run import STOP
 from paceline.config.identity import placement_of
 from paceline.config.schema import Config
 from paceline.errors import DataError, Interrupted, NonFiniteLoss, Unavailable
-from paceline.store.root import CAUSES, Cell, CellFolder, Store
+from paceline.store.causes import CAUSES
+from paceline.store.cells import Cell, CellFolder
+from paceline.store.root import Store
 
 CELL = Cell("evaluate-m-0123456789ab", "evaluate", {"data": "d", "model": {"name": "m"}})
 

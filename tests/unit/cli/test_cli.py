@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from paceline.cli import app
-from paceline.store import root as store
+from paceline.store import files
 from paceline.store.root import Store
 
 WORDS = ["model=tiny_qwen2_vl", "task=geolocation_earth", "prompt=geo_bare"]
@@ -42,10 +42,10 @@ def fake_launch(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
                 folder = root.cell(cell)
                 attempt = folder.new_attempt()
                 attempt.log.write_text("said by the cell\n")
-                store.write_json(attempt.end_json, {"schema": 1, "cause": "done", "message": "", "seconds": 1.0})
-                store.write_jsonl(folder.predictions, [])
+                files.write_json(attempt.end_json, {"schema": 1, "cause": "done", "message": "", "seconds": 1.0})
+                files.write_jsonl(folder.predictions, [])
                 folder.publish(attempt, [folder.predictions], {})
-        store.write_json(decided.path / "closed.json", {"schema": 1})
+        files.write_json(decided.path / "closed.json", {"schema": 1})
 
     monkeypatch.setattr("paceline.launch.run.run", run)
     return launched

@@ -17,8 +17,9 @@ from paceline.errors import Unavailable, UserError
 from paceline.inference import relevance_picture
 from paceline.launch import environments
 from paceline.scoring import judge
-from paceline.store import root as store
-from paceline.store.root import CellFolder, Store
+from paceline.store import files
+from paceline.store.cells import CellFolder
+from paceline.store.root import Store
 from paceline.sweep.cells import expand
 from paceline.sweep.compose import compose, conf_folders
 
@@ -33,7 +34,7 @@ def cells(tmp_path: Path) -> dict[str, CellFolder]:
     planned = expand(compose(WORDS, conf_folders(None)), lambda task: "d" * 64).cells
     root.freeze(p.cell for p in planned)
     for folder in (found := {p.cell.kind: root.cell(p.id) for p in planned}).values():
-        store.write_jsonl(folder.predictions, [{"sample": "a=b/1", "text": "(1.0, 2.0)"}])
+        files.write_jsonl(folder.predictions, [{"sample": "a=b/1", "text": "(1.0, 2.0)"}])
         folder.publish(folder.new_attempt(), [folder.predictions], {})
     return found
 

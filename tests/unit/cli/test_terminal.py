@@ -23,7 +23,8 @@ from paceline.cli.cell_table import Literal, print_cells
 from paceline.config.schema import GenerationSpec, LoraSpec, MethodSpec, TaskSpec
 from paceline.launch.elements import Element
 from paceline.store import root as store
-from paceline.store.root import Store, write_json
+from paceline.store.files import write_json
+from paceline.store.root import Store
 from paceline.sweep.labels import variants
 from paceline.sweep.status import CellState
 

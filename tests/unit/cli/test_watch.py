@@ -22,8 +22,9 @@ from paceline.cli.verbs import status as verb
 from paceline.errors import Unavailable
 from paceline.slurm import queue, remembered
 from paceline.slurm.remembered import Renewed
+from paceline.store.files import write_json
 from paceline.store.owner import this_process
-from paceline.store.root import Store, write_json
+from paceline.store.root import Store
 from paceline.sweep import cells as sweep
 
 Paceline = Callable[..., tuple[int, str, str]]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from paceline.config import build, identity, schema
 from paceline.errors import UserError
-from paceline.store.root import canonical, digest
+from paceline.store.files import canonical, digest
 from paceline.sweep.cells import Sweep, expand
 from paceline.sweep.compose import compose, conf_folders
 

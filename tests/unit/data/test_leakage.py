@@ -14,7 +14,7 @@ from PIL import Image, ImageEnhance
 from paceline.config.schema import TaskSpec
 from paceline.data import leakage, samples
 from paceline.data.readers import Progress, Sample
-from paceline.store import root
+from paceline.store import files
 
 
 def scene(seed: int, side: int = 160) -> Image.Image:
@@ -45,10 +45,11 @@ CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 def twins(images: list[tuple[str, Image.Image]]) -> list[leakage.Twin]:
     records = [
-        {"id": str(n), "split": split, "image": str(n), "sha256": root.digest(n)} for n, (split, _) in enumerate(images)
+        {"id": str(n), "split": split, "image": str(n), "sha256": files.digest(n)}
+        for n, (split, _) in enumerate(images)
     ]
     thumbnails = [leakage.thumbnail(image) for _, image in images]
-    pixels = {str(n): str(image.size) + root.digest(image.tobytes().hex()) for n, (_, image) in enumerate(images)}
+    pixels = {str(n): str(image.size) + files.digest(image.tobytes().hex()) for n, (_, image) in enumerate(images)}
     return list(leakage.twins(records, thumbnails, "train", pixels.__getitem__, silent))
 
 
@@ -102,7 +103,7 @@ def test_prepare_counts_what_is_on_both_sides_and_names_it(leaking: tuple[Path, 
         "test": {"bytes": 1, "pixels": 1, "looks": 1},
         "validation": {"bytes": 0, "pixels": 0, "looks": 0},
     }
-    named = list(root.read_jsonl(samples.dataset_folder(*leaking) / "leakage.jsonl"))
+    named = list(files.read_jsonl(samples.dataset_folder(*leaking) / "leakage.jsonl"))
     assert [(t["sample"], t["kind"], t["train"]) for t in named] == [
         ("bytes", "bytes", "train"),
         ("pixels", "pixels", "train"),
@@ -125,8 +126,8 @@ def test_prepare_tells_the_leak_the_file_and_the_remedy(leaking: tuple[Path, Tas
 
 def test_the_digest_of_prepared_data_knows_nothing_of_what_was_found(leaking: tuple[Path, TaskSpec]) -> None:
     manifest = samples.prepare(*leaking, silent)
-    records = list(root.read_jsonl(samples.dataset_folder(*leaking) / "samples.jsonl"))
-    assert manifest["digest"] == root.digest([{k: v for k, v in r.items() if k != "image"} for r in records])
+    records = list(files.read_jsonl(samples.dataset_folder(*leaking) / "samples.jsonl"))
+    assert manifest["digest"] == files.digest([{k: v for k, v in r.items() if k != "image"} for r in records])
     assert set(records[0]) == {"id", "split", "image", "sha256"}
 
 

@@ -18,7 +18,7 @@ from paceline.config.schema import TaskSpec
 from paceline.data import readers, samples
 from paceline.data.readers import Sample, Skipped
 from paceline.errors import DataError, Unavailable, UserError
-from paceline.store import root as store
+from paceline.store import files
 from paceline.sweep.compose import compose, conf_folders
 
 
@@ -266,7 +266,7 @@ def test_bad_samples_are_skipped_and_counted(tmp_path: Path, monkeypatch: pytest
         "broken image": 1,
         "no place": 1,
     }
-    skipped = list(store.read_jsonl(samples.dataset_folder(tmp_path, task) / "skipped.jsonl"))
+    skipped = list(files.read_jsonl(samples.dataset_folder(tmp_path, task) / "skipped.jsonl"))
     assert {"record": "bomb", "reason": "image has too many pixels", "detail": "bomb.png"} in skipped
 
 

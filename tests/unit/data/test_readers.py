@@ -24,7 +24,7 @@ from paceline.data import prompts, readers
 from paceline.data import samples as prepared
 from paceline.data.readers import Sample, Skipped, sidecar
 from paceline.errors import DataError, UserError
-from paceline.store import root as store
+from paceline.store import files as store_files
 from paceline.tasks.geolocation import gazetteer
 from paceline.tasks.geolocation.fields import FIELDS, fields
 
@@ -93,7 +93,7 @@ def test_a_bad_sidecar_is_skipped_by_name(tmp_path: Path, content: str | bytes, 
     manifest, samples = prepare(tmp_path, "sidecar", path=str(folder))
     assert manifest["skipped"] == {reason: 1}
     assert len(samples) == len(PLACES) - 1
-    skipped = store.read_jsonl(next((tmp_path / "data").glob("*/skipped.jsonl")))
+    skipped = store_files.read_jsonl(next((tmp_path / "data").glob("*/skipped.jsonl")))
     assert [s["detail"] for s in skipped] == ["location_000003.json"]
 
 

@@ -24,8 +24,10 @@ from paceline.gpu_memory import choose, images, measured, shapes, training
 from paceline.gpu_memory.shapes import Shape
 from paceline.gpu_memory.training import Memory, Sample
 from paceline.launch import gpu_fit
+from paceline.store.cells import Cell
 from paceline.store.code import shipped
-from paceline.store.root import Cell, Store, write_json
+from paceline.store.files import write_json
+from paceline.store.root import Store
 from paceline.sweep.compose import ConfTree, compose
 
 TREE = ConfTree([shipped("conf")])

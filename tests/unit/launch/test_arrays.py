@@ -18,7 +18,7 @@ from paceline.launch.elements import Element
 from paceline.slurm import clients, history, queue
 from paceline.slurm.remembered import Answers
 from paceline.slurm.site import Site
-from paceline.store import root as store
+from paceline.store import files
 from paceline.store.root import Store
 from paceline.sweep import status
 from paceline.sweep.cells import Sweep, expand
@@ -156,7 +156,7 @@ def submitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """A sweep that went to Slurm, as files say; its launcher is on another node by now."""
 
     def freeze(found: Store) -> str:
-        store.write_json(found.code("c0de") / "SNAPSHOT.json", {"schema": 1})
+        files.write_json(found.code("c0de") / "SNAPSHOT.json", {"schema": 1})
         return "c0de"
 
     monkeypatch.setattr("paceline.store.code.freeze", freeze)
@@ -169,7 +169,7 @@ def submitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 
 def names(root: Store) -> str:
-    return str(store.read_json(root.sweep("s").submissions()[0] / "intent.json")["name"])
+    return str(files.read_json(root.sweep("s").submissions()[0] / "intent.json")["name"])
 
 
 def test_jobs_are_known_by_name_so_a_launcher_that_died_repeats_nothing(
@@ -227,8 +227,8 @@ def test_an_attempt_whose_job_left_the_queue_is_over_however_fresh_its_pulse(sub
     attempt = submitted.cell(cell.id).new_attempt()
     path = submitted.sweep("s").submissions()[0]
     start = {"schema": 1, "submission": str(path), "host": "node1", "pid": 1, "job": "1_0.0"}
-    store.write_json(attempt.start_json, start)
-    store.write_json(attempt.heartbeat, {"schema": 1, "done": 1, "total": 2})
+    files.write_json(attempt.start_json, start)
+    files.write_json(attempt.heartbeat, {"schema": 1, "done": 1, "total": 2})
     found = status.states(submitted, [c.cell for c in asked.cells])
     assert found[cell.id].state == "interrupted"
 
@@ -282,9 +282,9 @@ def attempted(root: Store, *ends: str | None) -> str:
             "pid": 1,
             "job": f"1_0.{restart}",
         }
-        store.write_json(attempt.start_json, {"schema": 1, **start})
+        files.write_json(attempt.start_json, {"schema": 1, **start})
         if cause:
-            store.write_json(attempt.end_json, {"schema": 1, "cause": cause, "message": ""})
+            files.write_json(attempt.end_json, {"schema": 1, "cause": cause, "message": ""})
     return cell.id
 
 
@@ -368,7 +368,7 @@ def test_a_job_whose_launcher_died_after_sbatch_finds_its_element_by_itself(
         "SLURM_JOB_NODELIST": "node1",
     }.items():
         monkeypatch.setenv(name, value)
-    content = store.read_json(path / "elements.json")
+    content = files.read_json(path / "elements.json")
     (path / "submitit").mkdir()
     array = next(k for k, indices in enumerate(content["arrays"]) if len(indices) > 1)
     monkeypatch.setattr(sys, "argv", ["rank", str(path), str(array)])

@@ -24,16 +24,17 @@ from paceline.gpu_memory.training import Sample
 from paceline.launch import submit
 from paceline.launch.elements import Element
 from paceline.launch.memory_rungs import Ladders
-from paceline.store import root as store
+from paceline.store import causes, files
+from paceline.store.cells import Attempt
 from paceline.store.code import shipped
-from paceline.store.root import Attempt, Store
+from paceline.store.root import Store
 from paceline.sweep import status
 from paceline.sweep.cells import Sweep, expand
 from paceline.sweep.compose import ConfTree, compose, conf_folders
 
 TREE = ConfTree([shipped("conf")])
 PRESETS = TREE.presets()
-CUDA, HOST = store.OUT_OF_MEMORY
+CUDA, HOST = causes.OUT_OF_MEMORY
 
 
 @cache
@@ -166,7 +167,7 @@ def sweep(*overrides: str) -> Sweep:
 
 def ended(attempt: Attempt, cause: str, gib: float = 0.0) -> None:
     peaks = {"cuda_gib": gib} if gib else {}
-    store.write_json(attempt.end_json, {"schema": 1, "cause": cause, "message": "", "seconds": 1, "peaks": peaks})
+    files.write_json(attempt.end_json, {"schema": 1, "cause": cause, "message": "", "seconds": 1, "peaks": peaks})
 
 
 def begin(root: Store, asked: Sweep, **wishes: bool) -> tuple[Element, Attempt, list[str]]:
@@ -177,7 +178,7 @@ def begin(root: Store, asked: Sweep, **wishes: bool) -> tuple[Element, Attempt, 
     submit.close(decided.path, {})
     attempt = root.cell(element.cells[0]).new_attempt()
     start = {"schema": 1, "sweep": "s", "submission": str(decided.path), "host": "elsewhere", "pid": 1}
-    store.write_json(attempt.start_json, {**start, "placement": json.loads(json.dumps(element.placement))})
+    files.write_json(attempt.start_json, {**start, "placement": json.loads(json.dumps(element.placement))})
     return element, attempt, decided.notes
 
 
@@ -266,7 +267,7 @@ def test_what_the_probe_settled_counts_as_the_rung(tmp_path: Path) -> None:
     root, asked = Store(tmp_path), sweep()
     _, attempt, _ = begin(root, asked)
     rung = {"change": "micro-batch 4 → 2 after CUDA out of memory", "placement": {"micro_batch": 2}}
-    store.append_jsonl(attempt.rungs, [rung])
+    files.append_jsonl(attempt.rungs, [rung])
     assert attempt.placement()["placement"]["micro_batch"] == 2
     assert status.descent(attempt) == f"{rung['change']}, in a trial of the largest batch"
     ended(attempt, CUDA)
@@ -277,7 +278,7 @@ def test_the_word_of_the_rank_that_ran_out_counts(tmp_path: Path) -> None:
     root, asked = Store(tmp_path), sweep("placement.ranks=2", "placement.micro_batch=2")
     _, attempt, _ = begin(root, asked)
     ended(attempt, "unknown")  # the first rank knows only that its peer is gone
-    store.write_json(attempt.path / "end.rank1.json", {"schema": 1, "cause": CUDA, "message": "", "peaks": {}})
+    files.write_json(attempt.path / "end.rank1.json", {"schema": 1, "cause": CUDA, "message": "", "peaks": {}})
     assert status.attempt_end(attempt)[0] == CUDA
     assert micro(begin(root, asked)[0]) == (1, False)
 
@@ -319,12 +320,12 @@ def test_a_card_that_reports_its_memory_is_left_for_a_larger_one_that_the_cluste
     planned = dataclasses.replace(base.cells[0], config=offload)
     attempt = root.cell(planned.id).new_attempt()
     start = {"schema": 1, "placement": placement_of(offload), "provenance": {"gpu_gib": [39.5]}}
-    store.write_json(attempt.start_json, start)
+    files.write_json(attempt.start_json, start)
     ended(attempt, CUDA)
     state = status.CellState(planned.id, "interrupted", CUDA)
     taken = Ladders(root, PRESETS).take_up(planned, state, False)
     assert taken is not None and taken.config.cluster.gpu == "a100_80"
-    store.write_json(attempt.start_json, {**start, "provenance": {"gpu_gib": [79.2]}})
+    files.write_json(attempt.start_json, {**start, "provenance": {"gpu_gib": [79.2]}})
     taken = Ladders(root, PRESETS).take_up(planned, state, False)
     assert taken is not None and taken.ended
 
@@ -336,7 +337,7 @@ def test_a_card_that_ran_out_teaches_the_plan_how_low_it_was(tmp_path: Path) -> 
     base = sweep().cells[0]
     planned = dataclasses.replace(base, config=dataclasses.replace(made, task=base.config.task))
     attempt = root.cell(planned.id).new_attempt()
-    store.write_json(attempt.start_json, {"schema": 1, "placement": placement_of(made)})
+    files.write_json(attempt.start_json, {"schema": 1, "placement": placement_of(made)})
     ended(attempt, CUDA, 78.0)
     taken = Ladders(root, PRESETS).take_up(planned, status.CellState(planned.id, "interrupted", CUDA), False)
     assert taken is not None and taken.config.placement.micro_batch < 4

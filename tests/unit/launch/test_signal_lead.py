@@ -9,7 +9,9 @@ import pytest
 from paceline.attempts import checkpoints
 from paceline.launch import arrays, signal_lead
 from paceline.launch.elements import Element, group, recorded
-from paceline.store.root import CellFolder, Store, append_jsonl
+from paceline.store.cells import CellFolder
+from paceline.store.files import append_jsonl
+from paceline.store.root import Store
 from paceline.sweep.cells import Sweep, expand
 from paceline.sweep.compose import compose, conf_folders
 

@@ -14,7 +14,7 @@ import pytest
 from paceline.attempts import checkpoints
 from paceline.errors import UserError
 from paceline.launch import elements, local, submit
-from paceline.store import root as store
+from paceline.store import causes, files
 from paceline.store.owner import this_process
 from paceline.store.root import Store
 from paceline.sweep import status
@@ -36,15 +36,15 @@ def finish(root: Store, planned: PlannedCell) -> None:
     """Make a cell done, as a worker would."""
     folder = root.cell(planned.id)
     attempt = folder.new_attempt()
-    store.write_jsonl(folder.predictions, [])
+    files.write_jsonl(folder.predictions, [])
     folder.publish(attempt, [folder.predictions], {})
 
 
 def end(root: Store, planned: PlannedCell, cause: str) -> None:
     """Let an attempt of a cell end with a cause."""
     attempt = root.cell(planned.id).new_attempt()
-    store.write_json(attempt.start_json, {"schema": 1, "sweep": "s", "submission": "", "host": "elsewhere", "pid": 1})
-    store.write_json(attempt.end_json, {"schema": 1, "cause": cause, "message": "why", "seconds": 1})
+    files.write_json(attempt.start_json, {"schema": 1, "sweep": "s", "submission": "", "host": "elsewhere", "pid": 1})
+    files.write_json(attempt.end_json, {"schema": 1, "cause": cause, "message": "why", "seconds": 1})
 
 
 def states(root: Store, asked: Sweep) -> dict[str, str]:
@@ -86,7 +86,7 @@ def test_what_a_dead_launcher_had_claimed_is_free_again(tmp_path: Path) -> None:
     assert first.path is not None
     intent = first.path / "intent.json"
     content = json.loads(intent.read_text())
-    store.write_json(intent, {**content, "pid": 2**22 + 1})
+    files.write_json(intent, {**content, "pid": 2**22 + 1})
     again = submit.decide(sweep(*ALL), Store(tmp_path))
     assert sum(len(e.cells) for e in again.elements) == 10
 
@@ -114,7 +114,7 @@ def test_all_done_starts_nothing(tmp_path: Path) -> None:
     assert submit.decide(asked, root).path is None
 
 
-@pytest.mark.parametrize("cause", store.CAUSES[1:])
+@pytest.mark.parametrize("cause", causes.CAUSES[1:])
 def test_each_cause_decides_whether_a_resume_takes_the_cell_up(cause: str, tmp_path: Path) -> None:
     root, asked = Store(tmp_path), sweep(*WORDS, "method=untuned", "name=s")
     first = submit.decide(asked, root)
@@ -123,8 +123,8 @@ def test_each_cause_decides_whether_a_resume_takes_the_cell_up(cause: str, tmp_p
     end(root, asked.cells[0], cause)
     again = submit.decide(asked, root)
     cells = [c for e in again.elements for c in e.cells]
-    assert (asked.cells[0].id in cells) == (cause not in store.NOT_RETRIED)
-    if cause in store.NOT_RETRIED:
+    assert (asked.cells[0].id in cells) == (cause not in causes.NOT_RETRIED)
+    if cause in causes.NOT_RETRIED:
         assert again.path is not None
         submit.close(again.path, {})
         retried = submit.decide(asked, root, submit.Wishes(retry_failed=True))
@@ -150,7 +150,7 @@ def test_a_cell_is_left_to_the_user_when_it_gets_no_further_and_never_because_it
         assert states(root, asked)[asked.cells[0].id] in ("missing", "interrupted")
         end(root, asked.cells[0], cause)
         attempt = root.cell(asked.cells[0].id).attempts()[-1]
-        store.write_json(attempt.heartbeat, {"schema": 1, "done": done, "total": 99})
+        files.write_json(attempt.heartbeat, {"schema": 1, "done": done, "total": 99})
     assert states(root, asked)[asked.cells[0].id] == state
 
 
@@ -160,7 +160,7 @@ def test_code_that_was_purged_is_missed_and_not_replaced_by_the_clones(tmp_path:
     assert first.path is not None
     submit.close(first.path, {})
     content = root.sweep("s").read()
-    store.write_json(root.sweep("s").sweep_json, {**content, "code": "deadbeef"})
+    files.write_json(root.sweep("s").sweep_json, {**content, "code": "deadbeef"})
     with pytest.raises(UserError, match=r"deadbeef.*--code=current"):
         submit.decide(asked, root)
     assert submit.decide(asked, root, submit.Wishes(current_code=True)).code == "c0de"
@@ -251,12 +251,12 @@ def test_an_attempt_without_an_end_runs_while_its_process_or_its_pulse_lives(tmp
     root.cell(planned.id).freeze(planned.cell)
     attempt = root.cell(planned.id).new_attempt()
     start = {"schema": 1, "sweep": "s", "submission": "", **this_process()}
-    store.write_json(attempt.start_json, start)
+    files.write_json(attempt.start_json, start)
     assert states(root, asked)[planned.id] == "running"
-    store.write_json(attempt.start_json, {**start, "pid_started": "0"})  # the number went to another process
+    files.write_json(attempt.start_json, {**start, "pid_started": "0"})  # the number went to another process
     assert states(root, asked)[planned.id] == "interrupted"
-    store.write_json(attempt.start_json, {**start, "host": "another-node"})
-    store.write_json(attempt.heartbeat, {"schema": 1, "time": time.time()})
+    files.write_json(attempt.start_json, {**start, "host": "another-node"})
+    files.write_json(attempt.heartbeat, {"schema": 1, "time": time.time()})
     assert states(root, asked)[planned.id] == "running"
     os.utime(attempt.heartbeat, (0, 0))
     assert states(root, asked)[planned.id] == "interrupted"

@@ -24,7 +24,7 @@ from paceline.report import wording
 from paceline.report.analysis import differences, examples
 from paceline.report.page import case_browser, page, pictures
 from paceline.report.read.results import Group, Report
-from paceline.store.root import read_jsonl
+from paceline.store.files import read_jsonl
 from paceline.tasks.metrics import per_sample
 
 needs_chromium = pytest.mark.skipif(FOUND is None, reason="no Chromium on this machine")

@@ -27,7 +27,9 @@ from paceline.report.page.charts import marks, scatter
 from paceline.report.read.results import Report
 from paceline.report.text import export, terminal
 from paceline.stats import Interval
-from paceline.store.root import SCHEMA, Cell, Store, digest, write_json, write_jsonl
+from paceline.store.cells import Cell
+from paceline.store.files import SCHEMA, digest, write_json, write_jsonl
+from paceline.store.root import Store
 from paceline.tasks import panels
 from paceline.tasks.kind import images_of
 from paceline.tasks.panels import CellScatter, Mark, Measure, Scatter

@@ -20,7 +20,8 @@ from paceline.report.consistency import sweeps
 from paceline.report.page import page
 from paceline.report.read.results import Report
 from paceline.report.text import export, terminal
-from paceline.store.root import SCHEMA, Store, write_json
+from paceline.store.files import SCHEMA, write_json
+from paceline.store.root import Store
 from paceline.tasks.metrics import per_sample
 
 

@@ -39,7 +39,9 @@ from paceline.report.page.charts import by_class, calibration, curves, heat, sty
 from paceline.report.page.charts import cost as cost_chart
 from paceline.report.read.results import Group, Report
 from paceline.report.text import export
-from paceline.store.root import SCHEMA, Attempt, Store, read_jsonl, write_json, write_jsonl
+from paceline.store.cells import Attempt
+from paceline.store.files import SCHEMA, read_jsonl, write_json, write_jsonl
+from paceline.store.root import Store
 from paceline.tasks import labels
 from paceline.tasks.calibration import calibration_error
 from paceline.tasks.geolocation import by_region, gazetteer
@@ -96,7 +98,7 @@ def test_a_cell_that_succeeded_later_counts_its_failures(tmp_path: Path) -> None
 
 
 def test_every_cause_has_a_remedy() -> None:
-    from paceline.store.root import CAUSES
+    from paceline.store.causes import CAUSES
 
     assert set(failures.REMEDIES) == set(CAUSES) - {"done"}
 

@@ -19,7 +19,9 @@ from paceline.data import samples as prepared
 from paceline.report.read.results import Report
 from paceline.report.two_sweeps import compare, terminal
 from paceline.report.two_sweeps.compare import Comparison
-from paceline.store.root import SCHEMA, Cell, Store, digest, read_json, write_json
+from paceline.store.cells import Cell
+from paceline.store.files import SCHEMA, digest, read_json, write_json
+from paceline.store.root import Store
 from paceline.tasks.metrics import per_sample
 
 Paceline = Callable[..., tuple[int, str, str]]

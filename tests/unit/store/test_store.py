@@ -13,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paceline.errors import Unavailable, UserError
+from paceline.store import cells, files, lock
 from paceline.store import root as store
+from paceline.store.cells import Cell
 from paceline.store.owner import this_process
-from paceline.store.root import Cell, Store
+from paceline.store.root import Store
 
 CELL = Cell("evaluate-m-t-p-untuned-0123456789ab", "evaluate", {"data": "d"})
 HOSTILE = ["plain", "with space", "quote'\"", "new\nline", "ünï", "-dash", "$HOME;`x`"]
@@ -26,7 +28,7 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return tmp_path / request.param
 
 
-def folder_of(root: Path) -> store.CellFolder:
+def folder_of(root: Path) -> cells.CellFolder:
     folder = Store(root).cell(CELL.id)
     folder.freeze(CELL)
     return folder
@@ -42,14 +44,14 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_half_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "file.json"
-    store.write_json(path, {"old": 1})
+    files.write_json(path, {"old": 1})
 
     def full(fd: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(Unavailable, match="No space left"):
-        store.write_json(path, {"new": 2})
+        files.write_json(path, {"new": 2})
     assert json.loads(path.read_text()) == {"old": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["file.json"]
 
@@ -57,18 +59,18 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_half_one(
 def test_a_root_that_cannot_be_made_says_so_and_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Unavailable, match="root="):
-        store.write_json(tmp_path / "file" / "below" / "x.json", {})
+        files.write_json(tmp_path / "file" / "below" / "x.json", {})
 
 
 @given(st.lists(st.dictionaries(st.text(max_size=5), st.text(max_size=20), max_size=3), max_size=6), st.data())
 @settings(max_examples=60)
 def test_a_file_cut_anywhere_gives_back_its_whole_records(records: list[dict[str, str]], data: st.DataObject) -> None:
-    whole = "".join(store.canonical(r) + "\n" for r in records).encode()
+    whole = "".join(files.canonical(r) + "\n" for r in records).encode()
     cut = data.draw(st.integers(0, len(whole)))
     path = Path(os.environ.get("TMPDIR", "/tmp")) / f"paceline-cut-{os.getpid()}.jsonl"
     path.write_bytes(whole[:cut])
     try:
-        assert list(store.read_jsonl(path)) == records[: whole[:cut].count(b"\n")]
+        assert list(files.read_jsonl(path)) == records[: whole[:cut].count(b"\n")]
     finally:
         path.unlink()
 
@@ -88,7 +90,7 @@ def test_only_the_highest_attempt_publishes(tmp_path: Path) -> None:
     folder = folder_of(tmp_path)
     first = folder.new_attempt()
     second = folder.new_attempt()
-    store.write_jsonl(folder.predictions, [{"sample": "a"}])
+    files.write_jsonl(folder.predictions, [{"sample": "a"}])
     assert not folder.publish(first, [folder.predictions], {"samples": 1})
     assert folder.done() is None
     assert folder.publish(second, [folder.predictions], {"samples": 1})
@@ -98,7 +100,7 @@ def test_only_the_highest_attempt_publishes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("harm", ["remove", "cut", "damage marker"])
 def test_a_missing_or_cut_artefact_revokes_done(harm: str, tmp_path: Path) -> None:
     folder = folder_of(tmp_path)
-    store.write_jsonl(folder.predictions, [{"sample": "a"}])
+    files.write_jsonl(folder.predictions, [{"sample": "a"}])
     folder.publish(folder.new_attempt(), [folder.predictions], {"samples": 1})
     if harm == "remove":
         folder.predictions.unlink()
@@ -111,7 +113,7 @@ def test_a_missing_or_cut_artefact_revokes_done(harm: str, tmp_path: Path) -> No
 
 def test_changed_bytes_of_the_same_length_are_found_by_verify(tmp_path: Path) -> None:
     folder = folder_of(tmp_path)
-    store.write_jsonl(folder.predictions, [{"sample": "a"}])
+    files.write_jsonl(folder.predictions, [{"sample": "a"}])
     folder.publish(folder.new_attempt(), [folder.predictions], {"samples": 1})
     assert folder.verify() == []
     folder.predictions.write_bytes(folder.predictions.read_bytes().replace(b"a", b"b"))
@@ -170,7 +172,7 @@ def test_the_mutex_lets_one_decide_at_a_time_and_survives_a_dead_holder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = Store(tmp_path)
-    monkeypatch.setattr(store, "MUTEX_WAIT_SECONDS", 0.3)
+    monkeypatch.setattr(lock, "MUTEX_WAIT_SECONDS", 0.3)
     with found.mutex(), pytest.raises(Unavailable, match="another submit is deciding"), found.mutex():
         pass
     held = tmp_path / "submitting"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from paceline.store import root as store
+from paceline.store import files
 from paceline.store.owner import age_of
 from paceline.store.root import Store
 from paceline.sweep import status
@@ -40,13 +40,13 @@ def attempted(
     attempt = folder.new_attempt()
     placement = {"cluster": {"executor": "slurm", "gpus": 2}}
     began = {"time": 1000.0, "submission": "", "host": "node1", "pid": 1, "world": 1, "placement": placement}
-    store.write_json(attempt.start_json, {"schema": 1, **began})
-    store.write_json(attempt.heartbeat, {"schema": 1, "time": 1000.0 + seconds, "done": reached, "total": 10})
+    files.write_json(attempt.start_json, {"schema": 1, **began})
+    files.write_json(attempt.heartbeat, {"schema": 1, "time": 1000.0 + seconds, "done": reached, "total": 10})
     if ended:
         end = {"cause": cause, "message": "", "seconds": seconds, "gpu_seconds": 2 * seconds}
-        store.write_json(attempt.end_json, {"schema": 1, **end})
+        files.write_json(attempt.end_json, {"schema": 1, **end})
     if cause == "done" and ended:
-        store.write_json(folder.done_json, {"schema": 1, "attempt": attempt.n, "counts": {}, "artefacts": {}})
+        files.write_json(folder.done_json, {"schema": 1, "attempt": attempt.n, "counts": {}, "artefacts": {}})
 
 
 def test_a_cell_runs_on_at_the_rate_of_all_its_attempts_and_others_as_their_siblings_did(

@@ -14,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paceline.errors import Unavailable, UserError
+from paceline.store.cells import CellFolder
+from paceline.store.files import write_json
 from paceline.store.owner import this_process
-from paceline.store.root import CellFolder, Store, write_json
+from paceline.store.root import Store
 from paceline.tracking import sync, wandb_log
 
 CELL = "finetune-toy-0123456789ab"

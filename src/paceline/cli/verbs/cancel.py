@@ -24,7 +24,7 @@ def command(words: Sequence[str], conf: str | None, yes: bool) -> None:
     from paceline.slurm.queue import live as live_jobs
     from paceline.slurm.remembered import Answers
     from paceline.store import owner as process
-    from paceline.store.root import read_json
+    from paceline.store.files import read_json
     from paceline.sweep import status
     from paceline.sweep.cells import recorded
 

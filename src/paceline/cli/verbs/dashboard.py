@@ -21,7 +21,7 @@ def command(words: Sequence[str], conf: str | None, as_json: bool, dry_run: bool
     """
     from paceline import report
     from paceline.errors import UserError
-    from paceline.store.root import read_json
+    from paceline.store.files import read_json
     from paceline.tracking import dashboard
 
     name, store = one_name(words, conf)

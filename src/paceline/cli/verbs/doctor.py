@@ -22,7 +22,8 @@ from paceline.cli.resolve import compose_words, overrides_argument, short, store
 if TYPE_CHECKING:
     from paceline.config.schema import ClusterSpec, ModelSpec
     from paceline.slurm.site import Site
-    from paceline.store.root import CellFolder, Store
+    from paceline.store.cells import CellFolder
+    from paceline.store.root import Store
     from paceline.sweep.compose import Composition
 
 Check = tuple[str, bool | None, str]
@@ -101,7 +102,7 @@ def machine() -> Iterator[Check]:
 def root(store: Store) -> Iterator[Check]:
     """Whether the root can be written and has room."""
     from paceline.errors import PacelineError
-    from paceline.store.root import write_bytes
+    from paceline.store.files import write_bytes
 
     try:
         write_bytes(store.root / ".doctor", b"")

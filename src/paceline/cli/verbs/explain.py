@@ -15,7 +15,7 @@ from paceline.cli.resolve import json_option, name_argument, one_name, say_json,
 
 if TYPE_CHECKING:
     from paceline.config.schema import Config, ModelSpec
-    from paceline.store.root import CellFolder
+    from paceline.store.cells import CellFolder
 
 
 @click.command(short_help="draw which places of its image an answer hangs on")
@@ -106,7 +106,7 @@ def require_images(folder: CellFolder, config: Config, samples: Sequence[str]) -
     """
     from paceline.errors import UserError, nearest
     from paceline.scoring import judge
-    from paceline.store.root import read_jsonl
+    from paceline.store.files import read_jsonl
     from paceline.tasks.kind import images_of
 
     if "image" not in config.model.inputs:

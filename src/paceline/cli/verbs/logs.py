@@ -12,7 +12,8 @@ import click
 from paceline.cli.resolve import name_argument, one_name, short
 
 if TYPE_CHECKING:
-    from paceline.store.root import Attempt, CellFolder, Store
+    from paceline.store.cells import Attempt, CellFolder
+    from paceline.store.root import Store
 
 POLL_SECONDS = 0.5
 WAIT_SECONDS = 3.0
@@ -135,7 +136,7 @@ def tell_jobs(store: Store, cell: str, why: str) -> None:
 def job_logs(store: Store, cell: str) -> list[Path]:
     """Logs that hold a word, of the jobs of the latest submission that took the cell upon itself."""
     from paceline.errors import UserError
-    from paceline.store.root import read_json
+    from paceline.store.files import read_json
 
     submissions = []
     for path in store.root.glob("sweeps/*/submissions/*/elements.json"):

@@ -160,7 +160,7 @@ def count_shape(model: ModelSpec, store: Store) -> None:
     from paceline.errors import PacelineError
     from paceline.gpu_memory import shapes
     from paceline.launch import environments, gpu_fit
-    from paceline.store.root import write_json
+    from paceline.store.files import write_json
 
     if shapes.shape_of(model, store.root) is not None:
         return

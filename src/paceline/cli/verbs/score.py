@@ -34,7 +34,7 @@ def command(words: Sequence[str], conf: str | None) -> None:
 def metrics_of(path: Path) -> Any:
     """The metrics that a file holds; None where it is missing or damaged, which scoring mends."""
     from paceline.errors import UserError
-    from paceline.store.root import read_json
+    from paceline.store.files import read_json
 
     try:
         return read_json(path).get("metrics")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from paceline.report.read.results import Group, Report, Row
-from paceline.store.root import read_jsonl
+from paceline.store.files import read_jsonl
 from paceline.tasks.answers import Answers, key_of
 from paceline.tasks.kind import Order
 

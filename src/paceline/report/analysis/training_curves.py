@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from paceline.store.root import CellFolder, read_jsonl
+from paceline.store.cells import CellFolder
+from paceline.store.files import read_jsonl
 
 if TYPE_CHECKING:
     from paceline.report.read.results import Report, Tuning

@@ -17,7 +17,7 @@ from paceline.report.page.charts import cost as cost_chart
 from paceline.report.page.charts import curves, forest, heat, marks, outcomes, world_map
 from paceline.report.page.pictures import Pictures, jpeg
 from paceline.report.read.results import Group, Report
-from paceline.store.root import write_bytes
+from paceline.store.files import write_bytes
 from paceline.tasks.metrics import READ_SHARE
 from paceline.tasks.panels import Points
 

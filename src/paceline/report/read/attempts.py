@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from paceline.attempts.run import lives
 from paceline.errors import UserError
-from paceline.store.root import Attempt
+from paceline.store.cells import Attempt
 from paceline.sweep import forecast, status
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Tried:
     cell: str
     n: int
     cause: str
-    """One of :data:`paceline.store.root.CAUSES`, or ``running`` while it lives."""
+    """One of :data:`paceline.store.causes.CAUSES`, or ``running`` while it lives."""
     message: str
     seconds: float
     gpu_seconds: float

@@ -6,7 +6,7 @@ from typing import Any
 
 from paceline.errors import UserError
 from paceline.report.read.results import Report
-from paceline.store.root import canonical, read_json
+from paceline.store.files import canonical, read_json
 
 
 def as_json(report: Report) -> dict[str, Any]:

@@ -14,7 +14,9 @@ from paceline import tasks
 from paceline.config.schema import TaskSpec
 from paceline.data import samples as prepared
 from paceline.errors import UserError
-from paceline.store.root import Cell, Store, SweepFolder, canonical, read_json, read_jsonl
+from paceline.store.cells import Cell
+from paceline.store.files import canonical, read_json, read_jsonl
+from paceline.store.root import Store, SweepFolder
 from paceline.sweep import status
 from paceline.sweep.labels import variants
 from paceline.sweep.status import CellState
@@ -115,7 +117,7 @@ class Absent:
     kind: str
     state: str
     cause: str
-    """One of :data:`paceline.store.root.CAUSES`; empty before an attempt has ended."""
+    """One of :data:`paceline.store.causes.CAUSES`; empty before an attempt has ended."""
     message: str
     attempts: int
 

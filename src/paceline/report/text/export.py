@@ -15,7 +15,7 @@ from paceline.report.consistency import sweeps
 from paceline.report.read import provenance
 from paceline.report.read.results import Group, Report
 from paceline.report.text import markdown_sections
-from paceline.store.root import SCHEMA, write_bytes, write_json
+from paceline.store.files import SCHEMA, write_bytes, write_json
 from paceline.tasks.panels import exports
 
 COLUMNS = (

@@ -10,7 +10,7 @@ from paceline.report import wording
 from paceline.report.analysis import differences
 from paceline.report.analysis.differences import Standing
 from paceline.report.read.results import Group, Report, Row
-from paceline.store.root import write_bytes
+from paceline.store.files import write_bytes
 
 # What TeX takes for a command, or sets as another sign, and signs that the fonts of an article lack. A bracket or a
 # star at the beginning of a row would be taken for an argument of the row before it.

@@ -18,8 +18,9 @@ from paceline.report.analysis import differences
 from paceline.report.analysis.differences import Difference
 from paceline.report.read import provenance
 from paceline.report.read.results import Group, Report, Row
+from paceline.store.cells import Cell
 from paceline.store.code import STAMP
-from paceline.store.root import SCHEMA, Cell, canonical
+from paceline.store.files import SCHEMA, canonical
 from paceline.sweep.labels import flat, said
 
 TUNED_ON = "tuned on "

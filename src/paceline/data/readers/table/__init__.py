@@ -50,7 +50,7 @@ from paceline.data.readers.hf_datasets import LINK, write_image
 from paceline.data.readers.table.rows import Row, json_value
 from paceline.data.readers.table.sources import CLASS, Source, canonical_split, sources
 from paceline.errors import UserError
-from paceline.store.root import digest
+from paceline.store.files import digest
 
 PATHS = ("path", "images")
 ANY_KIND = True

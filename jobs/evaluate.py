@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from paceline import worker
+from paceline.attempts import attempt
 from paceline.attempts import run as attempts
 from paceline.data import samples as prepared
 from paceline.inference.evaluate import answer, load_weights
@@ -24,9 +25,9 @@ def main(folders: Sequence[Path], launch: attempts.Launch) -> None:
     for folder in map(CellFolder, folders):
         cell = folder.read()
         needed = [CellFolder(folder.path.parent / n) for n in cell.needs]
-        if folder.done() or attempts.taken(folder, launch) or not all(n.done() for n in needed):
+        if folder.done() or attempt.taken(folder, launch) or not all(n.done() for n in needed):
             continue
-        with attempts.attempt(folder, launch) as run, worker.joined(run), tracking.tracked(run) as tracker:
+        with attempt.attempt(folder, launch) as run, worker.joined(run), tracking.tracked(run) as tracker:
             config, root = run.config, run.root
             prepared.require(root, config.task, cell.data)
             if family is None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from paceline import worker
+from paceline.attempts import attempt
 from paceline.attempts import run as attempts
 from paceline.data import samples
 from paceline.data.conversations import Lessons
@@ -21,9 +22,9 @@ from paceline.training import finetune
 def main(folders: Sequence[Path], launch: attempts.Launch) -> None:
     """Bring every cell to DONE: trained from the newest whole checkpoint of any attempt, or from the start."""
     for folder in map(CellFolder, folders):
-        if folder.done() or attempts.taken(folder, launch):
+        if folder.done() or attempt.taken(folder, launch):
             continue
-        with attempts.attempt(folder, launch) as run, worker.joined(run), tracking.tracked(run) as tracker:
+        with attempt.attempt(folder, launch) as run, worker.joined(run), tracking.tracked(run) as tracker:
             cell, config, root = run.cell, run.config, run.root
             samples.require(root, config.task, cell.data)
             train = samples.read_samples(root, config.task, [config.task.train], config.limit)

@@ -19,7 +19,9 @@ from typing import Any
 import submitit
 
 from paceline import plugins
-from paceline.attempts.run import STOP, Launch, Run, attempt
+from paceline.attempts.attempt import attempt
+from paceline.attempts.run import Launch, Run
+from paceline.attempts.signals import STOP
 from paceline.config.identity import placement_of
 from paceline.config.schema import Config
 from paceline.errors import Interrupted, UserError

@@ -26,7 +26,7 @@ from typing import Any
 import torch
 
 from paceline import plugins, tasks
-from paceline.attempts import run
+from paceline.attempts import provenance
 from paceline.config.identity import with_placement
 from paceline.config.schema import Config
 from paceline.data import samples as prepared
@@ -337,7 +337,7 @@ def deletion(found: Explained) -> str:
 
 def facts(folder: CellFolder, found: Explained, told: dict[str, Any], family: Family) -> dict[str, str]:
     """What the picture came from, for its text chunks."""
-    cell, made = folder.read(), run.provenance()
+    cell, made = folder.read(), provenance.provenance()
     tuned = [CellFolder(folder.path.parent / n) for n in cell.needs]
     weights = [digest((f.done() or {}).get("artefacts", {}), 12) for f in tuned]
     return {

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paceline.attempts.run import lives
+from paceline.attempts.attempt import lives
 from paceline.config.identity import rung_of
 from paceline.config.schema import ClusterSpec
 from paceline.errors import UserError

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from paceline.attempts.run import lives
+from paceline.attempts.attempt import lives
 from paceline.errors import Unavailable, UserError
 from paceline.scoring.judge import numbers
 from paceline.store.cells import CellFolder

@@ -16,7 +16,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from paceline.attempts.run import Run, classify, gpus
+from paceline.attempts.causes import classify
+from paceline.attempts.provenance import gpus
+from paceline.attempts.run import Run
 from paceline.scoring.judge import numbers
 from paceline.store.cells import CellFolder
 from paceline.store.files import read_jsonl

@@ -13,7 +13,7 @@ import torch
 from finetune_twin import FULL, LORA, Squares, attempt, config, curve, group, load, simulated_card, tune, weights
 from PIL import Image
 
-from paceline.attempts.run import classify
+from paceline.attempts.causes import classify
 from paceline.config.schema import MethodSpec, PromptSpec, TaskSpec
 from paceline.data.conversations import Lessons
 from paceline.errors import DataError

@@ -18,7 +18,7 @@ import torch
 from finetune_twin import ZERO2, attempt, config, curve, group, held, load, method, sharding, tune, twin, weights
 from peft import PeftModel
 
-from paceline.attempts import ranks, run
+from paceline.attempts import causes, ranks
 from paceline.config import conflicts
 from paceline.config.schema import DeepSpeedSpec
 from paceline.errors import UserError
@@ -191,4 +191,4 @@ def test_a_rank_whose_peer_was_killed_as_it_began_is_not_waited_for_long(
         port = probe.getsockname()[1]
     with pytest.raises(RuntimeError) as raised:
         ranks.set_up(rank=rank, local_rank=rank, world=2, local_world=2, port=port)
-    assert run.classify(raised.value) == "unknown", "a resume takes it up again"
+    assert causes.classify(raised.value) == "unknown", "a resume takes it up again"

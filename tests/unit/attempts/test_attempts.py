@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from paceline import worker
+from paceline.attempts import attempt, causes, signals
 from paceline.attempts import run as attempts
-from paceline.attempts.run import STOP
+from paceline.attempts.signals import STOP
 from paceline.config.identity import placement_of
 from paceline.config.schema import Config
 from paceline.errors import DataError, Interrupted, NonFiniteLoss, Unavailable
@@ -75,12 +76,12 @@ def launch(**more: object) -> attempts.Launch:
     ],
 )
 def test_each_error_has_its_cause(error: Exception, cause: str) -> None:
-    assert attempts.classify(error) == cause
+    assert causes.classify(error) == cause
     assert cause in CAUSES
 
 
 def test_an_attempt_tells_how_it_began_how_far_it_is_and_how_it_ended(folder: CellFolder) -> None:
-    with real_streams(), attempts.attempt(folder, launch()) as run:
+    with real_streams(), attempt.attempt(folder, launch()) as run:
         run.progress(3, 10, "samples")
         run.beat()
         assert run.attempt.start()["pid"] == os.getpid()
@@ -93,7 +94,7 @@ def test_an_attempt_tells_how_it_began_how_far_it_is_and_how_it_ended(folder: Ce
 
 
 def test_an_error_is_written_down_and_the_next_cell_still_runs(folder: CellFolder) -> None:
-    with real_streams(), attempts.attempt(folder, launch()):
+    with real_streams(), attempt.attempt(folder, launch()):
         raise KeyError("a bug")
     (only,) = folder.attempts()
     assert only.end()["cause"] == "code bug"
@@ -101,18 +102,18 @@ def test_an_error_is_written_down_and_the_next_cell_still_runs(folder: CellFolde
 
 
 def test_an_interruption_ends_the_element_too(folder: CellFolder) -> None:
-    with pytest.raises(Interrupted), attempts.attempt(folder, launch()):
+    with pytest.raises(Interrupted), attempt.attempt(folder, launch()):
         raise Interrupted("timeout")
     assert folder.attempts()[0].end()["cause"] == "timeout"
 
 
 @pytest.mark.parametrize(("number", "cause"), [(signal.SIGUSR2, "timeout"), (signal.SIGTERM, "cancelled")])
 def test_a_signal_sets_a_flag_and_nothing_else(number: signal.Signals, cause: str, folder: CellFolder) -> None:
-    with attempts.STOP.listening(), attempts.attempt(folder, launch()) as run:
+    with signals.STOP.listening(), attempt.attempt(folder, launch()) as run:
         assert run.stop() is None
         signal.raise_signal(number)
         assert run.stop() == cause
-    with attempts.STOP.listening() as stop:
+    with signals.STOP.listening() as stop:
         assert stop.cause is None
 
 
@@ -129,7 +130,7 @@ def test_code_that_cannot_be_imported_is_a_cause_too(folder: CellFolder, monkeyp
 
 def test_other_ranks_join_the_attempt_that_rank_0_claimed(folder: CellFolder, tmp_path: Path) -> None:
     more = {"submission": str(tmp_path / "submission"), "world": 2, "job": "7"}
-    with attempts.attempt(folder, launch(**more)) as first, attempts.attempt(folder, launch(**more, rank=1)) as second:
+    with attempt.attempt(folder, launch(**more)) as first, attempt.attempt(folder, launch(**more, rank=1)) as second:
         assert first.attempt.path == second.attempt.path
         assert (first.address, first.port) == (second.address, second.port)
     assert len(folder.attempts()) == 1
@@ -137,8 +138,8 @@ def test_other_ranks_join_the_attempt_that_rank_0_claimed(folder: CellFolder, tm
 
 
 def test_the_pulse_goes_on_while_the_cell_computes(folder: CellFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempts, "HEARTBEAT_SECONDS", 0.02)
-    with attempts.attempt(folder, launch()) as run:
+    monkeypatch.setattr(attempt, "HEARTBEAT_SECONDS", 0.02)
+    with attempt.attempt(folder, launch()) as run:
         first = None
         for _ in range(10_000_000):
             beat = run.attempt.progress()
@@ -151,7 +152,7 @@ def test_the_pulse_goes_on_while_the_cell_computes(folder: CellFolder, monkeypat
 
 def test_no_secret_reaches_a_file_of_the_attempt(folder: CellFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "s3cr3t")
-    with attempts.attempt(folder, launch()):
+    with attempt.attempt(folder, launch()):
         pass
     for path in folder.path.rglob("*"):
         assert not path.is_file() or b"s3cr3t" not in path.read_bytes()
@@ -202,7 +203,7 @@ def test_what_a_term_meant_is_asked_of_slurm_while_it_knows(
     scontrol.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    assert attempts._why_ended() == cause
+    assert causes.why_ended() == cause
 
 
 @pytest.mark.parametrize(
@@ -213,5 +214,5 @@ def test_what_a_term_meant_is_asked_of_slurm_while_it_knows(
     ],
 )
 def test_a_rank_whose_peer_was_lost_has_no_bug(said: str) -> None:
-    assert attempts.classify(RuntimeError(said)) == "unknown"
-    assert attempts.classify(RuntimeError("shapes differ")) == "code bug"
+    assert causes.classify(RuntimeError(said)) == "unknown"
+    assert causes.classify(RuntimeError("shapes differ")) == "code bug"

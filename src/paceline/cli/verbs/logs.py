@@ -102,7 +102,7 @@ def wait_for_attempt(store: Store, folder: CellFolder, after: int) -> Attempt | 
 
 def is_over(attempt: Attempt) -> bool:
     """Whether an attempt has ended, well or not."""
-    from paceline.attempts.run import lives
+    from paceline.attempts.attempt import lives
 
     return attempt.end() is not None or not lives(attempt)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
-from paceline.attempts.run import lives
+from paceline.attempts.attempt import lives
 from paceline.errors import UserError
 from paceline.store.cells import Attempt
 from paceline.sweep import forecast, status

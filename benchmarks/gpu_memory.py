@@ -29,7 +29,7 @@ from paceline.gpu_memory import training
 from paceline.gpu_memory.shapes import Shape, shape_of
 from paceline.gpu_memory.training import Sample
 from paceline.store.code import shipped
-from paceline.sweep.compose import ConfTree
+from paceline.sweep.config_files import ConfTree
 
 STEPS = 3
 CAPS = {40: 39.39, 80: 79.15}

@@ -30,7 +30,8 @@ from paceline.store.cells import Attempt, CellFolder
 from paceline.store.files import SCHEMA, append_jsonl, write_json, write_jsonl
 from paceline.store.root import Store
 from paceline.sweep.cells import PlannedCell, Sweep, expand, record
-from paceline.sweep.compose import compose, conf_folders
+from paceline.sweep.compose import compose
+from paceline.sweep.config_files import conf_folders
 
 # A small data set: 50 samples of each test split are asked, 100 a cell.
 SIZES = {"train": 64, "validation": 8, "test_near": 50, "test_far": 50, "spacing": 2.0}

@@ -255,7 +255,8 @@ def growth(ranks: Sequence[int]) -> None:
     """Print processor seconds from words to cells, elements and arrays in memory: linear if those per cell stay."""
     from paceline.launch import elements
     from paceline.sweep.cells import expand
-    from paceline.sweep.compose import compose, conf_folders
+    from paceline.sweep.compose import compose
+    from paceline.sweep.config_files import conf_folders
     from paceline.sweep.labels import variants
 
     print(f"\n{'cells':>8}{'s':>10}{'ms / cell':>12}   in memory: composed, expanded, grouped, told apart")

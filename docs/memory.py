@@ -16,7 +16,7 @@ from paceline.gpu_memory import choose, training
 from paceline.gpu_memory.shapes import Shape, shape_of
 from paceline.gpu_memory.training import Memory, Sample
 from paceline.store.code import shipped
-from paceline.sweep.compose import ConfTree
+from paceline.sweep.config_files import ConfTree
 
 PATH = Path(__file__).with_name("memory.md")
 TESTS = PATH.parents[1] / "tests"

@@ -14,7 +14,7 @@ from paceline.config.schema import ModelSpec
 from paceline.launch.environments import NEEDED, SAME
 from paceline.models import hub_files
 from paceline.store.code import shipped
-from paceline.sweep.compose import ConfTree
+from paceline.sweep.config_files import ConfTree
 
 PATH = Path(__file__).with_name("models.md")
 TESTS = PATH.parents[1] / "tests" / "models"

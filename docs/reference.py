@@ -11,7 +11,7 @@ from paceline.cli.app import ORDER, VERBS
 from paceline.config import build, schema
 from paceline.store.code import shipped
 from paceline.store.files import canonical
-from paceline.sweep.compose import ConfTree
+from paceline.sweep.config_files import ConfTree
 
 PATH = Path(__file__).with_name("reference.md")
 HEAD = """# Reference

@@ -36,7 +36,7 @@ from paceline.models import load_family
 from paceline.models.family import Conversation, Family
 from paceline.store.cells import Attempt, Cell, CellFolder
 from paceline.store.files import read_jsonl
-from paceline.sweep.compose import ConfTree
+from paceline.sweep.config_files import ConfTree
 from paceline.training import finetune
 
 MODEL: dict[str, Any] = {

@@ -20,7 +20,8 @@ from paceline.launch import elements as grouping
 from paceline.launch.granted import granted
 from paceline.slurm import site
 from paceline.sweep.cells import expand
-from paceline.sweep.compose import compose, conf_folders
+from paceline.sweep.compose import compose
+from paceline.sweep.config_files import conf_folders
 
 WORDS = [
     "model=tiny_qwen2_vl,tiny_pixtral",

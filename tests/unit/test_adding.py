@@ -15,7 +15,8 @@ from paceline import plugins
 from paceline.data import samples
 from paceline.scoring import judge
 from paceline.sweep.cells import Sweep, expand
-from paceline.sweep.compose import ConfTree, compose, conf_folders
+from paceline.sweep.compose import compose
+from paceline.sweep.config_files import ConfTree, conf_folders
 
 TEXT = (Path(__file__).parents[2] / "docs" / "adding.md").read_text()
 RECIPES = dict(re.findall(r"`FOLDER/(\w+/\w+\.yaml)`[^\n]*\n\n```yaml\n(.*?)```", TEXT, re.DOTALL))

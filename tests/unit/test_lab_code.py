@@ -24,7 +24,8 @@ from paceline.store import code as snapshot
 from paceline.store.files import write_json
 from paceline.store.root import Store
 from paceline.sweep.cells import expand, record, require_code
-from paceline.sweep.compose import compose, conf_folders
+from paceline.sweep.compose import compose
+from paceline.sweep.config_files import conf_folders
 
 SOURCE = str(Path(str(plugins.__file__)).parents[1])
 KIND = CODE["tasks/one_word.py"]

@@ -21,7 +21,8 @@ from paceline.errors import DataError, UserError
 from paceline.gpu_memory import choose
 from paceline.store import files
 from paceline.sweep.cells import expand
-from paceline.sweep.compose import compose, conf_folders
+from paceline.sweep.compose import compose
+from paceline.sweep.config_files import conf_folders
 from paceline.tracking import answers_table
 
 KIND = """

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from paceline.config import build as config_build
 from paceline.config.identity import placement_of, with_placement
 from paceline.errors import Unavailable
 from paceline.launch import elements
@@ -24,9 +25,10 @@ from paceline.store.cells import Cell
 from paceline.store.root import Store
 from paceline.sweep import cells as sweep_module
 from paceline.sweep import compose as compose_module
-from paceline.sweep import status
+from paceline.sweep import config_files, status
 from paceline.sweep.cells import Sweep, evaluate_cell, expand, finetune_cell, record, recorded
-from paceline.sweep.compose import Composition, compose, conf_folders
+from paceline.sweep.compose import Composition, compose
+from paceline.sweep.config_files import conf_folders
 from paceline.sweep.labels import variants
 
 BASE = ["model=tiny_qwen2_vl", "task=geolocation_earth"]
@@ -46,12 +48,13 @@ def expanded(composition: Composition) -> Sweep:
 
 def test_a_thousand_cells_build_each_distinct_setting_once(monkeypatch: pytest.MonkeyPatch) -> None:
     built: Counter[str] = Counter()
-    build = compose_module.build
+    build = config_build.build
 
     def counted(cls: Any, data: Any, where: str) -> Any:
         built[where] += 1
         return build(cls, data, where)
 
+    monkeypatch.setattr(config_files, "build", counted)
     monkeypatch.setattr(compose_module, "build", counted)
     asked: list[str] = []
     composition = thousand()

@@ -26,7 +26,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Shell completion of an override: the group, then its files. Errors belong to the verb, never to the prompt."""
-    from paceline.sweep.compose import ConfTree, conf_folders
+    from paceline.sweep.config_files import ConfTree, conf_folders
 
     key, equals, begun = incomplete.partition("=")
     groups = [*GROUPS, "experiment"]
@@ -181,7 +181,8 @@ def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def compose_words(words: Sequence[str], conf: str | None) -> Composition:
     """Compose overrides; a word without ``=`` is an error that says what was meant."""
-    from paceline.sweep.compose import ConfTree, compose, conf_folders
+    from paceline.sweep.compose import compose
+    from paceline.sweep.config_files import ConfTree, conf_folders
 
     names, overrides = split(words)
     if names:

@@ -22,7 +22,7 @@ from paceline.store.cells import CellFolder
 from paceline.store.root import Store
 from paceline.sweep import status
 from paceline.sweep.cells import PlannedCell, Sweep
-from paceline.sweep.compose import ConfTree
+from paceline.sweep.config_files import ConfTree
 from paceline.sweep.status import CellState
 
 

@@ -25,7 +25,7 @@ from paceline.store.root import Store, SweepFolder
 from paceline.sweep import cells as sweep
 from paceline.sweep import status
 from paceline.sweep.cells import Sweep
-from paceline.sweep.compose import ConfTree, conf_folders
+from paceline.sweep.config_files import ConfTree, conf_folders
 from paceline.sweep.status import CellState
 
 __all__ = ["Submission", "Wishes", "choose", "close", "decide", "executor_of"]

@@ -21,7 +21,8 @@ from paceline.store import files
 from paceline.store.cells import CellFolder
 from paceline.store.root import Store
 from paceline.sweep.cells import expand
-from paceline.sweep.compose import compose, conf_folders
+from paceline.sweep.compose import compose
+from paceline.sweep.config_files import conf_folders
 
 CommandLine = Callable[..., tuple[int, str, str]]
 WORDS = ("model=tiny_qwen2_vl", "task=geolocation_earth", "prompt=geo_bare", "method=full", "name=s")

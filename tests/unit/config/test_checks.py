@@ -12,7 +12,8 @@ from paceline.config.schema import Config
 from paceline.errors import UserError
 from paceline.store.root import Store
 from paceline.sweep.cells import Sweep, expand, record
-from paceline.sweep.compose import compose, conf_folders
+from paceline.sweep.compose import compose
+from paceline.sweep.config_files import conf_folders
 
 BASE = ("model=tiny_qwen2_vl", "task=geolocation_earth", "prompt=geo_bare")
 SPLITS = {"train": 100, "validation": 10, "test_far": 10, "test_near": 10}

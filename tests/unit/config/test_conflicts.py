@@ -7,7 +7,8 @@ import pytest
 from paceline.config.gpus import before_ampere
 from paceline.errors import UserError
 from paceline.sweep.cells import expand
-from paceline.sweep.compose import compose, conf_folders
+from paceline.sweep.compose import compose
+from paceline.sweep.config_files import conf_folders
 
 BASE = ("model=tiny_qwen2_vl", "task=geolocation_earth", "prompt=geo_bare")
 ON_SLURM = ("cluster=pace_phoenix", "cluster.account=gts-x")

@@ -16,7 +16,8 @@ from paceline.config import build, identity, schema
 from paceline.errors import UserError
 from paceline.store.files import canonical, digest
 from paceline.sweep.cells import Sweep, expand
-from paceline.sweep.compose import compose, conf_folders
+from paceline.sweep.compose import compose
+from paceline.sweep.config_files import conf_folders
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 BASE = ("model=tiny_qwen2_vl", "task=geolocation_earth", "prompt=geo_bare")

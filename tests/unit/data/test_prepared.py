@@ -19,7 +19,8 @@ from paceline.data import readers, samples
 from paceline.data.readers import Sample, Skipped
 from paceline.errors import DataError, Unavailable, UserError
 from paceline.store import files
-from paceline.sweep.compose import compose, conf_folders
+from paceline.sweep.compose import compose
+from paceline.sweep.config_files import conf_folders
 
 
 def test_unprepared_data_names_the_task_the_root_and_the_command(tmp_path: Path) -> None:

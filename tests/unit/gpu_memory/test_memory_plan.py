@@ -28,7 +28,8 @@ from paceline.store.cells import Cell
 from paceline.store.code import shipped
 from paceline.store.files import write_json
 from paceline.store.root import Store
-from paceline.sweep.compose import ConfTree, compose
+from paceline.sweep.compose import compose
+from paceline.sweep.config_files import ConfTree
 
 TREE = ConfTree([shipped("conf")])
 PRESETS = TREE.presets()

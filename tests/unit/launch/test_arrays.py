@@ -22,7 +22,8 @@ from paceline.store import files
 from paceline.store.root import Store
 from paceline.sweep import status
 from paceline.sweep.cells import Sweep, expand
-from paceline.sweep.compose import compose, conf_folders
+from paceline.sweep.compose import compose
+from paceline.sweep.config_files import conf_folders
 from paceline.worker import RunElement
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "sbatch"

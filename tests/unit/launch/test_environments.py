@@ -17,7 +17,8 @@ from paceline.errors import UserError
 from paceline.launch import arrays, elements, environments
 from paceline.store.root import Store
 from paceline.sweep.cells import Sweep, expand, record, recorded
-from paceline.sweep.compose import compose, conf_folders
+from paceline.sweep.compose import compose
+from paceline.sweep.config_files import conf_folders
 
 WORDS = (
     "model=tiny_qwen2_vl",

@@ -30,7 +30,8 @@ from paceline.store.code import shipped
 from paceline.store.root import Store
 from paceline.sweep import status
 from paceline.sweep.cells import Sweep, expand
-from paceline.sweep.compose import ConfTree, compose, conf_folders
+from paceline.sweep.compose import compose
+from paceline.sweep.config_files import ConfTree, conf_folders
 
 TREE = ConfTree([shipped("conf")])
 PRESETS = TREE.presets()

@@ -27,7 +27,8 @@ from paceline.launch.preflight import Finding
 from paceline.slurm.site import Site, fields
 from paceline.store.root import Store
 from paceline.sweep.cells import PlannedCell, Sweep, expand
-from paceline.sweep.compose import compose, conf_folders
+from paceline.sweep.compose import compose
+from paceline.sweep.config_files import conf_folders
 
 Paceline = Callable[..., tuple[int, str, str]]
 WORDS = (

@@ -13,7 +13,8 @@ from paceline.store.cells import CellFolder
 from paceline.store.files import append_jsonl
 from paceline.store.root import Store
 from paceline.sweep.cells import Sweep, expand
-from paceline.sweep.compose import compose, conf_folders
+from paceline.sweep.compose import compose
+from paceline.sweep.config_files import conf_folders
 
 WORDS = ("model=tiny_qwen2_vl,tiny_pixtral", "task=geolocation_earth", "prompt=geo_bare", "method=full", "seed=1,2")
 

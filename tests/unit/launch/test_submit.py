@@ -19,7 +19,8 @@ from paceline.store.owner import this_process
 from paceline.store.root import Store
 from paceline.sweep import status
 from paceline.sweep.cells import PlannedCell, Sweep, expand, recorded
-from paceline.sweep.compose import compose, conf_folders
+from paceline.sweep.compose import compose
+from paceline.sweep.config_files import conf_folders
 
 WORDS = ("model=tiny_qwen2_vl,tiny_pixtral", "task=geolocation_earth", "prompt=geo_bare,geo_stepwise")
 ALL = (*WORDS, "method=untuned,full", "name=s")

@@ -17,7 +17,7 @@ from paceline.config.schema import GROUPS
 from paceline.errors import UserError
 from paceline.report.consistency import Finding, across, check, rows
 from paceline.report.consistency.published import read_table
-from paceline.sweep.compose import ConfTree, conf_folders
+from paceline.sweep.config_files import ConfTree, conf_folders
 from paceline.tasks.figures import parse_figure
 from paceline.tasks.geolocation import gazetteer
 from paceline.tasks.geolocation.figure_checks import HALF_EARTH_KM

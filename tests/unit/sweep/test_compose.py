@@ -16,7 +16,8 @@ from paceline.errors import UserError
 from paceline.store.cells import Cell
 from paceline.store.code import shipped
 from paceline.sweep.cells import evaluate_cell, expand, finetune_cell, impossible, left_out
-from paceline.sweep.compose import ConfTree, compose, conf_folders
+from paceline.sweep.compose import compose
+from paceline.sweep.config_files import ConfTree, conf_folders
 
 TREE = ConfTree(conf_folders(None))
 BASE = ["model=tiny_qwen2_vl", "task=geolocation_earth", "prompt=geo_bare"]

@@ -12,7 +12,8 @@ from paceline.store.owner import age_of
 from paceline.store.root import Store
 from paceline.sweep import status
 from paceline.sweep.cells import Sweep, expand
-from paceline.sweep.compose import compose, conf_folders
+from paceline.sweep.compose import compose
+from paceline.sweep.config_files import conf_folders
 from paceline.sweep.forecast import duration, forecast
 
 WORDS = (

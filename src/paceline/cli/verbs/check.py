@@ -52,7 +52,7 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
 def _find(word: str, conf: str | None) -> Path:
     """The file that a word names: from here, else among the configs."""
     from paceline.errors import UserError
-    from paceline.sweep.compose import conf_folders
+    from paceline.sweep.config_files import conf_folders
 
     given = Path(word).expanduser()
     if given.is_file():

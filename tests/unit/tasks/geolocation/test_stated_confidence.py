@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_geolocation_scorer import aggregate, score
 
-from paceline.sweep.compose import compose, conf_folders
+from paceline.sweep.compose import compose
+from paceline.sweep.config_files import conf_folders
 from paceline.tasks.geolocation.stated_confidence import LEVELS, stated_confidence
 
 PERCENT = st.integers(0, 100)

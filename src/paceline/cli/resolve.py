@@ -8,159 +8,18 @@ import re
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from paceline import plugins
-from paceline.config.schema import GROUPS, PLACEMENT_GROUPS, TaskSpec
-from paceline.errors import DataError, PacelineError, UserError, nearest
+from paceline.config.schema import PLACEMENT_GROUPS, TaskSpec
+from paceline.errors import DataError, UserError, nearest
 from paceline.store.cells import CellFolder
 from paceline.store.root import Store, SweepFolder, resolve_root
 
 if TYPE_CHECKING:
     from paceline.sweep.compose import Composition
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Shell completion of an override: the group, then its files. Errors belong to the verb, never to the prompt."""
-    from paceline.sweep.config_files import ConfTree, conf_folders
-
-    key, equals, begun = incomplete.partition("=")
-    groups = [*GROUPS, "experiment"]
-    if not equals:
-        return [f"{g}=" for g in groups if g.startswith(key)]
-    if key not in groups:
-        return []
-    head, comma, last = begun.rpartition(",")
-    try:
-        choices = ConfTree(conf_folders(ctx.params.get("conf"))).choices(key)
-    except (PacelineError, OSError):
-        return []
-    return [f"{key}={head}{comma}{c}" for c in choices if c.startswith(last)]
-
-
-def complete_sweep(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Shell completion of a sweep's name."""
-    try:
-        return [n for n in _typed_store(ctx).sweeps() if n.startswith(incomplete)]
-    except (PacelineError, OSError):
-        return []
-
-
-def complete_cell(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Shell completion of a cell: by its id, or by its hash, as `paceline status` shows the beginning of it."""
-    try:
-        cells = sorted(p.name for p in (_typed_store(ctx).root / "cells").iterdir())
-    except (PacelineError, OSError):
-        return []
-    hashes = [c.rpartition("-")[2] for c in cells]
-    return [n for n in (*cells, *hashes) if incomplete and n.startswith(incomplete)] or ([] if incomplete else cells)
-
-
-def complete_either(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Shell completion of an override, or of a cell that is begun."""
-    return complete(ctx, param, incomplete) + (complete_cell(ctx, param, incomplete) if incomplete else [])
-
-
-def _typed_store(ctx: click.Context) -> Store:
-    """The store that the words before speak of, as far as can be told without composing."""
-    roots = [w.removeprefix("root=") for w in ctx.params.get("words") or () if w.startswith("root=")]
-    return Store(resolve_root(roots[-1] if roots else None, ""))
-
-
-def overrides_argument(function: F) -> F:
-    """``[OVERRIDES]…`` with ``--conf``; Hydra's ``-m`` is accepted and means nothing."""
-    return _words("[OVERRIDES]...", complete)(_multirun(function))
-
-
-def cell_or_overrides_argument(function: F) -> F:
-    """``[CELL | OVERRIDES]…``: a recorded cell, or the one that overrides describe."""
-    return _words("[CELL | OVERRIDES]...", complete_either)(_multirun(function))
-
-
-def name_argument(metavar: str) -> Callable[[F], F]:
-    """``[NAME] [root=…]``: a sweep or a cell, and where it lies."""
-    return _words(metavar, complete_cell if "CELL" in metavar else complete_sweep)
-
-
-def _words(metavar: str, completer: Callable[..., list[str]]) -> Callable[[F], F]:
-    def decorate(function: F) -> F:
-        return conf_option(click.argument("words", nargs=-1, shell_complete=completer, metavar=metavar)(function))
-
-    return decorate
-
-
-def _multirun(function: F) -> F:
-    return click.option("-m", "--multirun", is_flag=True, hidden=True, expose_value=False)(function)
-
-
-def conf_option(function: F) -> F:
-    """``--conf DIR``: a lab's own configs, found before the shipped ones, and its code, found from here on."""
-    help = "folder of your own configs and code, searched first"
-    return click.option("--conf", metavar="DIR", help=help, callback=_use_code)(function)
-
-
-def _use_code(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """Every verb passes here, whether or not it composes anything."""
-    if not ctx.resilient_parsing:
-        plugins.use(plugins.folders(value))
-    return value
-
-
-def json_option(function: F) -> F:
-    """``--json``."""
-    return click.option("--json", "as_json", is_flag=True, help="print JSON for programs")(function)
-
-
-def json_or_file_option(function: F) -> F:
-    """``--json [FILE]``: empty text where no file is named, None where JSON is not wanted."""
-    help = "print JSON for programs; with a FILE.json, write it there"
-    return click.option("--json", "as_json", metavar="[FILE]", help=help)(function)
-
-
-def optional_value(option: str, is_value: Callable[[str], bool]) -> type[click.Command]:
-    """A command with an option that may stand without its value, also before a name: ``--watch demo``.
-
-    click's own optional values take whatever word comes next.
-
-    Args:
-        option: its long name; without a value it is given empty text.
-        is_value: whether the word behind it is its value.
-    """
-
-    class Command(click.Command):
-        def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-            end = args.index("--") if "--" in args else len(args)
-            for i in [i for i, word in enumerate(args[:end]) if word == option]:
-                if i + 1 >= len(args) or not is_value(args[i + 1]):
-                    args[i] = f"{option}="
-            return super().parse_args(ctx, args)
-
-    return Command
-
-
-def wishes_options(function: F) -> F:
-    """What ``submit`` and ``resume`` may be asked besides: ``mail``, and fields of ``launch.submit.Wishes``."""
-    function = click.option(
-        "--mail", metavar="ADDRESS", help="Slurm: write there at the end of each array and at failures"
-    )(function)
-    function = click.option(
-        "--chain", is_flag=True, help="Slurm: end with a small job that resumes what was held back or interrupted"
-    )(function)
-    function = click.option(
-        "--code",
-        "current_code",
-        type=click.Choice(["recorded", "current"]),
-        default="recorded",
-        callback=lambda ctx, param, value: value == "current",
-        help="which code runs the cells of a recorded sweep",
-    )(function)
-    return click.option(
-        "--retry-failed", is_flag=True, help="also run cells that ended with a bug, bad data or a NaN loss"
-    )(function)
 
 
 def with_mail(words: Sequence[str], mail: str | None) -> tuple[str, ...]:

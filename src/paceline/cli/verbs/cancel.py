@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from paceline.cli.resolve import find_sweep, name_argument
+from paceline.cli.options import name_argument
+from paceline.cli.resolve import find_sweep
 
 
 @click.command(short_help="ask running cells to save and stop")

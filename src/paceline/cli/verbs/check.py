@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from paceline.cli.resolve import find_sweep, json_option, name_argument, say_json, short
+from paceline.cli.options import json_option, name_argument
+from paceline.cli.resolve import find_sweep, say_json, short
 
 if TYPE_CHECKING:
     from paceline.report.consistency import Finding

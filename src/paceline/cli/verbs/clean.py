@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import click
 
-from paceline.cli.resolve import find_sweep, name_argument
+from paceline.cli.options import name_argument
+from paceline.cli.resolve import find_sweep
 
 
 @click.command(short_help="remove checkpoints of done cells")

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import click
 
-from paceline.cli.resolve import json_option, name_argument, one_name, say_json, use_recorded_code
+from paceline.cli.options import json_option, name_argument
+from paceline.cli.resolve import one_name, say_json, use_recorded_code
 
 
 @click.command(short_help="a sweep's dashboard in W&B")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from paceline.cli.resolve import json_option, name_argument, one_name, say_json, short, use_code_of_cell
+from paceline.cli.options import json_option, name_argument
+from paceline.cli.resolve import one_name, say_json, short, use_code_of_cell
 
 if TYPE_CHECKING:
     from paceline.config.schema import Config, ModelSpec

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from paceline.cli.resolve import compose_words, json_option, overrides_argument, say_json, store_of
+from paceline.cli.options import json_option, overrides_argument
+from paceline.cli.resolve import compose_words, say_json, store_of
 
 if TYPE_CHECKING:
     from paceline.config.gpus import Card

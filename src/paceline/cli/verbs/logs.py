@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from paceline.cli.resolve import name_argument, one_name, short
+from paceline.cli.options import name_argument
+from paceline.cli.resolve import one_name, short
 
 if TYPE_CHECKING:
     from paceline.store.cells import Attempt, CellFolder

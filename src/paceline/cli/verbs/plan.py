@@ -7,15 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from paceline.cli.resolve import (
-    compose_words,
-    digests_or_not,
-    json_option,
-    overrides_argument,
-    say_json,
-    short,
-    store_of,
-)
+from paceline.cli.options import json_option, overrides_argument
+from paceline.cli.resolve import compose_words, digests_or_not, say_json, short, store_of
 
 if TYPE_CHECKING:
     from rich.console import Console

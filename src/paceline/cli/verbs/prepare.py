@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from paceline.cli.resolve import compose_words, overrides_argument, short, store_of
+from paceline.cli.options import overrides_argument
+from paceline.cli.resolve import compose_words, short, store_of
 
 if TYPE_CHECKING:
     from paceline.config.schema import ModelSpec, TaskSpec

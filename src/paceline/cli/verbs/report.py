@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from paceline.cli.resolve import find_sweep, json_or_file_option, name_argument, optional_value, say_json, short
+from paceline.cli.options import json_or_file_option, name_argument, optional_value
+from paceline.cli.resolve import find_sweep, say_json, short
 
 
 @click.command(

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from paceline.cli.resolve import composed_name, json_option, name_argument, use_recorded_code, wishes_options, with_mail
+from paceline.cli.options import json_option, name_argument, wishes_options
+from paceline.cli.resolve import composed_name, use_recorded_code, with_mail
 
 
 @click.command(short_help="take up a recorded sweep where it stands")

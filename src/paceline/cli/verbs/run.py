@@ -6,15 +6,8 @@ from collections.abc import Sequence
 
 import click
 
-from paceline.cli.resolve import (
-    cell_or_overrides_argument,
-    compose_words,
-    composed_name,
-    data_digests,
-    split,
-    store_of,
-    use_code_of_cell,
-)
+from paceline.cli.options import cell_or_overrides_argument
+from paceline.cli.resolve import compose_words, composed_name, data_digests, split, store_of, use_code_of_cell
 
 
 @click.command(short_help="run one cell here")

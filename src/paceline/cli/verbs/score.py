@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from paceline.cli.resolve import name_argument, one_name, use_recorded_code
+from paceline.cli.options import name_argument
+from paceline.cli.resolve import one_name, use_recorded_code
 
 
 @click.command(short_help="score kept predictions again")

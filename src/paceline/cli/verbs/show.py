@@ -7,16 +7,8 @@ from typing import Any
 
 import click
 
-from paceline.cli.resolve import (
-    cell_or_overrides_argument,
-    compose_words,
-    digests_or_not,
-    json_option,
-    one_name,
-    say_json,
-    split,
-    store_of,
-)
+from paceline.cli.options import cell_or_overrides_argument, json_option
+from paceline.cli.resolve import compose_words, digests_or_not, one_name, say_json, split, store_of
 
 
 @click.command(short_help="print a resolved cell")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from paceline.cli.resolve import find_sweep, json_option, name_argument, optional_value, say_json
+from paceline.cli.options import json_option, name_argument, optional_value
+from paceline.cli.resolve import find_sweep, say_json
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -7,17 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from paceline.cli.resolve import (
-    compose_words,
-    data_digests,
-    json_option,
-    overrides_argument,
-    say_json,
-    short,
-    store_of,
-    wishes_options,
-    with_mail,
-)
+from paceline.cli.options import json_option, overrides_argument, wishes_options
+from paceline.cli.resolve import compose_words, data_digests, say_json, short, store_of, with_mail
 
 if TYPE_CHECKING:
     from paceline.launch.submit import Submission

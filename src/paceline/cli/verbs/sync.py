@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from paceline.cli.resolve import find_sweep, json_option, name_argument, say_json
+from paceline.cli.options import json_option, name_argument
+from paceline.cli.resolve import find_sweep, say_json
 
 # Where uploading ended before it came to them, which the error beside it explains.
 NOT_YET = "not yet uploaded"

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from paceline.config.identity import placement_of
 from paceline.config.schema import TaskSpec
+from paceline.data import prepare
 from paceline.data import samples as prepared
 from paceline.scoring import judge
 from paceline.store.cells import Attempt, CellFolder
@@ -68,7 +69,7 @@ def make(root: Path) -> Sweep:
 
 def data_of(root: Path, task: TaskSpec) -> str:
     """The digest of the task's data, which is made first."""
-    prepared.prepare(root, task, lambda *_: None)
+    prepare.prepare(root, task, lambda *_: None)
     return prepared.data_digest(root, task)
 
 

@@ -12,7 +12,7 @@ from photos import photo, silent
 from PIL import Image
 
 from paceline import plugins
-from paceline.data import samples
+from paceline.data import prepare
 from paceline.scoring import judge
 from paceline.sweep.cells import Sweep, expand
 from paceline.sweep.compose import compose
@@ -82,7 +82,7 @@ def test_following_the_recipes_for_code_plans_prepares_and_judges(folder: Path) 
     (cell,) = expand(compose(words, conf_folders(str(folder))), lambda task: "d" * 64).cells
     config = cell.config
     assert (config.task.kind, config.task.reader, config.model.family) == ("one_word", "labelled", "question_first")
-    manifest = samples.prepare(root, config.task, lambda *_: None)
+    manifest = prepare.prepare(root, config.task, lambda *_: None)
     assert (manifest["splits"], manifest["skipped"]) == ({"test": 3}, {"no label": 1})
 
     answers = {"a.png": "A forest.", "b.png": "Desert, with water in it.", "c.png": "I can't tell."}
@@ -108,6 +108,6 @@ def test_the_table_of_the_recipe_is_prepared_as_it_says(
         rows.append(f"{n}.png,{n},{n},{n // 4}")
     (tmp_path / "photos" / "places.csv").write_text("\n".join(rows))
     task = compose(["task=geolocation_table"], conf_folders(str(folder))).spec("task", "geolocation_table", {})
-    manifest = samples.prepare(tmp_path / "root", task, silent)
+    manifest = prepare.prepare(tmp_path / "root", task, silent)
     assert sum(manifest["splits"].values()) == 40 and not manifest["skipped"]
     assert manifest["groups"] == {"field": "group", "count": 10, "shared": {}, "named": []}

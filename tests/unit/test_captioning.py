@@ -14,6 +14,7 @@ from test_caption_figures import CONFIG, GOLDEN, KIND, by_sacrebleu, sample
 from paceline import report, tasks
 from paceline.config.identity import identity_of
 from paceline.config.schema import Config, MethodSpec, ModelSpec, PromptSpec, TaskSpec
+from paceline.data import prepare
 from paceline.data import samples as prepared
 from paceline.errors import DataError
 from paceline.report import wording
@@ -221,7 +222,7 @@ def test_what_a_report_says_of_differences_names_no_error_that_only_read_answers
 def sweep(root: Path) -> Report:
     """A cell that describes stamps well, and one that always says the same and once nothing."""
     task = stamps(root / "stamps", more=24)
-    manifest = prepared.prepare(root, task, lambda *_: None)
+    manifest = prepare.prepare(root, task, lambda *_: None)
     samples = prepared.read_samples(root, task, task.evaluate, 0)
     store, ids = Store(root), []
     for prompt in ("good", "poor"):
@@ -289,7 +290,7 @@ def stamps(folder: Path, more: int = 0) -> TaskSpec:
 
 def test_stamps_are_pictures_with_the_first_line_beside_them(tmp_path: Path) -> None:
     task = stamps(tmp_path / "stamps")
-    manifest = prepared.prepare(tmp_path / "root", task, lambda *_: None)
+    manifest = prepare.prepare(tmp_path / "root", task, lambda *_: None)
     assert manifest["skipped"] == {
         "a drawing without a PNG": 1,
         "no caption beside the picture": 1,
@@ -304,4 +305,4 @@ def test_stamps_are_pictures_with_the_first_line_beside_them(tmp_path: Path) -> 
 def test_missing_stamps_are_told_with_the_command_that_installs_them(tmp_path: Path) -> None:
     task = TaskSpec(name="c", kind="captioning", reader="stamps", options={"path": str(tmp_path / "none")})
     with pytest.raises(DataError, match="apt-get install tuxpaint-stamps-default"):
-        prepared.prepare(tmp_path / "root", task, lambda *_: None)
+        prepare.prepare(tmp_path / "root", task, lambda *_: None)

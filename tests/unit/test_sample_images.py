@@ -15,7 +15,7 @@ from PIL import Image
 from paceline import tasks
 from paceline.cli.verbs.prepare import shared_groups, told_of_leakage
 from paceline.config.schema import Config, ModelSpec, PromptSpec, TaskSpec
-from paceline.data import samples
+from paceline.data import prepare, samples
 from paceline.data.conversations import Lessons, question
 from paceline.errors import DataError, UserError
 from paceline.gpu_memory import choose
@@ -106,7 +106,7 @@ def pairs(folder: Path, **options: Any) -> TaskSpec:
 
 def test_text_alone_comes_through_to_the_question(tmp_path: Path) -> None:
     task = texts(tmp_path)
-    manifest = samples.prepare(tmp_path / "root", task, silent)
+    manifest = prepare.prepare(tmp_path / "root", task, silent)
     assert (manifest["splits"], manifest["skipped"]) == ({"test": 2, "train": 1}, {"no question": 1})
     records = samples.read_samples(tmp_path / "root", task, ["train", "test"], 0)
     assert set(records[0]) == {"id", "split", "q", "a"}
@@ -122,7 +122,7 @@ def test_text_alone_comes_through_to_the_question(tmp_path: Path) -> None:
 
 def test_several_images_come_through_in_their_order(tmp_path: Path) -> None:
     task = pairs(tmp_path)
-    manifest = samples.prepare(tmp_path / "root", task, silent)
+    manifest = prepare.prepare(tmp_path / "root", task, silent)
     records = samples.read_samples(tmp_path / "root", task, ["train", "test"], 0)
     assert records[0]["images"] == [str(tmp_path / "b0.png"), str(tmp_path / "a0.png")]
     assert records[0]["sha256s"] == [files.file_digest(tmp_path / name) for name in ("b0.png", "a0.png")]
@@ -144,14 +144,14 @@ def test_paths_are_no_part_of_the_digest_and_the_order_of_images_is(tmp_path: Pa
         if name == "turned":
             columns = {**task.options["columns"], "images": ["after", "before"], "id": "before"}
             task = TaskSpec(**{**vars(task), "options": {**task.options, "columns": columns}})
-        digests[name] = samples.prepare(tmp_path / name, task, silent)["digest"]
+        digests[name] = prepare.prepare(tmp_path / name, task, silent)["digest"]
     assert digests["here"] == digests["elsewhere"] != digests["turned"]
 
 
 def test_a_sample_is_skipped_where_one_of_its_images_is_broken(tmp_path: Path) -> None:
     task = pairs(tmp_path)
     (tmp_path / "a2.png").write_bytes(b"no image")
-    manifest = samples.prepare(tmp_path / "root", task, silent)
+    manifest = prepare.prepare(tmp_path / "root", task, silent)
     assert (manifest["splits"], manifest["skipped"]) == ({"test": 1, "train": 2}, {"broken image": 1})
     (skipped,) = files.read_jsonl(samples.dataset_folder(tmp_path / "root", task) / "skipped.jsonl")
     assert skipped["detail"] == "a2.png"
@@ -164,7 +164,7 @@ def test_a_damaged_record_of_several_images_is_not_passed_off_as_the_dataset(
     tmp_path: Path, damage: dict[str, Any]
 ) -> None:
     task = pairs(tmp_path)
-    samples.prepare(tmp_path / "root", task, silent)
+    prepare.prepare(tmp_path / "root", task, silent)
     path = samples.dataset_folder(tmp_path / "root", task) / "samples.jsonl"
     records = [json.loads(line) for line in path.read_text().splitlines()]
     path.write_text("".join(json.dumps(r) + "\n" for r in [{**records[0], **damage}, *records[1:]]))
@@ -173,7 +173,7 @@ def test_a_damaged_record_of_several_images_is_not_passed_off_as_the_dataset(
 
 
 def test_each_image_is_held_to_every_training_image_and_texts_to_what_a_prompt_shows(tmp_path: Path) -> None:
-    manifest = samples.prepare(tmp_path / "root", pairs(tmp_path), silent)
+    manifest = prepare.prepare(tmp_path / "root", pairs(tmp_path), silent)
     assert manifest["leaks"] == {"test": 1}
     assert manifest["leakage"] == {"test": {"bytes": 1, "pixels": 0, "looks": 0}}
     folder = samples.dataset_folder(tmp_path / "root", pairs(tmp_path))
@@ -181,7 +181,7 @@ def test_each_image_is_held_to_every_training_image_and_texts_to_what_a_prompt_s
     assert (twin["sample"], Path(twin["image"]).name, Path(twin["train_image"]).name) == ("b3.png", "a3.png", "b0.png")
 
     task = texts(tmp_path)
-    manifest = samples.prepare(tmp_path / "root", task, silent)
+    manifest = prepare.prepare(tmp_path / "root", task, silent)
     assert manifest["leakage"] == {"test": {"text": 1}}
     (twin,) = files.read_jsonl(samples.dataset_folder(tmp_path / "root", task) / "leakage.jsonl")
     assert (twin["kind"], twin["sample"], twin["train"]) == ("text", "test_000001", "train_000000")
@@ -195,7 +195,7 @@ def test_each_image_is_held_to_every_training_image_and_texts_to_what_a_prompt_s
 
 def test_a_group_in_several_splits_is_told_by_name_and_is_no_part_of_the_digest(tmp_path: Path) -> None:
     task = pairs(tmp_path)
-    manifest = samples.prepare(tmp_path / "root", task, silent)
+    manifest = prepare.prepare(tmp_path / "root", task, silent)
     assert manifest["groups"] == {"field": "place", "count": 2, "shared": {"test, train": 1}, "named": ["0"]}
     (line,) = shared_groups(manifest)
     assert line.startswith("1 of 2 groups by place stand in several splits: test, train (such as 0)")
@@ -205,7 +205,7 @@ def test_a_group_in_several_splits_is_told_by_name_and_is_no_part_of_the_digest(
     # Parted by shares, each stays whole.
     columns = {k: v for k, v in task.options["columns"].items() if k != "split"}
     parted = TaskSpec(**{**vars(task), "options": {**task.options, "columns": columns}})
-    manifest = samples.prepare(tmp_path / "root", parted, silent)
+    manifest = prepare.prepare(tmp_path / "root", parted, silent)
     assert manifest["groups"]["shared"] == {} and not list(shared_groups(manifest))
 
 
@@ -253,7 +253,7 @@ def test_the_plan_counts_the_images_of_a_sample(tmp_path: Path) -> None:
         return choose.sample_of(Config(model=model, task=task), None, count).images
 
     assert images(pairs(tmp_path)) == 2, "before it is prepared"
-    samples.prepare(tmp_path / "root", pairs(tmp_path), silent)
+    prepare.prepare(tmp_path / "root", pairs(tmp_path), silent)
     assert images(pairs(tmp_path)) == 2
     assert images(texts(tmp_path)) == 0
     assert images(TaskSpec(kind="geolocation", reader="earth")) == 1
@@ -278,5 +278,5 @@ def test_what_can_not_be_written_down_is_skipped_and_counted(tmp_path: Path, row
     path = tmp_path / "rows.jsonl"
     path.write_text(f'{row}\n{{"q": "fine"}}\n')
     task = TaskSpec(name="t", kind="asks_texts", reader="table", options={"path": str(path), "shares": {"test": 1.0}})
-    manifest = samples.prepare(tmp_path / "root", task, silent)
+    manifest = prepare.prepare(tmp_path / "root", task, silent)
     assert manifest["skipped"] == {"a field is no finite JSON value": 1}

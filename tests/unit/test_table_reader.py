@@ -17,6 +17,7 @@ from PIL import Image
 
 from paceline.config.build import build
 from paceline.config.schema import TaskSpec
+from paceline.data import prepare
 from paceline.data import samples as prepared
 from paceline.data.readers import Complete, Sample, Skipped, table
 from paceline.errors import DataError, UserError
@@ -253,7 +254,7 @@ def test_rows_without_a_usable_image_are_counted(tmp_path: Path) -> None:
     write(tmp_path / "broken.png", b"no image")
     path = write(tmp_path / "rows.csv", "\n".join(["image", *rows]) + "\n")
     task = TaskSpec(name="t", kind="geolocation", reader="table", options={"path": str(path), "shares": ALL_TEST})
-    manifest = prepared.prepare(tmp_path / "root", task, silent)
+    manifest = prepare.prepare(tmp_path / "root", task, silent)
     assert manifest["splits"] == {"test": 1}
     assert manifest["skipped"] == {
         "no image": 1,
@@ -267,7 +268,7 @@ def test_names_that_are_given_twice_are_counted(tmp_path: Path) -> None:
     photo(tmp_path / "a.png")
     path = write(tmp_path / "rows.csv", "id,image\n1,a.png\n1,a.png\n2,a.png\n")
     task = TaskSpec(name="t", kind="geolocation", reader="table", options={"path": str(path), "shares": ALL_TEST})
-    manifest = prepared.prepare(tmp_path / "root", task, silent)
+    manifest = prepare.prepare(tmp_path / "root", task, silent)
     assert (manifest["splits"], manifest["skipped"]) == ({"test": 2}, {"id seen before": 1})
 
 
@@ -281,7 +282,7 @@ def test_bytes_in_parquet_are_written_beside_the_samples(tmp_path: Path) -> None
     ]
     options = {"path": str(parquet(tmp_path / "rows.parquet", rows)), "shares": ALL_TEST}
     task = TaskSpec(name="t", kind="geolocation", reader="table", options=options)
-    manifest = prepared.prepare(tmp_path / "root", task, silent)
+    manifest = prepare.prepare(tmp_path / "root", task, silent)
     assert manifest["skipped"] == {"broken image": 1, "no image": 1, "no coordinates": 1}
     made = prepared.read_samples(tmp_path / "root", task, ["test"], 0)
     assert [(s["id"], s["country"], Path(s["image"]).name) for s in made] == [

@@ -9,7 +9,8 @@ from typing import Any
 from paceline import tasks
 from paceline.config.schema import PromptSpec, TaskSpec
 from paceline.data import prompts
-from paceline.data.samples import load_image, picture_size, without_images
+from paceline.data.images import load_image, picture_size
+from paceline.data.samples import without_images
 from paceline.models.family import Conversation
 from paceline.tasks.kind import images_of
 

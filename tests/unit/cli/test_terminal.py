@@ -204,7 +204,7 @@ def test_prepare_makes_every_task_that_the_words_describe(paceline: Paceline, mo
         made.append((task.name, task.options.get("path")))
         return {"splits": {}, "skipped": {}}
 
-    monkeypatch.setattr("paceline.data.samples.prepare", prepare)
+    monkeypatch.setattr("paceline.data.prepare.prepare", prepare)
     code, _, err = paceline("prepare", "task=geolocation_street,geolocation_exif", "task.options.path=/a,/b")
     assert (code, err) == (0, "")
     assert sorted(made) == [(t, p) for t in ("geolocation_exif", "geolocation_street") for p in ("/a", "/b")]

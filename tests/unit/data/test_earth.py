@@ -12,6 +12,7 @@ from PIL import Image
 
 from paceline.config.build import build
 from paceline.config.schema import TaskSpec
+from paceline.data import prepare
 from paceline.data import samples as prepared
 from paceline.data.readers import Sample, earth
 from paceline.errors import UserError
@@ -31,7 +32,7 @@ def task(**options: Any) -> TaskSpec:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("earth")
-    prepared.prepare(path, task(), silent)
+    prepare.prepare(path, task(), silent)
     return path
 
 
@@ -80,9 +81,9 @@ def test_the_credits_that_the_licences_ask_for_are_in_the_manifest(root: Path) -
 
 
 def test_the_same_options_make_the_same_data_and_another_seed_makes_other_data(root: Path, tmp_path: Path) -> None:
-    again = prepared.prepare(tmp_path, task(), silent)
+    again = prepare.prepare(tmp_path, task(), silent)
     assert again["digest"] == prepared.data_digest(root, task())
-    assert prepared.prepare(tmp_path, task(seed=1), silent)["digest"] != again["digest"]
+    assert prepare.prepare(tmp_path, task(seed=1), silent)["digest"] != again["digest"]
 
 
 def test_a_file_number_does_not_give_the_split_away(root: Path) -> None:
@@ -112,7 +113,7 @@ def test_the_sidecar_reader_reads_the_tiles_back(root: Path, tmp_path: Path) -> 
     street = TaskSpec(
         name="street", kind="geolocation", reader="sidecar", options={"path": str(folder), "shares": {"test": 1}}
     )
-    assert prepared.prepare(tmp_path, street, silent)["splits"] == {"test": 230}
+    assert prepare.prepare(tmp_path, street, silent)["splits"] == {"test": 230}
     tiles = {s["id"]: s for s in samples(root, "train", "validation", "test_near", "test_far")}
     for read in prepared.read_samples(tmp_path, street, ["test"], 0):
         tile = tiles[read["id"]]
@@ -141,7 +142,7 @@ def test_a_tile_at_the_date_line_wraps_around() -> None:
 
 def test_tiles_that_leave_the_map_are_counted_and_not_made(tmp_path: Path) -> None:
     wide = task(degrees=40, blocks=0, test_far=0)
-    manifest = prepared.prepare(tmp_path, wide, silent)
+    manifest = prepare.prepare(tmp_path, wide, silent)
     assert manifest["skipped"]["tile leaves the map"] > 0
     latitudes = [abs(s["latitude"]) for s in prepared.read_samples(tmp_path, wide, list(manifest["splits"]), 0)]
     assert max(latitudes) <= 70
@@ -152,7 +153,7 @@ def test_tiles_that_leave_the_map_are_counted_and_not_made(tmp_path: Path) -> No
 )
 def test_options_without_sense_are_refused(tmp_path: Path, key: str, value: float) -> None:
     with pytest.raises(UserError, match=f"task.options.{key}"):
-        prepared.prepare(tmp_path, task(**{key: value}), silent)
+        prepare.prepare(tmp_path, task(**{key: value}), silent)
 
 
 def test_one_city_is_taken_per_grid_cell() -> None:

@@ -12,7 +12,7 @@ from photos import fake_reader, photo, silent
 from PIL import Image, ImageEnhance
 
 from paceline.config.schema import TaskSpec
-from paceline.data import leakage, samples
+from paceline.data import leakage, prepare, samples
 from paceline.data.readers import Progress, Sample
 from paceline.store import files
 
@@ -98,7 +98,7 @@ def leaking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Task
 
 
 def test_prepare_counts_what_is_on_both_sides_and_names_it(leaking: tuple[Path, TaskSpec]) -> None:
-    manifest = samples.prepare(*leaking, silent)
+    manifest = prepare.prepare(*leaking, silent)
     assert manifest["leakage"] == {
         "test": {"bytes": 1, "pixels": 1, "looks": 1},
         "validation": {"bytes": 0, "pixels": 0, "looks": 0},
@@ -115,7 +115,7 @@ def test_prepare_counts_what_is_on_both_sides_and_names_it(leaking: tuple[Path, 
 def test_prepare_tells_the_leak_the_file_and_the_remedy(leaking: tuple[Path, TaskSpec]) -> None:
     from paceline.cli.verbs.prepare import told_of_leakage
 
-    manifest = samples.prepare(*leaking, silent)
+    manifest = prepare.prepare(*leaking, silent)
     lines = list(told_of_leakage(manifest, "train", "data/x"))
     assert lines[0].startswith("3 images of test are also in train or look like one of it: 1 byte for byte, 1 pixel")
     assert "data/x/leakage.jsonl" in lines[0] and "take one of each pair out" in lines[0]
@@ -125,7 +125,7 @@ def test_prepare_tells_the_leak_the_file_and_the_remedy(leaking: tuple[Path, Tas
 
 
 def test_the_digest_of_prepared_data_knows_nothing_of_what_was_found(leaking: tuple[Path, TaskSpec]) -> None:
-    manifest = samples.prepare(*leaking, silent)
+    manifest = prepare.prepare(*leaking, silent)
     records = list(files.read_jsonl(samples.dataset_folder(*leaking) / "samples.jsonl"))
     assert manifest["digest"] == files.digest([{k: v for k, v in r.items() if k != "image"} for r in records])
     assert set(records[0]) == {"id", "split", "image", "sha256"}
@@ -137,5 +137,5 @@ def test_truths_with_swapped_coordinates_are_named(tmp_path: Path, monkeypatch: 
             place = {"latitude": lat, "longitude": lon, "country": "HU"}
             yield Sample(f"{n}", "test", photo(images / f"{n}.png", n), place)
 
-    manifest = samples.prepare(tmp_path, fake_reader(monkeypatch, read), silent)  # type: ignore[arg-type]
+    manifest = prepare.prepare(tmp_path, fake_reader(monkeypatch, read), silent)  # type: ignore[arg-type]
     assert manifest["swapped_truths"] == ["1"]

@@ -15,7 +15,8 @@ from photos import PLACES, Options, bomb, fake_reader, photo, sidecars, silent, 
 from PIL import Image
 
 from paceline.config.schema import TaskSpec
-from paceline.data import readers, samples
+from paceline.data import images as data_images
+from paceline.data import prepare, readers, samples
 from paceline.data.readers import Sample, Skipped
 from paceline.errors import DataError, Unavailable, UserError
 from paceline.store import files
@@ -69,16 +70,16 @@ def test_one_relative_path_in_two_folders_never_means_the_same_data(
 def test_splits_are_known_once_the_data_is_prepared(tmp_path: Path) -> None:
     task = street(sidecars(tmp_path / "photos"), shares={"train": 1})
     assert samples.splits(tmp_path, task) is None
-    samples.prepare(tmp_path, task, silent)
+    prepare.prepare(tmp_path, task, silent)
     assert samples.splits(tmp_path, task) == {"train": len(PLACES)}
 
 
 def test_preparing_twice_makes_the_data_once(tmp_path: Path) -> None:
     task = street(sidecars(tmp_path / "photos"))
-    first = samples.prepare(tmp_path / "root", task, silent)
+    first = prepare.prepare(tmp_path / "root", task, silent)
     stamp = (samples.dataset_folder(tmp_path / "root", task) / "samples.jsonl").stat().st_mtime_ns
     calls: list[str] = []
-    assert samples.prepare(tmp_path / "root", task, lambda s, d, t: calls.append(s)) == first
+    assert prepare.prepare(tmp_path / "root", task, lambda s, d, t: calls.append(s)) == first
     assert calls == []
     assert (samples.dataset_folder(tmp_path / "root", task) / "samples.jsonl").stat().st_mtime_ns == stamp
 
@@ -87,19 +88,19 @@ def test_the_digest_is_the_same_on_another_machine_and_changes_with_the_pixels(t
     digests = []
     for name in ("here", "elsewhere"):
         task = street(sidecars(tmp_path / name / "photos"))
-        samples.prepare(tmp_path / name, task, silent)
+        prepare.prepare(tmp_path / name, task, silent)
         digests.append(samples.data_digest(tmp_path / name, task))
     photo(tmp_path / "third" / "photos" / "location_000002.png", 99)
     folder = sidecars(tmp_path / "third" / "photos")
     photo(folder / "location_000002.png", 99)
-    samples.prepare(tmp_path / "third", street(folder), silent)
+    prepare.prepare(tmp_path / "third", street(folder), silent)
     assert digests[0] == digests[1] != samples.data_digest(tmp_path / "third", street(folder))
 
 
 def test_samples_come_in_prepared_order_the_first_of_each_split_and_with_absolute_images(tmp_path: Path) -> None:
     shares = {"train": 0.5, "test": 0.5}
     task = street(sidecars(tmp_path / "photos", [(n, n) for n in range(40)]), shares=shares)
-    manifest = samples.prepare(tmp_path, task, silent)
+    manifest = prepare.prepare(tmp_path, task, silent)
     assert sum(manifest["splits"].values()) == 40
     every = samples.read_samples(tmp_path, task, ["train"], 0)
     assert samples.read_samples(tmp_path, task, ["train"], 3) == every[:3]
@@ -110,7 +111,7 @@ def test_samples_come_in_prepared_order_the_first_of_each_split_and_with_absolut
 
 def test_an_unknown_split_lists_the_splits_there_are(tmp_path: Path) -> None:
     task = street(sidecars(tmp_path / "photos"), shares={"train": 0.5, "test_near": 0.5})
-    samples.prepare(tmp_path, task, silent)
+    prepare.prepare(tmp_path, task, silent)
     with pytest.raises(UserError, match="test_near"):
         samples.read_samples(tmp_path, task, ["test"], 0)
 
@@ -118,7 +119,7 @@ def test_an_unknown_split_lists_the_splits_there_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ['{"schema": 1}', "not json", '{"schema": 1, "digest": 3, "splits": {}}', "[1]"])
 def test_a_damaged_manifest_is_told_with_the_way_to_mend_it(tmp_path: Path, damage: str) -> None:
     task = street(sidecars(tmp_path / "photos"))
-    samples.prepare(tmp_path, task, silent)
+    prepare.prepare(tmp_path, task, silent)
     (samples.dataset_folder(tmp_path, task) / "manifest.json").write_text(damage)
     with pytest.raises(DataError, match="paceline prepare task=geolocation_street"):
         samples.read_manifest(tmp_path, task)
@@ -126,7 +127,7 @@ def test_a_damaged_manifest_is_told_with_the_way_to_mend_it(tmp_path: Path, dama
 
 def test_a_manifest_of_a_later_version_is_refused(tmp_path: Path) -> None:
     task = street(sidecars(tmp_path / "photos"))
-    samples.prepare(tmp_path, task, silent)
+    prepare.prepare(tmp_path, task, silent)
     path = samples.dataset_folder(tmp_path, task) / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 2}))
     with pytest.raises(DataError, match="schema 2"):
@@ -135,7 +136,7 @@ def test_a_manifest_of_a_later_version_is_refused(tmp_path: Path) -> None:
 
 def test_samples_that_were_cut_off_are_not_passed_off_as_the_dataset(tmp_path: Path) -> None:
     task = street(sidecars(tmp_path / "photos"), shares={"test": 1})
-    samples.prepare(tmp_path, task, silent)
+    prepare.prepare(tmp_path, task, silent)
     path = samples.dataset_folder(tmp_path, task) / "samples.jsonl"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
     with pytest.raises(DataError, match="does not hold what its manifest says"):
@@ -153,7 +154,7 @@ def test_a_crash_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.Monke
 
     task = fake_reader(monkeypatch, read)
     with pytest.raises(KeyboardInterrupt):
-        samples.prepare(tmp_path, task, silent)
+        prepare.prepare(tmp_path, task, silent)
     assert leftovers(tmp_path) == []
 
 
@@ -167,7 +168,7 @@ def test_a_full_or_read_only_disk_is_told_as_unavailable(
 
     task = fake_reader(monkeypatch, read)
     with pytest.raises(Unavailable, match="choose another root=") as caught:
-        samples.prepare(tmp_path, task, silent)
+        prepare.prepare(tmp_path, task, silent)
     assert caught.value.exit_code == 3
     assert leftovers(tmp_path) == []
 
@@ -175,7 +176,7 @@ def test_a_full_or_read_only_disk_is_told_as_unavailable(
 def test_a_root_that_can_not_be_written_is_told_as_unavailable(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(Unavailable, match="choose another root="):
-        samples.prepare(tmp_path / "file", street(sidecars(tmp_path / "photos")), silent)
+        prepare.prepare(tmp_path / "file", street(sidecars(tmp_path / "photos")), silent)
 
 
 def test_two_prepares_that_overlap_both_end_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,20 +186,20 @@ def test_two_prepares_that_overlap_both_end_well(tmp_path: Path, monkeypatch: py
         yield Sample("a", "test", photo(images / "a.png"))
         if not inner:
             inner.append({})
-            inner[0] = samples.prepare(tmp_path, task, silent)
+            inner[0] = prepare.prepare(tmp_path, task, silent)
 
     task = fake_reader(monkeypatch, read)
-    assert samples.prepare(tmp_path, task, silent) == inner[0]
+    assert prepare.prepare(tmp_path, task, silent) == inner[0]
     assert leftovers(tmp_path) == [samples.dataset_folder(tmp_path, task).name]
 
 
 def test_two_processes_at_once_both_end_well(tmp_path: Path) -> None:
     sidecars(tmp_path / "photos")
     code = (
-        "import sys; from pathlib import Path; from paceline.data import samples as prepared\n"
+        "import sys; from pathlib import Path; from paceline.data import prepare\n"
         "from paceline.config.schema import TaskSpec\n"
         "task = TaskSpec(name='t', kind='geolocation', reader='sidecar', options={'path': sys.argv[1]})\n"
-        "print(prepared.prepare(Path(sys.argv[2]), task, lambda *a: None)['digest'])"
+        "print(prepare.prepare(Path(sys.argv[2]), task, lambda *a: None)['digest'])"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "photos"), str(tmp_path / "root")]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
@@ -210,9 +211,9 @@ def test_two_processes_at_once_both_end_well(tmp_path: Path) -> None:
 
 def test_a_removed_manifest_makes_the_data_again(tmp_path: Path) -> None:
     task = street(sidecars(tmp_path / "photos"))
-    first = samples.prepare(tmp_path, task, silent)
+    first = prepare.prepare(tmp_path, task, silent)
     (samples.dataset_folder(tmp_path, task) / "manifest.json").unlink()
-    assert samples.prepare(tmp_path, task, silent) == first
+    assert prepare.prepare(tmp_path, task, silent) == first
     assert len(leftovers(tmp_path)) == 1
 
 
@@ -221,7 +222,7 @@ def test_an_empty_result_is_refused_with_the_reasons(tmp_path: Path) -> None:
     for path in folder.glob("*.json"):
         path.write_text('{"coordinates": null}')
     with pytest.raises(DataError, match="6 × no coordinates"):
-        samples.prepare(tmp_path, street(folder), silent)
+        prepare.prepare(tmp_path, street(folder), silent)
     assert leftovers(tmp_path) == []
 
 
@@ -230,7 +231,7 @@ def test_images_on_both_sides_of_a_split_are_counted(tmp_path: Path, monkeypatch
         for n, (split, colour) in enumerate([("train", 1), ("test", 1), ("test", 2), ("validation", 3)]):
             yield Sample(f"{n}", split, photo(images / f"{n}.png", colour))
 
-    assert samples.prepare(tmp_path, fake_reader(monkeypatch, read), silent)["leaks"] == {"test": 1, "validation": 0}
+    assert prepare.prepare(tmp_path, fake_reader(monkeypatch, read), silent)["leaks"] == {"test": 1, "validation": 0}
 
 
 def test_the_distance_between_train_and_test_is_told_across_the_date_line(
@@ -240,7 +241,7 @@ def test_the_distance_between_train_and_test_is_told_across_the_date_line(
         for n, (split, lon) in enumerate([("train", 179.5), ("train", 0.0), ("test", -179.5), ("test", 90.0)]):
             yield Sample(f"{n}", split, photo(images / f"{n}.png", n), {"latitude": 0.0, "longitude": lon})
 
-    manifest = samples.prepare(tmp_path, fake_reader(monkeypatch, read), silent)
+    manifest = prepare.prepare(tmp_path, fake_reader(monkeypatch, read), silent)
     assert manifest["separation_km"]["test"] == pytest.approx(math.radians(1) * 6371.0088, abs=0.01)
 
 
@@ -257,7 +258,7 @@ def test_bad_samples_are_skipped_and_counted(tmp_path: Path, monkeypatch: pytest
         yield Skipped("row", "no place")
 
     task = fake_reader(monkeypatch, read)
-    manifest = samples.prepare(tmp_path, task, silent)
+    manifest = prepare.prepare(tmp_path, task, silent)
     assert manifest["splits"] == {"test": 1}
     assert manifest["skipped"] == {
         "a field is no finite JSON value": 2,
@@ -276,29 +277,29 @@ def test_an_image_is_turned_as_its_exif_says(tmp_path: Path) -> None:
     exif = image.getexif()
     exif[0x0112] = 6
     image.save(tmp_path / "turned.jpg", exif=exif)
-    assert samples.load_image(tmp_path / "turned.jpg").size == (10, 20)
+    assert data_images.load_image(tmp_path / "turned.jpg").size == (10, 20)
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "LA", "CMYK", "RGB"])
 def test_an_image_of_any_mode_comes_as_rgb(tmp_path: Path, mode: str) -> None:
     path = tmp_path / ("image.jpg" if mode == "CMYK" else "image.png")
     Image.new(mode, (5, 4)).save(path)
-    loaded = samples.load_image(path)
+    loaded = data_images.load_image(path)
     assert (loaded.mode, loaded.size) == ("RGB", (5, 4))
 
 
 def test_transparent_parts_of_an_image_are_white_not_black(tmp_path: Path) -> None:
     Image.new("RGBA", (4, 4), (0, 0, 0, 0)).save(tmp_path / "clear.png")
-    assert samples.load_image(tmp_path / "clear.png").getpixel((0, 0)) == (255, 255, 255)
+    assert data_images.load_image(tmp_path / "clear.png").getpixel((0, 0)) == (255, 255, 255)
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("side", [10_000, 60_000], ids=["pillow_warns", "pillow_raises"])
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path, side: int) -> None:
     path = bomb(tmp_path / "bomb.png", side)
-    assert samples.check_image(path) == "image has too many pixels"
+    assert data_images.check_image(path) == "image has too many pixels"
     with pytest.raises(DataError, match=r"bomb\.png: image has too many pixels"):
-        samples.load_image(path)
+        data_images.load_image(path)
 
 
 @pytest.mark.parametrize("size", [(3000, 2), (2, 3000), (201, 1)])
@@ -309,7 +310,7 @@ def test_an_image_too_narrow_for_a_model_is_skipped_and_counted(
         yield Sample("good", "test", photo(images / "a.png", size=(200, 1)))
         yield Sample("narrow", "test", photo(images / "b.png", size=size))
 
-    manifest = samples.prepare(tmp_path, fake_reader(monkeypatch, read), silent)
+    manifest = prepare.prepare(tmp_path, fake_reader(monkeypatch, read), silent)
     assert manifest["splits"] == {"test": 1}
     assert manifest["skipped"] == {"image is too narrow": 1}
 
@@ -318,9 +319,9 @@ def test_an_image_too_narrow_for_a_model_is_skipped_and_counted(
 def test_a_broken_image_names_its_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "broken.png").write_bytes(content)
     with pytest.raises(DataError, match=r"broken\.png: broken image"):
-        samples.load_image(tmp_path / "broken.png")
+        data_images.load_image(tmp_path / "broken.png")
     with pytest.raises(DataError, match="image is missing"):
-        samples.load_image(tmp_path / "none.png")
+        data_images.load_image(tmp_path / "none.png")
 
 
 def test_the_login_side_of_prepared_data_loads_no_heavy_library() -> None:
@@ -335,11 +336,11 @@ def test_the_login_side_of_prepared_data_loads_no_heavy_library() -> None:
 
 def test_data_prepared_anew_from_changed_photos_is_not_taken_for_the_cells_own(tmp_path: Path) -> None:
     task = street(sidecars(tmp_path / "photos"))
-    digest = samples.prepare(tmp_path, task, silent)["digest"]
+    digest = prepare.prepare(tmp_path, task, silent)["digest"]
     samples.require(tmp_path, task, digest)
     photo(tmp_path / "photos" / "location_000001.png", 200)
     (samples.dataset_folder(tmp_path, task) / "manifest.json").unlink()
-    samples.prepare(tmp_path, task, silent)
+    prepare.prepare(tmp_path, task, silent)
     with pytest.raises(DataError):
         samples.require(tmp_path, task, digest)
 
@@ -349,7 +350,7 @@ def test_a_picture_decoded_small_has_the_side_asked_for_and_looks_the_same(tmp_p
     exif = whole.getexif()
     exif[0x0112] = 6  # turned by 90 degrees
     whole.save(tmp_path / "a.jpg", exif=exif)
-    small, large = samples.load_image(tmp_path / "a.jpg", 200), samples.load_image(tmp_path / "a.jpg")
+    small, large = data_images.load_image(tmp_path / "a.jpg", 200), data_images.load_image(tmp_path / "a.jpg")
     assert large.size == (800, 1200)
     assert 200 <= min(small.size) < 400 and small.width / small.height == large.width / large.height
     for side in ((0, 0), (small.width - 1, 0), (0, small.height - 1)):

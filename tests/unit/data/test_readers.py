@@ -20,6 +20,7 @@ from PIL.TiffImagePlugin import IFDRational
 from paceline import tasks
 from paceline.config.build import build
 from paceline.config.schema import TaskSpec
+from paceline.data import prepare as data_prepare
 from paceline.data import prompts, readers
 from paceline.data import samples as prepared
 from paceline.data.readers import Sample, Skipped, sidecar
@@ -33,7 +34,7 @@ CONF = Path(__file__).parents[3] / "conf" / "task"
 
 def prepare(root: Path, reader: str, **options: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     task = TaskSpec(name="t", kind="geolocation", reader=reader, options=options)
-    manifest = prepared.prepare(root, task, silent)
+    manifest = data_prepare.prepare(root, task, silent)
     return manifest, prepared.read_samples(root, task, list(manifest["splits"]), 0)
 
 
@@ -180,7 +181,7 @@ def test_a_sample_is_taken_at_random_and_grows_by_adding(tmp_path: Path) -> None
 def test_shares_that_are_no_shares_are_refused(tmp_path: Path, shares: dict[str, Any]) -> None:
     folder = sidecars(tmp_path / "photos")
     with pytest.raises(UserError, match=r"task\.options\.shares"):
-        prepared.prepare(tmp_path, street(folder, shares=shares), silent)
+        data_prepare.prepare(tmp_path, street(folder, shares=shares), silent)
 
 
 # exif
@@ -429,7 +430,7 @@ def test_each_shipped_task_fits_its_reader_and_its_target_can_be_written(path: P
 def test_the_streamed_task_asks_for_a_pinned_revision(tmp_path: Path) -> None:
     raw = yaml.safe_load((CONF / "geolocation_yfcc.yaml").read_text(encoding="utf-8"))
     with pytest.raises(UserError, match="pin a revision of dalle-mini/YFCC100M_OpenAI_subset"):
-        prepared.prepare(tmp_path, build(TaskSpec, {**raw, "name": "geolocation_yfcc"}, "x"), silent)
+        data_prepare.prepare(tmp_path, build(TaskSpec, {**raw, "name": "geolocation_yfcc"}, "x"), silent)
 
 
 def test_a_skipped_record_needs_a_reason() -> None:

@@ -53,12 +53,12 @@ def command(words: Sequence[str], conf: str | None) -> None:
 def make_data(tasks: Sequence[TaskSpec], store: Store) -> None:
     """Make the data of tasks, and say what came of it."""
     from paceline.cli.progress import counting
-    from paceline.data import samples
+    from paceline.data import prepare, samples
     from paceline.tasks import load as load_kind
 
     for task in tasks:
         with counting(task.name) as progress:
-            manifest = samples.prepare(store.root, task, progress)
+            manifest = prepare.prepare(store.root, task, progress)
         where = short(samples.dataset_folder(store.root, task))
         splits = ", ".join(f"{n} {split}" for split, n in manifest["splits"].items())
         click.echo(f"{task.name}: {splits} in {where}")

@@ -117,7 +117,7 @@ def _key(task: str, sample: str, at: int) -> str:
 
 
 def _read(path: str, side: int) -> tuple[str, tuple[int, int]]:
-    from paceline.data.samples import load_image
+    from paceline.data.images import load_image
 
     try:
         image = load_image(Path(path), side)

@@ -25,9 +25,9 @@ from typing import Any
 from paceline.config.build import build
 from paceline.config.identity import as_loaded
 from paceline.config.schema import Config, MethodSpec, ModelSpec, PlacementSpec, TrainSpec
-from paceline.gpu_memory import training
+from paceline.gpu_memory import assumptions, parts, training
+from paceline.gpu_memory.parts import Sample
 from paceline.gpu_memory.shapes import Shape, shape_of
-from paceline.gpu_memory.training import Sample
 from paceline.store.code import shipped
 from paceline.sweep.config_files import ConfTree
 
@@ -48,7 +48,7 @@ def config(model: str, method: str, micro: int, checkpointing: bool, attention: 
     return Config(model=spec, method=how, train=TrainSpec(batch=micro), placement=placement)
 
 
-def planned(made: Config, sample: Sample) -> training.Memory:
+def planned(made: Config, sample: Sample) -> parts.Memory:
     """The planner's figure."""
     return training.training(made, shape(made), sample)
 
@@ -74,8 +74,8 @@ def measure(words: dict[str, Any]) -> dict[str, Any]:
     cuda = torch.cuda.is_available()
     device = torch.device("cuda" if cuda else "cpu")
     if cuda and words["cap_gib"]:
-        total = torch.cuda.get_device_properties(0).total_memory / training.GIB
-        room = words["cap_gib"] - training.CONTEXT_GIB  # the cap is the allocator's, the context comes beside it
+        total = torch.cuda.get_device_properties(0).total_memory / parts.GIB
+        room = words["cap_gib"] - assumptions.CONTEXT_GIB  # the cap is the allocator's, the context comes beside it
         torch.cuda.set_per_process_memory_fraction(min(1.0, room / total))
     torch.manual_seed(0)
     try:
@@ -85,10 +85,10 @@ def measure(words: dict[str, Any]) -> dict[str, Any]:
     except torch.cuda.OutOfMemoryError as error:
         return {
             "trains": False,
-            "peak_gib": torch.cuda.max_memory_allocated() / training.GIB,
+            "peak_gib": torch.cuda.max_memory_allocated() / parts.GIB,
             "why": str(error).splitlines()[0],
         }
-    peak = torch.cuda.max_memory_allocated() / training.GIB if cuda else None
+    peak = torch.cuda.max_memory_allocated() / parts.GIB if cuda else None
     return {"trains": True, "peak_gib": peak, "loss": taken}
 
 

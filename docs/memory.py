@@ -12,9 +12,9 @@ from pathlib import Path
 from paceline.config.build import build
 from paceline.config.gpus import CARDS, by_name
 from paceline.config.schema import Config, MethodSpec, ModelSpec, PlacementSpec, TrainSpec
-from paceline.gpu_memory import choose, training
+from paceline.gpu_memory import assumptions, choose, training
+from paceline.gpu_memory.parts import Memory, Sample
 from paceline.gpu_memory.shapes import Shape, shape_of
-from paceline.gpu_memory.training import Memory, Sample
 from paceline.store.code import shipped
 from paceline.sweep.config_files import ConfTree
 
@@ -196,8 +196,8 @@ def states_table() -> Iterator[str]:
     for name, said in public.items():
         runs = (("zero2", 4), ("zero3", 4), ("zero2", 8), ("zero3", 8), ("zero2", 1))
         found = [states(training.training(config(name, "full", p, n), shape(name), Sample())) for p, n in runs]
-        base = training.base_bytes(shape(name), config(name, "lora").method, 2) / 1e9
-        four_bits = training.base_bytes(shape(name), config(name, "qlora").method, 2) / 1e9
+        base = assumptions.base_bytes(shape(name), config(name, "lora").method, 2) / 1e9
+        four_bits = assumptions.base_bytes(shape(name), config(name, "qlora").method, 2) / 1e9
         ours = [*found, base, base / 4, four_bits]
         yield f"| {name} | {' | '.join(f'{v:.1f}' for v in ours)} |"
         yield f"| public | {' | '.join(said)} |"
@@ -325,7 +325,8 @@ def public() -> Iterator[str]:
 def text() -> str:
     """The whole page."""
     assumed = ASSUMED.format(
-        host=training.HOST_GIB, context=training.CONTEXT_GIB, nccl=training.NCCL_GIB, fragments=training.FRAGMENTATION,
+        host=assumptions.HOST_GIB, context=assumptions.CONTEXT_GIB, nccl=assumptions.NCCL_GIB,
+        fragments=assumptions.FRAGMENTATION,
         checkpointing=choose.CHECKPOINTING, deepspeed=choose.DEEPSPEED, stage3=choose.STAGE3,
         optimiser=choose.OFFLOADED_OPTIMISER, weights=choose.OFFLOADED_WEIGHTS, launches=choose.LAUNCHES,
     )  # fmt: skip

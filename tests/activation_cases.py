@@ -9,9 +9,10 @@ import yaml
 
 from paceline.config.build import build
 from paceline.config.schema import Config, DeepSpeedSpec, LoraSpec, MethodSpec, ModelSpec, PlacementSpec, TrainSpec
+from paceline.gpu_memory import parts as gpu_memory_parts
 from paceline.gpu_memory import training
+from paceline.gpu_memory.parts import Sample
 from paceline.gpu_memory.shapes import shape_of
-from paceline.gpu_memory.training import Sample
 
 CONF = Path(__file__).parents[1] / "conf"
 GOLDEN = Path(__file__).parent / "models" / "golden" / "activations.json"
@@ -77,7 +78,7 @@ def planned(case: Case) -> dict[str, float]:
     stepped = [p for p in found.moments["in the optimiser's step"] if p.name == "gradients"]
     moments = {**found.moments, "in the optimiser's step": stepped}
     peak = max(sum(p.gib for p in parts) for parts in moments.values())
-    return {"kept": kept * training.GIB, "peak": peak * training.GIB}
+    return {"kept": kept * gpu_memory_parts.GIB, "peak": peak * gpu_memory_parts.GIB}
 
 
 CASES = [

@@ -18,8 +18,8 @@ from live_memory import step
 from paceline.config.schema import Config
 from paceline.gpu_memory import count_shape
 from paceline.gpu_memory.images import see
+from paceline.gpu_memory.parts import Sample
 from paceline.gpu_memory.shapes import Shape, shape_of
-from paceline.gpu_memory.training import Sample
 from paceline.models import load_family
 from paceline.models.family import IGNORED, answers_alone
 

@@ -17,9 +17,12 @@ from paceline.config.gpus import CARDS, Card
 from paceline.config.identity import as_loaded
 from paceline.config.schema import Config, DeepSpeedSpec, Kind
 from paceline.errors import UserError
-from paceline.gpu_memory import training
+from paceline.gpu_memory import assumptions
+from paceline.gpu_memory.answering import evaluating
+from paceline.gpu_memory.parts import Memory, Sample
 from paceline.gpu_memory.shapes import Shape
-from paceline.gpu_memory.training import Memory, Sample, zero_of
+from paceline.gpu_memory.training import training
+from paceline.gpu_memory.zero import zero_of
 
 # One more forward pass beside a forward and a backward of twice its work (Chen et al. 2016).
 CHECKPOINTING = 4 / 3
@@ -151,7 +154,7 @@ def judge(config: Config, kind: Kind, shape: Shape, sample: Sample, card: Card, 
         UserError: its batch can't be shared out, or an adapter's names match nothing.
     """
     gpus = config.placement.nodes * config.placement.ranks
-    found = training.needs(config, kind, shape, sample)
+    found = needs(config, kind, shape, sample)
     why = ""
     if as_loaded(config).dtype == "bfloat16" and not card.bfloat16:
         why = f"{card.name} does not compute in bfloat16; give method.dtype=float16"
@@ -256,7 +259,7 @@ def sample_of(config: Config, picture: tuple[int, int] | None, images: int | Non
     if images is None:
         images = int("image" in config.task.needs)
     images = images if {"image", "images"} & set(config.model.inputs) else 0
-    return Sample(training.text_tokens(texts), picture, images, training.text_tokens([config.task.target]))
+    return Sample(assumptions.text_tokens(texts), picture, images, assumptions.text_tokens([config.task.target]))
 
 
 def settle(
@@ -307,3 +310,8 @@ def refusal(
         remedies.append("no card known here holds it")
     takes = mine.told() if mine.why else f"takes {mine.told()}"
     return f"{name} ({kind}): {takes}; {'; '.join(remedies)}; placement.fit=ignore submits it all the same"
+
+
+def needs(config: Config, kind: Kind, shape: Shape, sample: Sample) -> Memory:
+    """Memory of a cell."""
+    return training(config, shape, sample) if kind == "finetune" else evaluating(config, shape, sample)

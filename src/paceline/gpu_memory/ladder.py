@@ -16,7 +16,7 @@ from paceline.config.gpus import Card
 from paceline.config.schema import Config, DeepSpeedSpec
 from paceline.gpu_memory import choose
 from paceline.gpu_memory.choose import Verdict
-from paceline.gpu_memory.training import zero_of
+from paceline.gpu_memory.zero import zero_of
 
 
 @dataclass(frozen=True)

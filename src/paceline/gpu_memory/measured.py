@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from paceline.config.identity import with_placement
 from paceline.config.schema import Config, Kind, TaskSpec
 from paceline.errors import UserError
-from paceline.gpu_memory import training
+from paceline.gpu_memory import choose
 from paceline.gpu_memory.choose import sample_of
 from paceline.gpu_memory.images import Size
 from paceline.gpu_memory.shapes import Shape
@@ -85,7 +85,7 @@ def _read(
         if shape is None:
             return None
         sample = sample_of(config, picture(config.task), images(config.task))
-        planned = training.needs(config, cell.kind, shape, sample).allocated
+        planned = choose.needs(config, cell.kind, shape, sample).allocated
     except UserError:  # frozen by code of another day
         return None
     return Measured(folder.id, attempt.n, config.model.name, config.method.name, cell.kind, took, planned)

@@ -8,158 +8,25 @@ arXiv:1910.02054, section 3); how this project's training keeps them is said whe
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from paceline.config.checks import share_out
-from paceline.config.identity import as_loaded
-from paceline.config.schema import Config, DeepSpeedSpec, Kind, MethodSpec
+from paceline.config.schema import Config, MethodSpec
 from paceline.gpu_memory import activations
 from paceline.gpu_memory.activations import Pass
-from paceline.gpu_memory.images import Seen, Size, cut, see
+from paceline.gpu_memory.assumptions import (
+    CONTEXT_GIB,
+    FRAGMENTATION,
+    NCCL_GIB,
+    assumed,
+    base_bytes,
+    frozen_tower,
+    processes,
+    step_of,
+)
+from paceline.gpu_memory.parts import GIB, Memory, Part, Sample, total_gib
 from paceline.gpu_memory.shapes import Linear, Shape, targets, trainable
-
-GIB = 2**30
-WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}
-# bitsandbytes' own: a scale for 64 weights, itself 8 bits, with a float32 scale for 256 of them (Dettmers et al. 2023,
-# arXiv:2305.14314, section 3).
-BLOCK, NESTED = 64, 256
-# What a process takes of a card before its first tensor: context, kernels, cuBLAS workspaces (PyTorch's own is 32 MiB
-# on Hopper, 8 MiB before). Reports go from 0.3 to 0.7 GiB; not measured by us.
-CONTEXT_GIB = 0.6
-NCCL_GIB = 0.4
-# What the allocator holds and can't use: blocks of other sizes. Not measured by us; what was reported at the study's
-# failure (0.36 of 36.98 GiB reserved and not allocated) is less.
-FRAGMENTATION = 0.04
-# A process with torch, transformers and CUDA, on the host. Not measured on a GPU.
-HOST_GIB = 4.0
-
-
-@dataclass(frozen=True)
-class Sample:
-    """What a sample is assumed to be.
-
-    Attributes:
-        text: tokens of prompt, answer and turns, images not counted.
-        answer: of these, the answer's: training makes logits for them alone.
-        image: size in pixels of the picture; None: the one that costs most.
-        images: pictures of a sample.
-    """
-
-    text: int = 256
-    image: Size | None = None
-    images: int = 1
-    answer: int = 64
-
-
-@dataclass(frozen=True)
-class Part:
-    """One part of the memory: its name, its size, and what it is made of."""
-
-    name: str
-    gib: float
-    formula: str
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What a cell takes.
-
-    Attributes:
-        parts: what is always on the card.
-        moments: name of a moment -> what it adds; the largest counts.
-        outside: what the allocator does not count: context, communication, fragments.
-        hosted: what the processes of a node hold in its host memory, at the most.
-        mapped: GiB of the weights' files. They are read through the page cache, once for all ranks of a node: the
-            kernel counts them as theirs (``peaks.host_gib`` too) and takes them back where it wants room.
-        disk: GiB of one checkpoint.
-        assumed: what was assumed, for people.
-    """
-
-    parts: list[Part]
-    moments: dict[str, list[Part]]
-    outside: list[Part]
-    hosted: list[Part]
-    mapped: float
-    disk: float
-    assumed: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def moment(self) -> str:
-        """The moment that takes most."""
-        return max(self.moments, key=lambda name: _sum(self.moments[name]))
-
-    @property
-    def allocated(self) -> float:
-        """GiB that the allocator hands out at the peak: what ``torch.cuda.max_memory_allocated`` measures."""
-        return _sum(self.parts) + _sum(self.moments[self.moment])
-
-    @property
-    def needed(self) -> float:
-        """GiB of the card."""
-        return self.allocated + _sum(self.outside)
-
-    @property
-    def host(self) -> float:
-        """GiB of host memory per node."""
-        return _sum(self.hosted)
-
-
-def _sum(parts: list[Part]) -> float:
-    return sum(p.gib for p in parts)
-
-
-@dataclass(frozen=True)
-class Zero:
-    """How DeepSpeed splits the state; what its config says, with its own defaults (deepspeed 0.19.8).
-
-    Attributes:
-        used: whether DeepSpeed runs at all.
-        stage: 0 to 3.
-        optimizer, weights: whether those lie in host memory.
-        reduce, gather: numbers of a bucket of gradients, and of weights.
-        overlap: whether gradients are reduced while the next bucket fills.
-    """
-
-    used: bool = False
-    stage: int = 0
-    optimizer: bool = False
-    weights: bool = False
-    reduce: int = 5 * 10**8
-    gather: int = 5 * 10**8
-    overlap: bool = False
-
-    def shared(self, stage: int, world: int) -> int:
-        """Over how many ranks something is split that is split from a stage on."""
-        return world if self.stage >= stage else 1
-
-
-def zero_of(spec: DeepSpeedSpec, hidden: int) -> Zero:
-    """What a DeepSpeed config says of memory. ``auto`` is what Transformers fills in: ``hidden²`` and 0.9 of it."""
-    if not spec.config:
-        return Zero()
-    said: Mapping[str, Any] = spec.config.get("zero_optimization", {})
-    stage = int(said.get("stage", 0))
-
-    def number(name: str, default: float, automatic: float) -> int:
-        value = said.get(name, default)
-        return int(automatic if value == "auto" else value)
-
-    return Zero(
-        used=True,
-        stage=stage,
-        optimizer=said.get("offload_optimizer", {}).get("device", "none") != "none",
-        weights=said.get("offload_param", {}).get("device", "none") != "none",
-        reduce=number("reduce_bucket_size", 5e8, hidden**2),
-        gather=(
-            number("stage3_prefetch_bucket_size", 5e7, 0.9 * hidden**2)
-            if stage == 3
-            else number("allgather_bucket_size", 5e8, 5e8)
-        ),
-        overlap=bool(said.get("overlap_comm", stage == 3)),
-    )
+from paceline.gpu_memory.zero import Zero, zero_of
 
 
 @dataclass(frozen=True)
@@ -209,64 +76,14 @@ def training(config: Config, shape: Shape, sample: Sample) -> Memory:
         parts=[p for p in always if p.gib],
         moments=_moments(run, gradients),
         outside=_outside(run, always, gradients),
-        hosted=[p for p in (_processes(config.placement.ranks), _offloaded(run, states), _saved(run)) if p.gib],
+        hosted=[p for p in (processes(config.placement.ranks), _offloaded(run, states), _saved(run)) if p.gib],
         mapped=shape.total * run.width / GIB,
         disk=run.trainable * (4 if not zero.used else 2 + 4) / GIB + run.trainable * 8 / GIB,
         assumed={**assumed(config, shape, sample, micro, world), "answer": run.answer},
     )
 
 
-def step_of(config: Config, shape: Shape, sample: Sample, micro: int) -> Pass:
-    """How one micro-batch runs through the network."""
-    model, method = as_loaded(config), config.method
-    seen = many(see(shape.image, config.model.processor, sample.image), sample.images)
-    adapter = method.trains == "adapter"
-    trains_all = frozenset(shape.parameters) - set(method.frozen) if method.trains == "all" else frozenset()
-    return Pass(
-        width=WIDTHS[model.dtype],
-        autocast=model.dtype != "float32" and not config.deepspeed.config,
-        attention=model.attention,
-        batch=micro,
-        tokens=sample.text + seen.tokens,
-        seen=seen,
-        padded=micro > 1,  # rows of one length are luck
-        trained=trains_all,
-        adapted=frozenset(n.name for n in targets(shape, method.lora)) if adapter else frozenset(),
-        rank=method.lora.r if adapter else 0,
-        dropout=adapter and method.lora.dropout > 0,
-        dora=adapter and method.lora.dora,
-        quantised=method.quantise,
-    )
-
-
-def many(seen: Seen, images: int) -> Seen:
-    """What several images of a sample are together."""
-    if images == 1:
-        return seen
-    return Seen(
-        seen.tokens * images, seen.patches * images, seen.sequence * (images if seen.packed else 1),
-        seen.states * images, seen.masked, seen.packed, seen.pixels * images,
-    )  # fmt: skip
-
-
 # -- weights
-
-
-def base_bytes(shape: Shape, method: MethodSpec, width: int) -> float:
-    """Bytes of frozen weights: ``width`` each; of quantised layers less, with their constants.
-
-    NF4: half a byte, and of every 64 weights a scale of one byte, and of every 256 scales four bytes: 0.516 bytes.
-    LLM.int8(): a byte, and four for each output's scale (Dettmers et al. 2022, arXiv:2208.07339).
-    """
-    if method.quantise == "none":
-        return float(shape.total * width)
-    quantised = [n for n in shape.linears if n.quantised]
-    numbers = sum(n.weights for n in quantised)
-    if method.quantise == "nf4":
-        small = numbers * (0.5 + 1 / BLOCK + 4 / (BLOCK * NESTED))
-    else:
-        small = numbers + sum(4 * n.count * n.outputs for n in quantised)
-    return small + (shape.total - numbers) * width
 
 
 def _weights(run: _Run) -> Part:
@@ -379,15 +196,8 @@ def _moments(run: _Run, gradients: Part) -> dict[str, list[Part]]:
     if step.reached(shape, "vision"):
         found["when gradients reach the tower"] = [*_tower(run, gradients, checkpointing), _backward(run)]
     if step.seen.patches and not step.reached(shape, "vision"):
-        found["in the frozen tower"] = [*carried, _frozen_tower(run.shape, step)]
+        found["in the frozen tower"] = [*carried, frozen_tower(run.shape, step)]
     return {name: [p for p in parts if p.gib] for name, parts in found.items()}
-
-
-def _frozen_tower(shape: Shape, step: Pass) -> Part:
-    """One layer of a tower that nothing is kept of, the outputs that it hands out, and its pixels."""
-    size = activations.moment(shape, step, "vision") + activations.gathered(shape, step)
-    size += 2 * step.width * step.batch * step.seen.pixels
-    return Part("vision tower", size / GIB, "one layer, and the outputs that it hands out")
 
 
 def _tower(run: _Run, gradients: Part, checkpointing: bool) -> list[Part]:
@@ -492,7 +302,7 @@ def _stepping(run: _Run) -> Part:
 
 def _outside(run: _Run, always: list[Part], gradients: Part) -> list[Part]:
     moments = _moments(run, gradients)
-    peak = max(_sum(p) for p in moments.values()) + _sum(always)
+    peak = max(total_gib(p) for p in moments.values()) + total_gib(always)
     found = [Part("CUDA context", CONTEXT_GIB, "kernels and workspaces; assumed")]
     if run.world > 1:
         found.append(Part("NCCL", NCCL_GIB, "channels between ranks; assumed"))
@@ -503,20 +313,10 @@ def _outside(run: _Run, always: list[Part], gradients: Part) -> list[Part]:
 # -- the host
 
 
-def _processes(ranks: int) -> Part:
-    """What ranks take before they hold any number of the model.
-
-    Reading adds nothing that stays: safetensors 0.8.0 maps the files, and transformers 5.23.0 sends each tensor from
-    there to the card, or under ZeRO-3 lets the first rank hand it to all
-    (``tests/models/gpu_memory/test_host_memory.py``).
-    """
-    return Part("processes", HOST_GIB * ranks, f"{ranks} × {HOST_GIB:g} GiB; assumed")
-
-
 def _offloaded(run: _Run, states: list[Part]) -> Part:
     """States and a float32 copy of their gradients; weights, where they are there too. Of all ranks of a node."""
     split = run.zero.shared(1, run.world)
-    size = _sum(states) + run.trainable * 4 / split / GIB if run.zero.optimizer else 0.0
+    size = total_gib(states) + run.trainable * 4 / split / GIB if run.zero.optimizer else 0.0
     if run.zero.weights:
         size += base_bytes(run.shape, run.method, run.width) / run.world / GIB
     ranks = run.config.placement.ranks
@@ -537,73 +337,3 @@ def _saved(run: _Run) -> Part:
 
 
 # -- answering
-
-
-def evaluating(config: Config, shape: Shape, sample: Sample) -> Memory:
-    """Memory of an evaluate cell: weights, keys and values of every token, and the reading of the prompts."""
-    generation = config.generation
-    rows = generation.batch * generation.beams
-    # Nothing is cast where nothing is trained.
-    step = dataclasses.replace(step_of(config, shape, sample, generation.batch), autocast=False)
-    width = step.width
-    length = step.tokens + generation.new_tokens
-    cache = 0.0
-    for block in shape.blocks:
-        if block.component != "vision":
-            cache += (
-                2.0 * width * block.count * block.kv_heads * block.head * (step.seen.states if block.cross else length)
-            )
-    reading = activations.moment(shape, step, "language")
-    quantised = [n.inputs * n.outputs for n in shape.linears if n.quantised] if config.method.quantise != "none" else []
-    whole = Part("a weight made whole", max(quantised, default=0) * width / GIB, "")
-    adapter = sum(trainable(shape, config.method).values()) if config.method.trains == "adapter" else 0
-    weights = base_bytes(shape, config.method, width) + 4 * adapter  # PEFT keeps adapters in float32
-    parts = [
-        Part("weights", weights / GIB, f"{shape.total:,} numbers, adapter {adapter:,} × 4 B"),
-        Part("keys and values", cache * rows / GIB, f"{rows} × {length} tokens"),
-    ]
-    last = Part("logits", 10.0 * rows * shape.vocabulary / GIB, f"10 B × {rows} × {shape.vocabulary:,}")
-    moments = {
-        "in the vision tower": [_frozen_tower(shape, step)],
-        "while prompts are read": [
-            Part("a layer", reading / GIB, f"{generation.batch} × {step.tokens} tokens"),
-            whole,
-            last,
-        ],
-    }
-    peak = _sum(parts) + max(_sum(p) for p in moments.values())
-    outside = [
-        Part("CUDA context", CONTEXT_GIB, "kernels and workspaces; assumed"),
-        Part("fragments", peak * FRAGMENTATION, f"{FRAGMENTATION:.0%} of what is allocated; assumed"),
-    ]
-    said = assumed(config, shape, sample, generation.batch, 1)
-    return Memory(parts, moments, outside, [_processes(1)], shape.total * width / GIB, 0.0, said)
-
-
-def needs(config: Config, kind: Kind, shape: Shape, sample: Sample) -> Memory:
-    """Memory of a cell."""
-    return training(config, shape, sample) if kind == "finetune" else evaluating(config, shape, sample)
-
-
-def assumed(config: Config, shape: Shape, sample: Sample, micro: int, world: int) -> dict[str, Any]:
-    """What a figure rests on, in a refusal's words."""
-    seen = many(see(shape.image, config.model.processor, sample.image), sample.images)
-    return {
-        "micro_batch": micro,
-        "ranks": world,
-        "tokens": sample.text + seen.tokens,
-        "patches": seen.patches,
-        "cut": cut(shape.image, config.model.processor),
-        "image": "×".join(map(str, sample.image)) if sample.image else "the largest",
-        "attention": config.model.attention,
-        "checkpointing": config.placement.activation_checkpointing,
-        "deepspeed": config.deepspeed.name or "none",
-    }
-
-
-def text_tokens(texts: list[str]) -> int:
-    """Tokens of some texts together, from above: a token for three characters, and 48 of turns.
-
-    English takes four characters a token, numbers and other languages fewer; the tokenizer is not read here.
-    """
-    return math.ceil(sum(map(len, texts)) / 3) + 48

@@ -13,8 +13,8 @@ from paceline.errors import UserError
 from paceline.gpu_memory import choose
 from paceline.gpu_memory.choose import Verdict
 from paceline.gpu_memory.images import Size
+from paceline.gpu_memory.parts import GIB, WIDTHS
 from paceline.gpu_memory.shapes import shape_of
-from paceline.gpu_memory.training import GIB, WIDTHS
 from paceline.launch import storage
 from paceline.store.root import Store
 from paceline.sweep.cells import PlannedCell

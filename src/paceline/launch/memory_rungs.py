@@ -21,8 +21,8 @@ from paceline.errors import UserError
 from paceline.gpu_memory import choose, ladder
 from paceline.gpu_memory.choose import Verdict
 from paceline.gpu_memory.measured import Measured, factor, measured
+from paceline.gpu_memory.parts import Sample
 from paceline.gpu_memory.shapes import Shape, shape_of
-from paceline.gpu_memory.training import Sample
 from paceline.store.causes import OUT_OF_MEMORY
 from paceline.store.cells import Attempt, CellFolder
 from paceline.store.files import SCHEMA, write_json

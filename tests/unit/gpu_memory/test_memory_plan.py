@@ -20,9 +20,9 @@ from paceline.config.build import build
 from paceline.config.identity import placement_of
 from paceline.config.schema import ClusterSpec, Config, LoraSpec, MethodSpec, ModelSpec, PlacementSpec, TrainSpec
 from paceline.errors import UserError
-from paceline.gpu_memory import choose, images, measured, shapes, training
+from paceline.gpu_memory import assumptions, choose, images, measured, shapes, training
+from paceline.gpu_memory.parts import Memory, Sample
 from paceline.gpu_memory.shapes import Shape
-from paceline.gpu_memory.training import Memory, Sample
 from paceline.launch import gpu_fit
 from paceline.store.cells import Cell
 from paceline.store.code import shipped
@@ -213,10 +213,10 @@ def test_model_states_are_those_of_the_literature(
 def test_frozen_weights_are_those_of_the_literature(
     name: str, zero2: float, zero3: float, low: float, high: float
 ) -> None:
-    whole = training.base_bytes(shape(name), method("lora"), 2) / 1e9
+    whole = assumptions.base_bytes(shape(name), method("lora"), 2) / 1e9
     assert whole == pytest.approx(zero2, abs=0.06)
     assert whole / 4 == pytest.approx(zero3, abs=0.06)
-    assert low <= training.base_bytes(shape(name), method("qlora"), 2) / 1e9 <= high
+    assert low <= assumptions.base_bytes(shape(name), method("qlora"), 2) / 1e9 <= high
 
 
 def test_an_offloaded_optimiser_takes_twelve_bytes_of_the_host() -> None:
@@ -243,7 +243,7 @@ def test_the_host_holds_a_copy_of_the_weights_that_are_saved(
     held = {p.name: p.gib for p in found.hosted}
     trained = sum(shapes.trainable(shape(name), method(how)).values())
     assert held["weights being saved"] * 2**30 == pytest.approx(trained * bytes_each, rel=0.01)
-    assert held["processes"] == ranks * training.HOST_GIB
+    assert held["processes"] == ranks * assumptions.HOST_GIB
     assert found.mapped * 2**30 == shape(name).total * 2
 
 
@@ -251,7 +251,7 @@ def test_ranks_that_read_quantised_weights_hold_them_whole_until_they_are_split(
     for preset, ranks in (("zero3", 4), ("zero3_offload", 4), ("zero3_offload", 1)):
         made = config("llama32_11b_vision_instruct", "qlora", preset, ranks)
         found = training.training(made, shape(made.model.name), Sample())
-        whole = training.base_bytes(shape(made.model.name), made.method, 2) / 2**30
+        whole = assumptions.base_bytes(shape(made.model.name), made.method, 2) / 2**30
         weights = next((p.gib for p in found.parts if p.name == "weights"), 0.0)
         (rest,) = found.moments["while weights are read"]
         assert weights + rest.gib == pytest.approx(whole, rel=0.01), preset

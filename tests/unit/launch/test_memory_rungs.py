@@ -19,8 +19,8 @@ from paceline.config.gpus import by_name
 from paceline.config.identity import identity_of, placement_of
 from paceline.config.schema import ClusterSpec, Config, DeepSpeedSpec, MethodSpec, ModelSpec, PlacementSpec, TrainSpec
 from paceline.gpu_memory import choose, ladder
+from paceline.gpu_memory.parts import Sample
 from paceline.gpu_memory.shapes import shape_of
-from paceline.gpu_memory.training import Sample
 from paceline.launch import submit
 from paceline.launch.elements import Element
 from paceline.launch.memory_rungs import Ladders

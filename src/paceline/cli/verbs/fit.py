@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from paceline.config.schema import Config, DeepSpeedSpec
     from paceline.gpu_memory.choose import Verdict
     from paceline.gpu_memory.measured import Measured
+    from paceline.gpu_memory.parts import Sample
     from paceline.gpu_memory.shapes import Shape
-    from paceline.gpu_memory.training import Sample
     from paceline.sweep.compose import Composition
 
 # Rows whose memory is told part by part; of more, nobody reads them.
@@ -48,8 +48,8 @@ def command(words: Sequence[str], conf: str | None, gpus: str, tokens: int, imag
     from paceline.config.gpus import CARDS, by_name, cards_of
     from paceline.gpu_memory import choose
     from paceline.gpu_memory.measured import factor, measured
+    from paceline.gpu_memory.parts import Sample
     from paceline.gpu_memory.shapes import shape_of
-    from paceline.gpu_memory.training import Sample
 
     composition = compose_words(words, conf)
     store = store_of(composition)

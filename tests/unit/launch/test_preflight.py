@@ -21,9 +21,9 @@ from paceline.errors import Unavailable, UserError
 from paceline.launch import arrays as slurm
 from paceline.launch import elements as grouping
 from paceline.launch import granted as reading_back
-from paceline.launch import preflight, storage
+from paceline.launch import preflight, preflight_checks, storage
 from paceline.launch.elements import Element
-from paceline.launch.preflight import Finding
+from paceline.launch.preflight_checks import Finding
 from paceline.slurm.site import Site, fields
 from paceline.store.root import Store
 from paceline.sweep.cells import PlannedCell, Sweep, expand
@@ -47,7 +47,7 @@ def sweep(*overrides: str) -> Sweep:
 @pytest.fixture(autouse=True)
 def no_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
     """No client, and no variable of the machine's."""
-    for name in (*preflight._SETTINGS, *preflight._FORBIDDEN):
+    for name in (*preflight_checks._SETTINGS, *preflight_checks._FORBIDDEN):
         monkeypatch.delenv(f"SBATCH_{name}", raising=False)
     monkeypatch.setattr("paceline.launch.preflight.shutil.which", lambda name: None)
     monkeypatch.setattr("paceline.launch.storage.shutil.which", lambda name: None)

@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import getpass
 import os
-import re
 import shutil
 import socket
 import time
@@ -23,6 +22,7 @@ from typing import Any, TypeVar
 from paceline.config.schema import ClusterSpec
 from paceline.errors import PacelineError, Unavailable
 from paceline.slurm.clients import call
+from paceline.slurm.text import fields, minutes, name_list, names_or_all, number_or_none, seconds, tres
 from paceline.store.files import SCHEMA, read_json, write_json
 
 KEPT_SECONDS = 3600.0
@@ -375,70 +375,6 @@ def _ask() -> Site:
 
 # -- reading the answers
 
-_TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
-
-
-def seconds(text: str) -> int | None:
-    """A time limit as Slurm writes it, in seconds; None for UNLIMITED, INFINITE, nothing, and what is no time.
-
-    ``M``, ``M:S``, ``H:M:S``, ``D-H``, ``D-H:M``, ``D-H:M:S``.
-    """
-    found = _TIME.fullmatch(text.strip())
-    if not found:
-        return None
-    days, *rest = found.groups()
-    parts = [int(p) for p in rest if p is not None]
-    if days is not None:
-        hours, minutes, left = (*parts, 0, 0)[:3]
-        return ((int(days) * 24 + hours) * 60 + minutes) * 60 + left
-    if len(parts) == 3:
-        return (parts[0] * 60 + parts[1]) * 60 + parts[2]
-    return parts[0] * 60 + (parts[1] if len(parts) == 2 else 0)
-
-
-def minutes(text: str) -> int | None:
-    """A time limit in whole minutes, rounded down."""
-    found = seconds(text)
-    return None if found is None else found // 60
-
-
-def tres(text: str) -> dict[str, int]:
-    """``cpu=8,mem=64G,gres/gpu:a100=2`` -> numbers, memory in MiB. What can't be read is passed over."""
-    found = {}
-    for entry in text.split(","):
-        name, _, value = entry.rpartition("=")
-        number = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGTP]?)", value)
-        if name and number:
-            scale = {"K": 1 / 1024, "": 1, "M": 1, "G": 1024, "T": 1024**2, "P": 1024**3}[number[2]]
-            found[name.lower()] = int(float(number[1]) * scale)
-    return found
-
-
-def fields(line: str) -> dict[str, str]:
-    """``Key=value Key=value`` of ``scontrol --oneliner``. A word without ``=`` goes on with the value before it."""
-    found: dict[str, str] = {}
-    last = ""
-    for word in line.split():
-        key, equals, value = word.partition("=")
-        if equals and key[:1].isupper():
-            last = key
-            found.setdefault(key, value)  # a later one would stand in a comment or a command line
-        elif last:
-            found[last] += f" {word}"
-    return found
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name for name in text.split(",") if name and name not in ("(null)", "NONE"))
-
-
-def _some(text: str) -> tuple[str, ...] | None:
-    return None if text in ("", "ALL", "(null)") else _names(text)
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isdigit() else None
-
 
 def parse_config(text: str) -> Site:
     """``scontrol show config``, as far as it matters here."""
@@ -447,18 +383,18 @@ def parse_config(text: str) -> Site:
         key, equals, value = line.partition("=")
         if equals:
             values[key.strip()] = "" if value.strip() in ("(null)", "none", "N/A") else value.strip()
-    plugins = [p for k in ("JobSubmitPlugins", "CliFilterPlugins") for p in _names(values.get(k, ""))]
+    plugins = [p for k in ("JobSubmitPlugins", "CliFilterPlugins") for p in name_list(values.get(k, ""))]
     storage = values.get("AccountingStorageType")
     return Site(
         name=values.get("ClusterName", "").lower(),
         version=values.get("SLURM_VERSION", ""),
-        max_array=_number(values.get("MaxArraySize", "")),
+        max_array=number_or_none(values.get("MaxArraySize", "")),
         requeue={"0": False, "1": True}.get(values.get("JobRequeue", "")),
         preempt_type=values.get("PreemptType", ""),
         preempt_mode=values.get("PreemptMode", ""),
         # Newer releases name no plugin at all where there is no database.
         accounting=None if storage is None else storage.endswith("slurmdbd"),
-        enforced=_names(values.get("AccountingStorageEnforce", "").lower()),
+        enforced=name_list(values.get("AccountingStorageEnforce", "").lower()),
         rewrites=", ".join(p for p in plugins if p.removeprefix("job_submit/") not in _HARMLESS),
     )
 
@@ -474,11 +410,11 @@ def parse_partitions(text: str) -> dict[str, Partition]:
                 default=values.get("Default") == "YES",
                 max_minutes=minutes(values.get("MaxTime", "")),
                 qos="" if values.get("QoS", "N/A") == "N/A" else values["QoS"],
-                allow_accounts=_some(values.get("AllowAccounts", "ALL")),
-                deny_accounts=_names(values.get("DenyAccounts", "")),
-                allow_qos=_some(values.get("AllowQos", "ALL")),
-                deny_qos=_names(values.get("DenyQos", "")),
-                nodes=_number(values.get("TotalNodes", "")) or 0,
+                allow_accounts=names_or_all(values.get("AllowAccounts", "ALL")),
+                deny_accounts=name_list(values.get("DenyAccounts", "")),
+                allow_qos=names_or_all(values.get("AllowQos", "ALL")),
+                deny_qos=name_list(values.get("DenyQos", "")),
+                nodes=number_or_none(values.get("TotalNodes", "")) or 0,
                 up=values.get("State", "UP") == "UP",
             )
     return found
@@ -494,14 +430,14 @@ def parse_qos(text: str) -> dict[str, Qos]:
         name, priority, flags, preempt, mode, grace, wall, submit, jobs, most, most_user, mins = values
         found[name] = Qos(
             name=name,
-            priority=_number(priority) or 0,
-            flags=_names(flags),
-            preempts=_names(preempt),
+            priority=number_or_none(priority) or 0,
+            flags=name_list(flags),
+            preempts=name_list(preempt),
             preempt_mode=mode or "cluster",
             grace_seconds=seconds(grace) or 0,
             max_minutes=minutes(wall),
-            max_submit=_number(submit),
-            max_jobs=_number(jobs),
+            max_submit=number_or_none(submit),
+            max_jobs=number_or_none(jobs),
             max_tres=tres(most),
             max_tres_user=tres(most_user),
             max_tres_minutes=tres(mins),
@@ -525,9 +461,9 @@ def parse_associations(text: str, cluster: str) -> tuple[str, tuple[Association,
             Association(
                 account=account.lower(),
                 partition=partition,
-                qos=_names(qos),
+                qos=name_list(qos),
                 default_qos=default_qos,
-                max_submit=_number(submit),
+                max_submit=number_or_none(submit),
                 max_minutes=minutes(wall),
                 max_tres_minutes=tres(mins),
             )

@@ -16,6 +16,7 @@ from slurm_answers import ANSWERS, CONFIG, ICE, PARTITIONS, PHOENIX, QOS, USER, 
 from paceline.config.schema import ClusterSpec
 from paceline.errors import Unavailable
 from paceline.slurm import site
+from paceline.slurm import text as slurm_text
 from paceline.slurm.site import Site
 
 
@@ -60,7 +61,7 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[[Mapping[str, str]], lis
     ],
 )
 def test_a_time_limit_is_read_as_slurm_writes_it(text: str, seconds: int | None) -> None:
-    assert site.seconds(text) == seconds
+    assert slurm_text.seconds(text) == seconds
 
 
 @given(st.integers(0, 10**7))
@@ -69,15 +70,15 @@ def test_every_time_that_slurm_can_write_is_read_back(total: int) -> None:
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
     text = f"{hours:02}:{minutes:02}:{seconds:02}"
-    assert site.seconds(f"{days}-{text}" if days else text) == total
+    assert slurm_text.seconds(f"{days}-{text}" if days else text) == total
 
 
 @given(st.text(max_size=40))
 def test_no_text_breaks_a_parser(text: str) -> None:
-    found = site.seconds(text)
+    found = slurm_text.seconds(text)
     assert found is None or found >= 0
-    site.tres(text)
-    site.fields(text)
+    slurm_text.tres(text)
+    slurm_text.fields(text)
     site.parse_config(text)
     site.parse_partitions(text)
     site.parse_qos(text)
@@ -85,7 +86,7 @@ def test_no_text_breaks_a_parser(text: str) -> None:
 
 
 def test_resources_are_counted_and_memory_is_in_mebibytes() -> None:
-    assert site.tres("cpu=16,mem=2G,gres/gpu=4,gres/gpu:a100=4,fs/disk=x") == {
+    assert slurm_text.tres("cpu=16,mem=2G,gres/gpu=4,gres/gpu:a100=4,fs/disk=x") == {
         "cpu": 16,
         "mem": 2048,
         "gres/gpu": 4,
@@ -94,7 +95,7 @@ def test_resources_are_counted_and_memory_is_in_mebibytes() -> None:
 
 
 def test_a_value_with_spaces_does_not_pass_for_another_field() -> None:
-    found = site.fields("JobId=1 QOS=embers Comment=an old QOS=inferno")
+    found = slurm_text.fields("JobId=1 QOS=embers Comment=an old QOS=inferno")
     assert found["QOS"] == "embers"
 
 

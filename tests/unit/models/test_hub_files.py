@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from paceline.config.schema import ModelSpec
 from paceline.errors import Unavailable, UserError
-from paceline.models import hub_files
+from paceline.models import hub_download, hub_files
 
 CONF = Path(__file__).parents[3] / "conf"
 Paceline = Callable[..., tuple[int, str, str]]
@@ -81,7 +81,7 @@ def silent(stage: str, done: int, total: int) -> None:
 
 
 def fetch(spec: ModelSpec) -> Path:
-    return hub_files.download(spec, hub_files.listing(spec), silent)
+    return hub_download.download(spec, hub_download.listing(spec), silent)
 
 
 # -- what is fetched
@@ -125,7 +125,7 @@ def test_an_interrupted_download_goes_on_where_it_stopped(hub: Hub) -> None:
     with pytest.raises(Unavailable, match="the hub answers 503; try again later"):
         fetch(model())
     assert "files are missing" in hub_files.lacking(model())
-    assert hub_files.listing(model()).to_fetch() < size
+    assert hub_download.listing(model()).to_fetch() < size
     hub.cut.clear()
     hub.resumed.clear()
     fetch(model())
@@ -160,7 +160,7 @@ def test_damage_that_comes_later_is_found_by_a_deep_check(hub: Hub) -> None:
 def test_a_repository_without_weights_that_are_read_is_refused_before_anything_comes(hub: Hub) -> None:
     hub.models[SOURCE] = {"consolidated.safetensors": tensors(), "params.json": b"{}"}
     with pytest.raises(UserError, match="holds no weights that transformers reads"):
-        hub_files.listing(model())
+        hub_download.listing(model())
     assert hub.downloads() == 0
 
 
@@ -170,18 +170,18 @@ def test_a_repository_without_weights_that_are_read_is_refused_before_anything_c
 def test_a_revision_that_is_not_pinned_is_refused_with_the_commit_to_write(hub: Hub) -> None:
     for revision in ("", "main"):
         with pytest.raises(UserError, match=f"the hub names {hub.commit} now, of 2024-11-05"):
-            hub_files.listing(model(revision))
+            hub_download.listing(model(revision))
 
 
 def test_a_commit_that_the_hub_does_not_know_is_named(hub: Hub) -> None:
     with pytest.raises(UserError, match=f"has no commit {'0' * 40}"):
-        hub_files.listing(model("0" * 40))
+        hub_download.listing(model("0" * 40))
 
 
 def test_a_model_that_is_not_there_or_private_is_a_users_error(hub: Hub) -> None:
     hub.models.clear()
     with pytest.raises(UserError, match=r"the hub has no lab/photo-model, or it is private.*hf auth login"):
-        hub_files.listing(model())
+        hub_download.listing(model())
 
 
 @pytest.mark.parametrize("token", ["", "hf_SECRETsecret"])
@@ -209,13 +209,13 @@ def test_a_gated_model_tells_how_to_get_access_and_never_the_token(
 def test_no_network_is_told_as_such_and_is_no_users_error(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(Unavailable, match="can't be reached"):
-        hub_files.listing(model())
+        hub_download.listing(model())
 
 
 def test_an_offline_shell_is_told_of(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(UserError, match="HF_HUB_OFFLINE is set here"):
-        hub_files.listing(model())
+        hub_download.listing(model())
 
 
 # -- the command

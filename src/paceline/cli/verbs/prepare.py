@@ -123,7 +123,7 @@ def fetch(models: Sequence[ModelSpec], store: Store) -> None:
     from pathlib import Path
 
     from paceline.cli.progress import counting
-    from paceline.models import hub_files
+    from paceline.models import hub_download, hub_files
 
     seen: set[tuple[str, str]] = set()
     for model in models:
@@ -139,12 +139,12 @@ def fetch(models: Sequence[ModelSpec], store: Store) -> None:
             click.echo(f"{model.name}: a folder, {model.weights}; nothing to fetch")
             count_shape(model, store)
             continue
-        wanted = hub_files.listing(model)
+        wanted = hub_download.listing(model)
         size = wanted.to_fetch()
         if size:
             click.echo(f"{model.name}: {wanted.source} at {wanted.revision[:12]}: {_room(size, model)}", err=True)
         with counting(model.name) as progress:
-            hub_files.download(model, wanted, progress)
+            hub_download.download(model, wanted, progress)
         told = "fetched and checked" if size else "was there"
         click.echo(
             f"{model.name}: {wanted.source} at {wanted.revision[:12]}: {len(wanted.files)} files, "

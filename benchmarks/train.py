@@ -157,7 +157,7 @@ class Lessons:
     def __getitem__(self, index: int) -> Any:
         from PIL import Image
 
-        from paceline.models.family import Conversation
+        from paceline.models.conversation import Conversation
 
         record = self.records[index]
         with Image.open(record["image"]) as opened:

@@ -14,7 +14,8 @@ from PIL import Image
 from paceline.config.build import build
 from paceline.config.schema import ModelSpec
 from paceline.models import load_family
-from paceline.models.family import Conversation, Family
+from paceline.models.conversation import Conversation
+from paceline.models.family import Family
 
 CONF = Path(__file__).parents[2] / "conf" / "model"
 TWINS = sorted(path.stem for path in CONF.glob("tiny_*.yaml"))

@@ -33,7 +33,8 @@ from paceline.config.schema import (
 )
 from paceline.errors import Interrupted, PacelineError
 from paceline.models import load_family
-from paceline.models.family import Conversation, Family
+from paceline.models.conversation import Conversation
+from paceline.models.family import Family
 from paceline.store.cells import Attempt, Cell, CellFolder
 from paceline.store.files import read_jsonl
 from paceline.sweep.config_files import ConfTree

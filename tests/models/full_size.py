@@ -21,7 +21,7 @@ from paceline.gpu_memory.images import see
 from paceline.gpu_memory.parts import Sample
 from paceline.gpu_memory.shapes import Shape, shape_of
 from paceline.models import load_family
-from paceline.models.family import IGNORED, answers_alone
+from paceline.models.tensors import IGNORED, answers_alone
 
 
 def make(case: Case, config: Config, layers: int | None = None) -> Any:

@@ -18,7 +18,8 @@ from paceline.config.schema import LoraSpec, ModelSpec
 from paceline.gpu_memory import count_shape
 from paceline.gpu_memory.shapes import file_name
 from paceline.models import load_family
-from paceline.models.family import Conversation, Family
+from paceline.models.conversation import Conversation
+from paceline.models.family import Family
 from paceline.training import adapters
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -11,7 +11,7 @@ from paceline.config.schema import PromptSpec, TaskSpec
 from paceline.data import prompts
 from paceline.data.images import load_image, picture_size
 from paceline.data.samples import without_images
-from paceline.models.family import Conversation
+from paceline.models.conversation import Conversation
 from paceline.tasks.kind import images_of
 
 

@@ -214,7 +214,7 @@ def _tower(run: _Run, gradients: Part, checkpointing: bool) -> list[Part]:
 
 
 def _logits(run: _Run) -> Part:
-    """Logits of the answers' tokens (``models.family.answers_alone``), and the loss: 12 bytes for each number of them.
+    """Logits of the answers' tokens (``models.tensors.answers_alone``), and the loss: 12 bytes for each number of them.
 
     In the compute format, in float32, and the log-softmax: 10 bytes; when the gradient is made, the log-softmax, its
     gradient and the logits', all in float32: 12 (``ForCausalLMLoss`` of transformers 5.23).

@@ -21,7 +21,8 @@ from paceline.config.schema import GenerationSpec, ModelSpec
 from paceline.errors import PacelineError
 from paceline.inference.evaluate import answers_of
 from paceline.models import load_family
-from paceline.models.family import Conversation, Family
+from paceline.models.conversation import Conversation
+from paceline.models.family import Family
 
 # Drawn for this purpose: a red house with a blue door on a green hill, a yellow sun, 448 × 448 pixels.
 PICTURE = Path(__file__).with_name("picture.png")

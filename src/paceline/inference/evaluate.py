@@ -14,7 +14,8 @@ from paceline.data.conversations import question
 from paceline.errors import Interrupted
 from paceline.inference.generate import Answer, generate
 from paceline.models import load_family
-from paceline.models.family import Conversation, Family
+from paceline.models.conversation import Conversation
+from paceline.models.family import Family
 from paceline.store.cells import CellFolder
 from paceline.store.files import SCHEMA, append_jsonl, read_jsonl
 

@@ -35,7 +35,8 @@ from paceline.errors import PacelineError, UserError
 from paceline.inference import relevance_picture
 from paceline.inference.evaluate import load_weights
 from paceline.models import family_names, load_family
-from paceline.models.family import Conversation, Family
+from paceline.models.conversation import Conversation
+from paceline.models.family import Family
 from paceline.scoring import judge
 from paceline.store.cells import CellFolder
 from paceline.store.files import canonical, digest, read_jsonl, write_bytes

@@ -12,7 +12,8 @@ import torch
 from paceline.config.checks import check_generation
 from paceline.config.schema import GenerationSpec
 from paceline.errors import UserError
-from paceline.models.family import Conversation, Family
+from paceline.models.conversation import Conversation
+from paceline.models.family import Family
 
 
 @dataclass(frozen=True)

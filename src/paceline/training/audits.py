@@ -16,7 +16,9 @@ import torch
 
 from paceline.attempts import ranks
 from paceline.errors import DataError, FailedAudit, NonFiniteLoss, UserError
-from paceline.models.family import IGNORED, Conversation, Family
+from paceline.models.conversation import Conversation
+from paceline.models.family import Family
+from paceline.models.tensors import IGNORED
 
 # Of the first batch: enough for prompts of unequal length, and thus for padding.
 SAMPLES = 8

@@ -23,7 +23,8 @@ from paceline.config.checks import share_out
 from paceline.config.identity import as_loaded
 from paceline.config.schema import Config
 from paceline.gpu_memory import ladder
-from paceline.models.family import Conversation, Family
+from paceline.models.conversation import Conversation
+from paceline.models.family import Family
 from paceline.store.files import SCHEMA, append_jsonl
 from paceline.training.stream import Conversations, Plan, Stream
 

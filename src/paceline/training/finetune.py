@@ -33,7 +33,8 @@ from paceline.config.identity import as_loaded
 from paceline.config.schema import MethodSpec, PlacementSpec
 from paceline.errors import DataError, Interrupted, NonFiniteLoss, UserError
 from paceline.models import load_family
-from paceline.models.family import IGNORED, Family
+from paceline.models.family import Family
+from paceline.models.tensors import IGNORED
 from paceline.store.causes import CAUSES
 from paceline.store.cells import CellFolder
 from paceline.store.files import SCHEMA, append_jsonl, read_jsonl
@@ -297,7 +298,7 @@ def _arguments(run: Run, planned: Plan) -> TrainingArguments:
         activation_checkpointing=placement.activation_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False} if placement.activation_checkpointing else None,
         use_liger_kernel=settings.kernels == "liger",
-        # Its fused loss saves the logits of the prompt, which are not made here (`models.family.answers_alone`).
+        # Its fused loss saves the logits of the prompt, which are not made here (`models.tensors.answers_alone`).
         liger_kernel_config={"fused_linear_cross_entropy": False, "cross_entropy": False},
         train_sampling_strategy="sequential",
         ignore_data_skip=False,

@@ -16,7 +16,7 @@ import torch
 from paceline.config.checks import optimiser_steps, share_out
 from paceline.config.schema import Config
 from paceline.errors import DataError, UserError
-from paceline.models.family import Conversation
+from paceline.models.conversation import Conversation
 
 
 class Conversations(Protocol):

@@ -25,7 +25,9 @@ import torch
 from paceline.attempts import ranks as distributed
 from paceline.attempts.run import Run
 from paceline.config.identity import as_loaded
-from paceline.models.family import Conversation, Family, Features
+from paceline.models.conversation import Conversation
+from paceline.models.family import Family
+from paceline.models.tensors import Features
 from paceline.training.stream import Conversations
 
 SEEN_BY = ("vision", "connector")

@@ -23,7 +23,9 @@ from paceline.data.conversations import lesson, question
 from paceline.errors import Interrupted, UserError
 from paceline.inference.generate import generate
 from paceline.models import family_names, load_family
-from paceline.models.family import IGNORED, Conversation, Family
+from paceline.models.conversation import Conversation
+from paceline.models.family import Family
+from paceline.models.tensors import IGNORED
 
 LARGE = (
     "qwen2_vl_2b",

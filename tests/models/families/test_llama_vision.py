@@ -13,7 +13,8 @@ from PIL import Image
 from paceline.config.schema import GenerationSpec
 from paceline.inference.generate import generate
 from paceline.models import load_family
-from paceline.models.family import Conversation, Family
+from paceline.models.conversation import Conversation
+from paceline.models.family import Family
 
 SPEC = model_spec("tiny_llama32_vision")
 # What the published template does and the twin's does not: it refuses a system's turn beside an image, and writes

@@ -20,7 +20,8 @@ from PIL import Image
 from published import CONFIGS, check, gradient, images_only, on_meta, trained
 
 from paceline.models import load_family
-from paceline.models.family import Conversation, Family
+from paceline.models.conversation import Conversation
+from paceline.models.family import Family
 
 COUNTS = {
     "qwen2_vl_2b": {"vision": 631_183_360, "connector": 34_087_936, "language": 1_543_714_304},

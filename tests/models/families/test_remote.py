@@ -26,8 +26,8 @@ from safetensors.torch import save_file
 from paceline.config.schema import GenerationSpec, ModelSpec
 from paceline.errors import UserError
 from paceline.models import load_family
+from paceline.models.conversation import Conversation
 from paceline.models.families.remote import Remote
-from paceline.models.family import Conversation
 from paceline.models.twins import twin_tokenizer
 from paceline.store.files import read_json, read_jsonl
 

@@ -31,7 +31,9 @@ from hypothesis import strategies as st
 from paceline.attempts.causes import classify
 from paceline.config.schema import LoraSpec, MethodSpec
 from paceline.errors import DataError, FailedAudit, NonFiniteLoss, UserError
-from paceline.models.family import IGNORED, Conversation, Family
+from paceline.models.conversation import Conversation
+from paceline.models.family import Family
+from paceline.models.tensors import IGNORED
 from paceline.training import audits, finetune
 
 # -- labels --------------------------------------------------------------------------------------------------------

@@ -17,7 +17,8 @@ from paceline.attempts.causes import classify
 from paceline.config.schema import MethodSpec, PromptSpec, TaskSpec
 from paceline.data.conversations import Lessons
 from paceline.errors import DataError
-from paceline.models.family import Conversation, Family
+from paceline.models.conversation import Conversation
+from paceline.models.family import Family
 from paceline.store.cells import Attempt
 from paceline.store.files import read_jsonl, write_json
 from paceline.sweep import status

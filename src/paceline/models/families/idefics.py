@@ -10,7 +10,9 @@ import torch
 import transformers
 
 from paceline.config.schema import ModelSpec
-from paceline.models.family import BACKEND, Conversation, Family, Features
+from paceline.models.conversation import Conversation
+from paceline.models.family import BACKEND, Family
+from paceline.models.tensors import Features
 from paceline.models.twins import begins_itself, twin_tokenizer
 
 # isort: split

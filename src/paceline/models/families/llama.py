@@ -12,7 +12,8 @@ import transformers
 
 from paceline.config.schema import ModelSpec
 from paceline.errors import UserError
-from paceline.models.family import Conversation, Family
+from paceline.models.conversation import Conversation
+from paceline.models.family import Family
 
 
 class Llama(Family):

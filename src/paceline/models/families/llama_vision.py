@@ -11,7 +11,9 @@ from typing import Any, ClassVar, Literal
 import torch
 
 from paceline.config.schema import ModelSpec
-from paceline.models.family import Conversation, Family, Features, grid
+from paceline.models.conversation import Conversation
+from paceline.models.family import Family
+from paceline.models.tensors import Features, grid
 from paceline.models.twins import begins_itself, twin_tokenizer
 
 # isort: split

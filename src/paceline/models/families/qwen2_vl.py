@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from paceline.config.schema import ModelSpec
-from paceline.models.family import Family, Features, grid
+from paceline.models.family import Family
+from paceline.models.tensors import Features, grid
 from paceline.models.twins import twin_tokenizer
 
 _CHAT_TEMPLATE = (

@@ -20,7 +20,8 @@ from packaging.version import Version
 from paceline.config.checks import locate_weights
 from paceline.config.schema import GenerationSpec, ModelSpec, Quantise
 from paceline.errors import UserError
-from paceline.models.family import Conversation, Family
+from paceline.models.conversation import Conversation
+from paceline.models.family import Family
 
 OwnAnswer = tuple[str, int, int, Literal["stop", "length"]]
 """Text, prompt tokens, new tokens, and how it ended."""

@@ -16,9 +16,11 @@ import torch
 import transformers
 
 from paceline.config.schema import ModelSpec
+from paceline.models.conversation import Conversation
 from paceline.models.families.phi35_vision.modeling import MERGED, Phi3VConfig, Phi3VForCausalLM
 from paceline.models.families.phi35_vision.processing import PLACEHOLDER, Phi3VImageProcessor, Phi3VProcessor
-from paceline.models.family import Conversation, Family, Features, grid
+from paceline.models.family import Family
+from paceline.models.tensors import Features, grid
 from paceline.models.twins import twin_tokenizer
 
 _CHAT_TEMPLATE = (

@@ -1,0 +1,31 @@
+"""What a model is asked, and what it should answer. Torch-free."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """What a model is asked once, and, to train on it, what it should answer.
+
+    Attributes:
+        prompt: the user's turn, without image placeholders.
+        images: the images of the turn, or their :class:`paceline.models.tensors.Features`; they stand before the text.
+        system: the system's turn; left out where empty.
+        answer: the target; None where the model is to answer.
+        shots: earlier turns, each with its answer, shown before the question.
+    """
+
+    prompt: str
+    images: list[Any] = dataclasses.field(default_factory=list)
+    system: str = ""
+    answer: str | None = None
+    shots: list[Conversation] = dataclasses.field(default_factory=list)
+
+    @property
+    def all_images(self) -> list[Any]:
+        """Images in the order in which their placeholders stand."""
+        return [image for turn in (*self.shots, self) for image in turn.images]

@@ -230,7 +230,7 @@ def with_paceline(folder: Path, records: list[dict[str, str]], said: Any, clock:
     from paceline.models import load_family
     from paceline.store.cells import Cell, CellFolder
     from paceline.store.files import read_jsonl
-    from paceline.training import finetune
+    from paceline.training import finetune, step_loop
 
     config = Config(
         model=spec(str(folder / "model")),
@@ -245,7 +245,7 @@ def with_paceline(folder: Path, records: list[dict[str, str]], said: Any, clock:
         run = Run(cell_folder, cell_folder.new_attempt(), Cell("twin", "finetune", {}), config, Launch({}), "", 0)
         device = ranks.device()
         family = load_family("qwen2_vl").load(config.model, training=True, device=device)
-        adapt, loop = finetune.adapters.adapt, finetune._Loop
+        adapt, loop = finetune.adapters.adapt, step_loop.StepLoop
 
         def started_alike(*args: Any) -> dict[str, int]:
             import peft
@@ -268,7 +268,7 @@ def with_paceline(folder: Path, records: list[dict[str, str]], said: Any, clock:
                 clock.ends.append(time.perf_counter())
 
         assert issubclass(loop, TrainerCallback)
-        finetune.adapters.adapt, finetune._Loop = started_alike, Timed
+        finetune.adapters.adapt, finetune.StepLoop = started_alike, Timed
         finetune.train(run, family, Lessons(records), Lessons([]), output=run.attempt.path / "weights")
         return [r["loss"] for r in read_jsonl(run.attempt.path / "history.jsonl")]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from paceline.training import finetune
+from paceline.training import trainer
 
 
 class Killed(BaseException):
@@ -43,7 +43,7 @@ def dying(place: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _between_micro_steps(last: int) -> Iterator[None]:
-    before = finetune._Trainer.training_step
+    before = trainer.CellTrainer.training_step
     done = 0
 
     def training_step(self: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -53,11 +53,11 @@ def _between_micro_steps(last: int) -> Iterator[None]:
         done += 1
         return before(self, *args, **kwargs)
 
-    finetune._Trainer.training_step = training_step  # type: ignore[method-assign]
+    trainer.CellTrainer.training_step = training_step  # type: ignore[method-assign]
     try:
         yield
     finally:
-        finetune._Trainer.training_step = before  # type: ignore[method-assign]
+        trainer.CellTrainer.training_step = before  # type: ignore[method-assign]
 
 
 @contextlib.contextmanager

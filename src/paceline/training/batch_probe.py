@@ -199,7 +199,7 @@ def _undisturbed(model: torch.nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _recomputing(model: Any, on: bool) -> Iterator[None]:
-    """Activation checkpointing as a run has it (``training.finetune._Loop.on_train_begin``), off again afterwards."""
+    """Activation checkpointing as a run has it (``StepLoop.on_train_begin``), off again afterwards."""
     if not on:
         yield
         return

@@ -34,7 +34,7 @@ from paceline.errors import DataError, FailedAudit, NonFiniteLoss, UserError
 from paceline.models.conversation import Conversation
 from paceline.models.family import Family
 from paceline.models.tensors import IGNORED
-from paceline.training import audits, finetune
+from paceline.training import audits, finetune, trainer
 
 # -- labels --------------------------------------------------------------------------------------------------------
 
@@ -209,7 +209,7 @@ def test_an_adapter_that_no_sample_uses_ends_the_run_at_once(tmp_path: Path) -> 
 
 
 def test_a_frozen_adapter_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make = finetune._Trainer.create_optimizer
+    make = trainer.CellTrainer.create_optimizer
 
     def create_optimizer(self: Any, *args: Any) -> Any:
         held = [(n, p) for n, p in self.model.named_parameters() if "lora_B" in n and "o_proj" in n]
@@ -221,7 +221,7 @@ def test_a_frozen_adapter_ends_the_run(tmp_path: Path, monkeypatch: pytest.Monke
             for _, p in held:
                 p.requires_grad_(True)
 
-    monkeypatch.setattr(finetune._Trainer, "create_optimizer", create_optimizer)
+    monkeypatch.setattr(trainer.CellTrainer, "create_optimizer", create_optimizer)
     with pytest.raises(
         FailedAudit, match=r"adapter is frozen: .* 2 of its matrices .*o_proj\.lora_B\.weight"
     ) as caught:

@@ -1,0 +1,220 @@
+"""The library's trainer, with our checkpoints, our validation and weights as they are published."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import math
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from paceline.attempts import checkpoints, ranks
+from paceline.errors import UserError
+from paceline.models.family import Family
+from paceline.models.tensors import IGNORED
+from paceline.training.step_loop import StepLoop
+from paceline.training.stream import Conversations, Stream
+
+# isort: split
+# After the families, which define the operators that these imports may want.
+import safetensors.torch
+from transformers import PrinterCallback, Trainer, TrainingArguments
+
+_WEIGHTS = "trained.safetensors"
+
+
+class CellTrainer(Trainer):
+    """The library's loop, with every step's loss kept and validation that does not depend on the ranks."""
+
+    def __init__(
+        self, family: Family, args: TrainingArguments, stream: Stream, validation: Conversations, loop: StepLoop
+    ) -> None:
+        super().__init__(
+            model=family.model,
+            args=args,
+            data_collator=family.training_batch,
+            train_dataset=stream,
+            callbacks=[loop],
+        )
+        self.remove_callback(PrinterCallback)
+        self.family = family
+        self.validation = validation
+        self.loop = loop
+        self.step_loss: torch.Tensor | None = None
+        self.step_tokens: torch.Tensor | None = None
+        self.step_norm: Any = None
+        loop.trainer = self
+
+    def readable(self, found: checkpoints.Checkpoint) -> str:
+        """The folder that this many ranks can read a checkpoint from. Every rank calls it.
+
+        Raises:
+            UserError: DeepSpeed can't share it out anew.
+        """
+        run = self.loop.run
+        if found.engine == "torch" or found.world == run.world:
+            return str(found.path)
+        made: Path | Exception | None = None
+        if run.rank == 0:
+            run.note(f"putting the state of {found.world} ranks together for {run.world}")
+            try:
+                made = checkpoints.universal(found, run.attempt)
+            except (UserError, OSError) as error:
+                made = error
+        made = ranks.from_first(made)
+        if isinstance(made, Exception):
+            raise made
+        self.loop.assembled = True
+        settings: Any = self.args.hf_deepspeed_config
+        settings.config.setdefault("checkpoint", {})["load_universal"] = True
+        return str(made)
+
+    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+        """The library's, and a word where nothing that is trained has a part in it: torch only says that it can't."""
+        loss = super().compute_loss(*args, **kwargs)
+        if not (loss[0] if isinstance(loss, tuple) else loss).requires_grad:
+            raise UserError(
+                "the answers of a batch depend on none of the trained weights: no gradient can reach them. Train a "
+                "component that every sample uses (method.frozen, method.lora.components), or show it images"
+            )
+        return loss
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Not counted: it walks over every parameter at every forward, and nobody reads the number."""
+        return 0
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
+        """One forward and backward; its share of the step's loss and tokens stays on the device, without waiting."""
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        self.step_loss = loss.clone() if self.step_loss is None else self.step_loss + loss
+        tokens = inputs["attention_mask"].sum(dtype=torch.float64)
+        self.step_tokens = tokens if self.step_tokens is None else self.step_tokens + tokens
+        return loss
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        self.step_norm = super()._get_grad_norm(model, grad_norm)
+        return self.step_norm
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Mean loss per answer token over the validation split, the same whatever the ranks."""
+        size, world, rank = self.args.per_device_train_batch_size, self.loop.run.world, self.loop.run.rank
+        count = len(self.validation)
+        rounds = math.ceil(count / (size * world))
+        # Every rank runs the same number of forwards, or ZeRO-3 would wait for ever; surplus weighs nothing.
+        firsts = [(r * world + rank) * size for r in range(rounds)]
+        indices = [[i for i in range(f, f + size) if i < count] or [0] for f in firsts]
+        loader = torch.utils.data.DataLoader(
+            Stream(self.validation, np.arange(count)),
+            batch_sampler=indices,
+            collate_fn=self.data_collator,
+            num_workers=self.args.dataloader_num_workers,
+            generator=torch.Generator(),  # its own, or validating would shift the training's dropout
+        )
+        sums = torch.zeros(2, dtype=torch.float64)
+        model: Any = self.model
+        model.eval()
+        with torch.no_grad():
+            for first, batch in zip(firsts, loader, strict=True):
+                inputs = self._prepare_inputs(batch)
+                loss = model(**inputs)["loss"].detach().double().cpu()
+                tokens = inputs["labels"].ne(IGNORED).sum().cpu() * (first < count)
+                sums += torch.stack([loss * tokens, tokens.double()]) if first < count else 0
+        model.train()
+        weighted, tokens = ranks.total(sums).tolist()
+        metrics = {"eval_loss": weighted / max(tokens, 1.0)}
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _changing(self) -> dict[str, torch.Tensor]:
+        """What training changes, by the names in memory: trainable parameters, and buffers that are saved."""
+        model: Any = self.model
+        buffers = dict(model.named_buffers())
+        found = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+        return found | {name: b for name, b in model.state_dict().items() if name in buffers}
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """A checkpoint's weights. Under DeepSpeed its own state holds them, so there is nothing to gather.
+
+        Not by ``save_pretrained``: for some families it renames weights on the way to the disk, and the library's
+        resume, which reads the file as it is and not strictly, would pass over every one of them without a word.
+        """
+        if self.args.should_save and not self.is_deepspeed_enabled:
+            folder = Path(str(output_dir))
+            folder.mkdir(parents=True, exist_ok=True)
+            state = {name: tensor.contiguous() for name, tensor in self._changing().items()}
+            safetensors.torch.save_file(state, folder / _WEIGHTS)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        saved = safetensors.torch.load_file(Path(resume_from_checkpoint) / _WEIGHTS)
+        here = self._changing()
+        if odd := saved.keys() ^ here.keys():
+            raise UserError(
+                f"{resume_from_checkpoint} holds other weights than are trained now, such as {min(odd)}; "
+                "delete it to begin again"
+            )
+        with torch.no_grad():
+            for name, tensor in saved.items():
+                here[name].copy_(tensor)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        began = time.monotonic()
+        folder = Path(str(self.args.output_dir)) / f"{checkpoints.STATE}-{self.state.global_step}"
+        try:
+            super()._save_checkpoint(model, trial)
+        except Exception as error:
+            shutil.rmtree(folder, ignore_errors=True)  # half a state is of no use, and the disk may be full
+            if _is_write_failure(error):
+                raise OSError(errno.ENOSPC, f"can't save the checkpoint: {error}", str(folder)) from error
+            raise
+        ranks.barrier()
+        self.loop.saved(folder, began)
+
+    def save_weights(self, folder: Path) -> None:
+        """Write the weights as they would be published, in the model's number format. Every rank calls it."""
+        model = self.accelerator.unwrap_model(self.model_wrapped)
+        state = self._whole_state(model)
+        if self.args.should_save:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.family.save(model, folder, state)
+        ranks.barrier()
+
+    def _whole_state(self, model: Any) -> dict[str, torch.Tensor]:
+        """What is published, by its names in memory: an adapter's weights, or all. Whole on the rank that saves."""
+        everything = self.loop.run.config.method.trains == "all"
+        dtype = getattr(torch, self.family.spec.dtype)
+        state: dict[str, torch.Tensor] = {}
+        # Each tied weight once: a copy is no longer seen to be tied, and would be written twice.
+        for name, parameter in model.named_parameters():
+            if everything or parameter.requires_grad:
+                with _gathered(parameter):
+                    if self.args.should_save:
+                        # Copied, because DeepSpeed lays weights out in one storage, which the library takes for ties.
+                        state[name] = parameter.detach().to("cpu", dtype if everything else None, copy=True)
+        if everything:
+            buffers = dict(model.named_buffers())
+            state |= {name: buffers[name] for name in model.state_dict() if name in buffers}
+        return state
+
+
+@contextlib.contextmanager
+def _gathered(parameter: torch.nn.Parameter) -> Iterator[None]:
+    """Make a weight whole for a moment, where ZeRO-3 has split it. Every rank must come here."""
+    if not hasattr(parameter, "ds_id"):
+        yield
+        return
+    import deepspeed
+
+    with deepspeed.zero.GatheredParameters([parameter]):
+        yield
+
+
+def _is_write_failure(error: Exception) -> bool:
+    """Whether a library says in its own words that the disk took no more; torch and safetensors raise no OSError."""
+    text = str(error)
+    return any(words in text for words in ("inline_container", "PytorchStreamWriter", "os error 28", "os error 122"))

@@ -22,7 +22,8 @@ from paceline.report.analysis import differences
 from paceline.report.consistency.sweeps import findings
 from paceline.report.page import page
 from paceline.report.read.results import Report
-from paceline.scoring.judge import judge, score_predictions, scorer_sources
+from paceline.scoring.digest import scorer_sources
+from paceline.scoring.judge import judge, score_predictions
 from paceline.store.cells import Cell
 from paceline.store.files import SCHEMA, digest, write_json, write_jsonl
 from paceline.store.root import Store

@@ -19,7 +19,7 @@ from paceline.cli.resolve import use_code_of_cell, use_recorded_code
 from paceline.data import readers
 from paceline.errors import UserError
 from paceline.models import family_names, load_family
-from paceline.scoring.judge import scorer_digest, scorer_sources
+from paceline.scoring.digest import scorer_digest, scorer_sources
 from paceline.store import code as snapshot
 from paceline.store.files import write_json
 from paceline.store.root import Store

@@ -2,94 +2,21 @@
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from paceline import stats, tasks
+from paceline import tasks
 from paceline.config.schema import Config
 from paceline.data import samples as prepared
 from paceline.errors import UserError
-from paceline.imports import defined, imported
-from paceline.plugins import source_of
+from paceline.scoring.digest import scorer_digest
 from paceline.store.cells import CellFolder
 from paceline.store.files import SCHEMA, read_jsonl, write_json, write_jsonl
-from paceline.tasks import metrics as metrics_module
 from paceline.tasks.kind import Answer, Answered, Kind, Part
 
 Record = dict[str, Any]
-
-
-def scorer_digest(kind: Kind) -> str:
-    """12 hex digits over the source of all that can change a score of a kind.
-
-    A metric counts as computed by this checkout if the digests are equal.
-    """
-    total = hashlib.sha256()
-    for name, source in sorted(scorer_sources(kind).items()):
-        total.update(f"{name}\n".encode())
-        total.update(source)
-    return total.hexdigest()[:12]
-
-
-JUDGES = ("read", "score", "columns", "resample", "METRICS", "OUTCOMES", "parts", "split")
-"""What a kind gives that a score or a metric can depend on. What is shown of it is not among them."""
-
-
-def scorer_sources(kind: Kind) -> dict[str, bytes]:
-    """Module name -> source: the kind's judging functions, and whole every module of ours that they rest on.
-
-    Imports are followed in the source, through any number of modules, so those inside functions count, too; a lab's
-    modules are followed as ours are, and count by name and content, wherever they lie. Of the
-    modules that hold the judging functions themselves only the definitions count that these reach: a kind may be one
-    module, and how it is shown must not make its metrics old.
-    """
-    sources: dict[str, bytes] = {}
-    waiting = [stats.__name__, metrics_module.__name__]
-    for holder in {kind.holder(name) for name in JUDGES}:
-        if holder is not None and holder.__file__ is not None:
-            text, needed = reached(Path(holder.__file__), JUDGES, str(holder.__package__))
-            sources[holder.__name__] = text
-            waiting += needed
-    while waiting:
-        name = waiting.pop()
-        if name in sources or name in NOT_JUDGING or not _counts(name):
-            continue
-        if path := source_of(name):
-            sources[name] = path.read_bytes()
-            package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-            waiting += imported(ast.parse(sources[name]), package)
-    return sources
-
-
-NOT_JUDGING = {"paceline.tasks", "paceline.tasks.kind", "paceline.tasks.panels"}
-"""The contract, and what is shown."""
-
-
-def _counts(name: str) -> bool:
-    return name.startswith("paceline.tasks.") or name == stats.__name__
-
-
-def reached(path: Path, names: Iterable[str], package: str) -> tuple[bytes, list[str]]:
-    """The definitions of a module that some names reach, and the modules that these import.
-
-    Returns:
-        Their source, in the order of the module, and dotted names (:func:`paceline.imports.imported`).
-    """
-    tree = ast.parse(path.read_bytes())
-    made = {name: node for node in tree.body for name in defined(node)}
-    waiting, found = [name for name in names if name in made], dict[str, ast.stmt]()
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found[name] = made[name]
-            waiting += [n.id for n in ast.walk(made[name]) if isinstance(n, ast.Name) and n.id in made]
-    kept = [node for node in tree.body if any(node is one for one in found.values())]
-    text = "\n\n".join(ast.unparse(node) for node in kept if not isinstance(node, ast.Import | ast.ImportFrom))
-    return text.encode(), [name for node in kept for name in imported(node, package)]
 
 
 def evaluated_samples(config: Config, root: Path) -> list[Record]:

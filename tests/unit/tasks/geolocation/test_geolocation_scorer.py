@@ -16,7 +16,8 @@ import pytest
 from paceline import stats, tasks
 from paceline.config.schema import Config, PromptSpec, TaskSpec
 from paceline.errors import UserError
-from paceline.scoring.judge import score_predictions, scorer_digest, scorer_sources
+from paceline.scoring.digest import scorer_digest, scorer_sources
+from paceline.scoring.judge import score_predictions
 from paceline.tasks.geolocation import score as scorer
 from paceline.tasks.geolocation.score import (
     EARTH_RADIUS_KM,

@@ -104,7 +104,7 @@ _forget: list[Callable[[], None]] = []
 
 
 def on_change(forget: Callable[[], None]) -> None:
-    """Have a cache of what there is cleared when other modules are found."""
+    """Register a cache of module names to be cleared when the modules change."""
     _forget.append(forget)
 
 
@@ -338,7 +338,7 @@ def load(part: str, name: str) -> ModuleType:
 
 
 def import_module(dotted: str) -> ModuleType:
-    """Import a module; what goes wrong in one of a lab's is told with its file and line.
+    """Import a module; an error in one of a lab's is reported with its file and line.
 
     Raises:
         UserError: it can't be imported.
@@ -419,7 +419,7 @@ def _look(plugin: Plugin) -> None:
 
 
 def _require_there(node: ast.Import | ast.ImportFrom, package: str, where: str) -> None:
-    """Refuse an import of what there is not, told without importing anything."""
+    """Refuse an import of a missing module or name; nothing is imported for this check."""
     modules = [a.name for a in node.names] if isinstance(node, ast.Import) else [module_of(node, package)]
     for module in modules:
         top = module.partition(".")[0]

@@ -1,4 +1,4 @@
-"""Checks across rows, and of what is said about a table: bases, sentences, equal answers.
+"""Checks across rows, and of the statements about a table: bases, sentences, equal answers.
 
 A kind of task adds its own.
 """
@@ -57,7 +57,7 @@ def text_against_table(table: ResultTable) -> Iterator[Finding]:
 
 
 def improved_or_not(table: ResultTable) -> Iterator[Finding]:
-    """Models that are said to have improved were tuned, and their figures did not get worse.
+    """Models with a claimed improvement were tuned, and their figures did not get worse.
 
     What got worse is looked for among shares, means and medians: a minimum or maximum is one single answer.
     """

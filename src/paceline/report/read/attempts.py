@@ -30,7 +30,7 @@ class Tried:
     gpu_seconds: float
     nodes: int
     gpu_hour_usd: float
-    """What an hour of a GPU costs, as its cluster's file said when it was submitted; 0 where it did not."""
+    """What an hour of a GPU costs, by its cluster's file at submission; 0 where that has no price."""
 
 
 @cache

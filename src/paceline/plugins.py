@@ -75,14 +75,14 @@ class Plugin:
 
     def files(self) -> Iterator[Path]:
         """Its source files; no others, and none that looks private."""
-        found = sorted(self.path.rglob("*.py")) if self.path.is_dir() else [self.path]
-        return (p for p in found if p.is_file() and not self._private(p))
+        paths = sorted(self.path.rglob("*.py")) if self.path.is_dir() else [self.path]
+        return (p for p in paths if p.is_file() and not self._private(p))
 
     def left_out(self) -> Iterator[Path]:
         """The other files of a package, which no job will find."""
-        found = sorted(self.path.rglob("*")) if self.path.is_dir() else []
+        paths = sorted(self.path.rglob("*")) if self.path.is_dir() else []
         kept = set(self.files())
-        return (p for p in found if p.is_file() and p not in kept and "__pycache__" not in p.parts)
+        return (p for p in paths if p.is_file() and p not in kept and "__pycache__" not in p.parts)
 
     def _private(self, path: Path) -> bool:
         return any(_PRIVATE.search(part) for part in path.relative_to(self.path.parent).parts)
@@ -98,13 +98,13 @@ class _Finder(MetaPathFinder):
 
 
 _known: dict[str, Plugin] = {}
-_taken: list[Plugin] = []  # modules with the name of one of ours
+_name_clashes: list[Plugin] = []  # modules with the name of one of ours
 _finder = _Finder()
 _forget: list[Callable[[], None]] = []
 
 
 def on_change(forget: Callable[[], None]) -> None:
-    """Have a cache of what there is cleared when other modules are found."""
+    """Register a cache of module names to be cleared when the modules change."""
     _forget.append(forget)
 
 
@@ -117,30 +117,30 @@ def folders(extra: str | None) -> list[Path]:
     Raises:
         UserError: one is no folder.
     """
-    found = []
+    lab_folders = []
     for text, source in ((extra, "--conf"), (os.environ.get("PACELINE_CONF"), "PACELINE_CONF")):
         if text:
             folder = Path(text).expanduser().absolute()
             if not folder.is_dir():
                 raise UserError(f"{source}: {folder} is no folder")
-            found.append(folder)
-    return found
+            lab_folders.append(folder)
+    return lab_folders
 
 
-def use(found_in: Iterable[Path]) -> None:
+def use(searched: Iterable[Path]) -> None:
     """Let the packages hold the modules of these folders and of no others; of two with one name the first.
 
     In a process that runs frozen code this does nothing: a copy is complete, whatever became of the folder.
     """
-    found: dict[str, Plugin] = {}
-    _taken.clear()
+    modules: dict[str, Plugin] = {}
+    _name_clashes.clear()
     if not (_SOURCE / STAMP).exists():
-        for plugin in (p for folder in found_in for p in _modules(folder)):
+        for plugin in (p for folder in searched for p in _modules(folder)):
             if _shipped(plugin.dotted):
-                _taken.append(plugin)
+                _name_clashes.append(plugin)
             else:
-                found.setdefault(plugin.dotted, plugin)
-    _set(found)
+                modules.setdefault(plugin.dotted, plugin)
+    _set(modules)
 
 
 def use_frozen(code: Path) -> list[str]:
@@ -172,8 +172,8 @@ def handed_on() -> dict[str, str]:
 
 def inherit() -> None:
     """Find the modules that the process which started this one has found."""
-    told = json.loads(os.environ.get(HANDED_ON, "{}"))
-    _set({dotted: Plugin(part, dotted.rpartition(".")[2], Path(path)) for dotted, (part, path) in told.items()})
+    inherited = json.loads(os.environ.get(HANDED_ON, "{}"))
+    _set({dotted: Plugin(part, dotted.rpartition(".")[2], Path(path)) for dotted, (part, path) in inherited.items()})
 
 
 def names(part: str) -> list[str]:
@@ -182,7 +182,7 @@ def names(part: str) -> list[str]:
     Raises:
         UserError: one has the name of a module of ours.
     """
-    for plugin in _taken:
+    for plugin in _name_clashes:
         if plugin.part == part:
             raise UserError(
                 f"{plugin.path}: paceline has a module {part}/{plugin.name} of its own, which a lab's can't replace; "
@@ -198,11 +198,11 @@ def find(part: str, name: str) -> Plugin | None:
 
 def frozen_files() -> dict[str, Path]:
     """What a submission copies: place in the frozen code -> file. A lab's own frozen modules are copied anew."""
-    found: dict[str, Path] = {}
+    copied: dict[str, Path] = {}
     for plugin in _known.values():
         place = Path("src", *PACKAGES[plugin.part].split("."))
-        found |= {(place / p.relative_to(plugin.path.parent)).as_posix(): p for p in plugin.files()}
-    return found
+        copied |= {(place / p.relative_to(plugin.path.parent)).as_posix(): p for p in plugin.files()}
+    return copied
 
 
 def frozen_names() -> list[str]:
@@ -228,12 +228,12 @@ def _modules(folder: Path) -> Iterator[Plugin]:
         yield from (Plugin(part, name, path) for name, path in sorted((modules | packages).items()))
 
 
-def _set(found: Mapping[str, Plugin]) -> None:
-    if found == _known:
+def _set(modules: Mapping[str, Plugin]) -> None:
+    if modules == _known:
         return
-    changed = [dotted for dotted in {*found, *_known} if found.get(dotted) != _known.get(dotted)]
+    changed = [dotted for dotted in {*modules, *_known} if modules.get(dotted) != _known.get(dotted)]
     _known.clear()
-    _known.update(found)
+    _known.update(modules)
     for dotted in changed:
         _unload(dotted)
     if _finder not in sys.meta_path:
@@ -311,8 +311,8 @@ def no_family(name: str) -> str:
     """That there is no such family, with the nearest names; empty where there is. Imports none, and so no torch."""
     if source_of(f"{PACKAGES['models']}.{name}"):
         return ""
-    there = importlib.import_module("paceline.models").family_names()
-    return f"model.family: no family '{name}': {nearest(name, there)}; {FOUND_BY}"
+    families = importlib.import_module("paceline.models").family_names()
+    return f"model.family: no family '{name}': {nearest(name, families)}; {FOUND_BY}"
 
 
 def load(part: str, name: str) -> ModuleType:
@@ -338,7 +338,7 @@ def load(part: str, name: str) -> ModuleType:
 
 
 def import_module(dotted: str) -> ModuleType:
-    """Import a module; what goes wrong in one of a lab's is told with its file and line.
+    """Import a module; an error in one of a lab's is reported with its file and line.
 
     Raises:
         UserError: it can't be imported.
@@ -346,12 +346,12 @@ def import_module(dotted: str) -> ModuleType:
     plugin = next((p for p in _known.values() if f"{dotted}.".startswith(f"{p.dotted}.")), None)
     if plugin is None:
         return importlib.import_module(dotted)
-    with _told(plugin):
+    with _errors_located(plugin):
         return importlib.import_module(dotted)
 
 
 @contextlib.contextmanager
-def _told(plugin: Plugin) -> Iterator[None]:
+def _errors_located(plugin: Plugin) -> Iterator[None]:
     try:
         yield
     except PacelineError:
@@ -360,8 +360,8 @@ def _told(plugin: Plugin) -> Iterator[None]:
         if isinstance(error, SyntaxError) and error.filename:
             raise UserError(_broken(error)) from error
         frames = traceback.extract_tb(error.__traceback__)
-        mine = [f for f in frames if Path(f.filename).is_relative_to(plugin.path)]
-        where = f"{mine[-1].filename}:{mine[-1].lineno}" if mine else str(plugin.file)
+        plugin_frames = [f for f in frames if Path(f.filename).is_relative_to(plugin.path)]
+        where = f"{plugin_frames[-1].filename}:{plugin_frames[-1].lineno}" if plugin_frames else str(plugin.file)
         remedy = "mend it, or see docs/adding.md for a module that works"
         if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("paceline"):
             remedy = f"install {str(error.name).partition('.')[0]} here, or import it inside the function that uses it"
@@ -397,15 +397,15 @@ def _look(plugin: Plugin) -> None:
             continue
         seen.add(dotted)
         package = dotted if path.name == "__init__.py" else dotted.rpartition(".")[0]
-        own = any(path.is_relative_to(known.path) for known in _known.values())
-        if own and path not in copied:
+        from_lab = any(path.is_relative_to(known.path) for known in _known.values())
+        if from_lab and path not in copied:
             raise UserError(
                 f"{blamed} imports {path}, which looks private by its name and is never copied to where jobs run; "
                 "give a module of code another name, and read keys from the environment"
             )
         for node, caught in run_at_import(_parsed(path)):
-            where = f"{path}:{node.lineno}:" if own else f"{blamed} imports {dotted}, which"
-            if own and plugin.part == "models" and not caught:
+            where = f"{path}:{node.lineno}:" if from_lab else f"{blamed} imports {dotted}, which"
+            if from_lab and plugin.part == "models" and not caught:
                 _require_there(node, package, where)
             for name in names_of(node, package):
                 top = name.partition(".")[0]
@@ -414,12 +414,12 @@ def _look(plugin: Plugin) -> None:
                         f"{where} imports {top} when it is imported, which takes seconds at every command of a login "
                         "node; import it inside the function that uses it"
                     )
-                if top == "paceline" and (own or plugin.part != "models"):
-                    waiting.append((name, f"{path}:{node.lineno}:" if own else blamed))
+                if top == "paceline" and (from_lab or plugin.part != "models"):
+                    waiting.append((name, f"{path}:{node.lineno}:" if from_lab else blamed))
 
 
 def _require_there(node: ast.Import | ast.ImportFrom, package: str, where: str) -> None:
-    """Refuse an import of what there is not, told without importing anything."""
+    """Refuse an import of a missing module or name; nothing is imported for this check."""
     modules = [a.name for a in node.names] if isinstance(node, ast.Import) else [module_of(node, package)]
     for module in modules:
         top = module.partition(".")[0]
@@ -434,8 +434,8 @@ def _require_there(node: ast.Import | ast.ImportFrom, package: str, where: str) 
             tree = _parsed(path)
             for alias in node.names:
                 if not binds(tree, alias.name) and source_of(f"{module}.{alias.name}") is None:
-                    there = {n for s in tree.body for n in _public(s)}
-                    raise UserError(f"{where} {module} has no {alias.name}: {nearest(alias.name, there)}")
+                    public_names = {n for s in tree.body for n in _public(s)}
+                    raise UserError(f"{where} {module} has no {alias.name}: {nearest(alias.name, public_names)}")
 
 
 def _public(node: ast.stmt) -> Iterator[str]:

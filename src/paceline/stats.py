@@ -214,16 +214,16 @@ def percentiles(drawn: Floats, *, level: float = LEVEL) -> tuple[float, float] |
 def _grouped_statistic(x: Floats, groups: npt.NDArray[np.int_], statistic: str, seed: int) -> Floats:
     _, numbers = np.unique(groups, return_inverse=True)
     order = np.argsort(x, kind="stable")
-    found = []
+    resampled = []
     for often in draws(numbers, seed=seed):
         if statistic == "median":
             passed = np.cumsum(often[:, order], axis=1)
             half = passed[:, -1:] / 2
             lower, upper = (passed >= half).argmax(axis=1), (passed > half).argmax(axis=1)
-            found.append((x[order][lower] + x[order][upper]) / 2)
+            resampled.append((x[order][lower] + x[order][upper]) / 2)
         else:
-            found.append(often @ x / often.sum(axis=1))
-    return np.concatenate(found)
+            resampled.append(often @ x / often.sum(axis=1))
+    return np.concatenate(resampled)
 
 
 def mcnemar_exact(a_hits: npt.ArrayLike, b_hits: npt.ArrayLike) -> float:

@@ -56,9 +56,9 @@ class Pass:
 
     def reached(self, shape: Shape, component: str) -> bool:
         """Whether gradients run through a component: something in it, or before it, is trained."""
-        own = {n.component for n in shape.linears if n.name in self.adapted} | self.trained
+        trained = {n.component for n in shape.linears if n.name in self.adapted} | self.trained
         before = {"vision": {"vision"}, "connector": {"vision", "connector"}}
-        return bool(own & before.get(component, own))
+        return bool(trained & before.get(component, trained))
 
 
 def kept(shape: Shape, run: Pass, block: Block) -> float:
@@ -151,28 +151,28 @@ def _inputs(run: Pass, block: Block, layer: dict[str, Linear], rows: int, keys: 
         vectors = keys if role == "states" else rows
         whole = run.width * vectors * linears[0].inputs
         # What attention keeps anyway is its output; states are shared by all layers.
-        there = role in ("out", "states")
-        size += whole * _copies(run, linears, there, block)
+        kept_anyway = role in ("out", "states")
+        size += whole * _copies(run, linears, kept_anyway, block)
         size += sum(adapter(run, n, vectors) for n in linears if n.name in run.adapted)
     return size
 
 
-def _copies(run: Pass, linears: Sequence[Linear], there: bool, block: Block) -> int:
+def _copies(run: Pass, linears: Sequence[Linear], kept_anyway: bool, block: Block) -> int:
     """How many tensors of its size an input that several linear layers share is kept in.
 
     Args:
         there: it is kept by something else.
     """
-    c_input = there or linears[0].name.rsplit(".", 1)[-1] in _MLP_OUT
+    c_input = kept_anyway or linears[0].name.rsplit(".", 1)[-1] in _MLP_OUT
     if linears[0].component in run.trained:
         if run.autocast and not c_input:  # a float32 input is cast for each of them
             return len(linears)
-        return 0 if there else 1
+        return 0 if kept_anyway else 1
     adapted = [n for n in linears if n.name in run.adapted]
-    own = sum(_own_copy(run, n) for n in adapted)
-    shares = len(adapted) > own or (run.quantised == "int8" and any(n.quantised for n in linears))
+    copies = sum(_own_copy(run, n) for n in adapted)
+    shares = len(adapted) > copies or (run.quantised == "int8" and any(n.quantised for n in linears))
     # bitsandbytes' 8-bit product keeps its input, whether it trains or not (MatMul8bitLt.forward, 0.50).
-    return own + (1 if shares and not there else 0)
+    return copies + (1 if shares and not kept_anyway else 0)
 
 
 def _own_copy(run: Pass, linear: Linear) -> bool:
@@ -250,7 +250,7 @@ def recomputed(shape: Shape, run: Pass) -> float:
 
 def moment(shape: Shape, run: Pass, component: str) -> float:
     """Bytes that one layer takes for a moment where nothing of it is kept: in a frozen tower, or to read a prompt."""
-    found = 0.0
+    most = 0.0
     for block in shape.blocks_of(component):
         rows, c = _rows(block, run), run.width
         if not rows:
@@ -262,8 +262,8 @@ def moment(shape: Shape, run: Pass, component: str) -> float:
             inside += _matrix(run, block) * block.heads * (4 + 2 * c)
         elif run.seen.masked and component == "vision":
             inside += _matrix(run, block) * c
-        found = max(found, size + max(inside, mlp))
-    return found
+        most = max(most, size + max(inside, mlp))
+    return most
 
 
 def gathered(shape: Shape, run: Pass) -> float:

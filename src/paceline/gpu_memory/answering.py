@@ -56,5 +56,5 @@ def evaluating(config: Config, shape: Shape, sample: Sample) -> Memory:
         Part("CUDA context", CONTEXT_GIB, "kernels and workspaces; assumed"),
         Part("fragments", peak * FRAGMENTATION, f"{FRAGMENTATION:.0%} of what is allocated; assumed"),
     ]
-    said = assumed(config, shape, sample, generation.batch, 1)
-    return Memory(parts, moments, outside, [processes(1)], shape.total * width / GIB, 0.0, said)
+    assumptions = assumed(config, shape, sample, generation.batch, 1)
+    return Memory(parts, moments, outside, [processes(1)], shape.total * width / GIB, 0.0, assumptions)

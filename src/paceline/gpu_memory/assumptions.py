@@ -95,7 +95,7 @@ def processes(ranks: int) -> Part:
 
 
 def assumed(config: Config, shape: Shape, sample: Sample, micro: int, world: int) -> dict[str, Any]:
-    """What a figure rests on, in a refusal's words."""
+    """The assumptions of a figure, as a refusal prints them."""
     seen = many(see(shape.image, config.model.processor, sample.image), sample.images)
     return {
         "micro_batch": micro,

@@ -79,7 +79,7 @@ class Verdict:
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
-        found = self.memory
+        memory = self.memory
         return {
             "card": self.card.name,
             "card_gib": self.card.gib,
@@ -88,38 +88,38 @@ class Verdict:
             "why": self.why,
             "needed_gib": round(self.needed, 2),
             "corrected_by": round(self.factor, 3),
-            "moment": found.moment,
-            "parts": [dataclasses.asdict(p) for p in (*found.parts, *found.moments[found.moment], *found.outside)],
-            "host_gib": round(found.host, 1),
-            "host_parts": [dataclasses.asdict(p) for p in found.hosted],
-            "mapped_gib": round(found.mapped, 1),
-            "checkpoint_gib": round(found.disk, 2),
-            "assumed": found.assumed,
+            "moment": memory.moment,
+            "parts": [dataclasses.asdict(p) for p in (*memory.parts, *memory.moments[memory.moment], *memory.outside)],
+            "host_gib": round(memory.host, 1),
+            "host_parts": [dataclasses.asdict(p) for p in memory.hosted],
+            "mapped_gib": round(memory.mapped, 1),
+            "checkpoint_gib": round(memory.disk, 2),
+            "assumed": memory.assumed,
             "setting": self.words,
         }
 
     def told_of_host(self) -> str:
         """What a node's host memory holds, in one line."""
-        found = self.memory
-        said = ", ".join(f"{p.name} {p.gib:.1f}" for p in found.hosted)
+        memory = self.memory
+        parts = ", ".join(f"{p.name} {p.gib:.1f}" for p in memory.hosted)
         return (
-            f"{found.host:.1f} GiB of host memory a node ({said}), and {found.mapped:.1f} of mapped weights' files, "
+            f"{memory.host:.1f} GiB of host memory a node ({parts}), and {memory.mapped:.1f} of mapped weights' files, "
             "which the kernel drops where it wants room"
         )
 
     def told(self) -> str:
         """Where the memory goes, and what was assumed, in one line."""
-        found = self.memory
+        memory = self.memory
         if self.why:
             return self.why
-        parts = sorted((*found.parts, *found.moments[found.moment], *found.outside), key=lambda p: -p.gib)
-        said = ", ".join(f"{p.name} {p.gib:.1f}" for p in parts if p.gib >= 0.05)
-        assumed = found.assumed
+        parts = sorted((*memory.parts, *memory.moments[memory.moment], *memory.outside), key=lambda p: -p.gib)
+        listed = ", ".join(f"{p.name} {p.gib:.1f}" for p in parts if p.gib >= 0.05)
+        assumed = memory.assumed
         into = f" in {assumed['cut']}" if assumed["cut"] else ""
         image = f", {assumed['patches']} patches{into} ({assumed['image']} picture)" if assumed["patches"] else ""
         answer = f" ({assumed['answer']} of the answer)" if "answer" in assumed else ""
         return (
-            f"{self.needed:.1f} GiB {found.moment} ({said}), and {self.card.name} has {self.card.gib:.1f}; assumed: "
+            f"{self.needed:.1f} GiB {memory.moment} ({listed}), and {self.card.name} has {self.card.gib:.1f}; assumed: "
             f"micro-batch {assumed['micro_batch']}, {assumed['tokens']} tokens{answer}{image}, "
             f"{assumed['attention']} attention"
             f"{', checkpointing' if assumed['checkpointing'] else ''}, deepspeed={assumed['deepspeed']}, "
@@ -128,12 +128,12 @@ class Verdict:
 
 
 def overrides(config: Config) -> str:
-    """A placement as the words that name it."""
+    """A placement as command-line overrides."""
     placement = config.placement
-    words = [f"placement.micro_batch={placement.micro_batch}"] if placement.micro_batch else []
-    words += ["placement.activation_checkpointing=true"] if placement.activation_checkpointing else []
-    words += [f"deepspeed={config.deepspeed.name}"] if config.deepspeed.config else []
-    return " ".join(words) or "as it is"
+    assignments = [f"placement.micro_batch={placement.micro_batch}"] if placement.micro_batch else []
+    assignments += ["placement.activation_checkpointing=true"] if placement.activation_checkpointing else []
+    assignments += [f"deepspeed={config.deepspeed.name}"] if config.deepspeed.config else []
+    return " ".join(assignments) or "as it is"
 
 
 def slowdown(config: Config) -> float:
@@ -154,13 +154,13 @@ def judge(config: Config, kind: Kind, shape: Shape, sample: Sample, card: Card, 
         UserError: its batch can't be shared out, or an adapter's names match nothing.
     """
     gpus = config.placement.nodes * config.placement.ranks
-    found = needs(config, kind, shape, sample)
+    memory = needs(config, kind, shape, sample)
     why = ""
     if as_loaded(config).dtype == "bfloat16" and not card.bfloat16:
         why = f"{card.name} does not compute in bfloat16; give method.dtype=float16"
-    elif 0 < config.cluster.memory_gib < found.host:
-        why = f"it takes {found.host:.0f} GiB of host memory; give cluster.memory_gib={math.ceil(found.host)}"
-    return Verdict(config, card, gpus, found, factor, why)
+    elif 0 < config.cluster.memory_gib < memory.host:
+        why = f"it takes {memory.host:.0f} GiB of host memory; give cluster.memory_gib={math.ceil(memory.host)}"
+    return Verdict(config, card, gpus, memory, factor, why)
 
 
 def settings(config: Config, kind: Kind, presets: Mapping[str, DeepSpeedSpec]) -> Iterator[Config]:
@@ -170,17 +170,17 @@ def settings(config: Config, kind: Kind, presets: Mapping[str, DeepSpeedSpec]) -
         return
     world = config.placement.nodes * config.placement.ranks
     share = config.train.batch // world if config.train.batch % world == 0 else 0
-    found = []
+    candidates = []
     for preset in presets.values():
         for micro in (m for m in range(1, share + 1) if share % m == 0):
             for checkpointing in (False, True):
                 placement = dataclasses.replace(
                     config.placement, micro_batch=micro, activation_checkpointing=checkpointing
                 )
-                made = dataclasses.replace(config, placement=placement, deepspeed=preset)
-                if holds(made, kind):
-                    found.append(made)
-    yield from sorted(found, key=slowdown)
+                candidate = dataclasses.replace(config, placement=placement, deepspeed=preset)
+                if holds(candidate, kind):
+                    candidates.append(candidate)
+    yield from sorted(candidates, key=slowdown)
 
 
 def holds(config: Config, kind: Kind) -> bool:
@@ -203,10 +203,10 @@ def cheapest(
     factor: float = 1.0,
 ) -> Verdict | None:
     """The quickest setting of a cell that fits a card, on the ranks that it has; None where none does."""  # fmt: skip
-    for made in settings(config, kind, presets):
-        found = judge(made, kind, shape, sample, card, factor)
-        if found.fits:
-            return found
+    for setting in settings(config, kind, presets):
+        verdict = judge(setting, kind, shape, sample, card, factor)
+        if verdict.fits:
+            return verdict
     return None
 
 
@@ -221,13 +221,13 @@ def elsewhere(
     factor: float = 1.0,
 ) -> Verdict | None:
     """The cheapest setting over cards and numbers of GPUs on one node; None where none fits."""  # fmt: skip
-    found = []
+    fitting = []
     for gpus in counts if kind == "finetune" else (1,):
         placement = dataclasses.replace(config.placement, nodes=1, ranks=gpus)
-        made = dataclasses.replace(config, placement=placement)
-        verdicts = (cheapest(made, kind, shape, sample, card, presets, factor) for card in cards)
-        found += [v for v in verdicts if v is not None]
-    return min(found, key=lambda v: v.cost, default=None)
+        candidate = dataclasses.replace(config, placement=placement)
+        verdicts = (cheapest(candidate, kind, shape, sample, card, presets, factor) for card in cards)
+        fitting += [v for v in verdicts if v is not None]
+    return min(fitting, key=lambda v: v.cost, default=None)
 
 
 def largest(
@@ -236,15 +236,15 @@ def largest(
     """The largest micro-batch that fits under a placement's other settings; None where not even one sample does."""
     world = config.placement.nodes * config.placement.ranks
     if kind == "evaluate" or config.train.batch % world:
-        found = judge(config, kind, shape, sample, card, factor)
-        return found if found.fits else None
+        verdict = judge(config, kind, shape, sample, card, factor)
+        return verdict if verdict.fits else None
     share = config.train.batch // world
     # Memory grows with the micro-batch, so the first that fits from above is the largest.
     for micro in (m for m in range(share, 0, -1) if share % m == 0):
         placement = dataclasses.replace(config.placement, micro_batch=micro)
-        found = judge(dataclasses.replace(config, placement=placement), kind, shape, sample, card, factor)
-        if found.fits:
-            return found
+        verdict = judge(dataclasses.replace(config, placement=placement), kind, shape, sample, card, factor)
+        if verdict.fits:
+            return verdict
     return None
 
 
@@ -253,7 +253,7 @@ def sample_of(config: Config, picture: tuple[int, int] | None, images: int | Non
 
     Args:
         picture: the largest that is known of; None: the one that costs most.
-        images: pictures of a sample; None: one where the task's file says that it shows one.
+        images: pictures of a sample; None: one where the task's file lists an image.
     """
     texts = [config.prompt.system, config.prompt.text, config.task.target]
     if images is None:
@@ -276,39 +276,39 @@ def settle(
     Without a GPU, or where model or card are not known here, it stays as it is: micro-batch and all by default.
 
     Raises:
-        UserError: nothing fits; the message tells what would.
+        UserError: nothing fits; the message names a setting that would.
     """  # fmt: skip
     settled = dataclasses.replace(config, placement=dataclasses.replace(config.placement, auto=False))
     if not cards or shape is None or kind == "evaluate":
         return settled
     sample = sample_of(config, picture, images)
-    found = cheapest(settled, kind, shape, sample, cards[0], presets)
-    if found is None:
+    verdict = cheapest(settled, kind, shape, sample, cards[0], presets)
+    if verdict is None:
         raise UserError(refusal(settled, kind, shape, sample, cards[0], presets))
-    return found.config
+    return verdict.config
 
 
 def refusal(
     config: Config, kind: Kind, shape: Shape, sample: Sample, card: Card, presets: Mapping[str, DeepSpeedSpec]
 ) -> str:
     """Why a cell does not fit, what was assumed, and the remedy."""
-    mine = judge(config, kind, shape, sample, card)
-    # A remedy may ask for more host memory; it says how much.
+    verdict = judge(config, kind, shape, sample, card)
+    # A remedy may need more host memory; it names the amount.
     config = dataclasses.replace(config, cluster=dataclasses.replace(config.cluster, memory_gib=0))
     name = f"{config.model.name} {config.method.name}".strip()
     here = cheapest(config, kind, shape, sample, card, presets)
     remedies = [f"cheapest that fits: {here.words}"] if here and kind == "finetune" else []
     other = elsewhere(config, kind, shape, sample, presets) if not here else None
-    if kind == "evaluate" and not mine.why:
+    if kind == "evaluate" and not verdict.why:
         remedies.append("lower generation.batch (another cell)")
     if other is not None:
-        ranks = f" placement.ranks={other.gpus}" if other.gpus != mine.gpus else ""
+        ranks = f" placement.ranks={other.gpus}" if other.gpus != verdict.gpus else ""
         remedies.append(
             f"cheapest that fits: cluster.gpu={other.card.name}{ranks} {other.words}".removesuffix(" as it is")
         )
     if not remedies:
         remedies.append("no card known here holds it")
-    takes = mine.told() if mine.why else f"takes {mine.told()}"
+    takes = verdict.told() if verdict.why else f"takes {verdict.told()}"
     return f"{name} ({kind}): {takes}; {'; '.join(remedies)}; placement.fit=ignore submits it all the same"
 
 

@@ -94,8 +94,8 @@ def network(spec: ModelSpec, cls: type[Family], **options: Any) -> Any:
             with torch.device("cpu"):
                 processor = cls.twin_processor(spec)
             return cls.twin_model(config, processor)
-        made = transformers.AutoConfig.for_model(**published(spec))
-        return getattr(transformers, cls.auto_class).from_config(made, **options)
+        published_config = transformers.AutoConfig.for_model(**published(spec))
+        return getattr(transformers, cls.auto_class).from_config(published_config, **options)
 
 
 def published(spec: ModelSpec) -> dict[str, Any]:
@@ -130,27 +130,27 @@ def _numberless(name: str) -> str:
 
 
 def _linears(model: Any, cls: type[Family], quantised: set[str], adaptable: set[str]) -> Iterator[Linear]:
-    found: Counter[Linear] = Counter()
+    counts: Counter[Linear] = Counter()
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Linear):
             key = Linear(
                 _numberless(name), cls.component_of(name) or "", module.in_features, module.out_features, 0,
                 module.bias is not None, name in quantised, name in adaptable,
             )  # fmt: skip
-            found[key] += 1
-    return (dataclasses.replace(key, count=n) for key, n in found.items())
+            counts[key] += 1
+    return (dataclasses.replace(key, count=n) for key, n in counts.items())
 
 
 def _blocks(model: Any, cls: type[Family]) -> Iterator[Block]:
-    found: dict[tuple[str, str], Block] = {}
+    blocks: dict[tuple[str, str], Block] = {}
     for name, layer in model.named_modules():
         if name.rsplit(".", 1)[-1].isdigit() and cls.component_of(name) and _is_transformer(layer):
             key = (_numberless(name), type(layer).__name__)
-            if key in found:
-                found[key] = dataclasses.replace(found[key], count=found[key].count + 1)
+            if key in blocks:
+                blocks[key] = dataclasses.replace(blocks[key], count=blocks[key].count + 1)
             else:
-                found[key] = _block(*key, cls.component_of(name) or "", layer)
-    return iter(found.values())
+                blocks[key] = _block(*key, cls.component_of(name) or "", layer)
+    return iter(blocks.values())
 
 
 def _is_transformer(layer: Any) -> bool:
@@ -162,8 +162,8 @@ def _block(name: str, kind: str, component: str, layer: Any) -> Block:
     linears = {n: m for n, m in layer.named_modules() if isinstance(m, torch.nn.Linear)}
     last = {n.rsplit(".", 1)[-1]: m for n, m in linears.items()}
     attention = next(m for m in layer.modules() if _QUERIES & {n for n, _ in m.named_children()})
-    own = getattr(attention, "config", None)
-    heads = int(getattr(attention, "num_heads", 0) or getattr(own, "num_attention_heads", 0))
+    attention_config = getattr(attention, "config", None)
+    heads = int(getattr(attention, "num_heads", 0) or getattr(attention_config, "num_attention_heads", 0))
     fused = last.get("qkv") or last.get("qkv_proj")
     if fused is not None:
         head = int(getattr(attention, "head_dim", 0) or fused.out_features // (3 * heads))
@@ -237,10 +237,10 @@ def ship(models: Sequence[ModelSpec]) -> None:
             write_json(SHIPPED / file_name(name), dataclasses.asdict(count(spec)))
 
 
-def main(words: Sequence[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     plugins.inherit()
     try:
-        if words == ["--ship"]:
+        if arguments == ["--ship"]:
             ship(list(_every_model()))
         else:
             print(json.dumps(dataclasses.asdict(count(build(ModelSpec, json.load(sys.stdin), "model")))))  # noqa: T201

@@ -62,7 +62,7 @@ def tiles_of(image: Mapping[str, Any], processor: Mapping[str, Any]) -> int:
 
 
 def cut(image: Mapping[str, Any], processor: Mapping[str, Any]) -> str:
-    """Into what an image is cut, in words; empty for the families that don't cut."""
+    """Into what an image is cut, for messages; empty for the families that don't cut."""
     many = tiles_of(image, processor)
     return {"tiles": f"{many} tile{'s' if many > 1 else ''}", "crops": f"at most {many} crops"}.get(
         image.get("kind", ""), ""

@@ -2,7 +2,7 @@
 
 Downward, one rung at a time: half the micro-batch with twice the accumulation, activation checkpointing, weights and
 states split over the ranks (ZeRO-2, ZeRO-3), states on the host, a larger card. ``batch = ranks × micro-batch ×
-accumulation`` holds on every rung, and the order of the samples knows none of the three (``training.stream.order``).
+accumulation`` holds on every rung, and the order of the samples does not depend on them (``training.stream.order``).
 """
 
 from __future__ import annotations
@@ -95,40 +95,44 @@ def _world(config: Config) -> int:
 def _split(config: Config, presets: Mapping[str, DeepSpeedSpec]) -> Config | None:
     """The quickest preset that puts no part of the state back on the card, and takes one off it; None without one."""
     here = _spared(config.deepspeed, _world(config))
-    found = []
+    candidates = []
     for preset in presets.values():
-        there = _spared(preset, _world(config))
-        made = dataclasses.replace(config, deepspeed=preset)
-        if here != there and all(a <= b for a, b in zip(here, there, strict=True)) and choose.holds(made, "finetune"):
-            found.append((made, (choose.slowdown(made), -sum(there), preset.name)))
-    return min(found, key=lambda entry: entry[1])[0] if found else None
+        spared = _spared(preset, _world(config))
+        candidate = dataclasses.replace(config, deepspeed=preset)
+        if (
+            here != spared
+            and all(a <= b for a, b in zip(here, spared, strict=True))
+            and choose.holds(candidate, "finetune")
+        ):
+            candidates.append((candidate, (choose.slowdown(candidate), -sum(spared), preset.name)))
+    return min(candidates, key=lambda entry: entry[1])[0] if candidates else None
 
 
 def _spared(spec: DeepSpeedSpec, world: int) -> tuple[int, int, int]:
     """What of the state a card is spared: the stage, the optimiser, the weights."""
     zero = zero_of(spec, 1)
-    # One rank has nobody to share with.
+    # One rank has no other to share with.
     return zero.stage if world > 1 else 0, int(zero.optimizer), int(zero.weights)
 
 
 def changed(before: Config, after: Config) -> str:
-    """What differs between two rungs, in words; empty where nothing does."""
-    said = []
+    """What differs between two rungs, for messages; empty where nothing does."""
+    changes = []
     old, new = (share_out(c.train, c.placement, _world(c))[0] for c in (before, after))
-    said += [f"micro-batch {old} → {new}"] if old != new else []
+    changes += [f"micro-batch {old} → {new}"] if old != new else []
     if before.placement.activation_checkpointing != after.placement.activation_checkpointing:
-        said.append(f"{'' if after.placement.activation_checkpointing else 'no '}activation checkpointing")
+        changes.append(f"{'' if after.placement.activation_checkpointing else 'no '}activation checkpointing")
     if before.deepspeed.config != after.deepspeed.config:
-        said.append(f"deepspeed {before.deepspeed.name or 'none'} → {after.deepspeed.name or 'none'}")
+        changes.append(f"deepspeed {before.deepspeed.name or 'none'} → {after.deepspeed.name or 'none'}")
     if before.cluster.gpu != after.cluster.gpu:
-        said.append(f"card {before.cluster.gpu or 'any'} → {after.cluster.gpu or 'any'}")
-    return ", ".join(said)
+        changes.append(f"card {before.cluster.gpu or 'any'} → {after.cluster.gpu or 'any'}")
+    return ", ".join(changes)
 
 
 def words(config: Config) -> str:
-    """A rung, for people."""
+    """A rung, for messages."""
     micro, accumulation = share_out(config.train, config.placement, _world(config))
-    said = f"micro-batch {micro} × {accumulation} accumulated"
-    said += ", activation checkpointing" if config.placement.activation_checkpointing else ""
-    said += f", deepspeed={config.deepspeed.name}" if config.deepspeed.config else ""
-    return said + (f", {config.cluster.gpu}" if config.cluster.gpu else "")
+    text = f"micro-batch {micro} × {accumulation} accumulated"
+    text += ", activation checkpointing" if config.placement.activation_checkpointing else ""
+    text += f", deepspeed={config.deepspeed.name}" if config.deepspeed.config else ""
+    return text + (f", {config.cluster.gpu}" if config.cluster.gpu else "")

@@ -45,7 +45,7 @@ def measured(
     picture: Callable[[TaskSpec], Size | None] = lambda task: None,
     images: Callable[[TaskSpec], int | None] = lambda task: None,
 ) -> Iterator[Measured]:
-    """Attempts of some models that ended and told their peak on a GPU.
+    """Attempts of some models that ended and recorded their peak on a GPU.
 
     An attempt that ran out of memory has no peak to compare, and one that was cut before its largest batch a low one: a
     ratio below 1 is no proof that the plan is too high.
@@ -63,8 +63,8 @@ def measured(
             continue
         folder = CellFolder(path)
         for attempt in folder.attempts():
-            if found := _read(folder, attempt, shape_of, picture, images):
-                yield found
+            if comparison := _read(folder, attempt, shape_of, picture, images):
+                yield comparison
 
 
 def _read(
@@ -91,6 +91,6 @@ def _read(
     return Measured(folder.id, attempt.n, config.model.name, config.method.name, cell.kind, took, planned)
 
 
-def factor(found: list[Measured], model: str, method: str) -> float:
+def factor(measurements: list[Measured], model: str, method: str) -> float:
     """By what a plan is multiplied: the highest ratio of the same model and method, where it is over 1."""
-    return max([1.0, *(m.ratio for m in found if (m.model, m.method) == (model, method))])
+    return max([1.0, *(m.ratio for m in measurements if (m.model, m.method) == (model, method))])

@@ -47,9 +47,9 @@ class Memory:
         outside: what the allocator does not count: context, communication, fragments.
         hosted: what the processes of a node hold in its host memory, at the most.
         mapped: GiB of the weights' files. They are read through the page cache, once for all ranks of a node: the
-            kernel counts them as theirs (``peaks.host_gib`` too) and takes them back where it wants room.
+            kernel counts them as memory of the processes (``peaks.host_gib`` too) and drops them where memory is short.
         disk: GiB of one checkpoint.
-        assumed: what was assumed, for people.
+        assumed: what was assumed, for messages.
     """
 
     parts: list[Part]

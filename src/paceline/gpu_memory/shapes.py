@@ -96,7 +96,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Shape:
-    """A model as the planner knows it.
+    """A model as the planner sees it.
 
     Attributes:
         model: hub id, or the twin's name.
@@ -172,7 +172,7 @@ def _shipped(name: str) -> Shape:
 
 
 @cache
-def _made(path: Path, _written: int) -> Shape:
+def _cached_shape(path: Path, _written: int) -> Shape:
     return read_shape(read_json(path), str(path))
 
 
@@ -187,7 +187,7 @@ def shape_of(model: ModelSpec, root: Path | None = None) -> Shape | None:
     A twin's shipped shape holds for its shipped config alone.
     """
     if root is not None and (path := place(root, model)).is_file():
-        return _made(path, path.stat().st_mtime_ns)
+        return _cached_shape(path, path.stat().st_mtime_ns)
     name = file_name(model.weights or f"{model.name}-{digest(model.config, 8)}")
     return _shipped(name) if (SHIPPED / name).is_file() else None
 
@@ -204,10 +204,10 @@ def targets(shape: Shape, lora: LoraSpec) -> list[Linear]:
     layers = [n for n in shape.linears if n.adaptable and n.component in lora.components]
     missing = [t for t in lora.targets if not any(_matches(n.name, t) for n in layers)]
     if missing or not layers:
-        there = sorted({n.name.rsplit(".", 1)[-1] for n in layers})
+        names = sorted({n.name.rsplit(".", 1)[-1] for n in layers})
         raise UserError(
             f"method.lora.targets: {', '.join(missing) or 'nothing'} matches no linear layer of "
-            f"{', '.join(lora.components)} in {shape.model}: {nearest(missing[0] if missing else '', there)}"
+            f"{', '.join(lora.components)} in {shape.model}: {nearest(missing[0] if missing else '', names)}"
         )
     return [n for n in layers if not lora.targets or any(_matches(n.name, t) for t in lora.targets)]
 

@@ -2,7 +2,7 @@
 
 What is always there (weights, optimiser) and what a moment adds make the peak: after the forward pass, while a layer is
 recomputed, in the frozen tower, in the optimiser's step. Model states follow Rajbhandari et al. 2020 (ZeRO,
-arXiv:1910.02054, section 3); how this project's training keeps them is said where it differs.
+arXiv:1910.02054, section 3); differences in this project's training are noted in comments.
 """
 
 from __future__ import annotations
@@ -123,10 +123,10 @@ def _states(run: _Run) -> list[Part]:
     """AdamW's two moments, float32; under DeepSpeed with a float32 master of every number, split from stage 1 on."""
     split = run.zero.shared(1, run.world)
     over = f" / {split}" if split > 1 else ""
-    found = [Part("optimiser", run.trainable * 8 / split / GIB, f"{run.trainable:,} × 8 B (Adam){over}")]
+    parts = [Part("optimiser", run.trainable * 8 / split / GIB, f"{run.trainable:,} × 8 B (Adam){over}")]
     if run.zero.used and run.width < 4:
-        found.append(Part("masters", run.trainable * 4 / split / GIB, f"{run.trainable:,} × 4 B{over}"))
-    return found
+        parts.append(Part("masters", run.trainable * 4 / split / GIB, f"{run.trainable:,} × 4 B{over}"))
+    return parts
 
 
 def _buckets(run: _Run) -> list[Part]:
@@ -138,7 +138,7 @@ def _buckets(run: _Run) -> list[Part]:
     if not zero.used or (run.world == 1 and zero.stage < 2):
         return []
     trained = min(zero.reduce, run.trainable) * width * (2 if zero.overlap else 1)
-    found = [
+    parts = [
         Part(
             "gradient buckets",
             trained / GIB,
@@ -148,8 +148,8 @@ def _buckets(run: _Run) -> list[Part]:
     if zero.stage == 3:
         largest = _largest(run)
         gathered = (largest + zero.gather) * width
-        found.append(Part("gathered weights", gathered / GIB, f"({largest:,} + {zero.gather:,}) × {width} B"))
-    return found
+        parts.append(Part("gathered weights", gathered / GIB, f"({largest:,} + {zero.gather:,}) × {width} B"))
+    return parts
 
 
 def _largest(run: _Run) -> int:
@@ -177,7 +177,7 @@ def _moments(run: _Run, gradients: Part) -> dict[str, list[Part]]:
     )
     copies, working = _copies(run), _working(run)
     carried = [gradients] if run.accumulation > 1 else []
-    found = {
+    moments = {
         "after the forward pass": [kept, copies, *carried, _logits(run)],
         "in the last layer's forward": [kept, copies, *carried, *working],
         "as the backward pass ends": [gradients, _last_gradients(run), _backward(run)],
@@ -187,17 +187,17 @@ def _moments(run: _Run, gradients: Part) -> dict[str, list[Part]]:
     if run.method.quantise != "none" and (split > 1 or run.zero.weights):
         # transformers 5.23 offers nothing else: each rank reads all, and keeps its share (``training.finetune.load``).
         rest = base_bytes(shape, run.method, run.width) * (1 if run.zero.weights else 1 - 1 / split)
-        found["while weights are read"] = [Part("weights to be split", rest / GIB, "quantised weights come whole")]
+        moments["while weights are read"] = [Part("weights to be split", rest / GIB, "quantised weights come whole")]
     if checkpointing:
         again = Part("a layer recomputed", activations.recomputed(shape, step) / GIB, "the largest layer, whole")
-        found["while a layer is recomputed"] = [kept, *carried, again, *working, _backward(run)]
+        moments["while a layer is recomputed"] = [kept, *carried, again, *working, _backward(run)]
     else:
-        found["in the backward pass"] = [kept, *carried, *working, _backward(run)]
+        moments["in the backward pass"] = [kept, *carried, *working, _backward(run)]
     if step.reached(shape, "vision"):
-        found["when gradients reach the tower"] = [*_tower(run, gradients, checkpointing), _backward(run)]
+        moments["when gradients reach the tower"] = [*_tower(run, gradients, checkpointing), _backward(run)]
     if step.seen.patches and not step.reached(shape, "vision"):
-        found["in the frozen tower"] = [*carried, frozen_tower(run.shape, step)]
-    return {name: [p for p in parts if p.gib] for name, parts in found.items()}
+        moments["in the frozen tower"] = [*carried, frozen_tower(run.shape, step)]
+    return {name: [p for p in parts if p.gib] for name, parts in moments.items()}
 
 
 def _tower(run: _Run, gradients: Part, checkpointing: bool) -> list[Part]:
@@ -209,8 +209,8 @@ def _tower(run: _Run, gradients: Part, checkpointing: bool) -> list[Part]:
         short = activations.residual(step, block) * rows * block.width
         size += block.count * (short if checkpointing and block.checkpointed else activations.kept(shape, step, block))
     share = 1 - trainable(shape, run.method).get("vision", 0) / run.trainable
-    made = dataclasses.replace(gradients, gib=gradients.gib * share)
-    return [made, Part("activations of the tower", size / GIB, f"{step.batch} × {step.seen.patches} patches")]
+    remaining = dataclasses.replace(gradients, gib=gradients.gib * share)
+    return [remaining, Part("activations of the tower", size / GIB, f"{step.batch} × {step.seen.patches} patches")]
 
 
 def _logits(run: _Run) -> Part:
@@ -239,33 +239,33 @@ def _copies(run: _Run) -> Part:
 
 
 def _working(run: _Run) -> list[Part]:
-    """What lives for a moment inside one linear layer: quantised weights made whole, and DoRA's norms.
+    """Temporary tensors inside one linear layer: quantised weights made whole, and DoRA's norms.
 
     DoRA multiplies the adapter's matrices by putting an identity of ``in × in`` through them (``get_lora_weight``, PEFT
     0.21): of Llama's ``down_proj`` 14,336², 392 MiB in 16 bits, which is what the study's run could not get any more.
     """
     width = run.width
-    found = []
+    parts = []
     if run.method.quantise != "none":
         largest = max((n.inputs * n.outputs for n in run.shape.linears if n.quantised), default=0)
-        found.append(Part("a weight made whole", largest * width / GIB, f"{largest:,} × {width} B"))
+        parts.append(Part("a weight made whole", largest * width / GIB, f"{largest:,} × {width} B"))
     if run.step.dora:
         size, layer = max((_dora(run, n), n.name) for n in run.layers)
-        found.append(Part("DoRA's norm", size / GIB, f"identity and weights of {layer}"))
-    return found
+        parts.append(Part("DoRA's norm", size / GIB, f"identity and weights of {layer}"))
+    return parts
 
 
 def _dora(run: _Run, layer: Linear) -> float:
     """The most that DoRA takes in one layer: while the identity is made, or while the norm is."""
     c = run.width
     identity, matrix = layer.inputs**2, layer.inputs * layer.outputs
-    made = identity * (4 + c if run.step.autocast else c)
+    identity_bytes = identity * (4 + c if run.step.autocast else c)
     plain = not (run.method.quantise != "none" and layer.quantised)
     # Of a plain layer under autocast everything is float32: the input is, and the weight is cast to it.
     each = 4 if run.step.autocast and plain else c
     # The adapter's product, the weight, the scaled product, and their sum.
     norm = identity * c + matrix * (c + 4 * each if each != c else 4 * c)
-    return float(max(made, norm))
+    return float(max(identity_bytes, norm))
 
 
 def _backward(run: _Run) -> Part:
@@ -303,11 +303,11 @@ def _stepping(run: _Run) -> Part:
 def _outside(run: _Run, always: list[Part], gradients: Part) -> list[Part]:
     moments = _moments(run, gradients)
     peak = max(total_gib(p) for p in moments.values()) + total_gib(always)
-    found = [Part("CUDA context", CONTEXT_GIB, "kernels and workspaces; assumed")]
+    parts = [Part("CUDA context", CONTEXT_GIB, "kernels and workspaces; assumed")]
     if run.world > 1:
-        found.append(Part("NCCL", NCCL_GIB, "channels between ranks; assumed"))
-    found.append(Part("fragments", peak * FRAGMENTATION, f"{FRAGMENTATION:.0%} of what is allocated; assumed"))
-    return found
+        parts.append(Part("NCCL", NCCL_GIB, "channels between ranks; assumed"))
+    parts.append(Part("fragments", peak * FRAGMENTATION, f"{FRAGMENTATION:.0%} of what is allocated; assumed"))
+    return parts
 
 
 # -- the host

@@ -11,7 +11,7 @@ from paceline.config.schema import DeepSpeedSpec
 
 @dataclass(frozen=True)
 class Zero:
-    """How DeepSpeed splits the state; what its config says, with its own defaults (deepspeed 0.19.8).
+    """How DeepSpeed splits the state; the values of its config, with its own defaults (deepspeed 0.19.8).
 
     Attributes:
         used: whether DeepSpeed runs at all.
@@ -35,26 +35,29 @@ class Zero:
 
 
 def zero_of(spec: DeepSpeedSpec, hidden: int) -> Zero:
-    """What a DeepSpeed config says of memory. ``auto`` is what Transformers fills in: ``hidden²`` and 0.9 of it."""
+    """The settings of a DeepSpeed config that matter for memory.
+
+    ``auto`` is the value that Transformers fills in: ``hidden²``, or 0.9 of it.
+    """
     if not spec.config:
         return Zero()
-    said: Mapping[str, Any] = spec.config.get("zero_optimization", {})
-    stage = int(said.get("stage", 0))
+    settings: Mapping[str, Any] = spec.config.get("zero_optimization", {})
+    stage = int(settings.get("stage", 0))
 
     def number(name: str, default: float, automatic: float) -> int:
-        value = said.get(name, default)
+        value = settings.get(name, default)
         return int(automatic if value == "auto" else value)
 
     return Zero(
         used=True,
         stage=stage,
-        optimizer=said.get("offload_optimizer", {}).get("device", "none") != "none",
-        weights=said.get("offload_param", {}).get("device", "none") != "none",
+        optimizer=settings.get("offload_optimizer", {}).get("device", "none") != "none",
+        weights=settings.get("offload_param", {}).get("device", "none") != "none",
         reduce=number("reduce_bucket_size", 5e8, hidden**2),
         gather=(
             number("stage3_prefetch_bucket_size", 5e7, 0.9 * hidden**2)
             if stage == 3
             else number("allgather_bucket_size", 5e8, 5e8)
         ),
-        overlap=bool(said.get("overlap_comm", stage == 3)),
+        overlap=bool(settings.get("overlap_comm", stage == 3)),
     )

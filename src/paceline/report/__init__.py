@@ -1,6 +1,6 @@
-"""Reports: what a sweep found, read from its files alone.
+"""Reports: the results of a sweep, read from its files alone.
 
-``results.collect`` reads the files; ``terminal``, ``page`` and ``table`` show what it found. Nothing here runs a model,
+``results.collect`` reads the files; ``terminal``, ``page`` and ``table`` show them. Nothing here runs a model,
 reaches the network or changes a cell.
 """
 

@@ -1,4 +1,4 @@
-"""Numbers and names as people read them; one place, so that the terminal and the page say the same."""
+"""Numbers and names for display; in one module, so that the terminal and the page agree."""
 
 from __future__ import annotations
 
@@ -94,25 +94,25 @@ def with_interval(metric: Metric | None) -> str:
     return f"{number(metric.value, metric.unit)} {interval(metric.low, metric.high, metric.unit)}".rstrip()
 
 
-def with_interval_of(found: Interval, unit: str) -> str:
+def with_interval_of(estimate: Interval, unit: str) -> str:
     """The same of an estimate that is no metric."""
-    return f"{number(found.value, unit)} {interval(found.low, found.high, unit)}".rstrip()
+    return f"{number(estimate.value, unit)} {interval(estimate.low, estimate.high, unit)}".rstrip()
 
 
-def value(found: Value, unit: str | None) -> str:
+def value(cell: Value, unit: str | None) -> str:
     """What stands in a column of a table, without an interval; ``unit`` is None in a column of texts."""
-    if isinstance(found, Interval):
-        found = found.value
-    if found is None or (isinstance(found, float) and math.isnan(found)):
+    if isinstance(cell, Interval):
+        cell = cell.value
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return "–"
-    return number(float(found), unit) if unit is not None and not isinstance(found, str) else str(found)
+    return number(float(cell), unit) if unit is not None and not isinstance(cell, str) else str(cell)
 
 
-def value_with_interval(found: Value, unit: str | None) -> str:
+def value_with_interval(cell: Value, unit: str | None) -> str:
     """The same with the interval where there is one."""
-    if not isinstance(found, Interval):
-        return value(found, unit)
-    return f"{value(found, unit)} {interval(found.low, found.high, unit or '')}".rstrip()
+    if not isinstance(cell, Interval):
+        return value(cell, unit)
+    return f"{value(cell, unit)} {interval(cell.low, cell.high, unit or '')}".rstrip()
 
 
 def amount(value: float) -> str:
@@ -123,18 +123,18 @@ def amount(value: float) -> str:
     return f"{value:,.{min(decimals, 6)}f}"
 
 
-def cost(found: Cost) -> str:
+def cost(spent: Cost) -> str:
     """What a sweep took in all, and how much of it went to attempts that ended early."""
     parts = []
     for unit, hours, lost in (
-        ("GPU-hours", found.gpu_hours, found.lost_gpu_hours),
-        ("node-hours on CPU", found.node_hours, found.lost_node_hours),
+        ("GPU-hours", spent.gpu_hours, spent.lost_gpu_hours),
+        ("node-hours on CPU", spent.node_hours, spent.lost_node_hours),
     ):
         if hours:
             part = f"{amount(hours)} {unit}"
-            part += f" ({usd(found.usd)})" if unit == "GPU-hours" and found.usd is not None else ""
+            part += f" ({usd(spent.usd)})" if unit == "GPU-hours" and spent.usd is not None else ""
             parts.append(part + (f", {amount(lost)} of them in attempts that ended early" if lost else ""))
-    return f"{found.attempts:,} attempts took {'; '.join(parts) or 'no time that was recorded'}."
+    return f"{spent.attempts:,} attempts took {'; '.join(parts) or 'no time that was recorded'}."
 
 
 def usd(value: float | None) -> str:
@@ -160,22 +160,22 @@ def verdict(difference: Difference) -> str:
     return f"{difference.verdict} ({shown})" if shown else difference.verdict
 
 
-def agreement(found: Agreement) -> str:
+def agreement(kendall: Agreement) -> str:
     """How far models and methods agree on the order of prompts."""
-    shown = f"over pairs of the {found.judges} that tell prompts apart the mean τ is {found.tau:.2f}"
-    if found.low is not None and found.high is not None:
-        shown += f" [{found.low:.2f} to {found.high:.2f}]"
+    shown = f"over pairs of the {kendall.judges} that tell prompts apart the mean τ is {kendall.tau:.2f}"
+    if kendall.low is not None and kendall.high is not None:
+        shown += f" [{kendall.low:.2f} to {kendall.high:.2f}]"
     return f"{shown} (Kendall's tau-b: 1 the same order, 0 as by chance)".replace(" -", " −").replace("[-", "[−")
 
 
-def ranks(found: Sequence[int]) -> str:
+def ranks(prompt_ranks: Sequence[int]) -> str:
     """The ranks of a prompt over models: ``1–3``."""
-    return "–".join(map(str, sorted({min(found), max(found)}))) if found else "–"
+    return "–".join(map(str, sorted({min(prompt_ranks), max(prompt_ranks)}))) if prompt_ranks else "–"
 
 
-def fewer_ensembles(found: Ensembles) -> str:
+def fewer_ensembles(group_ensembles: Ensembles) -> str:
     """How many ensembles were not worked out."""
-    return f"Those whose best member leads; {found.left_out:,} more were not worked out."
+    return f"Those whose best member leads; {group_ensembles.left_out:,} more were not worked out."
 
 
 def tone(difference: Difference | Gain) -> str:
@@ -198,26 +198,26 @@ def denominators(report: Report, group: Group) -> str:
     counts = sorted({m.n for row in group.rows for m in row.of(group.split).values()})
     sizes = sorted({len(report.chosen(row, group.split).samples) for row in group.rows} - {0})
     n = "–".join(f"{v:,}" for v in sorted({*sizes[:1], *sizes[-1:]})) or f"up to {counts[-1]:,}"
-    told = f"n = {n} per cell. An unread answer is a miss in every share, not a dropped row."
-    return " ".join(filter(None, (told, group.kind.note)))
+    sentence = f"n = {n} per cell. An unread answer is a miss in every share, not a dropped row."
+    return " ".join(filter(None, (sentence, group.kind.note)))
 
 
-def findings(found: Sequence[Finding]) -> str:
+def findings(listed: Sequence[Finding]) -> str:
     """How many findings of which severity, as a heading."""
-    hard = sum(finding.severity == "impossible" for finding in found)
-    return f"Consistency: {hard} impossible, {len(found) - hard} suspicious"
+    hard = sum(finding.severity == "impossible" for finding in listed)
+    return f"Consistency: {hard} impossible, {len(listed) - hard} suspicious"
 
 
-def finding(found: Finding) -> str:
+def finding(finding: Finding) -> str:
     """A finding in one line: where, the numbers, and why they can't be."""
-    return f"{found.row}: {found.figure}: {found.told}: {found.why}"
+    return f"{finding.row}: {finding.figure}: {finding.told}: {finding.why}"
 
 
 def absent(cell: Absent) -> str:
     """Why a cell has no result, in one line."""
-    told = STATE_NAMES.get(cell.state, cell.state)
+    line = STATE_NAMES.get(cell.state, cell.state)
     if cell.cause:
-        told += f": {cell.cause}"
+        line += f": {cell.cause}"
     if cell.message:
-        told += f" ({cell.message.splitlines()[0][:160]})"
-    return told
+        line += f" ({cell.message.splitlines()[0][:160]})"
+    return line

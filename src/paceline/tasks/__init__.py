@@ -41,18 +41,18 @@ def load(kind: str) -> Kind:
     """A kind by its name.
 
     Raises:
-        UserError: there is none of that name; of a lab's also: it can't be imported, or lacks what is owed.
+        UserError: there is none of that name; of a lab's also: it can't be imported, or lacks a required name.
     """
     if kind not in names():
         raise UserError(f"task.kind: no task kind '{kind}': {nearest(kind, names())}; {plugins.FOUND_BY}")
     loaded = Kind(kind, plugins.load("tasks", kind))
-    if own := plugins.find("tasks", kind):
-        loaded.check(own.file)
+    if plugin := plugins.find("tasks", kind):
+        loaded.check(plugin.file)
     return loaded
 
 
 def needs(task: TaskSpec) -> tuple[str, ...]:
-    """What a model must be able to read for a task: what its file states, else what its kind asks.
+    """What a model must be able to read for a task: what its file states, else what its kind requires.
 
     A task that states what is the schema's default states nothing.
     """

@@ -20,7 +20,7 @@ class Answers:
     """Columns of ``scores.jsonl``, one entry a question."""
 
     samples: tuple[str, ...]
-    """What was asked: the sample's id; of a kind with several questions a sample, ``<sample>/<part>``."""
+    """The id of the question: the sample's; of a kind with several questions a sample, ``<sample>/<part>``."""
     outcomes: tuple[str, ...]
     scores: dict[str, np.ndarray]
     """Score name -> float64 (n,): truth values as 0 and 1, NaN where the sample has none."""
@@ -40,14 +40,14 @@ class Answers:
         """Those at these positions, in this order."""
         at = np.asarray(indices, dtype=int)
 
-        def taken(column: Column) -> Column:
+        def selected(column: Column) -> Column:
             return column[at] if isinstance(column, np.ndarray) else tuple(column[i] for i in indices)
 
         return Answers(
             tuple(self.samples[i] for i in indices),
             tuple(self.outcomes[i] for i in indices),
             {name: values[at] for name, values in self.scores.items()},
-            {name: taken(column) for name, column in self.columns.items()},
+            {name: selected(column) for name, column in self.columns.items()},
             tuple(self.group_names[i] for i in indices) if self.group_names else (),
             tuple(self.ids[i] for i in indices) if self.ids else (),
         )

@@ -23,8 +23,8 @@ def calibration_error(stated: np.ndarray, hits: np.ndarray) -> tuple[float, tupl
     at = np.minimum((stated * BINS + 1e-9).astype(int), BINS - 1)
     bins = []
     for k in np.unique(at):
-        own = at == k
-        right = stats.wilson_interval(int(hits[own].sum()), int(own.sum()))
-        bins.append(Bin(k / BINS, (k + 1) / BINS, float(stated[own].mean()), right))
+        in_bin = at == k
+        right = stats.wilson_interval(int(hits[in_bin].sum()), int(in_bin.sum()))
+        bins.append(Bin(k / BINS, (k + 1) / BINS, float(stated[in_bin].mean()), right))
     error = sum(b.right.n * abs((b.right.value or 0.0) - b.confidence) for b in bins) / len(stated)
     return float(error), tuple(bins)

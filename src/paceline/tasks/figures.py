@@ -1,4 +1,4 @@
-"""What a table of results says: figures as they were printed, and the sentences, cases and truths around them.
+"""A table of results: figures as they were printed, and the sentences, cases and truths around them.
 
 A figure keeps how precisely it was printed, because a check may only object to what no rounding explains.
 """
@@ -34,7 +34,7 @@ class Figure:
     value: float
     """In ``unit``; a share from 0 to 1."""
     unit: str
-    """``share``, what the metric's name implies, or what the table says; empty where it says none."""
+    """``share``, what the metric's name implies, or what the table states; empty where it states none."""
     printed: str
     slack: float = 0.0
     """How far the true value may be from ``value``: half a unit of the last digit printed."""
@@ -71,11 +71,11 @@ class Row:
     predictions: str = ""
     """sha256 of the answers' file; empty where it is not known."""
     weights: str = ""
-    """What tells weights apart; model and method do where it is empty."""
+    """The key by which weights differ; model and method where it is empty."""
 
     @property
     def label(self) -> str:
-        """The row's name for people."""
+        """The row's name for display."""
         return " · ".join(filter(None, (self.model, self.method, self.prompt, self.test)))
 
 
@@ -115,7 +115,7 @@ class Better:
 
 @dataclass(frozen=True)
 class Improved:
-    """A sentence that says of models that tuning made them better."""
+    """A sentence that claims that tuning improved models."""
 
     text: str
     models: tuple[str, ...]
@@ -123,7 +123,7 @@ class Improved:
 
 @dataclass(frozen=True)
 class ResultTable:
-    """A table of results with what is said about it."""
+    """A table of results with the statements about it."""
 
     title: str
     rows: tuple[Row, ...]
@@ -167,7 +167,7 @@ RowCheck = Callable[[Row], Iterator[Finding]]
 
 @dataclass(frozen=True)
 class FigureChecks:
-    """What a kind of task knows of figures that are printed of it.
+    """The checks of a kind of task on its printed figures.
 
     Attributes:
         unit_of: the unit that a metric's name implies; empty where the kind does not know the name.
@@ -176,7 +176,7 @@ class FigureChecks:
         rows: checks of the figures of one row.
         tables: checks of a whole table.
         case_key: the key under which a published case gives how far off each model was; also its unit.
-        case_name: what that value is, in words.
+        case_name: name of that value in messages.
         truths_key: the key of a published table that lists truths.
         truth_keys: the keys of one truth.
         read_truth: a truth, from those keys and the place that an error names.
@@ -198,14 +198,14 @@ class FigureChecks:
 
 @functools.cache
 def known_checks() -> tuple[FigureChecks, ...]:
-    """What every kind knows of figures; a lab's that can't be loaded is passed over, because it may not be meant."""
+    """The checks of every kind; a lab's kind that can't be loaded is skipped, because it may not be the one in use."""
     from paceline import tasks
 
-    found = []
+    loaded = []
     for name in tasks.names():
         with contextlib.suppress(UserError):
-            found.append(tasks.load(name).get("figure_checks"))
-    return tuple(checks for checks in found if checks is not None)
+            loaded.append(tasks.load(name).get("figure_checks"))
+    return tuple(checks for checks in loaded if checks is not None)
 
 
 plugins.on_change(known_checks.cache_clear)
@@ -239,7 +239,7 @@ def found(
 
 
 def read_share(row: Row) -> tuple[float, dict[str, Figure]]:
-    """The least share of answers read that the row allows, and the figure that says so; (1, {}) where none does."""
+    """The least share of answers read that the row allows, and the figure that states it; (1, {}) where none does."""
     if parsed := row.figures.get("parsed_share"):
         return max(0.0, parsed.low), {"parsed_share": parsed}
     if unread := row.figures.get("unread_share"):
@@ -267,23 +267,23 @@ def parse_figure(text: str, metric: str, n: int | None = None) -> Figure:
     """A figure as a table prints it: ``7.6 % (+3.7)``, ``584.07 m``, ``~1000``, ``212 of 500 (42.4 %)``.
 
     Args:
-        text: the number, with its unit where the metric's name does not tell it; a change in brackets; ``~`` marks a
+        text: the number, with its unit where the metric's name does not imply it; a change in brackets; ``~`` marks a
             number that is only about right: it is trusted to half of its last digit that is not 0.
-        metric: the metric's name, which tells the unit.
+        metric: the metric's name, which implies the unit.
         n: samples in the denominator, where the table gives them elsewhere.
 
     Raises:
         ValueError: with what is wrong, for an error that names the place.
     """
     stripped = text.strip()
-    if found := _COUNT.fullmatch(stripped):
-        return _count(stripped, metric, int(found[1]), int(found[2]), found[3])
-    found = _FIGURE.fullmatch(stripped)
-    if not found:
+    if match := _COUNT.fullmatch(stripped):
+        return _count(stripped, metric, int(match[1]), int(match[2]), match[3])
+    match = _FIGURE.fullmatch(stripped)
+    if not match:
         raise ValueError(f"'{text}' is no figure; write such as 7.6 % (+3.7), 584.07, ~1000 or 212 of 500")
-    value, slack = _number(found[1])
-    unit, scale = _unit(text, metric, value, found[2] or "")
-    change, change_slack = _number(found[3]) if found[3] else (None, 0.0)
+    value, slack = _number(match[1])
+    unit, scale = _unit(text, metric, value, match[2] or "")
+    change, change_slack = _number(match[3]) if match[3] else (None, 0.0)
     return Figure(
         value=value * scale,
         unit=unit,
@@ -316,20 +316,20 @@ def _count(text: str, metric: str, k: int, n: int, percent: str | None) -> Figur
     return Figure(k / n, "share", text, slack=1e-9, n=n, percent=beside)
 
 
-def _unit(text: str, metric: str, value: float, said: str) -> tuple[str, float]:
+def _unit(text: str, metric: str, value: float, printed_unit: str) -> tuple[str, float]:
     """The figure's unit, and the factor that brings the number printed into it."""
-    wanted = unit_of(metric)
-    if wanted == "share":
-        if said not in ("", "%"):
+    expected = unit_of(metric)
+    if expected == "share":
+        if printed_unit not in ("", "%"):
             raise ValueError(f"'{text}': {metric} is a share; write 7.6 % or 0.076")
-        if said == "" and not -1 <= value <= 1:
+        if printed_unit == "" and not -1 <= value <= 1:
             raise ValueError(f"'{text}': {metric} is a share; write {text.strip()} % or a number from 0 to 1")
-        return "share", 0.01 if said == "%" else 1.0
-    if said == "%":
+        return "share", 0.01 if printed_unit == "%" else 1.0
+    if printed_unit == "%":
         raise ValueError(f"'{text}': {metric} is no share; name it such as {metric}_share")
-    if wanted and said not in ("", wanted):
-        raise ValueError(f"'{text}': {metric} is in {wanted}, not {said}")
-    return wanted or said, 1.0
+    if expected and printed_unit not in ("", expected):
+        raise ValueError(f"'{text}': {metric} is in {expected}, not {printed_unit}")
+    return expected or printed_unit, 1.0
 
 
 def _number(text: str) -> tuple[float, float]:

@@ -1,10 +1,10 @@
 """The contract of a kind of task: what it gives, and what holds where it gives nothing.
 
 A kind is one module in this folder, or a folder with the files below, named by ``kind:`` in ``conf/task/NAME.yaml``.
-Five things are owed; every other one has a default that suits one question with one answer.
+Five names are required; every other one has a default that suits one question with one answer.
 
 =================  ====================================================================================================
-``FIELDS``         owed: every field that a target may name as ``{field}``, with a line that says what it holds
+``FIELDS``         owed: every field that a target may name as ``{field}``, with a line that describes it
 ``fields``         owed: ``fields(sample, task)``, those fields of one prepared sample; None where it has no value
 ``read``           owed: ``read(answer, part, task, prompt)``, a :class:`~paceline.tasks.metrics.Reading`, without truth
 ``score``          owed: ``score(answers, task, prompt)``, a :class:`~paceline.tasks.metrics.Judged` for each
@@ -12,19 +12,19 @@ Five things are owed; every other one has a default that suits one question with
 ``METRICS``        owed: tuple of :class:`~paceline.tasks.metrics.Metric`, in the order of ``metrics.json``
 -----------------  ----------------------------------------------------------------------------------------------------
 ``SHOWN``          fields that a prompt may name too; never the truth
-``ASKS``           :class:`Asks`: what is asked of a model, and about how many images
-``parts``          ``parts(sample, task, prompt)``, the questions about a sample; one where nothing is said
+``ASKS``           :class:`Asks`: what a model must be able to read, and how many images
+``parts``          ``parts(sample, task, prompt)``, the questions about a sample; one by default
 ``split``          ``split(text, parts)``, part name -> text, of one answer to all parts
 ``GROUP``          field that ties samples together, such as the tile of a thousand questions
 ``HEADLINE``       names of the metrics that compact tables show, in order; all of ``METRICS`` where it is not given
 ``OUTCOMES``       tuple of :class:`~paceline.tasks.metrics.Outcome`, the one of answers that were read first
-``ORDER``          :class:`Order`: the score that says how far off one answer is
+``ORDER``          :class:`Order`: the score that measures how far off one answer is
 ``columns``        ``columns(records)``, what the functions below need of score records, as columns
 ``resample``       ``resample(answers, often)``, statistics of the set; ``often`` float64 (resamples, n) says how often
                    each sample was drawn; gives metric name -> float64 (resamples,)
 ``combine``        ``combine(ensembles)``, what members answer together: for each list of members their joint answers
 ``COMBINED``       how, in two words, such as ``geometric median``; ``COMBINED_NOTE`` in a clause
-``show``           ``show(value)``, a truth or what was read of an answer, for people; ``name(value)`` in a few words,
+``show``           ``show(value)``, a truth or what was read of an answer, for display; ``name(value)`` in a few words,
                    ``label(truth)`` below its picture
 ``points``         ``points(answers)``, truth and answer as degrees north and east, float64 (n, 2) each; or None
 ``NOTE``           a sentence for the captions of tables: what the figures are of
@@ -38,9 +38,9 @@ Five things are owed; every other one has a default that suits one question with
 ``PICTURES``       keys of the panels that a tracker shows as one picture of a cell
 =================  ====================================================================================================
 
-In a folder, ``fields.py`` holds the first block of what is asked, ``score.py`` what judges, ``results.py`` what is
-shown, ``combine.py``, ``data_checks.py`` and ``figure_checks.py`` what their names say. A file is imported when
-something of it is asked for, so a login node pays for what it uses. Adding a kind is adding it; nothing registers it.
+In a folder, ``fields.py`` holds the first block of these names, ``score.py`` the scoring, ``results.py`` what is
+shown, ``combine.py``, ``data_checks.py`` and ``figure_checks.py`` the parts of these names. A file is imported when
+something of it is used, so a login node loads no more than it needs. A kind is found by its name, without a registry.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ FILE_OF = {name: file for file, names in FILES.items() for name in names}
 
 @dataclass(frozen=True)
 class Asks:
-    """What is asked of a model."""
+    """What a model must be able to read."""
 
     answer: Literal["text", "choice", "labels", "boxes", "number"] = "text"
     images: Literal["none", "one", "several"] = "one"
@@ -95,7 +95,7 @@ class Part:
     """One question about a sample."""
 
     name: str = ""
-    """Kept with the answer; empty where the sample is asked one question."""
+    """Kept with the answer; empty where the sample has one question."""
     text: str = ""
     """The question, for a prompt that names ``{question}``."""
     choices: tuple[str, ...] = ()
@@ -124,12 +124,12 @@ class Answered:
 
 @dataclass(frozen=True)
 class Order:
-    """The score per sample that says how far an answer is from the truth; an unread answer has none and comes last."""
+    """The score per sample of how far an answer is from the truth; an unread answer has none and comes last."""
 
     score: str
     unit: str
     name: str = "error"
-    """What it is, in a word, such as ``overlap``."""
+    """Its name in one word, such as ``overlap``."""
     near: str = "nearest"
     far: str = "farthest"
     off: str = "off"
@@ -177,7 +177,7 @@ class Kind:
         return plugins.import_module(path) if importlib.util.find_spec(path) else None
 
     def check(self, where: Path | None = None) -> None:
-        """Refuse a kind that does not give what is owed.
+        """Refuse a kind that lacks a required name.
 
         Args:
             where: the file of a lab's kind.
@@ -207,7 +207,7 @@ class Kind:
 
     @property
     def asks(self) -> Asks:
-        """What is asked of a model."""
+        """What a model must be able to read."""
         return self.get("ASKS", Asks())
 
     @property
@@ -221,13 +221,13 @@ class Kind:
 
     def parts(self, sample: Mapping[str, Any], task: TaskSpec, prompt: PromptSpec) -> tuple[Part, ...]:
         """The questions about a sample, at least one."""
-        own = self.get("parts")
-        return tuple(own(sample, task, prompt)) if own else (Part(),)
+        hook = self.get("parts")
+        return tuple(hook(sample, task, prompt)) if hook else (Part(),)
 
     def split(self, text: str, parts: Sequence[Part]) -> dict[str, str]:
         """An answer to all parts, taken apart."""
-        own = self.get("split")
-        return dict(own(text, parts)) if own else {part.name: text for part in parts}
+        hook = self.get("split")
+        return dict(hook(text, parts)) if hook else {part.name: text for part in parts}
 
     # --- how answers are judged --------------------------------------------------------------------------------------
 
@@ -244,25 +244,25 @@ class Kind:
         """The metrics of a cell, in the order of ``metrics.json``; the shares of the outcomes where it names none."""
         from paceline.tasks.metrics import outcome_shares
 
-        own = tuple(self.get("METRICS", self._metrics))
-        if self.module is None or any(m.outcome for m in own):
-            return own
-        return (*own, *outcome_shares(self.outcomes))
+        metrics = tuple(self.get("METRICS", self._metrics))
+        if self.module is None or any(m.outcome for m in metrics):
+            return metrics
+        return (*metrics, *outcome_shares(self.outcomes))
 
     @property
     def headline(self) -> tuple[str, ...]:
         """The metrics that compact tables show, in order; the share read is one of them."""
         from paceline.tasks.metrics import READ_SHARE
 
-        own = tuple(m.name for m in self.get("METRICS", self._metrics) if not m.outcome)
-        return tuple(self.get("HEADLINE", (*own, READ_SHARE) if self.module else own[:4]))
+        names = tuple(m.name for m in self.get("METRICS", self._metrics) if not m.outcome)
+        return tuple(self.get("HEADLINE", (*names, READ_SHARE) if self.module else names[:4]))
 
     @cached_property
     def _by_name(self) -> dict[str, Metric]:
         return {m.name: m for m in self.metrics}
 
     def metric(self, name: str) -> Metric:
-        """A metric by its name; of a name that this checkout does not know, what the name and its endings tell."""
+        """A metric by its name; of a name unknown to this checkout, one derived from the name and its endings."""
         from paceline.tasks.metrics import PARSED, READ_SHARE, Metric
 
         if name in self._by_name:
@@ -274,7 +274,7 @@ class Kind:
 
     @property
     def order(self) -> Order | None:
-        """How far an answer is off, where the kind can say it."""
+        """How far an answer is off, where the kind measures it."""
         return self.get("ORDER")
 
     def read(self, answer: Answer, part: Part, task: TaskSpec, prompt: PromptSpec) -> Reading:
@@ -313,32 +313,32 @@ class Kind:
     # --- what is shown -----------------------------------------------------------------------------------------------
 
     def show(self, value: Any) -> str:
-        """A truth, or what was read of an answer, for people."""
+        """A truth, or what was read of an answer, for display."""
         from paceline.tasks.labels import plain
 
         return str((self.get("show") or plain)(value))
 
     def brief(self, value: Any) -> str:
         """The same in a few words."""
-        own = self.get("name")
-        return str(own(value)) if own else self.show(value)
+        hook = self.get("name")
+        return str(hook(value)) if hook else self.show(value)
 
     def label(self, truth: Any) -> str:
         """A truth below its picture."""
-        own = self.get("label")
-        return str(own(truth)) if own else self.show(truth)
+        hook = self.get("label")
+        return str(hook(truth)) if hook else self.show(truth)
 
     def points(self, answers: Answers) -> tuple[np.ndarray, np.ndarray] | None:
         """Truth and answer on the globe, degrees north and east (n, 2), NaN where none; None without such."""
-        own = self.get("points")
-        return own(answers) if own else None
+        hook = self.get("points")
+        return hook(answers) if hook else None
 
     def combine(self, ensembles: Sequence[Sequence[Answers]]) -> list[Answers] | None:
         """What the members of each ensemble answer together; None where answers of this kind can't be combined."""
         from paceline.tasks.labels import votes
 
-        own = self.get("combine") if self.module else votes
-        return list(own(ensembles)) if own else None
+        hook = self.get("combine") if self.module else votes
+        return list(hook(ensembles)) if hook else None
 
     @property
     def combined(self) -> str:
@@ -359,8 +359,8 @@ class Kind:
         """What a reader should see of some cells' answers."""
         from paceline.tasks.labels import confusion
 
-        own = self.get("panels") if self.module else confusion
-        return list(own(results)) if own else []
+        hook = self.get("panels") if self.module else confusion
+        return list(hook(results)) if hook else []
 
     @property
     def pictures(self) -> tuple[str, ...]:
@@ -375,18 +375,18 @@ class Kind:
         Raises:
             ValueError: with a countable reason: the record can't be used.
         """
-        own = self.get("complete")
-        return dict(own(fields)) if own else fields
+        hook = self.get("complete")
+        return dict(hook(fields)) if hook else fields
 
     def data_checks(self, records: Sequence[Mapping[str, Any]], train: str) -> dict[str, Any]:
         """What can be wrong with prepared data: JSON values by name, for the manifest."""
-        own = self.get("data_checks")
-        return dict(own(records, train)) if own else {}
+        hook = self.get("data_checks")
+        return dict(hook(records, train)) if hook else {}
 
     def data_notes(self, manifest: Mapping[str, Any], task: TaskSpec) -> Iterator[str]:
         """What a reader of results must know of the data."""
         yield from self.get("data_notes", lambda manifest, task: ())(manifest, task)
 
     def data_lines(self, manifest: Mapping[str, Any], task: TaskSpec) -> Iterator[str]:
-        """What the checks of prepared data found, a line each, with the remedy."""
+        """The findings of the checks of prepared data, a line each, with the remedy."""
         yield from self.get("data_lines", lambda manifest, task: ())(manifest, task)

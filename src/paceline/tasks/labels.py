@@ -49,10 +49,10 @@ def vote(members: Sequence[Answers]) -> Answers:
     """
     labels = [member.columns["label"] for member in members]
     givers = np.zeros(len(members[0].samples), dtype=int)
-    for i, given in enumerate(zip(*labels, strict=True)):
-        counts = Counter(label for label in given if label)
+    for i, ballot in enumerate(zip(*labels, strict=True)):
+        counts = Counter(label for label in ballot if label)
         if counts:
-            givers[i] = given.index(counts.most_common(1)[0][0])
+            givers[i] = ballot.index(counts.most_common(1)[0][0])
     at = np.arange(len(givers))
     shared = [name for name in members[0].scores if all(name in m.scores for m in members)]
     scores = {name: np.stack([m.scores[name] for m in members])[givers, at] for name in shared}
@@ -65,10 +65,10 @@ def confusion(results: Results) -> list[Matrix]:
     """What was answered to which class, of the best cells."""
     cells = []
     for cell in results.best:
-        truths, given = cell.answers.columns["class"], cell.answers.columns["label"]
+        truths, answered = cell.answers.columns["class"], cell.answers.columns["label"]
         counts = Counter(filter(None, truths))
         order = [name for name, _ in counts.most_common(MOST_CLASSES)]
-        pairs = [(t, g) for t, g in zip(truths, given, strict=True) if t]
+        pairs = [(t, g) for t, g in zip(truths, answered, strict=True) if t]
         if pairs:
             cells.append(matrix_of(cell, pairs, order))
     return [confusion_panel(results, cells)]

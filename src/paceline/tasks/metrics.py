@@ -54,7 +54,7 @@ class Reading:
     value: Any = None
     """A JSON value; None where nothing was read."""
     span: tuple[int, int] | None = None
-    """The characters of the answer that were judged, as a half-open range; None where they can't be told."""
+    """The characters of the answer that were judged, as a half-open range; None where they are not known."""
     data: Mapping[str, Any] = field(default_factory=dict)
     """What ``score`` needs besides the value."""
 
@@ -99,7 +99,7 @@ class Metric:
     hits: bool = False
     log: bool = False
     redundant: bool = False
-    """Whether it tells little beside those that lead, so that a narrow table leaves it out."""
+    """Whether it adds little to the leading ones, so that a narrow table leaves it out."""
     outcome: str = ""
     """The metric is the share of answers with this outcome."""
 
@@ -148,10 +148,10 @@ def aggregate(answers: Answers, metrics: Sequence[Metric], resample: Resample | 
     """The metrics of a cell's answers to one split: name -> ``{value, low, high, n, unit}``.
 
     Shares have every sample with a value in the denominator, and Wilson intervals
-    (:func:`paceline.stats.wilson_interval` says why). Other means and medians have percentile bootstrap intervals, over
-    the samples that have a value; extremes have none, because the bootstrap is not valid for them. Statistics of the
-    set are computed anew on every resample. Where samples come in groups, groups are drawn and not samples, and no
-    Wilson interval is given.
+    (:func:`paceline.stats.wilson_interval` gives the reason). Other means and medians have percentile bootstrap
+    intervals, over the samples that have a value; extremes have none, because the bootstrap is not valid for
+    them. Statistics of the set are computed anew on every resample. Where samples come in groups, groups are drawn and
+    not samples, and no Wilson interval is given.
     """
     of_set = _of_set(answers, [m for m in metrics if m.statistic == "set"], resample)
     return {m.name: as_json(of_set[m.name] if m.statistic == "set" else _interval(answers, m), m.unit) for m in metrics}
@@ -164,24 +164,24 @@ def as_json(interval: Interval, unit: str) -> dict[str, Any]:
 
 def _interval(answers: Answers, metric: Metric) -> Interval:
     if metric.statistic in ("min", "max"):
-        values = _given(answers, metric.score)
+        values = _finite(answers, metric.score)
         extreme = float(getattr(values, metric.statistic)()) if values.size else None
         return Interval(extreme, None, None, int(values.size))
     if metric.statistic == "std":
-        return stats.bootstrap_interval(_given(answers, metric.score), "std")
+        return stats.bootstrap_interval(_finite(answers, metric.score), "std")
     judged = per_sample(answers, metric)
     if judged is None:
         return Interval(None, None, None, 0)
-    given = np.isfinite(judged.values)
-    values = judged.values[given]
+    finite = np.isfinite(judged.values)
+    values = judged.values[finite]
     if answers.grouped:
-        return stats.grouped_interval(values, answers.groups[given], judged.statistic)
+        return stats.grouped_interval(values, answers.groups[finite], judged.statistic)
     if judged.hits:
         return stats.wilson_interval(int(values.sum()), int(values.size))
     return stats.bootstrap_interval(values, judged.statistic)
 
 
-def _given(answers: Answers, score: str) -> np.ndarray:
+def _finite(answers: Answers, score: str) -> np.ndarray:
     values = answers.scores.get(score, np.array([]))
     return np.asarray(values[np.isfinite(values)])
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class CellResult:
-    """One cell's answers to the test set, read when they are asked for."""
+    """One cell's answers to the test set, read on first use."""
 
     def __init__(self, id: str, name: str, read: Callable[[], Answers]) -> None:
         self.id = id
@@ -45,7 +45,7 @@ class Results:
     split: str
     cells: Sequence[CellResult]
     best: Sequence[CellResult]
-    """The best cell of each model, untuned and tuned: of many cells those that a reader asks for."""
+    """The best cell of each model, untuned and tuned: for figures with no room for every cell."""
     tested: Metric | None
     """The metric whose differences are tested."""
     samples: Mapping[str, Mapping[str, Any]]
@@ -103,7 +103,7 @@ class PerClass(Panel):
     """Figures by class of the truth, for some cells."""
 
     about: str
-    """What is shown, in words: ``error by region of the true place``."""
+    """A short description: ``error by region of the true place``."""
     noun: str
     """What a class is: ``region``."""
     counted: str
@@ -236,7 +236,7 @@ class CellText:
     scores: tuple[str, ...]
     """For people, one a heading."""
     outcome: str = ""
-    """What became of an answer that was not read, for people; empty where it was read."""
+    """The outcome of an answer that was not read, for display; empty where it was read."""
 
 
 @dataclass(frozen=True)
@@ -246,11 +246,11 @@ class TextCase:
     sample: str
     """As ``Answers.samples`` names it: with the part, where a sample has several questions."""
     label: str
-    """Why it is here: ``best``, ``median``."""
+    """Why the sample was chosen: ``best``, ``median``."""
     references: tuple[str, ...]
     answers: tuple[CellText, ...]
     question: str = ""
-    """What was asked, where it differs from sample to sample."""
+    """The question, where it differs from sample to sample."""
 
 
 @dataclass(frozen=True)
@@ -315,10 +315,10 @@ class PictureCase:
     sample: str
     """As ``Answers.samples`` names it."""
     label: str
-    """Why it is here: ``best``, ``median``."""
+    """Why the sample was chosen: ``best``, ``median``."""
     images: tuple[MarkedImage, ...]
     truth: str = ""
-    """For people; empty where the boxes say all."""
+    """For display; empty where the boxes suffice."""
     answer: str = ""
 
 
@@ -360,7 +360,7 @@ class Scatter(Panel):
     x: Measure
     y: Measure
     diagonal: bool
-    """Whether equal numbers are what is wanted: both axes have one scale, and a line says where they are equal."""
+    """Whether equal numbers are the ideal: both axes have one scale, and a diagonal marks equality."""
     cells: tuple[CellScatter, ...]
     caption: str
 
@@ -380,19 +380,19 @@ def exports(panels: Iterable[tuple[str, str, Panel]]) -> Iterator[tuple[str, lis
     Args:
         panels: each with its task and split.
     """
-    found: dict[str, list[Any]] = {}
+    by_key: dict[str, list[Any]] = {}
     for task, split, panel in panels:
         if isinstance(panel, Points):
             continue  # scores.jsonl holds the places
         records = getattr(panel, "records", None)
-        kept = found.setdefault(getattr(panel, "exported", "") or panel.key, [])
+        kept = by_key.setdefault(getattr(panel, "exported", "") or panel.key, [])
         whole = {"task": task, "split": split, "form": type(panel).__name__}
         kept += [{**whole, **plain(panel)}] if records is None else [plain(record) for record in records]
-    yield from found.items()
+    yield from by_key.items()
 
 
 def plain(value: Any) -> Any:
-    """Data classes, mappings, sequences and NumPy's arrays and numbers as what JSON knows; NaN and infinity as None."""
+    """Data classes, mappings, sequences and NumPy's arrays and numbers as types of JSON; NaN and infinity as None."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):

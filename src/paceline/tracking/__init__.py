@@ -1,1 +1,1 @@
-"""Curves, tables and pictures for people: W&B and Trackio, the upload from a login node, and dashboards."""
+"""Curves, tables and pictures for display: W&B and Trackio, the upload from a login node, and dashboards."""

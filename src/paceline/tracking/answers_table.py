@@ -31,7 +31,7 @@ PICTURE = 256  # pixels, the longer side
 
 MAP_SIZE = (1024, 512)
 MOST_LINES = 300  # answers on the map
-TRUTH, ANSWER, LINE = "#009E73", "#D55E00", "#E69F00"  # Okabe and Ito's, told apart by all
+TRUTH, ANSWER, LINE = "#009E73", "#D55E00", "#E69F00"  # Okabe and Ito's, distinguishable by all
 
 CELL, MARGIN = 34, 130  # pixels
 
@@ -91,18 +91,18 @@ class Results:
         """Read a cell's published answers and their scores.
 
         Args:
-            task: what was asked.
+            task: the cell's task.
             metrics: what :func:`paceline.scoring.judge.numbers` makes of its metrics.
             samples: records with ``id``, ``image`` or ``images`` (paths, where there are some) and ``split``.
             most: rows of the table.
         """
         kind = tasks.known(task.kind)
         scores = list(read_jsonl(folder.scores))
-        asked = {sample["id"]: sample for sample in samples}
-        thumbnails = Thumbnails(asked)
-        table = answers_of(kind, folder, scores, asked, thumbnails, min(most, MOST_ROWS))
+        by_id = {sample["id"]: sample for sample in samples}
+        thumbnails = Thumbnails(by_id)
+        table = answers_of(kind, folder, scores, by_id, thumbnails, min(most, MOST_ROWS))
         panels = named(kind.panels(results_of(kind, task, folder.id, scores, samples)))
-        galleries = {name: gallery(panel, asked) for name, panel in panels.items() if isinstance(panel, Pictures)}
+        galleries = {name: gallery(panel, by_id) for name, panel in panels.items() if isinstance(panel, Pictures)}
         return cls(
             metrics,
             table.columns,
@@ -122,11 +122,11 @@ class Thumbnails:
 
     def get(self, sample: str) -> bytes | None:
         """JPEG of a sample's images; None where it has none that can be read, or they are too much."""
-        made = thumbnail(*images_of(record_of(self._samples, sample)))
-        if made is not None and len(made) > self._left:
-            made = None
-        self._left -= len(made or b"")
-        return made
+        jpeg = thumbnail(*images_of(record_of(self._samples, sample)))
+        if jpeg is not None and len(jpeg) > self._left:
+            jpeg = None
+        self._left -= len(jpeg or b"")
+        return jpeg
 
 
 def record_of(samples: Mapping[str, Mapping[str, Any]], sample: str) -> Mapping[str, Any]:
@@ -145,8 +145,8 @@ def answers_of(
     """Some answers with their images and scores, spread evenly over the data."""
     kept = [scores[i] for i in evenly(len(scores), most)]
     names = list(dict.fromkeys(name for score in kept for name in score.get("scores", {})))
-    wanted = {key_of(score) for score in kept}
-    texts = {key: p["text"] for p in read_jsonl(folder.predictions) if (key := key_of(p)) in wanted}
+    kept_keys = {key_of(score) for score in kept}
+    texts = {key: p["text"] for p in read_jsonl(folder.predictions) if (key := key_of(p)) in kept_keys}
     rows = [
         [
             key_of(score),
@@ -165,17 +165,17 @@ def answers_of(
 
 def named(panels: Sequence[Panel]) -> dict[str, Panel]:
     """The panels that a tracker shows, by their key; a later one of the same key is numbered."""
-    found: dict[str, Panel] = {}
+    by_key: dict[str, Panel] = {}
     for panel in panels:
         if isinstance(panel, Points | Matrix | Scatter | Pictures | Texts | panel_data.Table):
             names = (panel.key, *(f"{panel.key}_{i}" for i in range(2, len(panels) + 2)))
-            found[next(name for name in names if name not in found and name != ANSWERS)] = panel
-    return found
+            by_key[next(name for name in names if name not in by_key and name != ANSWERS)] = panel
+    return by_key
 
 
 def tables_of(panels: Mapping[str, Panel], thumbnails: Thumbnails) -> dict[str, Table]:
     """The tables and texts among panels."""
-    made: dict[str, Table] = {}
+    tables: dict[str, Table] = {}
     for name, panel in panels.items():
         if isinstance(panel, panel_data.Table) and panel.rows:
             columns = tuple(c.heading.replace("\n", " ") for c in panel.columns)
@@ -183,10 +183,10 @@ def tables_of(panels: Mapping[str, Panel], thumbnails: Thumbnails) -> dict[str, 
                 [_value(value, column.unit is not None) for value, column in zip(row, panel.columns, strict=True)]
                 for row in panel.rows[:MOST_ROWS]
             ]
-            made[name] = Table(columns, rows)
+            tables[name] = Table(columns, rows)
         elif isinstance(panel, Texts) and panel.cases:
-            made[name] = _texts(panel, thumbnails)
-    return made
+            tables[name] = _texts(panel, thumbnails)
+    return tables
 
 
 def _texts(panel: Texts, thumbnails: Thumbnails) -> Table:
@@ -194,8 +194,8 @@ def _texts(panel: Texts, thumbnails: Thumbnails) -> Table:
     rows = []
     for case in panel.cases[:MOST_ROWS]:
         image = thumbnails.get(case.sample)
-        asked = [case.sample, image, case.label, case.question, "\n".join(case.references)]
-        rows += [[*asked, answer.text, answer.outcome, *answer.scores] for answer in case.answers]
+        case_cells = [case.sample, image, case.label, case.question, "\n".join(case.references)]
+        rows += [[*case_cells, answer.text, answer.outcome, *answer.scores] for answer in case.answers]
     return Table(columns, rows)
 
 
@@ -210,15 +210,15 @@ def _value(value: panel_data.Value, numeric: bool) -> float | str | None:
 def gallery(panel: Pictures, samples: Mapping[str, Mapping[str, Any]]) -> list[tuple[Image.Image, str]]:
     """The images of the first cell's cases with their boxes, each with a text."""
     cell = next((cell for cell in panel.cells if cell.cases), None)
-    made = []
+    captioned = []
     for case in cell.cases[:MOST_PICTURES] if cell else ():
         image = drawings.marked(images_of(record_of(samples, case.sample)), case.images)
         if image is not None:
             parts = (case.sample, case.label, case.truth and f"truth: {case.truth}", case.answer)
-            made.append((image, " · ".join(filter(None, parts))))
-    width = max((image.width for image, _ in made), default=0)
-    height = max((image.height for image, _ in made), default=0)
-    return [(drawings.padded(image, width, height), text) for image, text in made]  # W&B shows one size alone
+            captioned.append((image, " · ".join(filter(None, parts))))
+    width = max((image.width for image, _ in captioned), default=0)
+    height = max((image.height for image, _ in captioned), default=0)
+    return [(drawings.padded(image, width, height), text) for image, text in captioned]  # W&B shows one size alone
 
 
 def results_of(

@@ -51,9 +51,9 @@ def define(report: Report, store: Store, sweep: SweepFolder) -> dict[str, Any]:
     if not places:
         raise UserError(f"no cell of sweep '{sweep.name}' was tracked with W&B; submit it with tracking=wandb")
     if len(places) > 1:
-        found = ", ".join(sorted(f"{entity}/{project}".lstrip("/") for entity, project in places))
+        project_names = ", ".join(sorted(f"{entity}/{project}".lstrip("/") for entity, project in places))
         raise UserError(
-            f"the runs of sweep '{sweep.name}' lie in several W&B projects ({found}); a workspace shows one"
+            f"the runs of sweep '{sweep.name}' lie in several W&B projects ({project_names}); a workspace shows one"
         )
     ((entity, project),) = places
     tables = {_key(group): _results(report, group) for group in report.groups}
@@ -87,7 +87,7 @@ def define(report: Report, store: Store, sweep: SweepFolder) -> dict[str, Any]:
 
 
 def show(definition: Mapping[str, Any]) -> dict[str, Any]:
-    """W&B's own form of a dashboard, as it would be sent. Asks nobody.
+    """W&B's own form of a dashboard, as it would be sent. Makes no request.
 
     Raises:
         UserError: the package wandb-workspaces is not installed.
@@ -144,8 +144,8 @@ def _results(report: Report, group: Group) -> dict[str, Any]:
     rows = []
     for row in group.rows:
         metrics = row.of(group.split)
-        found = [metrics.get(metric) for metric in group.headline]
-        numbers = [getattr(m, part) if m else None for m in found for part in ("value", "low", "high")]
+        headline = [metrics.get(metric) for metric in group.headline]
+        numbers = [getattr(m, part) if m else None for m in headline for part in ("value", "low", "high")]
         rows.append([row.id, row.model, row.prompt, row.label, _tuned(row), *numbers])
     return {"columns": ["cell", "model", "prompt", "method", "weights", *names], "rows": rows}
 
@@ -186,6 +186,6 @@ def _failures(report: Report) -> dict[str, Any]:
 
 def _failed(report: Report) -> list[dict[str, Any]]:
     causes = Counter(m.cause or m.state for m in report.missing)
-    told = ", ".join(f"{n} × {cause}" for cause, n in causes.most_common()) or "none"
-    text = f"**{len(report.missing)} of {report.cells} cells without a result**: {told}"
+    counts = ", ".join(f"{n} × {cause}" for cause, n in causes.most_common()) or "none"
+    text = f"**{len(report.missing)} of {report.cells} cells without a result**: {counts}"
     return [{"kind": "text", "text": text}, *([{"kind": "table", "key": "failures"}] if report.missing else [])]

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from paceline.tasks.panels import CellScatter, Mark, MarkedImage, Measure, Scatter
 
 SIDE = 448  # pixels of the longest side of an image with boxes
-TRUTH, ANSWER, DASH = "#56B4E9", "#E69F00", 6  # Okabe and Ito's, told apart by all; the answer's boxes are dashed
+TRUTH, ANSWER, DASH = "#56B4E9", "#E69F00", 6  # Okabe and Ito's, distinguishable by all; the answer's boxes are dashed
 GAP = 8
 
 PLOT, LEFT, RIGHT, TOP, BOTTOM = 560, 76, 20, 16, 52
@@ -31,7 +31,7 @@ def marked(paths: Sequence[str | Path], images: Sequence[MarkedImage]) -> Image.
 
 
 def read(path: str | Path, side: int) -> Image.Image | None:
-    """An image file as RGB, turned as its EXIF says, not larger than asked; None where it can't be read."""
+    """An image file as RGB, rotated by its EXIF tag, not larger than requested; None where it can't be read."""
     try:
         with Image.open(path) as opened:
             opened.draft("RGB", (side, side))
@@ -98,14 +98,14 @@ def _dashes(x0: float, y0: float, x1: float, y1: float) -> Iterable[tuple[float,
 def text(
     draw: ImageDraw.ImageDraw,
     at: tuple[float, float],
-    words: str,
+    caption: str,
     fill: str,
     anchor: str = "la",
     outlined: bool = False,
 ) -> None:
     """A small text; outlined in black it can be read on any image."""
     outline = {"stroke_width": 2, "stroke_fill": "black"} if outlined else {}
-    draw.text(at, words, fill=fill, font=ImageFont.load_default(13), anchor=anchor, **outline)  # type: ignore[arg-type]
+    draw.text(at, caption, fill=fill, font=ImageFont.load_default(13), anchor=anchor, **outline)  # type: ignore[arg-type]
 
 
 class Axis:

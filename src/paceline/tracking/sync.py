@@ -1,7 +1,7 @@
 """Bring the pieces of W&B runs that lie under a root to the service, once each, from where the network is.
 
 What was uploaded is recorded beside each piece, so an interrupted sync goes on where it ended. A piece that changed
-since is taken again with all that follow it: the last piece tells how the run ended.
+since is taken again with all that follow it: the last piece records how the run ended.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Pending:
     Attributes:
         run: ``{run_id, project, entity}``.
         metrics: the content of its ``metrics.json``; empty where it has none.
-        uses: ``{cell, project, entity}`` of tunings whose weights it answers with, and W&B was not told so.
+        uses: ``{cell, project, entity}`` of tunings whose weights it answers with, and that were not reported to W&B.
         pieces: to be uploaded, oldest first.
         left: pieces that must wait.
     """
@@ -71,31 +71,31 @@ def pending(folder: CellFolder) -> Pending:
     Raises:
         UserError: its ``tracking.json`` is damaged.
     """
-    found = Pending(folder.id)
+    unsent = Pending(folder.id)
     if not folder.tracking.exists():
-        return found
+        return unsent
     kept = read_json(folder.tracking)
-    found.run = _run(kept)
-    found.metrics = read_json(folder.metrics)["metrics"] if folder.metrics.exists() else {}
+    unsent.run = _run(kept)
+    unsent.metrics = read_json(folder.metrics)["metrics"] if folder.metrics.exists() else {}
     waits, last = "", None
     for attempt in folder.attempts():
         if not waits and attempt.end() is None and lives(attempt):
             waits = f"attempt {attempt.n} still runs"
         for piece in pieces(attempt):
             if waits:
-                found.left.append(Told(folder.id, piece, why=waits))
-            elif found.pieces or not synced(piece):
-                found.pieces.append(piece)
+                unsent.left.append(Told(folder.id, piece, why=waits))
+            elif unsent.pieces or not synced(piece):
+                unsent.pieces.append(piece)
             last = piece
     if waits or last is None:
-        return found
-    if not found.pieces and _scored_anew(last, found.metrics):
-        found.pieces.append(last)
+        return unsent
+    if not unsent.pieces and _scored_anew(last, unsent.metrics):
+        unsent.pieces.append(last)
     for need in folder.read().needs if folder.cell_json.exists() else ():
         other = CellFolder(folder.path.parent / need).tracking
         if need not in kept.get("used", []) and other.exists():
-            found.uses.append({"cell": need, **_run(read_json(other))})
-    return found
+            unsent.uses.append({"cell": need, **_run(read_json(other))})
+    return unsent
 
 
 def _run(kept: Mapping[str, Any]) -> dict[str, str]:
@@ -103,7 +103,7 @@ def _run(kept: Mapping[str, Any]) -> dict[str, str]:
 
 
 def synced(piece: Piece) -> bool:
-    """Whether a piece was uploaded as it is now. A log only grows, so its size tells."""
+    """Whether a piece was uploaded as it is now. A log only grows, so its size is compared."""
     try:
         return bool(read_json(piece.synced_json)["bytes"] == piece.path.stat().st_size)
     except (UserError, OSError, KeyError, TypeError):
@@ -119,11 +119,11 @@ def upload(store: Store, cells: Iterable[Pending]) -> Iterator[Told]:
     """Upload what cells lack, cell by cell, and record each piece as it arrives.
 
     Yields:
-        Each piece when it is over. A piece that fails holds back the later ones of its cell, which are not told.
+        Each piece when it is over. A piece that fails holds back the later ones of its cell, which are not yielded.
 
     Raises:
         UserError: no key of W&B on this machine.
-        Unavailable: W&B can't be reached, or another sync is at work here.
+        Unavailable: W&B can't be reached, or another sync is running on this machine.
     """
     # Tunings go first: an artifact is there before it is used.
     jobs = sorted((cell for cell in cells if cell.pieces or cell.uses), key=lambda cell: bool(cell.uses))
@@ -131,20 +131,20 @@ def upload(store: Store, cells: Iterable[Pending]) -> Iterator[Told]:
         return
     known = {str(piece.path): (cell, piece) for cell in jobs for piece in cell.pieces}
     runs = {cell.run["run_id"]: store.cell(cell.cell) for cell in jobs}
-    asked = [
+    requests = [
         {**cell.run, "pieces": [str(p.path) for p in cell.pieces], "metrics": numbers(cell.metrics), "uses": cell.uses}
         for cell in jobs
     ]
     with _alone(store.root), sdk_process(UPLOADER) as process:
         assert process.stdin is not None and process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):  # its end is told below
-            process.stdin.write(json.dumps(asked) + "\n")
+        with contextlib.suppress(BrokenPipeError):  # its exit code is reported below
+            process.stdin.write(json.dumps(requests) + "\n")
             process.stdin.flush()
         for line in process.stdout:
             answer = json.loads(line)
             check_end(answer)
             if "used" in answer:
-                _told_used(runs[answer["run"]], answer["used"])
+                _record_used(runs[answer["run"]], answer["used"])
                 continue
             cell, piece = known[answer["piece"]]
             if "why" not in answer:
@@ -157,7 +157,7 @@ def upload(store: Store, cells: Iterable[Pending]) -> Iterator[Told]:
             raise Unavailable(f"W&B's SDK ended with {code}; what arrived is recorded, sync again")
 
 
-def _told_used(folder: CellFolder, need: str) -> None:
+def _record_used(folder: CellFolder, need: str) -> None:
     kept = read_json(folder.tracking)
     write_json(folder.tracking, {**kept, "used": [*kept.get("used", []), need]})
 
@@ -207,24 +207,24 @@ def _alone(root: Path) -> Iterator[None]:
     """Only one sync at a time under a root: two would send the same rows.
 
     Raises:
-        Unavailable: another one is at work.
+        Unavailable: another one is running.
     """
     held = root / "syncing"
     owner = held / "owner.json"
-    mine = root / f".syncing.{secrets.token_hex(4)}"
-    write_json(mine / "owner.json", this_process())
+    claim = root / f".syncing.{secrets.token_hex(4)}"
+    write_json(claim / "owner.json", this_process())
     while True:
         try:
-            mine.rename(held)  # with its owner already in it, so that it never stands without one
+            claim.rename(held)  # with its owner already in it, so that it never stands without one
             break
         except OSError:
             if not held.exists():
                 continue
         with contextlib.suppress(UserError):
-            found = read_json(owner)
-            if alive(found, age_of(owner)):
-                shutil.rmtree(mine)
-                raise Unavailable(f"another sync is at work on {found['host']} (process {found['pid']}); let it end")
+            holder = read_json(owner)
+            if alive(holder, age_of(owner)):
+                shutil.rmtree(claim)
+                raise Unavailable(f"another sync is at work on {holder['host']} (process {holder['pid']}); let it end")
         aside = root / f".syncing.{secrets.token_hex(4)}"
         with contextlib.suppress(OSError):
             held.rename(aside)

@@ -1,4 +1,4 @@
-"""Curves, tables and pictures for people. What counts is in our own files; nothing here can hurt a cell.
+"""Curves, tables and pictures for display. Results are in our own files; no error here ends a cell.
 
 A backend is a module of this folder: ``wandb``, and ``trackio`` for those who want a dashboard without an account. What
 it does happens on a thread of its own: importing its library, starting its service, drawing, writing. So a slow disk or
@@ -60,10 +60,10 @@ class Backend(Protocol):
     def log(self, step: int, values: Mapping[str, float]) -> None: ...
     def supervised(self, rows: Sequence[Mapping[str, str]]) -> None: ...
     def weights(self, folder: Path) -> None: ...
-    def results(self, found: Results) -> None: ...
+    def results(self, results: Results) -> None: ...
 
-    def end(self, cause: str, message: str, told: Mapping[str, Any]) -> None:
-        """End the attempt's part. ``told`` is what the run's summary says of it beside the results."""
+    def end(self, cause: str, message: str, summary: Mapping[str, Any]) -> None:
+        """End the attempt's part. ``summary`` is added to the results in the run's summary."""
 
 
 class Tracking(Tracker):
@@ -139,7 +139,7 @@ class Tracking(Tracker):
     def _cost(self) -> dict[str, float]:
         """What the cell cost, with the tuning that it stands on: hours, and hours of GPUs that were held.
 
-        Over all attempts that could tell their end, which a killed one can't.
+        Over all attempts that recorded their end, which a killed one can't.
         """
         folder = self._run.folder
         folders = [folder, *(CellFolder(folder.path.parent / need) for need in self._run.cell.needs)]
@@ -182,11 +182,11 @@ def _logged_before(run: Run) -> dict[int, list[dict[str, float]]]:
 
     Of steps that were repeated, the first counts, because that is what was shown.
     """
-    found: dict[int, list[dict[str, float]]] = {}
+    by_step: dict[int, list[dict[str, float]]] = {}
     for attempt in run.folder.attempts():
         if attempt.n < run.attempt.n:
-            known = max(found, default=-1)
+            known = max(by_step, default=-1)
             for point in read_jsonl(attempt.path / "history.jsonl"):
                 if (step := int(point.pop("step", 0))) > known:
-                    found.setdefault(step, []).append({k: v for k, v in point.items() if k != "schema"})
-    return found
+                    by_step.setdefault(step, []).append({k: v for k, v in point.items() if k != "schema"})
+    return by_step

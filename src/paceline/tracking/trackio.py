@@ -66,26 +66,26 @@ class Attempt:
     def weights(self, folder: Path) -> None:
         """They lie on the same disk."""
 
-    def results(self, found: Results) -> None:
+    def results(self, results: Results) -> None:
         import trackio
         from PIL import Image
 
         def image(content: bytes) -> Any:
             return trackio.Image(Image.open(io.BytesIO(content)))
 
-        shown: dict[str, Any] = {**found.metrics, **{n: trackio.Image(p) for n, p in found.pictures.items()}}
-        for name, images in found.galleries.items():  # its tables hold images, its rows no lists of them
+        shown: dict[str, Any] = {**results.metrics, **{n: trackio.Image(p) for n, p in results.pictures.items()}}
+        for name, images in results.galleries.items():  # its tables hold images, its rows no lists of them
             data = [[text, trackio.Image(picture)] for picture, text in images]
             shown[name] = trackio.Table(columns=["text", "image"], data=data)
-        for name, content in found.all_tables.items():
+        for name, content in results.all_tables.items():
             rows = [[image(cell) if isinstance(cell, bytes) else cell for cell in row] for row in content.rows]
             shown[name] = trackio.Table(columns=list(content.columns), data=rows)
         self._trackio.log(shown, step=self._step)
 
-    def end(self, cause: str, message: str, told: Mapping[str, Any]) -> None:
+    def end(self, cause: str, message: str, summary: Mapping[str, Any]) -> None:
         import trackio
 
-        self._trackio.log(dict(told), step=self._step)
+        self._trackio.log(dict(summary), step=self._step)
         if cause in WAITS_FOR_PEOPLE:
             self._trackio.alert(f"{cause}: {self._run.cell.id}", message[:500], level=trackio.AlertLevel.ERROR)
         self._trackio.finish()

@@ -86,23 +86,25 @@ class Attempt:
         sizes = {p.relative_to(folder).as_posix(): p.stat().st_size for p in folder.rglob("*") if p.is_file()}
         trains = self._run.config.method.trains
         upload = trains == "adapter" and sum(sizes.values()) <= MOST_UPLOAD
-        told = {"cell": self._run.cell.id, "trains": trains, "uploaded": upload, "bytes": sizes}
-        made = wandb.Artifact(artifact_name(self._run.cell.id), "model", description=_notes(self._run), metadata=told)
+        metadata = {"cell": self._run.cell.id, "trains": trains, "uploaded": upload, "bytes": sizes}
+        artifact = wandb.Artifact(
+            artifact_name(self._run.cell.id), "model", description=_notes(self._run), metadata=metadata
+        )
         if upload:
             # Published files do not change, so they are read where they are, and not copied into a cache.
-            made.add_dir(str(folder), policy="immutable", skip_cache=True)
+            artifact.add_dir(str(folder), policy="immutable", skip_cache=True)
         else:
-            made.add_reference(folder.absolute().as_uri(), checksum=False)
-        self._wandb.log_artifact(made)
+            artifact.add_reference(folder.absolute().as_uri(), checksum=False)
+        self._wandb.log_artifact(artifact)
 
-    def results(self, found: Results) -> None:
+    def results(self, results: Results) -> None:
         import wandb
 
-        self._wandb.summary.update(found.metrics)
-        shown: dict[str, Any] = {name: wandb.Image(picture) for name, picture in found.pictures.items()}
-        for name, images in found.galleries.items():
+        self._wandb.summary.update(results.metrics)
+        shown: dict[str, Any] = {name: wandb.Image(picture) for name, picture in results.pictures.items()}
+        for name, images in results.galleries.items():
             shown[name] = [wandb.Image(picture, caption=text, file_type="jpg") for picture, text in images]
-        for name, content in found.all_tables.items():
+        for name, content in results.all_tables.items():
             table = wandb.Table(columns=list(content.columns))
             for row in content.rows:
                 table.add_data(*(_image(cell) if isinstance(cell, bytes) else cell for cell in row))
@@ -110,17 +112,17 @@ class Attempt:
         # An evaluate cell has no other steps; each attempt needs one of its own, or the later would be dropped.
         self._wandb.log(shown, step=max(self._wandb.step, self._run.attempt.n - 1))
         folder = self._run.folder
-        made = wandb.Artifact(artifact_name(self._run.cell.id), "predictions", description=_notes(self._run))
-        made.add_file(str(folder.predictions), policy="immutable", skip_cache=True)
-        made.add_file(str(folder.scores))  # a later `paceline score` writes it anew, so it is copied
-        self._wandb.log_artifact(made)
+        artifact = wandb.Artifact(artifact_name(self._run.cell.id), "predictions", description=_notes(self._run))
+        artifact.add_file(str(folder.predictions), policy="immutable", skip_cache=True)
+        artifact.add_file(str(folder.scores))  # a later `paceline score` writes it anew, so it is copied
+        self._wandb.log_artifact(artifact)
 
-    def end(self, cause: str, message: str, told: Mapping[str, Any]) -> None:
+    def end(self, cause: str, message: str, summary: Mapping[str, Any]) -> None:
         if cause in WAITS_FOR_PEOPLE:
             cell = self._run.cell.id
             text = f"{cell}, attempt {self._run.attempt.n}: {message[:500]}\npaceline logs {cell.rsplit('-', 1)[-1]}"
             self._wandb.alert(f"{cause}: {self._run.config.model.name}"[:63], text, level="ERROR")
-        self._wandb.summary.update(dict(told))
+        self._wandb.summary.update(dict(summary))
         if cause in PREEMPTED:
             self._wandb.mark_preempting()
         self._wandb.finish(exit_code=0 if cause == "done" else 1)
@@ -154,10 +156,10 @@ def use(api: Any, run: Mapping[str, str], artifact: Mapping[str, str]) -> bool:
     from wandb.sdk.artifacts._gqlutils import record_artifact_use
 
     entity = artifact["entity"] or api.default_entity
-    given = {"project": artifact["project"], "entity": entity, "artifact": f"{artifact['name']}:latest"}
+    variables = {"project": artifact["project"], "entity": entity, "artifact": f"{artifact['name']}:latest"}
     # The SDK's public calls load the whole artifact and the whole run.
-    found = api._service_api.execute_graphql(_USED, given, timeout=START_SECONDS)
-    identity = ((found.get("project") or {}).get("artifact") or {}).get("id")
+    response = api._service_api.execute_graphql(_USED, variables, timeout=START_SECONDS)
+    identity = ((response.get("project") or {}).get("artifact") or {}).get("id")
     if identity is None:
         return False
     record_artifact_use(
@@ -176,10 +178,14 @@ def _use_online(run: Run, wandb_run: Any) -> None:
     import wandb
 
     api = wandb.Api(timeout=int(START_SECONDS))
-    mine = {"run_id": wandb_run.id, "project": wandb_run.project, "entity": wandb_run.entity}
+    reading_run = {"run_id": wandb_run.id, "project": wandb_run.project, "entity": wandb_run.entity}
     for need in run.cell.needs:
         kept = read_json(CellFolder(run.folder.path.parent / need).tracking)
-        use(api, mine, {"name": artifact_name(need), "project": kept["project"], "entity": kept.get("entity", "")})
+        use(
+            api,
+            reading_run,
+            {"name": artifact_name(need), "project": kept["project"], "entity": kept.get("entity", "")},
+        )
 
 
 def record(folder: CellFolder, project: str, entity: str) -> dict[str, Any]:
@@ -190,8 +196,8 @@ def record(folder: CellFolder, project: str, entity: str) -> dict[str, Any]:
     """
     if not folder.tracking.exists():
         # Lower-case letters and digits, as W&B makes them; chance alone keeps two cells apart.
-        made = {"schema": SCHEMA, "run_id": secrets.token_hex(8), "project": project, "entity": entity}
-        write_json(folder.tracking, made)
+        new_record = {"schema": SCHEMA, "run_id": secrets.token_hex(8), "project": project, "entity": entity}
+        write_json(folder.tracking, new_record)
     return {"entity": "", **read_json(folder.tracking)}
 
 

@@ -1,6 +1,6 @@
-"""What W&B's SDK would find, and what it must not tell: known to both sides without loading it.
+"""Which API key W&B's SDK would use, and which settings it must not upload; determined without loading the SDK.
 
-Whether keys are there is asked without looking at them.
+Only the existence of keys is checked; they are not read.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-# The SDK's settings by which a run tells nothing of the machine, the person or the code: start.json has what is needed.
+# The SDK's settings by which a run uploads nothing of the machine, the person or the code; start.json records it.
 WANDB_DISCREET: dict[str, Any] = {
     "silent": True,
     "console": "off",

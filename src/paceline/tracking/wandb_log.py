@@ -49,9 +49,9 @@ class Piece:
 
 def pieces(attempt: Attempt) -> list[Piece]:
     """The pieces that an attempt left, oldest first: several where the service could not be reached."""
-    found = [Piece(p, attempt.n) for p in attempt.path.glob("wandb/*run-*/*.wandb")]
+    unsorted = [Piece(p, attempt.n) for p in attempt.path.glob("wandb/*run-*/*.wandb")]
     # offline-run-<time>-<id> and run-<time>-<id>
-    return sorted(found, key=lambda p: p.path.parent.name.partition("run-")[2])
+    return sorted(unsorted, key=lambda p: p.path.parent.name.partition("run-")[2])
 
 
 def messages(path: Path) -> Iterator[bytes]:
@@ -110,12 +110,12 @@ def steps(path: Path) -> list[int]:
 
 
 def summary(path: Path) -> dict[str, Any]:
-    """What a log says of its run's summary: the last value of each key, nested ones joined by dots."""
-    found: dict[str, Any] = {}
+    """The summary of a log's run: the last value of each key, nested ones joined by dots."""
+    values: dict[str, Any] = {}
     for record, _ in records(path):
         if record.WhichOneof("record_type") == "summary":
-            found |= {u.key or ".".join(u.nested_key): json.loads(u.value_json) for u in record.summary.update}
-    return found
+            values |= {u.key or ".".join(u.nested_key): json.loads(u.value_json) for u in record.summary.update}
+    return values
 
 
 def files(path: Path) -> list[str]:
@@ -126,8 +126,8 @@ def files(path: Path) -> list[str]:
 
 def artifacts(path: Path) -> list[str]:
     """Digests of the artifacts that go with a log; those only whose files are all still there."""
-    found = [r.artifact for r, _ in records(path) if r.WhichOneof("record_type") == "artifact"]
-    return list(dict.fromkeys(artifact.digest for artifact in found if _in_place(artifact, path)))
+    recorded = [r.artifact for r, _ in records(path) if r.WhichOneof("record_type") == "artifact"]
+    return list(dict.fromkeys(artifact.digest for artifact in recorded if _in_place(artifact, path)))
 
 
 def _in_place(artifact: Any, piece: Path) -> bool:
@@ -154,7 +154,7 @@ def write_rest(path: Path, source: Path, after: int, metrics: Mapping[str, float
     """Write what of a log is still to be uploaded: all of it, or no row up to the step ``after``.
 
     Where the service has rows of it, the measurements of the machine are left out too: they have no step by which to
-    tell which of them arrived; and alerts, which would ring twice. Artifacts are left in, since the service takes
+    tell which of them arrived; and alerts, which would be sent twice. Artifacts are left in, since the service takes
     none twice, but for those whose files are gone.
 
     Args:
@@ -179,7 +179,7 @@ def write_rest(path: Path, source: Path, after: int, metrics: Mapping[str, float
 def _summary(metrics: Mapping[str, float]) -> bytes:
     from wandb.proto import wandb_internal_pb2 as messages_of
 
-    made = messages_of.Record()  # type: ignore[attr-defined]
+    record = messages_of.Record()  # type: ignore[attr-defined]
     for name, value in metrics.items():
-        made.summary.update.add(key=name, value_json=json.dumps(value))
-    return bytes(made.SerializeToString())
+        record.summary.update.add(key=name, value_json=json.dumps(value))
+    return bytes(record.SerializeToString())

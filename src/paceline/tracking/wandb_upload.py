@@ -4,7 +4,7 @@ Reads one line of JSON, ``[{run_id, project, entity, pieces: [path], metrics: {n
 answers each piece, and each artifact of another cell that a run used, with one line. Uploading is the SDK's own
 ``wandb sync``, which puts the pieces of a resumed run together: rows go after those that the service has, config and
 summary are merged. It repeats rows of a piece that it is given twice, and calls a piece uploaded whatever became of it.
-So the service is asked before, and the piece cut to the rows that it lacks; and asked after.
+So the service is queried before, the piece is cut to the rows that it lacks, and it is queried again after.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from paceline.tracking.wandb_key import wandb_key
 REACH_SECONDS = 30.0
 # What the service took shows up in its answers a moment later.
 SETTLE_SECONDS = 15.0
-# The SDK would go on for a week; a person waits here, and the next sync goes on where this one ended.
+# The SDK retries for a week; this call is interactive, and the next sync continues where this one ended.
 RETRIES = 4
 RETRY_SECONDS = 5.0
 # An attempt makes three: what it supervised or predicted as tables, and its weights or predictions.
@@ -98,21 +98,21 @@ def main() -> None:
 def answering(work: Callable[[Any, Path, TextIO], None]) -> None:
     """Read a line of JSON from stdin, and do the work with it, which answers in lines of JSON on stdout.
 
-    Ends with the process that asked: when stdin closes, whatever goes on.
+    Ends with the calling process: when stdin closes, even during work.
 
     Args:
-        work: gets what was asked, a folder for what the SDK writes, and the stream to answer on.
+        work: gets the request, a folder for what the SDK writes, and the stream to answer on.
     """
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what the SDK prints is no answer
-    asked = json.loads(sys.stdin.readline())
+    request = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         with tempfile.TemporaryDirectory(prefix="paceline-wandb-") as folder:
             for name in ("WANDB_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
                 os.environ[name] = folder
             os.environ.pop("WANDB_MODE", None)
-            work(asked, Path(folder), answers)
+            work(request, Path(folder), answers)
     except Stopped as error:
         answers.write(json.dumps({"end": error.end, "why": str(error)[:300]}) + "\n")
     answers.flush()
@@ -153,33 +153,33 @@ def connect() -> Any:
         raise stopped(error) from error
 
 
-def _upload_all(asked: list[dict[str, Any]], folder: Path, answers: TextIO) -> None:
+def _upload_all(jobs: list[dict[str, Any]], folder: Path, answers: TextIO) -> None:
     api = connect()
-    for job in asked:
+    for job in jobs:
         if all(_piece(api, job, path, folder, answers) for path in map(Path, job["pieces"])):
-            for made in job["uses"]:
-                with contextlib.suppress(Exception):  # the next sync asks again
-                    if use(api, job, {**made, "name": artifact_name(made["cell"])}):
-                        answers.write(json.dumps({"run": job["run_id"], "used": made["cell"]}) + "\n")
+            for artifact in job["uses"]:
+                with contextlib.suppress(Exception):  # the next sync tries again
+                    if use(api, job, {**artifact, "name": artifact_name(artifact["cell"])}):
+                        answers.write(json.dumps({"run": job["run_id"], "used": artifact["cell"]}) + "\n")
 
 
 def _piece(api: Any, job: dict[str, Any], path: Path, folder: Path, answers: TextIO) -> bool:
-    """Upload what the service lacks of a piece, and tell; whether it has it all."""
+    """Upload what the service lacks of a piece and write the outcome; True where it has all of it."""
     size = path.stat().st_size
     steps, shown = wandb_log.steps(path), wandb_log.summary(path)
     metrics = job["metrics"] if str(path) == job["pieces"][-1] else {}
     metrics = {name: value for name, value in metrics.items() if shown.get(name) != value}
-    wanted = Wanted(max(steps, default=-1), tuple(wandb_log.files(path)), tuple(wandb_log.artifacts(path)))
-    held = _held(api, job, wanted)
+    expected = Wanted(max(steps, default=-1), tuple(wandb_log.files(path)), tuple(wandb_log.artifacts(path)))
+    held = _held(api, job, expected)
     rows = sum(step > held.step for step in steps)
     # Sent while it was written, to its end; or the SDK never got so far as to write a row.
-    whole = held.ended and not wanted.lacking(held)
+    whole = held.ended and not expected.lacking(held)
     if wandb_log.Piece(path, 0).online and not job.get("sent") and (whole or not steps) and not metrics:
         answers.write(json.dumps({"piece": str(path), "bytes": size, "rows": 0}) + "\n")
         return True
     _upload(path, held, folder, metrics)
     job["sent"] = True
-    if why := _lacking(api, job, wanted):
+    if why := _lacking(api, job, expected):
         answers.write(json.dumps({"piece": str(path), "why": why}) + "\n")
         return False
     answers.write(json.dumps({"piece": str(path), "bytes": size, "rows": rows}) + "\n")
@@ -190,35 +190,35 @@ def _upload(path: Path, held: Held, folder: Path, metrics: Mapping[str, float]) 
     """Hand what of a piece is missing to ``wandb sync``, in a folder of its own: it leaves marks beside its input."""
     from wandb.cli.cli import sync
 
-    with tempfile.TemporaryDirectory(prefix="offline-run-", dir=folder) as made:
-        copy = Path(made) / path.name
+    with tempfile.TemporaryDirectory(prefix="offline-run-", dir=folder) as staging:
+        copy = Path(staging) / path.name
         wandb_log.write_rest(copy, path, held.step, metrics)
         # The SDK numbers rows anew that are below its first step, and takes that from the summary, which may be ahead
         # of the rows that arrived. What stands beside the log goes before.
         copy.with_name(copy.name + ".syncstate").write_text(json.dumps({"starting_step": held.step + 1}))
         if (path.parent / "files").is_dir():
-            (Path(made) / "files").symlink_to(path.parent.resolve() / "files")
+            (Path(staging) / "files").symlink_to(path.parent.resolve() / "files")
         with contextlib.suppress(SystemExit):
             sync.main([str(copy)], standalone_mode=False)
 
 
-def _lacking(api: Any, job: Mapping[str, Any], wanted: Wanted) -> str:
+def _lacking(api: Any, job: Mapping[str, Any], expected: Wanted) -> str:
     """What the service lacks of a piece, once it had the time to take it in; empty where it has it all."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while True:
-        held = _held(api, job, wanted)
-        why = wanted.lacking(held) or ("" if held.ended else "W&B was not told how it ended")
+        held = _held(api, job, expected)
+        why = expected.lacking(held) or ("" if held.ended else "W&B was not told how it ended")
         if not why or time.monotonic() > deadline:
             return why
         time.sleep(0.5)
 
 
-def _held(api: Any, job: Mapping[str, Any], wanted: Wanted) -> Held:
-    given = {"project": job["project"], "entity": job["entity"] or None, "name": job["run_id"]}
-    given |= {"files": [*wanted.files], "most": len(wanted.files) or 1, "made": MOST_ARTIFACTS}
+def _held(api: Any, job: Mapping[str, Any], expected: Wanted) -> Held:
+    variables = {"project": job["project"], "entity": job["entity"] or None, "name": job["run_id"]}
+    variables |= {"files": [*expected.files], "most": len(expected.files) or 1, "made": MOST_ARTIFACTS}
     try:
         # The SDK's public calls load the whole run, and give the last step from an index that follows late.
-        answer = api._service_api.execute_graphql(_STATUS, given, timeout=REACH_SECONDS)
+        answer = api._service_api.execute_graphql(_STATUS, variables, timeout=REACH_SECONDS)
     except Exception as error:
         raise stopped(error) from error
     bucket = (answer.get("model") or {}).get("bucket")

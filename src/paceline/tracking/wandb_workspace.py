@@ -75,23 +75,23 @@ CHARTS: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    """Answer what stdin asks."""
+    """Answer the request on stdin."""
     answering(_work)
 
 
-def _work(asked: dict[str, Any], folder: Path, answers: TextIO) -> None:
+def _work(request: dict[str, Any], folder: Path, answers: TextIO) -> None:
     try:
         import wandb_workspaces  # noqa: F401
     except ImportError:
         raise Stopped("missing", "the package wandb-workspaces") from None
-    definition = asked["definition"]
-    if not asked["save"]:
-        made = workspace(definition, definition["entity"] or "ENTITY")
-        answers.write(json.dumps({"view": made._to_model().model_dump(by_alias=True, exclude_none=True)}) + "\n")
+    definition = request["definition"]
+    if not request["save"]:
+        view = workspace(definition, definition["entity"] or "ENTITY")
+        answers.write(json.dumps({"view": view._to_model().model_dump(by_alias=True, exclude_none=True)}) + "\n")
         return
     api = connect()
     try:
-        answers.write(json.dumps({"saved": _save(api, definition, asked["before"], folder)}) + "\n")
+        answers.write(json.dumps({"saved": _save(api, definition, request["before"], folder)}) + "\n")
     except Exception as error:
         raise stopped(error) from error
 
@@ -145,7 +145,7 @@ def workspace(definition: Mapping[str, Any], entity: str) -> Any:
                 return wr.MarkdownPanel(markdown=one["text"], layout=half)
         raise ValueError(f"no panel of the kind {one['kind']}")
 
-    mine = expr.Metric("Group") == definition["sweep"]
+    in_group = expr.Metric("Group") == definition["sweep"]
     others = definition["others"]
     return ws.Workspace(
         entity=entity,
@@ -162,7 +162,7 @@ def workspace(definition: Mapping[str, Any], entity: str) -> Any:
         ],
         settings=ws.WorkspaceSettings(max_runs=min(max(10, definition["cells"]), MOST_RUNS)),
         runset_settings=ws.RunsetSettings(
-            filters=expr.Or(mine, expr.Config("cell").isin(others)) if others else [mine],
+            filters=expr.Or(in_group, expr.Config("cell").isin(others)) if others else [in_group],
             pinned_columns=["summary:cause", "summary:attempts", "summary:cost/gpu_hours", "config:method.name"],
         ),
         auto_generate_panels=True,
@@ -195,10 +195,10 @@ def _save(api: Any, definition: Mapping[str, Any], before: Mapping[str, Any], fo
     )
     run.log({key: wandb.Table(columns=t["columns"], data=t["rows"]) for key, t in definition["tables"].items()})
     run.finish()
-    made = workspace(definition, entity)
-    made._internal_name, made._internal_id = before.get("view", ""), before.get("view_id", "")
-    made.save()
-    kept = {"run_id": run_id, "view": made._internal_name, "view_id": made._internal_id, "url": made.url}
+    view = workspace(definition, entity)
+    view._internal_name, view._internal_id = before.get("view", ""), before.get("view_id", "")
+    view.save()
+    kept = {"run_id": run_id, "view": view._internal_name, "view_id": view._internal_id, "url": view.url}
     return {**kept, "charts": sorted(charts)}
 
 

@@ -86,7 +86,7 @@ class Idefics(Family):
         return () if self.instructed else super().stops
 
     def is_idle(self, name: str) -> bool:
-        """The norm of the class token, which nobody reads."""
+        """The norm of the class token, which is never used."""
         return name.startswith("model.vision_model.post_layernorm.")
 
     def render(self, conversation: Conversation) -> str:
@@ -107,14 +107,14 @@ class Idefics(Family):
         return f"{AROUND}{IMAGE}" * images + (AROUND if images else "")
 
     def pixel_batch(self, texts: list[str], images: Sequence[Sequence[Any]]) -> dict[str, Any]:
-        """As ``IdeficsProcessor`` makes it, which is not asked because it fetches a prompt that is a web address."""
+        """As ``IdeficsProcessor`` makes it, which is not called because it fetches a prompt that is a web address."""
         size = self.processor.image_processor.size
         pixels = torch.zeros(len(texts), self._most(images), 3, size["height"], size["width"])
         if flat := [image for row in images for image in row]:
-            made = iter(self.processor.image_processor(flat, return_tensors="pt"))
+            processed = iter(self.processor.image_processor(flat, return_tensors="pt"))
             for sample, row in enumerate(images):
                 for place in range(len(row)):
-                    pixels[sample, place] = next(made)
+                    pixels[sample, place] = next(processed)
         return {**self._text_batch(texts, self._most(images)), "pixel_values": pixels}
 
     def features(self, images: Sequence[Any]) -> list[Features]:
@@ -141,7 +141,7 @@ class Idefics(Family):
 
     @staticmethod
     def _most(images: Sequence[Sequence[Any]]) -> int:
-        """Images of the sample that has most; one at least, which nobody sees."""
+        """Images of the sample that has most; one at least, which is masked."""
         return max(1, *(len(row) for row in images))
 
     def _text_batch(self, texts: list[str], images: int) -> dict[str, Any]:
@@ -169,14 +169,14 @@ class Idefics(Family):
     def twin_model(cls, config: dict[str, Any], processor: Any) -> Any:
         """A small ``IdeficsForVisionText2Text`` with open gates."""
         tokenizer = processor.tokenizer
-        made = transformers.IdeficsConfig(
+        twin_config = transformers.IdeficsConfig(
             **config,
             vocab_size=len(tokenizer) - config["additional_vocab_size"],
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
         )
-        model = transformers.IdeficsForVisionText2Text(made)
+        model = transformers.IdeficsForVisionText2Text(twin_config)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 if name.rsplit(".", 1)[-1] in ("alpha_cross_attn", "alpha_dense"):

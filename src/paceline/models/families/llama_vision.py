@@ -35,7 +35,7 @@ _CHAT_TEMPLATE = (
 )
 _SPECIAL = ("<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>", "<|pad|>")
 _IMAGE = "<|image|>"
-# Gates are closed in a new model: as they are, nothing that a twin sees would reach what it says.
+# The gates of a new model are 0: with them the images of a twin would not reach its output.
 OPEN = 0.5
 
 
@@ -102,7 +102,7 @@ class LlamaVision(Family):
         inputs, tiles = self._tiles([image for row in images for image in row])
         most = max(len(row) for row in images)
         packed = {name: tensor.new_zeros(len(texts), most, *tensor.shape[1:]) for name, tensor in inputs.items()}
-        packed["aspect_ratio_mask"][:, :, 0] = 1  # an image that is not there is one tile, which nobody sees
+        packed["aspect_ratio_mask"][:, :, 0] = 1  # a missing image is one tile, which is masked
         places = [(sample, place) for sample, row in enumerate(images) for place in range(len(row))]
         for i, at in enumerate(places):
             for name, tensor in inputs.items():

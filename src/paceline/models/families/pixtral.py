@@ -80,7 +80,7 @@ class Pixtral(Family):
             "eos_token_id": tokenizer.eos_token_id,
             "pad_token_id": tokenizer.pad_token_id,
         }
-        made = LlavaConfig(
+        twin_config = LlavaConfig(
             **{
                 **config,
                 "text_config": text,
@@ -91,7 +91,7 @@ class Pixtral(Family):
             vision_feature_layer=-1,
             vision_feature_select_strategy="full",
         )
-        return LlavaForConditionalGeneration(made)
+        return LlavaForConditionalGeneration(twin_config)
 
 
 FAMILY = Pixtral

@@ -85,13 +85,13 @@ class Qwen2VL(Family):
             "eos_token_id": tokenizer.eos_token_id,
             "pad_token_id": tokenizer.pad_token_id,
         }
-        made = Qwen2VLConfig(
+        twin_config = Qwen2VLConfig(
             **{**config, "text_config": text},
             image_token_id=processor.image_token_id,
             video_token_id=processor.video_token_id,
             **{f"{name}_token_id": i for name, i in ids.items()},
         )
-        return Qwen2VLForConditionalGeneration(made)
+        return Qwen2VLForConditionalGeneration(twin_config)
 
 
 FAMILY = Qwen2VL

@@ -67,8 +67,8 @@ class Remote(Family):
                 f"{name}: the weights come with code, which is off by default: read it at the pinned revision, then "
                 "write remote_code: true"
             )
-        wanted = SpecifierSet(spec.transformers)
-        if not wanted.contains(transformers.__version__, prereleases=True):
+        versions = SpecifierSet(spec.transformers)
+        if not versions.contains(transformers.__version__, prereleases=True):
             raise UserError(
                 f"{name}: its code runs on transformers {spec.transformers}, this is {transformers.__version__}: name "
                 "an environment that has it (model.environment)"
@@ -147,28 +147,28 @@ class Remote(Family):
     def _settings(self, spec: GenerationSpec) -> dict[str, Any]:
         """The call's keyword arguments: those that say something, so that a plain class need not take the others."""
         sampled = spec.temperature > 0
-        asked: dict[str, Any] = {"max_new_tokens": spec.new_tokens, "do_sample": sampled}
+        arguments: dict[str, Any] = {"max_new_tokens": spec.new_tokens, "do_sample": sampled}
         if sampled:
-            asked["temperature"] = spec.temperature
+            arguments["temperature"] = spec.temperature
         if spec.top_p < 1:
-            asked["top_p"] = spec.top_p
+            arguments["top_p"] = spec.top_p
         if spec.beams > 1:
-            asked["num_beams"] = spec.beams
+            arguments["num_beams"] = spec.beams
         if spec.min_new_tokens:
-            asked["min_new_tokens"] = spec.min_new_tokens
+            arguments["min_new_tokens"] = spec.min_new_tokens
         if spec.repetition_penalty != 1:
-            asked["repetition_penalty"] = spec.repetition_penalty
-        taken = inspect.signature(self.model.answer_question).parameters
-        if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in taken.values()):
-            for name in [n for n in asked if n not in taken]:
+            arguments["repetition_penalty"] = spec.repetition_penalty
+        accepted = inspect.signature(self.model.answer_question).parameters
+        if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values()):
+            for name in [n for n in arguments if n not in accepted]:
                 if name == "do_sample" and not sampled:
-                    del asked[name]  # what it says, a call without the word does too
+                    del arguments[name]  # a call without this argument does the same
                     continue
                 raise UserError(
-                    f"model {self.spec.name}: its answer_question takes no {name} (only {', '.join(taken)}); leave "
+                    f"model {self.spec.name}: its answer_question takes no {name} (only {', '.join(accepted)}); leave "
                     "that setting of generation at its default"
                 )
-        return asked
+        return arguments
 
 
 @contextlib.contextmanager
@@ -177,10 +177,10 @@ def _counted(model: torch.nn.Module) -> Iterator[list[tuple[int, int]]]:
     counts: list[tuple[int, int]] = []
 
     def watch(generate: Callable[..., Any]) -> Callable[..., Any]:
-        def watched(*words: Any, **named: Any) -> Any:
-            output = generate(*words, **named)
-            ids = next((i for i in (*words[:1], named.get("inputs"), named.get("input_ids")) if i is not None), None)
-            embedded = named.get("inputs_embeds")
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            output = generate(*args, **kwargs)
+            ids = next((i for i in (*args[:1], kwargs.get("inputs"), kwargs.get("input_ids")) if i is not None), None)
+            embedded = kwargs.get("inputs_embeds")
             rows = getattr(output, "sequences", output)
             if isinstance(rows, torch.Tensor) and rows.ndim == 2 and (ids is not None or embedded is not None):
                 # What was read as vectors has no ids to be given back.

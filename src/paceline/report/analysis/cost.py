@@ -72,14 +72,16 @@ class Tradeoff:
 def of_cells(report: Report) -> dict[str, Cost]:
     """Evaluate cell -> its cost, the tuning's included; cells without an attempt are missing."""
     tried = attempts.of_sweep(report)
-    made = {row.id: [*tried.get(row.tuned, ()), *tried[row.id]] for row in report.rows}
-    return {cell: total(found) for cell, found in made.items() if found}
+    with_tuning = {row.id: [*tried.get(row.tuned, ()), *tried[row.id]] for row in report.rows}
+    return {cell: total(cell_attempts) for cell, cell_attempts in with_tuning.items() if cell_attempts}
 
 
 def of_sweep(report: Report) -> Cost:
     """The cost of all attempts of the sweep's own cells, each once."""
-    own = {*(t.id for t in report.tunings), *(row.id for row in report.rows)}
-    return total(t for cell, found in attempts.of_sweep(report).items() if cell in own for t in found)
+    sweep_cells = {*(t.id for t in report.tunings), *(row.id for row in report.rows)}
+    return total(
+        t for cell, cell_attempts in attempts.of_sweep(report).items() if cell in sweep_cells for t in cell_attempts
+    )
 
 
 def total(tried: Iterable[Tried]) -> Cost:
@@ -107,7 +109,7 @@ def _node_hours(tried: Sequence[Tried]) -> float:
 
 
 def unit_of(report: Report) -> str:
-    """In what the report's costs are told: GPU-hours where any attempt held a GPU, else hours of nodes."""
+    """The unit of the report's costs: GPU-hours where any attempt held a GPU, else node-hours."""
     return UNITS[0] if any(cost.gpu_hours for cost in of_cells(report).values()) else UNITS[1]
 
 
@@ -132,9 +134,9 @@ def front(points: Sequence[tuple[float, float]], lower_is_better: bool) -> froze
     """
     sign = 1.0 if lower_is_better else -1.0
     best = float("inf")
-    found = set()
+    optimal = set()
     for i in sorted(range(len(points)), key=lambda i: (points[i][0], sign * points[i][1])):
         if sign * points[i][1] < best:
             best = sign * points[i][1]
-            found.add(i)
-    return frozenset(found)
+            optimal.add(i)
+    return frozenset(optimal)

@@ -133,12 +133,12 @@ def with_verdicts(differences: Iterable[Difference], kinds: Mapping[str, Kind]) 
         differences: with raw p values, and no verdict yet.
         kinds: task -> its kind, which says which way is better.
     """
-    found = list(differences)
-    tested = [i for i, d in enumerate(found) if d.p is not None]
-    corrected = stats.holm([float(found[i].p or 0.0) for i in tested])
+    listed = list(differences)
+    tested = [i for i, d in enumerate(listed) if d.p is not None]
+    corrected = stats.holm([float(listed[i].p or 0.0) for i in tested])
     for i, p in zip(tested, corrected, strict=True):
-        found[i] = replace(found[i], p=float(p))
-    return tuple(replace(d, verdict=verdict(d, kinds[d.task].metric(d.metric).lower_is_better)) for d in found)
+        listed[i] = replace(listed[i], p=float(p))
+    return tuple(replace(d, verdict=verdict(d, kinds[d.task].metric(d.metric).lower_is_better)) for d in listed)
 
 
 def _differences(report: Report) -> Iterator[Difference]:
@@ -151,7 +151,7 @@ def _differences(report: Report) -> Iterator[Difference]:
             forms = untuned.get(row.pairing)
             if not row.tuned or not forms:
                 continue
-            # Of a model that was asked whole and in four bits, the one that the adapter stands on.
+            # Of a model that was evaluated both unquantised and in four bits, the one that the adapter was trained on.
             before = forms.get(row.form) or next(iter(forms.values()))
             for metric in group.headline:
                 if difference := _difference(report, group, before, row, metric):
@@ -168,21 +168,21 @@ def tested_metric(group: Group) -> str | None:
 
 
 def leading(group: Group) -> list[str]:
-    """The metrics in which the smaller sections are told: those that the kind says, else the first two."""
+    """The metrics of the smaller sections: those that the kind names, else the first two."""
     return [m for m in group.headline if group.kind.metric(m).leads] or list(group.headline[:2])
 
 
 def best_rows(report: Report, group: Group, most: int = 12) -> list[Row]:
     """The best cell of each model, untuned and tuned, by the leading metric, of those of which anything was read.
 
-    For figures that are drawn cell by cell: of many cells these are the ones that a reader asks for.
+    For figures that are drawn cell by cell and have no room for every cell.
     """
-    found: dict[tuple[str, bool], Row] = {}
+    best: dict[tuple[str, bool], Row] = {}
     for row in group.rank(next(iter(leading(group)), "")):
         key = (row.model, bool(row.tuned))
-        if key not in found and PARSED.name in report.chosen(row, group.split).outcomes:
-            found[key] = row
-    return list(found.values())[:most]
+        if key not in best and PARSED.name in report.chosen(row, group.split).outcomes:
+            best[key] = row
+    return list(best.values())[:most]
 
 
 @cache
@@ -234,8 +234,8 @@ def difference(group: Group, metric: str, before: tuple[Report, Row], after: tup
     """
     row = after[1]
     answers = before[0].chosen(before[1], group.split), after[0].chosen(row, group.split)
-    found = measure(group.kind, *answers, metric, tested=metric == tested_metric(group))
-    if found is None:
+    measured = measure(group.kind, *answers, metric, tested=metric == tested_metric(group))
+    if measured is None:
         return None
     return Difference(
         model=row.model,
@@ -248,7 +248,7 @@ def difference(group: Group, metric: str, before: tuple[Report, Row], after: tup
         metric=metric,
         unit=group.unit(metric),
         verdict="",
-        **asdict(found),
+        **asdict(measured),
     )
 
 
@@ -256,9 +256,9 @@ def verdict(d: Difference | Measured, lower_is_better: bool) -> str:
     """What an interval, and a corrected p where there is one, say of a difference."""
     if d.low <= 0 <= d.high:
         return "can't be told apart"
-    word = "better" if (d.difference < 0) == lower_is_better else "worse"
+    direction = "better" if (d.difference < 0) == lower_is_better else "worse"
     # The interval looks at one comparison; p pays for all that the sweep makes.
-    return word if d.p is None or d.p <= LEVEL else f"{word} alone, not among so many tests"
+    return direction if d.p is None or d.p <= LEVEL else f"{direction} alone, not among so many tests"
 
 
 @dataclass(frozen=True)
@@ -307,7 +307,7 @@ def _standing(report: Report, group: Group, metric: str) -> Standing:
 
 
 def _overlap(group: Group, best: Row, row: Row, metric: str) -> bool:
-    """Whether the cells' own intervals meet; where they don't, the difference needs no test (and is soon told)."""
+    """Whether the cells' own intervals meet; where they don't, the difference needs no test (which saves time)."""
     a, b = group.metric(best, metric), group.metric(row, metric)
     if a is None or b is None or None in (a.low, a.high, b.low, b.high):
         return True

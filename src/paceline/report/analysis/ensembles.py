@@ -5,7 +5,7 @@ combined has no ensembles.
 
 The best member is the one with the best metric *on the same samples*, so its own figure is flattered by the choice
 while the ensemble's is not: the gain is understated, the more so the more members are alike. An interval above
-zero can be believed; one around zero does not say that an ensemble is of no use.
+zero is reliable; one around zero does not show that an ensemble is of no use.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _of_group(report: Report, group: Group) -> Ensembles:
         "prompts": lambda row: (f"{row.model} · {row.label}", row.prompt),
         "models": lambda row: (f"{row.prompt} · {row.label}", row.model),
     }
-    found: list[Ensemble] = []
+    judged: list[Ensemble] = []
     left_out = 0
     for over, names in kinds.items():
         possible = list(_possible(report, group, names)) if metrics else []
@@ -109,18 +109,18 @@ def _of_group(report: Report, group: Group) -> Ensembles:
             gains = tuple(g for m in metrics if (g := _gain(report, group, rows, answers, m, names)))
             if gains:
                 ids = tuple(row.id for row in rows)
-                found.append(Ensemble(group.task, group.split, over, name, ids, group.kind.combined, gains))
-    return Ensembles(tuple(found), left_out)
+                judged.append(Ensemble(group.task, group.split, over, name, ids, group.kind.combined, gains))
+    return Ensembles(tuple(judged), left_out)
 
 
 def _possible(report: Report, group: Group, names: Naming) -> Iterator[tuple[str, list[Row]]]:
     """Cells that share a name and differ in the other, of those that answered the same samples the most."""
     sharing: dict[str, dict[tuple[str, ...], dict[str, Row]]] = {}
     for row in group.rows:
-        shared, own = names(row)
+        shared, member = names(row)
         samples = report.chosen(row, group.split).samples
         if samples:
-            sharing.setdefault(shared, {}).setdefault(samples, {}).setdefault(own, row)
+            sharing.setdefault(shared, {}).setdefault(samples, {}).setdefault(member, row)
     for shared, by_samples in sharing.items():
         rows = list(max(by_samples.values(), key=len).values())
         if len(rows) >= FEWEST_MEMBERS:
@@ -135,19 +135,19 @@ def _gain(
     if not ranked:
         return None
     best = ranked[0]
-    found = differences.measure(group.kind, report.chosen(best, group.split), answers, metric)
-    if found is None:
+    measured = differences.measure(group.kind, report.chosen(best, group.split), answers, metric)
+    if measured is None:
         return None
     return Gain(
         metric=metric,
         unit=group.unit(metric),
         best=best.id,
         best_name=names(best)[1],
-        value_best=found.value_before,
-        value_ensemble=found.value_after,
-        difference=found.difference,
-        low=found.low,
-        high=found.high,
-        n=found.n,
-        verdict=differences.verdict(found, group.lower_is_better(metric)),
+        value_best=measured.value_before,
+        value_ensemble=measured.value_after,
+        difference=measured.difference,
+        low=measured.low,
+        high=measured.high,
+        n=measured.n,
+        verdict=differences.verdict(measured, group.lower_is_better(metric)),
     )

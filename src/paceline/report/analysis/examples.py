@@ -1,4 +1,4 @@
-"""Example images chosen by a fixed rule, so that nobody picks them.
+"""Example images chosen by a fixed rule and not by hand.
 
 Of each model the best cell answers: tuned if it has one, by the median of the kind's order (``Kind.order``), an unread
 answer counted as farthest off. Of its read answers the nearest to the truth is its easy image, the median its medium
@@ -67,9 +67,9 @@ def choose(report: Report, group: Group) -> Cases | None:
     picked = [(row, level, key) for row in shown for level, key in _pick(report, row, group.split, order)]
     if not picked:
         return None
-    wanted = {key for _, _, key in picked}
-    replies = {row.id: _replies(report, row, group.split, wanted, order) for row in shown}
-    truths = _truths(report, shown[0], group, wanted)
+    sample_keys = {key for _, _, key in picked}
+    replies = {row.id: _replies(report, row, group.split, sample_keys, order) for row in shown}
+    truths = _truths(report, shown[0], group, sample_keys)
     cases = [
         Case(row.model, level, key, truths.get(key, ""), tuple(replies[r.id][key] for r in shown))
         for row, level, key in picked
@@ -106,14 +106,14 @@ def _pick(report: Report, row: Row, split: str, order: Order) -> Iterable[tuple[
     return [(level, answers.samples[at[i]]) for level, i in zip(KINDS, (0, (len(at) - 1) // 2, -1), strict=True)]
 
 
-def _replies(report: Report, row: Row, split: str, wanted: set[str], order: Order) -> dict[str, Reply]:
+def _replies(report: Report, row: Row, split: str, sample_keys: set[str], order: Order) -> dict[str, Reply]:
     answers = report.chosen(row, split)
-    replies = {key: Reply(row.model, None, "not asked", "") for key in wanted}
+    replies = {key: Reply(row.model, None, "not asked", "") for key in sample_keys}
     predictions = read_jsonl(report.store.cell(row.id).predictions)
-    texts = {key: r["text"] for r in predictions if (key := key_of(r)) in wanted}
+    texts = {key: r["text"] for r in predictions if (key := key_of(r)) in sample_keys}
     values = answers.scores.get(order.score, np.full(len(answers), np.nan))
     for i, key in enumerate(answers.samples):
-        if key in wanted:
+        if key in sample_keys:
             value = float(values[i])
             text = str(texts.get(key, ""))
             text = text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}… ({len(text):,} characters)"
@@ -121,6 +121,6 @@ def _replies(report: Report, row: Row, split: str, wanted: set[str], order: Orde
     return replies
 
 
-def _truths(report: Report, row: Row, group: Group, wanted: set[str]) -> dict[str, str]:
+def _truths(report: Report, row: Row, group: Group, sample_keys: set[str]) -> dict[str, str]:
     records = read_jsonl(report.store.cell(row.id).scores)
-    return {key: group.kind.label(r["truth"]) for r in records if (key := key_of(r)) in wanted}
+    return {key: group.kind.label(r["truth"]) for r in records if (key := key_of(r)) in sample_keys}

@@ -40,7 +40,7 @@ class Failure:
     lost_gpu_hours: float
     lost_node_hours: float
     example: str
-    """Id of the cell whose attempt said most."""
+    """Id of the cell of the attempt that is shown as an example."""
     attempt: int
     message: str
     remedy: str
@@ -57,12 +57,12 @@ def of_sweep(report: Report) -> tuple[Failure, ...]:
             elif one.cause != attempts.RUNNING:
                 by_cause.setdefault(one.cause, []).append(one)
     done -= {absent.id for absent in report.missing if absent.state != "unscored"}
-    found = [_failure(cause, tried, done) for cause, tried in by_cause.items()]
-    return tuple(sorted(found, key=lambda f: -f.attempts))
+    causes = [_failure(cause, tried, done) for cause, tried in by_cause.items()]
+    return tuple(sorted(causes, key=lambda f: -f.attempts))
 
 
 def _failure(cause: str, tried: list[attempts.Tried], done: set[str]) -> Failure:
-    shown = max(tried, key=lambda t: bool(t.message))  # the first that says anything
+    shown = max(tried, key=lambda t: bool(t.message))  # the first with a message
     took = cost.total(tried)
     cells = {t.cell for t in tried}
     return Failure(

@@ -60,8 +60,8 @@ def prompt_sensitivity(group: Group, metric: str) -> Sensitivity | None:
     """Mean, spread and rank stability over prompts; None where no model was asked with two prompts."""
     table: dict[str, dict[str, float]] = {}
     for row in group.rows:
-        if (found := group.metric(row, metric)) and found.value is not None:
-            table.setdefault(f"{row.model} {row.label}", {}).setdefault(row.prompt, found.value)
+        if (measured := group.metric(row, metric)) and measured.value is not None:
+            table.setdefault(f"{row.model} {row.label}", {}).setdefault(row.prompt, measured.value)
     table = {name: values for name, values in table.items() if len(values) > 1}
     if not table:
         return None

@@ -40,8 +40,8 @@ class Curve:
 @cache
 def curves(report: Report) -> tuple[Curve, ...]:
     """The curves of the sweep's tunings that have made a step, in sweep order; read once."""
-    found = (curve(report.store.cell(tuning.id), tuning) for tuning in report.tunings)
-    return tuple(one for one in found if one.loss or one.validation)
+    all_curves = (curve(report.store.cell(tuning.id), tuning) for tuning in report.tunings)
+    return tuple(one for one in all_curves if one.loss or one.validation)
 
 
 def curve(folder: CellFolder, tuning: Tuning) -> Curve:
@@ -84,12 +84,12 @@ def thinned(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
     return [(part[len(part) // 2][0], sum(v for _, v in part) / len(part)) for part in parts]
 
 
-def as_json(found: Curve) -> dict[str, Any]:
+def as_json(training_curve: Curve) -> dict[str, Any]:
     """Plain values; a long loss as it is drawn."""
     return {
-        "cell": found.tuning.id,
-        "loss": thinned(found.loss),
-        "validation_loss": found.validation,
-        "resumed": found.resumed,
-        "last": found.last,
+        "cell": training_curve.tuning.id,
+        "loss": thinned(training_curve.loss),
+        "validation_loss": training_curve.validation,
+        "resumed": training_curve.resumed,
+        "last": training_curve.last,
     }

@@ -14,5 +14,5 @@ __all__ = ["Finding", "ResultTable", "check"]
 
 def check(table: ResultTable) -> tuple[Finding, ...]:
     """What can't be, and what hardly can: the impossible first, else in the order of the checks and rows."""
-    found = [finding for checked in across.checks() for finding in checked(table)]
-    return tuple(sorted(found, key=lambda finding: finding.severity != "impossible"))
+    findings = [finding for checked in across.checks() for finding in checked(table)]
+    return tuple(sorted(findings, key=lambda finding: finding.severity != "impossible"))

@@ -1,4 +1,4 @@
-"""Checks across rows, and of what is said about a table: bases, sentences, equal answers.
+"""Checks across rows, and of the statements about a table: bases, sentences, equal answers.
 
 A kind of task adds its own.
 """
@@ -57,7 +57,7 @@ def text_against_table(table: ResultTable) -> Iterator[Finding]:
 
 
 def improved_or_not(table: ResultTable) -> Iterator[Finding]:
-    """Models that are said to have improved were tuned, and their figures did not get worse.
+    """Models with a claimed improvement were tuned, and their figures did not get worse.
 
     What got worse is looked for among shares, means and medians: a minimum or maximum is one single answer.
     """
@@ -65,13 +65,13 @@ def improved_or_not(table: ResultTable) -> Iterator[Finding]:
         if not isinstance(s, Improved):
             continue
         for model in s.models:
-            own = [row for row in table.rows if row.model == model]
-            if not any(row.tuned for row in own):
+            model_rows = [row for row in table.rows if row.model == model]
+            if not any(row.tuned for row in model_rows):
                 why = f"“{s.text}”, and no row of it is tuned"
-                numbers = {"methods": ", ".join(row.method or "none given" for row in own)}
+                numbers = {"methods": ", ".join(row.method or "none given" for row in model_rows)}
                 yield Finding("improved_or_not", "impossible", model, "method", numbers, why)
-            for row in (row for row in own if row.tuned):
-                for name, change in _changes(row, own).items():
+            for row in (row for row in model_rows if row.tuned):
+                for name, change in _changes(row, model_rows).items():
                     worse = change.low > 0 if lower_is_better(name) else change.high < 0
                     if worse and not name.startswith(("min_", "max_", "std_")):
                         why = f"“{s.text}”, and this got worse"
@@ -186,15 +186,15 @@ def _changes(row: Row, others: list[Row]) -> dict[str, Figure]:
 
 def _alike(a: Figure, other: float, n: int) -> bool:
     """Whether the 95 % interval of the difference of two shares holds 0."""
-    own = a.n or n
-    change = stats.newcombe_interval(round(other * n), n, round(a.value * own), own)
+    size = a.n or n
+    change = stats.newcombe_interval(round(other * n), n, round(a.value * size), size)
     return change.low is not None and change.high is not None and change.low <= 0 <= change.high
 
 
 def _intervals(a: Figure, other: float, n: int) -> dict[str, str]:
     """The 95 % intervals of both shares, for people."""
     shown = {}
-    for word, value, size in (("interval", a.value, a.n or n), ("against", other, n)):
+    for key, value, size in (("interval", a.value, a.n or n), ("against", other, n)):
         wilson = stats.wilson_interval(round(value * size), size)
-        shown[word] = f"{100 * (wilson.low or 0):.1f}–{100 * (wilson.high or 0):.1f} %"
+        shown[key] = f"{100 * (wilson.low or 0):.1f}–{100 * (wilson.high or 0):.1f} %"
     return shown

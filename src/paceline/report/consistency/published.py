@@ -1,6 +1,6 @@
 """Read a table of published figures: YAML written by hand, or what ``paceline report`` exports as CSV or JSON.
 
-The YAML holds figures as they are printed (``7.6 % (+3.7)``), because how precise a number is tells what it can mean:
+The YAML holds figures as they are printed (``7.6 % (+3.7)``), because the printed digits give their precision:
 
 .. code-block:: yaml
 
@@ -100,8 +100,8 @@ def _of_mapping(content: Any, place: str) -> ResultTable:
     for case, where in answered:
         if "truth" in case:
             checks = _checks_of(case, where)
-            own = _mapping(case["truth"], checks.truth_keys, where)
-            truths.append(_truth_of(checks, {"name": case["image"], **own}, f"{where}.truth"))
+            case_truth = _mapping(case["truth"], checks.truth_keys, where)
+            truths.append(_truth_of(checks, {"name": case["image"], **case_truth}, f"{where}.truth"))
     return ResultTable(
         title=_text(table.get("title", place), place),
         rows=rows,
@@ -117,7 +117,7 @@ def _of_mapping(content: Any, place: str) -> ResultTable:
 def _row(content: Any, place: str) -> Row:
     row = _mapping(content, _ROW, place, needed=("model", "figures"))
     method = _text(row.get("method", ""), f"{place}.method")
-    n = _said(f"{place}.n", int, _text(row["n"], place).replace(",", "")) if "n" in row else None
+    n = _parsed(f"{place}.n", int, _text(row["n"], place).replace(",", "")) if "n" in row else None
     figures = row["figures"]
     if not isinstance(figures, dict):
         raise UserError(f"{place}.figures: expected a mapping of metric to figure")
@@ -128,7 +128,7 @@ def _row(content: Any, place: str) -> Row:
         test=_text(row.get("test", ""), f"{place}.test"),
         tuned=_truth(row["tuned"], f"{place}.tuned") if "tuned" in row else method not in UNTUNED,
         figures={
-            name: _said(f"{place}.figures.{name}", parse_figure, _text(text, place), name, n)
+            name: _parsed(f"{place}.figures.{name}", parse_figure, _text(text, place), name, n)
             for name, text in figures.items()
         },
         predictions=_text(row.get("predictions", ""), f"{place}.predictions"),
@@ -138,10 +138,10 @@ def _row(content: Any, place: str) -> Row:
 def _checks_of(case: Mapping[str, Any], place: str) -> FigureChecks:
     """The kind whose key a case gives its values under."""
     kinds = {checks.case_key: checks for checks in known_checks() if checks.case_key}
-    given = next((key for key in kinds if key in case), None)
-    if given is None:
+    case_key = next((key for key in kinds if key in case), None)
+    if case_key is None:
         raise UserError(f"{place}: '{' or '.join(kinds)}' is not given")
-    return kinds[given]
+    return kinds[case_key]
 
 
 def _cases(content: Any, rows: tuple[Row, ...], place: str) -> Iterable[Case]:
@@ -152,17 +152,19 @@ def _cases(content: Any, rows: tuple[Row, ...], place: str) -> Iterable[Case]:
     if not isinstance(case[key], dict):
         raise UserError(f"{place}.{key}: expected a mapping of model to the {checks.case_name} of its answer")
     for model, text in case[key].items():
-        own = tuple(row for row in rows if row.model == model)
-        if not own:
+        model_rows = tuple(row for row in rows if row.model == model)
+        if not model_rows:
             raise UserError(f"{place}.{key}: no row of a model '{model}': {nearest(model, (r.model for r in rows))}")
-        error = _said(f"{place}.{key}.{model}", parse_figure, _text(text, place), f"case_{key}")
-        yield Case(model, _text(case["image"], place), error, own)
+        error = _parsed(f"{place}.{key}.{model}", parse_figure, _text(text, place), f"case_{key}")
+        yield Case(model, _text(case["image"], place), error, model_rows)
 
 
 def _truth_of(checks: FigureChecks, content: Any, place: str) -> Any:
-    given = _mapping(content, checks.truth_keys, place, needed=checks.truth_keys)
+    truth_fields = _mapping(content, checks.truth_keys, place, needed=checks.truth_keys)
     assert checks.read_truth is not None
-    return _said(place, checks.read_truth, {key: _text(v, f"{place}.{key}") for key, v in given.items()}, place)
+    return _parsed(
+        place, checks.read_truth, {key: _text(v, f"{place}.{key}") for key, v in truth_fields.items()}, place
+    )
 
 
 def _statement(content: Any, rows: tuple[Row, ...], cases: tuple[Case, ...], place: str) -> Quoted | Better | Improved:
@@ -178,24 +180,24 @@ def _statement(content: Any, rows: tuple[Row, ...], cases: tuple[Case, ...], pla
     if kind == "better":
         _need(s, ("than", "metric"), place)
         row, than = (_select(s[key], rows, f"{place}.{key}") for key in ("better", "than"))
-        for own in (row, than):
-            _figure(own, s["metric"], place)
+        for compared in (row, than):
+            _figure(compared, s["metric"], place)
         return Better(text, row, than, s["metric"])
     _need(s, ("model", "value"), place)
     if kind == "image":
         return _quoted_case(text, s, cases, place)
     row = _select({key: s[key] for key in _SELECT if key in s}, rows, place)
-    relation, said = _said(f"{place}.value", parse_claim, _text(s["value"], place), s["metric"])
-    return Quoted(text, row.label, s["metric"], _figure(row, s["metric"], place), said, relation)
+    relation, stated = _parsed(f"{place}.value", parse_claim, _text(s["value"], place), s["metric"])
+    return Quoted(text, row.label, s["metric"], _figure(row, s["metric"], place), stated, relation)
 
 
 def _quoted_case(text: str, s: Mapping[str, Any], cases: tuple[Case, ...], place: str) -> Quoted:
-    found = next((c for c in cases if (c.model, c.image) == (s["model"], s["image"])), None)
-    if found is None:
+    case = next((c for c in cases if (c.model, c.image) == (s["model"], s["image"])), None)
+    if case is None:
         known = nearest(str(s["image"]), (c.image for c in cases if c.model == s["model"]))
         raise UserError(f"{place}.image: {s['model']} has no case '{s['image']}': {known}")
-    relation, said = _said(f"{place}.value", parse_claim, _text(s["value"], place), f"case_{found.error.unit}")
-    return Quoted(text, found.model, found.image, found.error, said, relation)
+    relation, stated = _parsed(f"{place}.value", parse_claim, _text(s["value"], place), f"case_{case.error.unit}")
+    return Quoted(text, case.model, case.image, case.error, stated, relation)
 
 
 def _models(names: Any, rows: tuple[Row, ...], place: str) -> tuple[str, ...]:
@@ -210,13 +212,15 @@ def _models(names: Any, rows: tuple[Row, ...], place: str) -> tuple[str, ...]:
 
 def _select(content: Any, rows: tuple[Row, ...], place: str) -> Row:
     """The one row that a mapping of model, method, prompt and test describes."""
-    wanted = _mapping(content, _SELECT, place, needed=("model",))
-    found = [row for row in rows if all(getattr(row, key) == value for key, value in wanted.items())]
-    if len(found) == 1:
-        return found[0]
-    said = " · ".join(map(str, wanted.values()))
-    labels = "; ".join(row.label for row in (found or rows)[:8])
-    raise UserError(f"{place}: {len(found) or 'no'} rows are '{said}'; say which by {', '.join(_SELECT)}: {labels}")
+    criteria = _mapping(content, _SELECT, place, needed=("model",))
+    matching = [row for row in rows if all(getattr(row, key) == value for key, value in criteria.items())]
+    if len(matching) == 1:
+        return matching[0]
+    description = " · ".join(map(str, criteria.values()))
+    labels = "; ".join(row.label for row in (matching or rows)[:8])
+    raise UserError(
+        f"{place}: {len(matching) or 'no'} rows are '{description}'; say which by {', '.join(_SELECT)}: {labels}"
+    )
 
 
 def _figure(row: Row, metric: str, place: str) -> Figure:
@@ -267,20 +271,20 @@ def _of_records(records: Iterable[tuple[int, Mapping[str, Any]]], place: str, wh
     rows: dict[tuple[str, ...], Row] = {}
     for i, record in records:
         at = f"{place}: {where.format(i)}"
-        said = {key: str(record.get(key) or "") for key in ("cell", "id", *_SELECT, "variant", "task", "split")}
-        if not said["model"] or not record.get("metric") or record.get("value") in (None, ""):
+        names = {key: str(record.get(key) or "") for key in ("cell", "id", *_SELECT, "variant", "task", "split")}
+        if not names["model"] or not record.get("metric") or record.get("value") in (None, ""):
             continue  # a cell without a result
         row = rows.setdefault(
-            tuple(said.values()),
+            tuple(names.values()),
             Row(
-                model=said["model"],
-                method=f"{said['method']} ({said['variant']})" if said["variant"] else said["method"],
-                prompt=said["prompt"],
-                test=said["test"] or " · ".join(filter(None, (said["task"], said["split"]))),
-                tuned=said["method"] not in UNTUNED,
+                model=names["model"],
+                method=f"{names['method']} ({names['variant']})" if names["variant"] else names["method"],
+                prompt=names["prompt"],
+                test=names["test"] or " · ".join(filter(None, (names["task"], names["split"]))),
+                tuned=names["method"] not in UNTUNED,
             ),
         )
-        figure = _said(at, _exported, record)
+        figure = _parsed(at, _exported, record)
         row.figures[str(record["metric"])] = figure  # type: ignore[index]
     if not rows:
         raise UserError(f"{place}: no figure in it")
@@ -339,10 +343,10 @@ def _need(content: Mapping[str, Any], keys: Iterable[str], place: str) -> None:
 
 
 def _list(table: Mapping[str, Any], key: str, place: str) -> list[Any]:
-    found = table.get(key) or []
-    if not isinstance(found, list):
+    entries = table.get(key) or []
+    if not isinstance(entries, list):
         raise UserError(f"{place}: {key}: expected a list")
-    return found
+    return entries
 
 
 def _text(value: Any, place: str) -> str:
@@ -357,13 +361,13 @@ def _truth(value: Any, place: str) -> bool:
     _refuse(place, f"expected true or false, got '{value}'")
 
 
-def _refuse(place: str, told: str) -> NoReturn:
-    raise UserError(f"{place}: {told}")
+def _refuse(place: str, message: str) -> NoReturn:
+    raise UserError(f"{place}: {message}")
 
 
-def _said(place: str, make: Callable[..., T], *given: Any) -> T:
-    """What a function makes of what is given; a ValueError gets its place."""
+def _parsed(place: str, make: Callable[..., T], *arguments: Any) -> T:
+    """The return value of a function; the message of a ValueError gets the place in the file."""
     try:
-        return make(*given)
+        return make(*arguments)
     except ValueError as error:
         raise UserError(f"{place}: {error}") from None

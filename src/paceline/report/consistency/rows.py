@@ -119,7 +119,7 @@ def _sample(row: Row, std: Figure) -> float:
 
 def _widest(low: float, mean: Figure, high: float) -> float:
     """The greatest standard deviation of values between two bounds whose mean is what was printed."""
-    if not math.isfinite(low + high) or low > high:  # the latter is for `order` to tell
+    if not math.isfinite(low + high) or low > high:  # the latter is reported by `order`
         return math.inf
     at = min(max((low + high) / 2, mean.low), mean.high)
     return math.sqrt(max(0.0, (high - at) * (at - low)))

@@ -71,9 +71,9 @@ def _read(report: Report, group: Group, cell: Cell, row: Row) -> Iterator[Quoted
     outcomes = report.chosen(cell, group.split).outcomes
     if outcomes and "parsed_share" in row.figures:
         read = outcomes.count("parsed")
-        said = exact(read / len(outcomes), "share")
+        counted = exact(read / len(outcomes), "share")
         text = f"scores.jsonl: {read} of {len(outcomes)} answers read; metrics.json is older, score again"
-        yield Quoted(text, row.label, "parsed_share", row.figures["parsed_share"], said)
+        yield Quoted(text, row.label, "parsed_share", row.figures["parsed_share"], counted)
 
 
 def _truths(report: Report) -> Iterator[Any]:

@@ -47,8 +47,8 @@ def to_cell(group: Group, row: Row, metric: str = "", **filters: str) -> str:
     """The address of a cell's answers: all, those that hit in a metric (all where none did), or those filtered."""
     filters |= {"cell": row.id[-LINK:], "split": group.split if len(row.splits) > 1 else ""}
     if metric and metric != READ and group.kind.metric(metric).tested:
-        found = group.metric(row, metric)
-        filters |= {"rule": metric, "hit": "1" if found and found.value else ""}
+        measured = group.metric(row, metric)
+        filters |= {"rule": metric, "hit": "1" if measured and measured.value else ""}
     return link(**filters)
 
 
@@ -76,18 +76,18 @@ class Browser:
 class _Texts:
     """Raw answers, each once and cut."""
 
-    found: dict[str, int] = field(default_factory=dict)
+    positions: dict[str, int] = field(default_factory=dict)
     cut: dict[int, int] = field(default_factory=dict)
     """Position -> letters cut off."""
 
     def add(self, text: str) -> int:
-        position = self.found.setdefault(text, len(self.found))
+        position = self.positions.setdefault(text, len(self.positions))
         if len(text) > MOST_LETTERS:
             self.cut[position] = len(text) - MOST_LETTERS
         return position
 
     def all(self) -> list[str]:
-        return [text[:MOST_LETTERS] for text in self.found]
+        return [text[:MOST_LETTERS] for text in self.positions]
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def embed(report: Report, chosen: Mapping[str, examples.Cases | None], pictures:
     numbers = _text_numbers(report, kept, texts)
     outcomes = _outcomes(report)
     groups = [_group(report, k, numbers, outcomes, prompts) for k in kept]
-    made = _pictures(kept, explained, pictures)
+    urls = _pictures(kept, explained, pictures)
     index = {
         "outcomes": outcomes,
         "outcome_names": [wording.OUTCOME_NAMES.get(name, name) for name in outcomes],
@@ -124,7 +124,7 @@ def embed(report: Report, chosen: Mapping[str, examples.Cases | None], pictures:
         "groups": groups,
         "cut": texts.cut,
     }
-    return Browser(_pack(index), _pack(texts.all()), made, tuple(_told(report, kept, texts, pictures)))
+    return Browser(_pack(index), _pack(texts.all()), urls, tuple(_coverage(report, kept, texts, pictures)))
 
 
 def _pack(value: Any) -> str:
@@ -134,18 +134,18 @@ def _pack(value: Any) -> str:
 
 def _outcomes(report: Report) -> list[str]:
     """Every outcome there is; a scorer of another checkout may know more."""
-    found = {outcome for g in report.groups for row in g.rows for outcome in report.chosen(row, g.split).outcomes}
-    return [*wording.OUTCOME_NAMES, *sorted(found - set(wording.OUTCOME_NAMES))]
+    outcomes = {outcome for g in report.groups for row in g.rows for outcome in report.chosen(row, g.split).outcomes}
+    return [*wording.OUTCOME_NAMES, *sorted(outcomes - set(wording.OUTCOME_NAMES))]
 
 
 def _explained(report: Report) -> list[tuple[str, str]]:
     """Cell and sample of every picture that explains an answer."""
-    found = []
+    explained = []
     for row in report.done:
         folder = report.store.cell(row.id).explanation("").parent
         if folder.is_dir():
-            found += [(row.id, unquote(path.stem)) for path in sorted(folder.glob("*.png"))]
-    return found
+            explained += [(row.id, unquote(path.stem)) for path in sorted(folder.glob("*.png"))]
+    return explained
 
 
 def _kept(
@@ -156,14 +156,14 @@ def _kept(
     letters = {row.id: _letters(report, row) for row in report.done}
     share = min(1.0, MOST_ANSWERS / max(1, total))
     shown = {g.title: _first(needs[g.title], share) for g in report.groups}
-    asked = sum(len(shown[g.title]) * letters[row.id] for g in report.groups for row in g.rows)
-    text_share = min(1.0, LETTERS / max(1, asked))
-    found = []
+    shown_letters = sum(len(shown[g.title]) * letters[row.id] for g in report.groups for row in g.rows)
+    text_share = min(1.0, LETTERS / max(1, shown_letters))
+    kept = []
     for group in report.groups:
         need, first = needs[group.title], set(shown[group.title])
         order = tuple(s for s in _in_data_order(report, group) if s in first)
-        found.append(_Kept(group, need, order, frozenset(_first(shown[group.title], text_share))))
-    return found
+        kept.append(_Kept(group, need, order, frozenset(_first(shown[group.title], text_share))))
+    return kept
 
 
 def _first(samples: Sequence[str], share: float) -> tuple[str, ...]:
@@ -179,10 +179,10 @@ def _letters(report: Report, row: Row) -> float:
 
 def _in_data_order(report: Report, group: Group) -> tuple[str, ...]:
     """Every sample that some cell of a group answered; cells of one task mostly hold the same."""
-    found: dict[str, None] = {}
+    ordered: dict[str, None] = {}
     for samples in dict.fromkeys(report.chosen(row, group.split).samples for row in group.rows):
-        found.update(dict.fromkeys(samples))
-    return tuple(found)
+        ordered.update(dict.fromkeys(samples))
+    return tuple(ordered)
 
 
 def by_need(
@@ -196,20 +196,20 @@ def by_need(
     """
     order = _in_data_order(report, group)
     ids = {row.id for row in group.rows}
-    found = dict.fromkeys(sample for cell, sample in explained if cell in ids)
-    found.update(dict.fromkeys(case.sample for case in (chosen.cases if chosen else ())))
-    found.update(dict.fromkeys(samples_of(differences.panels(report, group))))
+    needed = dict.fromkeys(sample for cell, sample in explained if cell in ids)
+    needed.update(dict.fromkeys(case.sample for case in (chosen.cases if chosen else ())))
+    needed.update(dict.fromkeys(samples_of(differences.panels(report, group))))
     lead = differences.leading(group)
     ranked = group.rank(lead[0]) if lead else []
     rows = {row.id: row for row in (*ranked, *group.rows)}
     order_of = group.kind.order
     for pick in (_nearest, _firsts, _farthest):
         for row in rows.values():
-            found.update(dict.fromkeys(pick(report.chosen(row, group.split), order_of)))
-    found.update(dict.fromkeys(_flipped(report, group, rows)))
-    there = set(order)
+            needed.update(dict.fromkeys(pick(report.chosen(row, group.split), order_of)))
+    needed.update(dict.fromkeys(_flipped(report, group, rows)))
+    answered = set(order)
     spread = (order[i] for i in np.argsort(_spread(len(order)), kind="stable"))
-    return tuple(s for s in dict.fromkeys((*found, *spread)) if s in there)
+    return tuple(s for s in dict.fromkeys((*needed, *spread)) if s in answered)
 
 
 def _nearest(answers: Answers, order: Order | None) -> list[str]:
@@ -244,42 +244,42 @@ def _flipped(report: Report, group: Group, rows: Mapping[str, Row]) -> Iterator[
 def _spread(n: int) -> np.ndarray:
     """Van der Corput's sequence in base 2: sorted by it, the first positions of any number lie evenly."""
     i = np.arange(n, dtype=np.uint64)
-    found, weight = np.zeros(n), 0.5
+    sequence, weight = np.zeros(n), 0.5
     while i.any():
-        found += weight * (i & np.uint64(1))
+        sequence += weight * (i & np.uint64(1))
         i >>= np.uint64(1)
         weight /= 2
-    return found
+    return sequence
 
 
 def _text_numbers(report: Report, kept: Sequence[_Kept], texts: _Texts) -> dict[str, dict[str, int]]:
     """Cell -> sample -> position of its raw answer. Each file is read once, whatever the number of splits."""
-    wanted: dict[str, set[str]] = {}
+    needed: dict[str, set[str]] = {}
     for k in kept:
         for row in k.group.rows:
-            wanted.setdefault(row.id, set()).update(k.with_text)
-    found: dict[str, dict[str, int]] = {}
-    for cell, samples in wanted.items():
-        own = found[cell] = {}
+            needed.setdefault(row.id, set()).update(k.with_text)
+    numbers: dict[str, dict[str, int]] = {}
+    for cell, samples in needed.items():
+        cell_numbers = numbers[cell] = {}
         for record in read_jsonl(report.store.cell(cell).predictions):
             key = key_of(record)
-            if key in samples and key not in own:
-                own[key] = texts.add(str(record.get("text", "")))
-    return found
+            if key in samples and key not in cell_numbers:
+                cell_numbers[key] = texts.add(str(record.get("text", "")))
+    return numbers
 
 
 def rules(report: Report, group: Group) -> list[dict[str, Any]]:
     """What a hit may mean in a group: every metric of hits, and being read at all."""
     names = dict.fromkeys(name for row in group.rows for name in row.of(group.split))
     answers = report.chosen(group.rows[0], group.split)
-    found: list[dict[str, Any]] = []
+    hit_rules: list[dict[str, Any]] = []
     for name in names:
         metric = group.kind.metric(name)
         judged = per_sample(answers, metric)
         if judged is not None and judged.hits and not metric.outcome:
             limit = {} if metric.at_most is None else {"at_most": metric.at_most}
-            found.append({"metric": name, "title": group.heading(name)} | limit)
-    return [*found, {"metric": READ, "title": "read at all"}]
+            hit_rules.append({"metric": name, "title": group.heading(name)} | limit)
+    return [*hit_rules, {"metric": READ, "title": "read at all"}]
 
 
 def _group(
@@ -304,7 +304,7 @@ def _group(
     order = group.kind.order
     order = order if order and any(order.score in a.scores for a in chosen.values()) else None
     on_map = {name: places for name, a in chosen.items() if (places := group.kind.points(a))}
-    found = rules(report, group)
+    hit_rules = rules(report, group)
     labels: dict[str, int] = {}
     tested = differences.tested_metric(group)
     against = {
@@ -315,20 +315,20 @@ def _group(
     cells = []
     for row in group.rows:
         answers = chosen[row.id]
-        columns = _columns(group.kind, answers, kept.samples, found, labels, order, on_map.get(row.id))
-        own = numbers[row.id]
+        columns = _columns(group.kind, answers, kept.samples, hit_rules, labels, order, on_map.get(row.id))
+        text_numbers = numbers[row.id]
         became = dict(zip(answers.samples, answers.outcomes, strict=True))
         cells.append(
             {
                 "id": row.id,
                 "model": row.model,
                 "prompt": row.prompt,
-                "asked": prompts.setdefault(_asked(report, row), len(prompts)),
+                "asked": prompts.setdefault(_prompt_text(report, row), len(prompts)),
                 "method": row.label,
                 "trained_on": row.trained_on,
                 "against": against.get(row.id),
                 "outcome": [outcomes.index(became[s]) if s in became else -1 for s in kept.samples],
-                "text": [own.get(s, -1) for s in kept.samples],
+                "text": [text_numbers.get(s, -1) for s in kept.samples],
                 **columns,
             }
         )
@@ -337,7 +337,7 @@ def _group(
         "split": group.split,
         "title": group.title,
         "order": _order(order),
-        "rules": found,
+        "rules": hit_rules,
         "tested": tested,
         "samples": kept.samples,
         "truth": [group.kind.brief(truths[s]) if truths.get(s) is not None else "" for s in kept.samples],
@@ -371,7 +371,7 @@ def _columns(
     kind: Kind,
     answers: Answers,
     samples: Sequence[str],
-    found: Sequence[Mapping[str, Any]],
+    hit_rules: Sequence[Mapping[str, Any]],
     labels: dict[str, int],
     order: Order | None,
     places: tuple[np.ndarray, np.ndarray] | None,
@@ -389,7 +389,7 @@ def _columns(
         return [listed[i] if i >= 0 else none for i in at]
 
     columns: dict[str, Any] = {"hits": {}}
-    for rule in found:
+    for rule in hit_rules:
         if (
             "at_most" not in rule
             and (judged := per_sample(answers, kind.metric(rule["metric"])))
@@ -399,14 +399,14 @@ def _columns(
             columns["hits"][rule["metric"]] = aligned(values)
     if order:
         values = answers.scores.get(order.score, np.full(len(answers.samples), np.nan))
-        limits = [rule["at_most"] for rule in found if "at_most" in rule]
+        limits = [rule["at_most"] for rule in hit_rules if "at_most" in rule]
         columns["value"] = aligned(whole_parts(values, order.scale, limits))
     if places:
         read = np.isfinite(places[1]).all(axis=1)
         whole = np.rint(1000 * np.nan_to_num(places[1])).astype(int).tolist()
-        columns["place"] = aligned([pair if there else 0 for pair, there in zip(whole, read, strict=True)], 0)
-    elif (given := answers.columns.get("label")) is not None:
-        shown = [kind.brief(json.loads(text)) if text else "" for text in given]
+        columns["place"] = aligned([pair if was_read else 0 for pair, was_read in zip(whole, read, strict=True)], 0)
+    elif (answered := answers.columns.get("label")) is not None:
+        shown = [kind.brief(json.loads(text)) if text else "" for text in answered]
         columns["label"] = aligned([labels.setdefault(text, len(labels)) if text else -1 for text in shown])
     return columns
 
@@ -420,29 +420,29 @@ def whole_parts(values: np.ndarray, scale: int, limits: Sequence[float]) -> np.n
 
 
 def _truths(report: Report, kept: _Kept) -> dict[str, Any]:
-    """Sample -> truth, as the scores tell it. Mostly the first cell answered all."""
-    wanted = set(kept.samples)
-    found: dict[str, Any] = {}
+    """Sample -> truth, read from ``scores.jsonl``. In most sweeps the first cell has them all."""
+    missing = set(kept.samples)
+    truths: dict[str, Any] = {}
     for row in kept.group.rows:
-        if not wanted:
+        if not missing:
             break
-        if wanted.isdisjoint(report.chosen(row, kept.group.split).samples):
+        if missing.isdisjoint(report.chosen(row, kept.group.split).samples):
             continue
         for record in read_jsonl(report.store.cell(row.id).scores):
-            if (key := key_of(record)) in wanted:
-                found[key] = record.get("truth")
-                wanted.discard(key)
-    return found
+            if (key := key_of(record)) in missing:
+                truths[key] = record.get("truth")
+                missing.discard(key)
+    return truths
 
 
 def _shown_paths(report: Report, record: Mapping[str, Any] | None) -> list[str]:
-    """Where a sample's images lie: under the root where they do, so that the page tells nothing of the machine."""
+    """Where a sample's images lie: under the root where they do, so that the page holds no path of the machine."""
     root = report.store.root
     paths = map(Path, images_of(record or {}))
     return [str(path.relative_to(root) if path.is_relative_to(root) else path) for path in paths]
 
 
-def _asked(report: Report, row: Row) -> str:
+def _prompt_text(report: Report, row: Row) -> str:
     """The prompt of a cell, as its identity records it."""
     prompt = read_json(report.store.cell(row.id).cell_json)["identity"].get("prompt", {})
     return canonical({key: str(prompt.get(key, "")) for key in ("name", "system", "text")})
@@ -451,16 +451,18 @@ def _asked(report: Report, row: Row) -> str:
 def _pictures(kept: Sequence[_Kept], explained: Iterable[tuple[str, str]], pictures: Pictures) -> dict[str, str]:
     """Explanations, then the images of all groups in turn, until the page is full; none that the page holds already."""
     before = pictures.held
-    found = {f"{cell}/{sample}": pictures.explanation(cell, sample) for cell, sample in explained}
-    shown = [(k.group.task, [s for s in k.need if s in there]) for k in kept for there in [set(k.samples)]]
+    urls = {f"{cell}/{sample}": pictures.explanation(cell, sample) for cell, sample in explained}
+    shown = [
+        (k.group.task, [s for s in k.need if s in kept_samples]) for k in kept for kept_samples in [set(k.samples)]
+    ]
     for i in range(max((len(samples) for _, samples in shown), default=0)):
         for task, samples in shown:
             if i < len(samples) and not pictures.full:
-                found.update({made.key: made.url for made in pictures.all(task, samples[i])})
-    return {key: url for key, url in found.items() if url and key not in before}
+                urls.update({picture.key: picture.url for picture in pictures.all(task, samples[i])})
+    return {key: url for key, url in urls.items() if url and key not in before}
 
 
-def _told(report: Report, kept: Sequence[_Kept], texts: _Texts, pictures: Pictures) -> Iterator[str]:
+def _coverage(report: Report, kept: Sequence[_Kept], texts: _Texts, pictures: Pictures) -> Iterator[str]:
     """What the page holds of all there is."""
     answers = sum(len(report.chosen(row, k.group.split).samples) for k in kept for row in k.group.rows)
     images = {(k.group.task, s) for k in kept for s in k.need}
@@ -484,12 +486,12 @@ def _told(report: Report, kept: Sequence[_Kept], texts: _Texts, pictures: Pictur
             f"{len(texts.cut):,} raw answers are cut after {MOST_LETTERS:,} characters, {sum(texts.cut.values()):,} "
             "characters in all."
         )
-    there = {key for task, sample in held for key in pictures.keys(task, sample)}
-    shown = len(there & pictures.held)
-    if shown < len(there):
+    picture_keys = {key for task, sample in held for key in pictures.keys(task, sample)}
+    shown = len(picture_keys & pictures.held)
+    if shown < len(picture_keys):
         yield (
-            f"Pictures of {shown:,} of {len(there):,} images are here ({pictures.budget_mb:.0f} MB at most), those "
-            "first that a number leads to; the others are named by their file."
+            f"Pictures of {shown:,} of {len(picture_keys):,} images are here ({pictures.budget_mb:.0f} MB at most), "
+            "those first that a number leads to; the others are named by their file."
         )
     if gone := sum(not pictures.known(task, sample) for task, sample in held):
         yield f"Of {gone:,} images the prepared data is gone."

@@ -1,4 +1,4 @@
-"""The report as one HTML file that asks nothing of the network: it can be mailed and archived."""
+"""The report as one HTML file that needs no network: it can be mailed and archived."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def _section(report: Report, group: Group, pictures: Pictures) -> dict[str, Any]
         "leading": leading,
         "differences": differences,
         "differences_left_out": differences_left_out,
-        "compared": [m for m in _spread_out(group, tested) if any(m in found for found in differences.values())],
+        "compared": [m for m in _spread_out(group, tested) if any(m in changes for changes in differences.values())],
         "forests": [chart for m in group.headline if (chart := forest.chart(group, m))],
         "sensitivities": [s for m in leading if (s := prompt_sensitivity.prompt_sensitivity(group, m))],
         "ensembles": ensembles.ensembles(report)[group.task, group.split],
@@ -139,18 +139,18 @@ def _differences(report: Report, group: Group) -> tuple[dict[tuple[str, str, str
     """(model, prompt, method) -> metric -> what tuning changed, of many those with the best cells; how many more."""
     best = group.rank(next(iter(compare.leading(group)), ""))
     places = {row.id: i for i, row in enumerate(best)}
-    mine = [d for d in compare.differences(report) if (d.task, d.split) == (group.task, group.split)]
-    tuned = sorted(dict.fromkeys(d.after for d in mine), key=lambda cell: places.get(cell, len(places)))
+    group_differences = [d for d in compare.differences(report) if (d.task, d.split) == (group.task, group.split)]
+    tuned = sorted(dict.fromkeys(d.after for d in group_differences), key=lambda cell: places.get(cell, len(places)))
     shown = set(tuned[:MOST_DIFFERENCES])
-    found: dict[tuple[str, str, str], dict[str, compare.Difference]] = {}
-    for d in mine:
+    shown_differences: dict[tuple[str, str, str], dict[str, compare.Difference]] = {}
+    for d in group_differences:
         if d.after in shown:
-            found.setdefault((d.model, d.prompt, d.method), {})[d.metric] = d
-    return found, len(tuned) - len(shown)
+            shown_differences.setdefault((d.model, d.prompt, d.method), {})[d.metric] = d
+    return shown_differences, len(tuned) - len(shown)
 
 
 def _spread_out(group: Group, tested: str | None) -> list[str]:
-    """Headline metrics that tell something new beside the tested one, so that the table stays readable."""
+    """Headline metrics that add information to the tested one, so that the table stays readable."""
     return [m for m in group.headline if m == tested or (m != READ_SHARE and not group.kind.metric(m).redundant)]
 
 

@@ -70,10 +70,10 @@ def sections(drawn: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             panel, prefix = one["panel"], FORMS[one["form"]]
             counts[prefix] += 1
             entry = {**one, "section": section, "id": f"{prefix}-{counts[prefix]}"}
-            found = by_key.setdefault(
+            panel_section = by_key.setdefault(
                 panel.key, {"key": panel.key, "title": panel.title, "nav": panel.nav, "entries": []}
             )
-            found["entries"].append(entry)
+            panel_section["entries"].append(entry)
     return list(by_key.values())
 
 
@@ -123,12 +123,12 @@ def _text(panel: data.Texts, case: data.TextCase, group: Group, pictures: Pictur
 
 def _row(panel: data.Table, row: Sequence[data.Value]) -> list[dict[str, Any]]:
     """Cells with what they are sorted by."""
-    made = []
+    cells = []
     for value, column in zip(row, panel.columns, strict=True):
         sort_by = value.value if isinstance(value, data.Interval) else value
         numeric = column.unit is not None
         known = isinstance(sort_by, int | float) and math.isfinite(sort_by)
-        made.append(
+        cells.append(
             {
                 "text": wording.value(value, column.unit),
                 "interval": wording.interval(value.low, value.high, column.unit or "")
@@ -138,7 +138,7 @@ def _row(panel: data.Table, row: Sequence[data.Value]) -> list[dict[str, Any]]:
                 "numeric": numeric,
             }
         )
-    return made
+    return cells
 
 
 def _pictures(cell: data.CellPictures, group: Group, pictures: Pictures) -> dict[str, Any]:
@@ -157,8 +157,8 @@ def _pictures(cell: data.CellPictures, group: Group, pictures: Pictures) -> dict
 
 
 def _scatter(panel: data.Scatter, group: Group) -> list[dict[str, Any]]:
-    made = scatter.charts(panel)
-    for chart in made:
+    charts = scatter.charts(panel)
+    for chart in charts:
         for point in chart["points"]:
             point["href"] = _link(group, point["sample"], chart["id"])
-    return made
+    return charts

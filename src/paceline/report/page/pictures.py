@@ -35,14 +35,14 @@ class Picture:
 
 
 class Pictures:
-    """The images of a report. What is asked for first is in the page; what comes after the budget is left out."""
+    """The images of a report, embedded in order of request; those beyond the budget are left out."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
-        self._made: dict[str, Picture] = {}
+        self._pictures: dict[str, Picture] = {}
         self._bytes = 0
         self.left_out = 0
-        """Pictures asked for that the budget had no room for."""
+        """Requested pictures that the budget had no room for."""
 
     @property
     def full(self) -> bool:
@@ -57,7 +57,7 @@ class Pictures:
     @property
     def held(self) -> frozenset[str]:
         """The keys of the pictures that the page holds."""
-        return frozenset(key for key, picture in self._made.items() if picture.url)
+        return frozenset(key for key, picture in self._pictures.items() if picture.url)
 
     def get(self, task: str, sample: str) -> str:
         """The URL of a sample's first image; empty where the image is gone or the page is full."""
@@ -101,15 +101,15 @@ class Pictures:
         return name, samples.get(name, {})
 
     def _of(self, key: str, path: str, side: int) -> Picture:
-        if key not in self._made:
+        if key not in self._pictures:
             if self.full:
                 self.left_out += 1
-                self._made[key] = Picture(key, "", left_out=True)
+                self._pictures[key] = Picture(key, "", left_out=True)
             else:
                 url, size = _read(path, side) if path else ("", (0, 0))
-                self._made[key] = Picture(key, url, size)
+                self._pictures[key] = Picture(key, url, size)
                 self._bytes += len(url)
-        return self._made[key]
+        return self._pictures[key]
 
 
 def _key(task: str, sample: str, at: int) -> str:

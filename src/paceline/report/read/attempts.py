@@ -19,39 +19,39 @@ RUNNING = "running"
 
 @dataclass(frozen=True)
 class Tried:
-    """One attempt, as its files tell it."""
+    """One attempt, read from its files."""
 
     cell: str
     n: int
     cause: str
-    """One of :data:`paceline.store.causes.CAUSES`, or ``running`` while it lives."""
+    """One of :data:`paceline.store.causes.CAUSES`, or ``running`` while its process runs."""
     message: str
     seconds: float
     gpu_seconds: float
     nodes: int
     gpu_hour_usd: float
-    """What an hour of a GPU costs, as its cluster's file said when it was submitted; 0 where it did not."""
+    """What an hour of a GPU costs, by its cluster's file at submission; 0 where that has no price."""
 
 
 @cache
 def of_sweep(report: Report) -> dict[str, tuple[Tried, ...]]:
     """Cell -> its attempts, oldest first: of the sweep's cells, and of tunings elsewhere that its cells answer with.
 
-    Read once, and Slurm is not asked again: of a cell without a result the last cause is the one reported for it, and
-    of an earlier attempt that left no word, ``unknown``.
+    Read once, without a query to Slurm: of a cell without a result the last cause is the one reported for it, and
+    of an earlier attempt that recorded no cause, ``unknown``.
     """
-    said = {m.id: (m.cause, m.message) for m in report.missing if m.cause}
+    reported = {m.id: (m.cause, m.message) for m in report.missing if m.cause}
     ids = [*(t.id for t in report.tunings), *(i for row in report.rows for i in (row.tuned, row.id) if i)]
-    found: dict[str, tuple[Tried, ...]] = {}
+    by_cell: dict[str, tuple[Tried, ...]] = {}
     for cell in dict.fromkeys(ids):
         attempts = report.store.cell(cell).attempts()
-        told = [_tried(cell, attempt) for attempt in attempts[:-1]]
-        told += [_tried(cell, attempt, last=True) for attempt in attempts[-1:]]
-        if told and cell in said and told[-1].cause not in (RUNNING, "done"):
-            cause, message = said[cell]
-            told[-1] = replace(told[-1], cause=cause, message=message)
-        found[cell] = tuple(told)
-    return found
+        tried = [_tried(cell, attempt) for attempt in attempts[:-1]]
+        tried += [_tried(cell, attempt, last=True) for attempt in attempts[-1:]]
+        if tried and cell in reported and tried[-1].cause not in (RUNNING, "done"):
+            cause, message = reported[cell]
+            tried[-1] = replace(tried[-1], cause=cause, message=message)
+        by_cell[cell] = tuple(tried)
+    return by_cell
 
 
 def _tried(cell: str, attempt: Attempt, last: bool = False) -> Tried:

@@ -10,7 +10,7 @@ from paceline.store.files import canonical, read_json
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """Plain values: the sweep's words, code and data, and what each evaluate cell with a result ran on.
+    """Plain values: the sweep's overrides, code and data, and what each evaluate cell with a result ran on.
 
     Many cells share what they ran on, so ``runs`` holds each once and ``cells`` says which: cell -> its place there.
     """
@@ -19,11 +19,11 @@ def as_json(report: Report) -> dict[str, Any]:
     cells: dict[str, int] = {}
     listed: list[dict[str, Any]] = []
     for row in report.done:
-        found = of_cell(report, row.id)
-        key = canonical(found)
+        run = of_cell(report, row.id)
+        key = canonical(run)
         if key not in runs:
             runs[key] = len(listed)
-            listed.append(found)
+            listed.append(run)
         cells[row.id] = runs[key]
     data = {
         task: {"digest": digest, "splits": report.manifests[task].get("splits", {}), "limit": report.limits[task]}
@@ -39,26 +39,26 @@ def as_json(report: Report) -> dict[str, Any]:
 
 
 def of_cell(report: Report, cell: str) -> dict[str, Any]:
-    """``{scorer, host, code, versions, gpus, …}`` of a cell with a result, as far as its files tell."""
+    """``{scorer, host, code, versions, gpus, …}`` of a cell with a result, as far as its files record it."""
     folder = report.store.cell(cell)
-    found: dict[str, Any] = {"scorer": scorer(report, cell)}
+    record: dict[str, Any] = {"scorer": scorer(report, cell)}
     attempts = folder.attempts()
     try:
         start = (attempts[-1].start() or {}) if attempts else {}
     except UserError:  # damaged, and no reason to hold a report back
         start = {}
-    return {**found, **({"host": start["host"]} if "host" in start else {}), **start.get("provenance", {})}
+    return {**record, **({"host": start["host"]} if "host" in start else {}), **start.get("provenance", {})}
 
 
 def scorer(report: Report, cell: str) -> str:
-    """Digest of the scorer that wrote the cell's metrics; empty where they do not say."""
+    """Digest of the scorer that wrote the cell's metrics; empty where they do not record it."""
     try:
         return str(read_json(report.store.cell(cell).metrics).get("scorer_digest", ""))
     except (UserError, AttributeError):
         return ""
 
 
-def code(found: dict[str, Any]) -> str:
+def code(run: dict[str, Any]) -> str:
     """The code that an attempt ran: its snapshot's digest, else its commit; empty where it is not known."""
-    said = found.get("code") or {}
-    return str(said.get("digest") or said.get("commit") or "")
+    recorded = run.get("code") or {}
+    return str(recorded.get("digest") or recorded.get("commit") or "")

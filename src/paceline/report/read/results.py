@@ -1,4 +1,4 @@
-"""What a sweep found: one row per evaluate cell, and by name every cell that gave none."""
+"""The results of a sweep: one row per evaluate cell, and every cell without a result by its id."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Row:
 
     @property
     def other_prompt(self) -> bool:
-        """Whether the weights were trained on another prompt than the one asked."""
+        """Whether the weights were trained on another prompt than the evaluated one."""
         return self.trained_on not in ("", self.prompt)
 
     def of(self, split: str) -> dict[str, Metric]:
@@ -140,8 +140,8 @@ class Group:
 
     def metric(self, row: Row, name: str) -> Metric | None:
         """One metric of one row; None where the row lacks it or it has no value."""
-        found = row.metrics.get(name if len(row.splits) == 1 else f"{self.split}/{name}")
-        return found if found is not None and found.value is not None else None
+        metric = row.metrics.get(name if len(row.splits) == 1 else f"{self.split}/{name}")
+        return metric if metric is not None and metric.value is not None else None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -163,13 +163,13 @@ class Group:
     def rank(self, name: str) -> list[Row]:
         """Rows that have this metric, the best first; equal ones stay in sweep order.
 
-        A figure over read answers alone says nothing of the others: a row that read less than half as many as the row
-        that read most is not in the race.
+        A figure over read answers does not cover the others: a row that read less than half as many as the row
+        that read most is left out.
         """
         sign = 1 if self.lower_is_better(name) else -1
-        found = [(m, row) for row in self.rows if (m := self.metric(row, name)) and m.value is not None]
-        least = max((m.n for m, _ in found), default=0) / 2
-        valued = [(sign * m.value, row) for m, row in found if m.value is not None and m.n >= least]
+        measured = [(m, row) for row in self.rows if (m := self.metric(row, name)) and m.value is not None]
+        least = max((m.n for m, _ in measured), default=0) / 2
+        valued = [(sign * m.value, row) for m, row in measured if m.value is not None and m.n >= least]
         return [row for _, row in sorted(valued, key=lambda pair: pair[0])]
 
 
@@ -200,41 +200,41 @@ class Report:
     @cached_property
     def groups(self) -> tuple[Group, ...]:
         """Task by task and split by split, in sweep order; only those with a result."""
-        found: dict[tuple[str, str], list[Row]] = defaultdict(list)
+        by_group: dict[tuple[str, str], list[Row]] = defaultdict(list)
         for row in self.done:
             for split in row.splits:
-                found[row.task, split].append(row)
+                by_group[row.task, split].append(row)
         return tuple(
             Group(task, split, tuple(rows), self._headline(task, rows), self.kinds[task])
-            for (task, split), rows in found.items()
+            for (task, split), rows in by_group.items()
         )
 
     def _headline(self, task: str, rows: list[Row]) -> tuple[str, ...]:
-        there = {name for row in rows for split in row.splits for name in row.of(split)}
-        return tuple(name for name in self.kinds[task].headline if name in there)
+        available = {name for row in rows for split in row.splits for name in row.of(split)}
+        return tuple(name for name in self.kinds[task].headline if name in available)
 
     @cached_property
     def samples(self) -> dict[str, dict[str, dict[str, Any]]]:
         """Task -> sample id -> prepared record with its image and split; empty for a task whose data is gone."""
-        found: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in self.tasks}
+        by_task: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in self.tasks}
         for name, manifest in self.manifests.items():
             task = self.tasks[name]
             if manifest:
                 records = prepared.read_samples(self.store.root, task, task.evaluate, self.limits[name])
-                found[name] = {record["id"]: record for record in records}
-        return found
+                by_task[name] = {record["id"]: record for record in records}
+        return by_task
 
     @cached_property
     def manifests(self) -> dict[str, dict[str, Any]]:
         """Task -> manifest of the prepared data that its cells answered; empty where that is gone or changed."""
-        found: dict[str, dict[str, Any]] = {}
+        by_task: dict[str, dict[str, Any]] = {}
         for name, task in self.tasks.items():
             try:
                 manifest = prepared.read_manifest(self.store.root, task)
             except UserError:
                 manifest = {}
-            found[name] = manifest if manifest.get("digest") == self.data[name] else {}
-        return found
+            by_task[name] = manifest if manifest.get("digest") == self.data[name] else {}
+        return by_task
 
     @cached_property
     def _chosen(self) -> dict[tuple[str, str], Answers]:
@@ -247,14 +247,14 @@ class Report:
     def chosen(self, row: Row, split: str) -> Answers:
         """The scored answers of a row with a result to one split, in the order of the file; read once.
 
-        With several splits, which sample is of which is told by the prepared data; where that is gone no answer is
+        With several splits, which sample is of which is read from the prepared data; where that is gone no answer is
         chosen, so that splits are never mixed.
         """
         if (row.id, split) not in self._chosen:
             answers = self._read(row)
             for name in row.splits:
                 whole = len(row.splits) == 1
-                self._chosen[row.id, name] = answers if whole else self._taken(row.task, name, answers)
+                self._chosen[row.id, name] = answers if whole else self._of_split(row.task, name, answers)
         return self._chosen[row.id, split]
 
     def _read(self, row: Row) -> Answers:
@@ -265,13 +265,13 @@ class Report:
         records = self.samples[row.task]
         return answers.with_groups({name: str(r[kind.group]) for name, r in records.items() if r.get(kind.group)})
 
-    def _taken(self, task: str, split: str, answers: Answers) -> Answers:
+    def _of_split(self, task: str, split: str, answers: Answers) -> Answers:
         # Cells of one task hold the same samples in the same order, so a thousand cells share a few lists.
         key = (split, answers.samples)
         if key not in self._positions:
             records = self.samples[task]
-            found = [i for i, s in enumerate(answers.sample_ids) if records.get(s, {}).get("split") == split]
-            self._positions[key] = found
+            positions = [i for i, s in enumerate(answers.sample_ids) if records.get(s, {}).get("split") == split]
+            self._positions[key] = positions
         return answers.take(self._positions[key])
 
     @cached_property
@@ -299,8 +299,8 @@ def collect(store: Store, sweep: SweepFolder) -> Report:
     for cell_id, state in status.states(store, cells.values()).items():
         if state.state == "done" and cells[cell_id].kind == "evaluate":
             scored[cell_id] = _read_metrics(store.cell(cell_id).metrics)
-        if found := _absent(cells[cell_id], state, scored.get(cell_id), sweep.name):
-            absent[cell_id] = found
+        if no_result := _absent(cells[cell_id], state, scored.get(cell_id), sweep.name):
+            absent[cell_id] = no_result
     evaluated = [cell for cell in cells.values() if cell.kind == "evaluate"]
     tunings = {cell.id: _tuning(store, cells, cell) for cell in evaluated}
     configs = {cell.id: cell.config for cell in evaluated}
@@ -356,14 +356,14 @@ def collect(store: Store, sweep: SweepFolder) -> Report:
 
 
 def _tunings(cells: Iterable[Cell]) -> tuple[Tuning, ...]:
-    made = list(cells)
-    differing = variants(made)
-    named = [(cell, cell.config) for cell in made]
+    tuned_cells = list(cells)
+    differing = variants(tuned_cells)
+    named = [(cell, cell.config) for cell in tuned_cells]
     return tuple(Tuning(c.id, f.model.name, f.prompt.name, f.method.name, differing[c.id]) for c, f in named)
 
 
-def _form(made: Cell) -> str:
-    method = made.identity.get("method", {})
+def _form(cell: Cell) -> str:
+    method = cell.identity.get("method", {})
     return canonical([method.get("quantise"), method.get("dtype")])
 
 
@@ -385,14 +385,14 @@ def _read_metrics(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _absent(cell: Cell, found: CellState, metrics: Mapping[str, Any] | None, sweep: str) -> Absent | None:
+def _absent(cell: Cell, state: CellState, metrics: Mapping[str, Any] | None, sweep: str) -> Absent | None:
     """Why a cell has no result; None where it has one."""
-    if found.state != "done":
-        return Absent(cell.id, cell.kind, found.state, found.cause, found.detail, found.attempts)
+    if state.state != "done":
+        return Absent(cell.id, cell.kind, state.state, state.cause, state.detail, state.attempts)
     if cell.kind == "finetune" or metrics is not None:
         return None
     remedy = f"answered, and metrics.json is missing or damaged; run: paceline score {sweep}"
-    return Absent(cell.id, cell.kind, "unscored", "", remedy, found.attempts)
+    return Absent(cell.id, cell.kind, "unscored", "", remedy, state.attempts)
 
 
 def _tuning(store: Store, cells: Mapping[str, Cell], cell: Cell) -> Cell | None:
@@ -407,7 +407,7 @@ def _tuning(store: Store, cells: Mapping[str, Cell], cell: Cell) -> Cell | None:
 
 
 def _kind(task: TaskSpec, rows: Iterable[Row]) -> Kind:
-    """The kind of a task; of one that this checkout lacks, what its metrics tell."""
+    """The kind of a task; of one that this checkout lacks, one that is derived from its metrics."""
     kind = tasks.known(task.kind)
     if kind.module is not None:
         return kind

@@ -72,12 +72,16 @@ def as_json(report: Report) -> dict[str, Any]:
         "standings": [_standing(report, group, m) for group in report.groups for m in group.columns],
         "differences": [dataclasses.asdict(d) for d in differences.differences(report)],
         "prompts": [
-            {"task": group.task, "split": group.split, **dataclasses.asdict(found)}
+            {"task": group.task, "split": group.split, **dataclasses.asdict(sensitivity)}
             for group in report.groups
             for metric in differences.leading(group)
-            if (found := prompt_sensitivity.prompt_sensitivity(group, metric))
+            if (sensitivity := prompt_sensitivity.prompt_sensitivity(group, metric))
         ],
-        "ensembles": [dataclasses.asdict(e) for found in ensembles.ensembles(report).values() for e in found.found],
+        "ensembles": [
+            dataclasses.asdict(e)
+            for group_ensembles in ensembles.ensembles(report).values()
+            for e in group_ensembles.found
+        ],
         "curves": [training_curves.as_json(curve) for curve in training_curves.curves(report)],
         **dict(exports((g.task, g.split, panel) for g in report.groups for panel in differences.panels(report, g))),
         "cost": _cost(report),
@@ -91,17 +95,17 @@ def as_json(report: Report) -> dict[str, Any]:
 
 
 def _standing(report: Report, group: Group, metric: str) -> dict[str, Any]:
-    found = differences.standing(report, group, metric)
-    tied = [row.id for row in group.rows if row.id in found.tied]
-    return {"task": group.task, "split": group.split, "metric": metric, "best": found.best, "tied": tied}
+    standing = differences.standing(report, group, metric)
+    tied = [row.id for row in group.rows if row.id in standing.tied]
+    return {"task": group.task, "split": group.split, "metric": metric, "best": standing.best, "tied": tied}
 
 
 def _cost(report: Report) -> dict[str, Any]:
-    found = [one for group in report.groups if (one := cost.tradeoff(report, group))]
+    tradeoffs = [one for group in report.groups if (one := cost.tradeoff(report, group))]
     return {
         "sweep": dataclasses.asdict(cost.of_sweep(report)),
         "cells": {cell: dataclasses.asdict(one) for cell, one in cost.of_cells(report).items()},
-        "tradeoffs": [dataclasses.asdict(one) for one in found],
+        "tradeoffs": [dataclasses.asdict(one) for one in tradeoffs],
     }
 
 
@@ -151,9 +155,9 @@ def markdown_text(report: Report) -> str:
         for d in report.dropped:
             lines.append(f"- {_escape(' · '.join(map(str, d['point'].values())))}: {_escape(d['reason'])}")
         parts.append("\n".join(lines))
-    if found := sweeps.findings(report):
-        lines = [f"## {wording.findings(found)}", ""]
-        parts.append("\n".join(lines + [f"- {f.severity}: {_escape(wording.finding(f))}" for f in found]))
+    if findings := sweeps.findings(report):
+        lines = [f"## {wording.findings(findings)}", ""]
+        parts.append("\n".join(lines + [f"- {f.severity}: {_escape(wording.finding(f))}" for f in findings]))
     if report.notes:
         parts.append("\n".join(["## Notes", "", *[f"- {_escape(note)}" for note in report.notes]]))
     return "\n\n".join(parts) + "\n"
@@ -162,14 +166,14 @@ def markdown_text(report: Report) -> str:
 def _prompts(group: Group) -> Iterator[str]:
     """What the choice of the prompt does, in each of the leading metrics."""
     for metric in differences.leading(group):
-        found = prompt_sensitivity.prompt_sensitivity(group, metric)
-        if found is None:
+        sensitivity = prompt_sensitivity.prompt_sensitivity(group, metric)
+        if sensitivity is None:
             continue
-        unit, shown = found.unit, wording.unit_name(found.unit)
+        unit, shown = sensitivity.unit, wording.unit_name(sensitivity.unit)
         lines = [f"### How much the prompt matters: {_escape(group.heading(metric))}"]
         for name, counted, summaries in (
-            ("prompt", "cells", found.by_prompt),
-            ("model, method", "prompts", found.by_model),
+            ("prompt", "cells", sensitivity.by_prompt),
+            ("model, method", "prompts", sensitivity.by_model),
         ):
             headings = [
                 name,
@@ -182,16 +186,16 @@ def _prompts(group: Group) -> Iterator[str]:
             for s in summaries:
                 numbers = [wording.number(v, unit) for v in (s.mean, s.spread, s.low, s.high)]
                 lines.append(_line([s.name, str(s.n), *numbers[:2], "–".join(numbers[2:]), wording.ranks(s.ranks)]))
-        told = "Rank 1 is best, among the models and methods that answered every prompt"
-        told += f"; {wording.agreement(found.agreement)}." if found.agreement else "."
-        yield "\n".join([*lines, "", _escape(told)])
+        caption = "Rank 1 is best, among the models and methods that answered every prompt"
+        caption += f"; {wording.agreement(sensitivity.agreement)}." if sensitivity.agreement else "."
+        yield "\n".join([*lines, "", _escape(caption)])
 
 
 def _ensembles(report: Report, group: Group) -> Iterator[str]:
     """What cells gain together, in each of the leading metrics."""
-    found = ensembles.ensembles(report)[group.task, group.split]
+    group_ensembles = ensembles.ensembles(report)[group.task, group.split]
     for metric in differences.leading(group):
-        if not (judged := found.in_metric(metric)):
+        if not (judged := group_ensembles.in_metric(metric)):
             continue
         unit = group.unit(metric)
         headings = ["over", "of", "members", "best member", f"best → together {wording.unit_name(unit)}"]
@@ -207,7 +211,7 @@ def _ensembles(report: Report, group: Group) -> Iterator[str]:
             interval = wording.interval(gain.low, gain.high, unit, signed=True)
             names = [one.over, one.name, str(len(one.members)), gain.best_name]
             lines.append(_line([*names, change, f"{number} {interval}", gain.verdict]))
-        more = f" {wording.fewer_ensembles(found)}" if found.left_out else ""
+        more = f" {wording.fewer_ensembles(group_ensembles)}" if group_ensembles.left_out else ""
         yield "\n".join([*lines, "", _escape(wording.ensembles(group.kind) + more)])
 
 
@@ -218,13 +222,13 @@ def _cost_table(report: Report) -> Iterator[str]:
         return
     yield "\n".join(["## Cost against score", "", _escape(wording.cost(cost.of_sweep(report)))])
     rows, costs = {row.id: row for row in report.rows}, cost.of_cells(report)
-    for group, found in tradeoffs:
-        score = f"{group.heading(found.metric)} {wording.unit_name(found.metric_unit)}".rstrip()
+    for group, tradeoff in tradeoffs:
+        score = f"{group.heading(tradeoff.metric)} {wording.unit_name(tradeoff.metric_unit)}".rstrip()
         lines = [f"### {_escape(group.title)}: no other cell is both cheaper and better", ""]
-        lines += [_line(["model", "prompt", "method", score, found.unit, "US dollars"])]
+        lines += [_line(["model", "prompt", "method", score, tradeoff.unit, "US dollars"])]
         lines += [_line(["---", "---", "---", "---:", "---:", "---:"])]
-        for point in sorted((p for p in found.points if p.front), key=lambda p: p.hours):
-            row, value = rows[point.id], wording.number(point.value, found.metric_unit)
+        for point in sorted((p for p in tradeoff.points if p.front), key=lambda p: p.hours):
+            row, value = rows[point.id], wording.number(point.value, tradeoff.metric_unit)
             spent = [wording.amount(point.hours), wording.usd(costs[point.id].usd)]
             lines.append(_line([row.model, row.prompt, row.label, value, *spent]))
         yield "\n".join(lines)
@@ -232,12 +236,12 @@ def _cost_table(report: Report) -> Iterator[str]:
 
 
 def _failures(report: Report) -> Iterator[str]:
-    found = failures.of_sweep(report)
-    if not found:
+    causes = failures.of_sweep(report)
+    if not causes:
         return
     lines = ["## What ended early", "", _line(["cause", "attempts", "cells", "done since", "example", "what to do"])]
     lines += [_line(["---", "---:", "---:", "---:", "---", "---"])]
-    for f in found:
+    for f in causes:
         counts = [str(n) for n in (f.attempts, f.cells, f.recovered)]
         lines.append(_line([f.cause, *counts, f"{f.example}, attempt {f.attempt}", f.remedy]))
     yield "\n".join(lines)

@@ -115,12 +115,12 @@ def _cell(report: Report, group: Group, row: Row, standings: dict[str, Standing]
     prompt = f"{row.prompt} †" if row.other_prompt else row.prompt
     values, intervals = [r"\quad " + escape(prompt), escape(row.label), escape(read)], [""] * 3
     for metric in group.columns:
-        found = group.metric(row, metric)
+        measured = group.metric(row, metric)
         standing = standings[metric]
         alone = row.id == standing.best and not standing.tied
-        number = escape(wording.number(found.value, found.unit)) if found else "--"
+        number = escape(wording.number(measured.value, measured.unit)) if measured else "--"
         values.append(rf"\textbf{{{number}}}" if alone else number + escape(standing.mark(row, best="≈")))
-        interval = escape(wording.interval(found.low, found.high, found.unit)) if found else ""
+        interval = escape(wording.interval(measured.low, measured.high, measured.unit)) if measured else ""
         intervals.append(rf"{{\scriptsize {interval}}}" if interval else "")
     return [_row(values), _row(intervals)]
 

@@ -60,27 +60,27 @@ def show(report: Report, console: Console) -> None:
     for part in (*terminal_sections.ended_early(report, early), *_absent(report)):
         console.print()
         console.print(part)
-    if found := sweeps.findings(report):
+    if findings := sweeps.findings(report):
         console.print()
-        console.print(Text(wording.findings(found), style="bold"))
-        show_findings(found[:MOST_FINDINGS], console)
-        if len(found) > MOST_FINDINGS:
-            console.print(Text(f"and {len(found) - MOST_FINDINGS} more: paceline check {report.sweep}"))
+        console.print(Text(wording.findings(findings), style="bold"))
+        show_findings(findings[:MOST_FINDINGS], console)
+        if len(findings) > MOST_FINDINGS:
+            console.print(Text(f"and {len(findings) - MOST_FINDINGS} more: paceline check {report.sweep}"))
     for note in report.notes:
         console.print()
         console.print(Text(f"Note: {note}"))
 
 
-def show_findings(found: Sequence[Finding], console: Console) -> None:
+def show_findings(findings: Sequence[Finding], console: Console) -> None:
     """Print findings as a list: where and which figure, the numbers, and why they can't be."""
-    for finding in found:
+    for finding in findings:
         style = "red" if finding.severity == "impossible" else "yellow"
         console.print(Text.assemble((finding.severity, style), f"  {finding.row}: {finding.figure}"))
-        told = Text(f"{finding.told}: {finding.why}.")
+        explanation = Text(f"{finding.told}: {finding.why}.")
         if console.is_terminal:
-            console.print(Padding(told, (0, 0, 0, 4)))
+            console.print(Padding(explanation, (0, 0, 0, 4)))
         else:  # whole, for grep
-            console.print(Text("    ") + told, soft_wrap=True)
+            console.print(Text("    ") + explanation, soft_wrap=True)
 
 
 def _summary(report: Report) -> str:
@@ -135,30 +135,30 @@ def _fill_leaderboard(
 
 
 def _value(group: results.Group, row: Row, metric: str, mark: str, stacked: bool) -> Text:
-    found = group.metric(row, metric)
-    if found is None:
+    measured = group.metric(row, metric)
+    if measured is None:
         return Text("–  ")
     style = "bold" if mark == BEST else ""
-    number = Text(wording.number(found.value, found.unit), style=style)
-    interval = Text(wording.interval(found.low, found.high, found.unit), style="dim")
+    number = Text(wording.number(measured.value, measured.unit), style=style)
+    interval = Text(wording.interval(measured.low, measured.high, measured.unit), style="dim")
     end = Text(f" {mark or ' '}", style=style)
     return number + end + "\n" + interval + "  " if stacked else number + " " + interval + end
 
 
 def _caption(report: Report, group: results.Group, left_out: Sequence[str], hidden: int) -> RenderableType:
-    told = f"[ ] 95 % interval. {BEST} best, {TIED} can't be told apart from the best. "
-    told += wording.denominators(report, group)
+    caption = f"[ ] 95 % interval. {BEST} best, {TIED} can't be told apart from the best. "
+    caption += wording.denominators(report, group)
     others = sorted({row.trained_on for row in group.rows if row.other_prompt})
     if others:
-        told += f"{OTHER_PROMPT} trained on another prompt ({', '.join(others)})."
+        caption += f"{OTHER_PROMPT} trained on another prompt ({', '.join(others)})."
     if hidden:
-        told += (
+        caption += (
             f" The best {MOST_ROWS} cells by {group.heading(_leading(group)[0])}; "
             f"the page and the CSV file have the other {hidden:,} too."
         )
     if left_out:
-        told += f" A wider terminal, the page and the CSV file also show: {', '.join(map(group.heading, left_out))}."
-    return Padding(Text(told, style="dim"), (0, 1))
+        caption += f" A wider terminal, the page and the CSV file also show: {', '.join(map(group.heading, left_out))}."
+    return Padding(Text(caption, style="dim"), (0, 1))
 
 
 def _differences(group: results.Group, differences: Sequence[Difference]) -> RenderableType:
@@ -182,61 +182,61 @@ def _fill_differences(group: results.Group, metric: str, differences: Sequence[D
     return table
 
 
-def add_changes(table: Table, changes: Iterable[Change], told: Callable[[Change], Text]) -> None:
-    """Rows of what changed from one value to another, under their models; ``told`` has the words for each."""
-    for model, found in groupby(changes, key=lambda d: d.model):
+def add_changes(table: Table, changes: Iterable[Change], verdict: Callable[[Change], Text]) -> None:
+    """Rows of what changed from one value to another, under their models; ``verdict`` gives the last column of each."""
+    for model, model_changes in groupby(changes, key=lambda d: d.model):
         table.add_row(Text(model, style="bold"))
-        for d in found:
+        for d in model_changes:
             number = wording.number(d.difference, d.unit, signed=True)
             table.add_row(
                 Text(f"  {d.prompt}"),
                 Text(d.method),
                 Text(f"{wording.number(d.value_before, d.unit)} → {wording.number(d.value_after, d.unit)}"),
                 Text(f"{number} {wording.interval(d.low, d.high, d.unit, signed=True)}".rstrip()),
-                told(d),
+                verdict(d),
             )
 
 
 def _prompts(group: results.Group) -> Iterator[RenderableType]:
     """What the choice of the prompt does to the leading metric: over models, and within each."""
-    found = prompt_sensitivity.prompt_sensitivity(group, compare.leading(group)[0]) if group.headline else None
-    if found is None:
+    sensitivity = prompt_sensitivity.prompt_sensitivity(group, compare.leading(group)[0]) if group.headline else None
+    if sensitivity is None:
         return
-    heading = f"{group.title} · how much the prompt matters: {group.heading(found.metric)}"
+    heading = f"{group.title} · how much the prompt matters: {group.heading(sensitivity.metric)}"
     yield Group(
         Text(heading, style="bold"),
-        _summaries("prompt", "cells", found.by_prompt, found.unit, ranked=True),
-        _summaries("model, method", "prompts", found.by_model, found.unit),
-        Padding(Text(_ranking(found), style="dim"), (0, 1)),
+        _summaries("prompt", "cells", sensitivity.by_prompt, sensitivity.unit, ranked=True),
+        _summaries("model, method", "prompts", sensitivity.by_model, sensitivity.unit),
+        Padding(Text(_ranking(sensitivity), style="dim"), (0, 1)),
     )
 
 
-def _summaries(name: str, counted: str, found: Sequence[PromptSummary], unit: str, ranked: bool = False) -> Table:
+def _summaries(name: str, counted: str, summaries: Sequence[PromptSummary], unit: str, ranked: bool = False) -> Table:
     table = ruled("", name)
     shown = wording.unit_name(unit)
     for column in (counted, f"mean\n{shown}", f"spread\nSD, {wording.points(unit)}", f"lowest–highest\n{shown}"):
         table.add_column(column, justify="right", no_wrap=True)
     if ranked:
         table.add_column("ranks", justify="right", no_wrap=True)
-    for one in found[:MOST_SUMMARIES]:
+    for one in summaries[:MOST_SUMMARIES]:
         numbers = (one.mean, one.spread, one.low, one.high)
         mean, spread, low, high = (wording.number(value, unit) for value in numbers)
         cells = [one.name, str(one.n), mean, spread, f"{low}–{high}", *([wording.ranks(one.ranks)] if ranked else [])]
         table.add_row(*map(Text, cells))
-    if len(found) > MOST_SUMMARIES:
-        table.add_row(f"and {len(found) - MOST_SUMMARIES} more")
+    if len(summaries) > MOST_SUMMARIES:
+        table.add_row(f"and {len(summaries) - MOST_SUMMARIES} more")
     return table
 
 
-def _ranking(found: prompt_sensitivity.Sensitivity) -> str:
-    told = "Rank 1 is best, among the models and methods that answered every prompt"
-    return f"{told}; {wording.agreement(found.agreement)}." if found.agreement else f"{told}."
+def _ranking(sensitivity: prompt_sensitivity.Sensitivity) -> str:
+    caption = "Rank 1 is best, among the models and methods that answered every prompt"
+    return f"{caption}; {wording.agreement(sensitivity.agreement)}." if sensitivity.agreement else f"{caption}."
 
 
 def _ensembles(report: Report, group: results.Group) -> Iterator[RenderableType]:
     """What cells gain together in the leading metric."""
-    found = ensembles.ensembles(report)[group.task, group.split]
-    metric = next((m for m in compare.leading(group) if found.in_metric(m)), None)
+    group_ensembles = ensembles.ensembles(report)[group.task, group.split]
+    metric = next((m for m in compare.leading(group) if group_ensembles.in_metric(m)), None)
     if metric is None:
         return
     unit = group.unit(metric)
@@ -245,7 +245,7 @@ def _ensembles(report: Report, group: results.Group) -> Iterator[RenderableType]
     table.add_column(f"best → together\n{wording.unit_name(unit)}", justify="right", no_wrap=True)
     table.add_column(f"gain\n{wording.points(unit)}", justify="right", no_wrap=True)
     table.add_column("")
-    for over, members in groupby(found.in_metric(metric), key=lambda pair: pair[0].over):
+    for over, members in groupby(group_ensembles.in_metric(metric), key=lambda pair: pair[0].over):
         table.add_row(Text(f"over {over}", style="bold"))
         for one, gain in members:
             number = wording.number(gain.difference, unit, signed=True)
@@ -256,7 +256,7 @@ def _ensembles(report: Report, group: results.Group) -> Iterator[RenderableType]
                 Text(TIED if gain.low <= 0 <= gain.high else gain.verdict),
             )
     more = f" {TIED} can't be told apart from the best member."
-    more += f" {wording.fewer_ensembles(found)}" if found.left_out else ""
+    more += f" {wording.fewer_ensembles(group_ensembles)}" if group_ensembles.left_out else ""
     yield Group(
         Text(heading, style="bold"), table, Padding(Text(wording.ensembles(group.kind) + more, style="dim"), (0, 1))
     )

@@ -56,9 +56,9 @@ def per_class(group: results.Group, shown: PerClass, ruled: Callable[[str], Tabl
         pairs = zip(one.figures, shown.measures, strict=True)
         figures = [wording.with_interval_of(figure, measure.unit) for figure, measure in pairs]
         table.add_row(*map(Text, [one.name, f"{one.n:,}", *figures]))
-    told = f"The cell that leads: {cell.name}. {shown.terminal_caption}".rstrip()
+    caption = f"The cell that leads: {cell.name}. {shown.terminal_caption}".rstrip()
     heading = f"{group.title} · {shown.about}"
-    return Group(Text(heading, style="bold"), table, Padding(Text(told, style="dim"), (0, 1)))
+    return Group(Text(heading, style="bold"), table, Padding(Text(caption, style="dim"), (0, 1)))
 
 
 def confidence(group: results.Group, shown: Calibration, ruled: Callable[[str], Table]) -> RenderableType | None:
@@ -74,14 +74,14 @@ def confidence(group: results.Group, shown: Calibration, ruled: Callable[[str], 
         table.add_row(*map(Text, [name, f"{one.n:,}", *numbers, wording.number(one.error, "share")]))
     if len(shown.cells) > MOST_LINES:
         table.add_row(f"and {len(shown.cells) - MOST_LINES} more")
-    told = "ECE: the expected calibration error over ten bins; few answers make it too large."
+    caption = "ECE: the expected calibration error over ten bins; few answers make it too large."
     heading = f"{group.title} · {shown.title.lower()}"
-    return Group(Text(heading, style="bold"), table, Padding(Text(told, style="dim"), (0, 1)))
+    return Group(Text(heading, style="bold"), table, Padding(Text(caption, style="dim"), (0, 1)))
 
 
-def _framed(group: results.Group, shown: Panel, made: Table, caption: str) -> RenderableType:
+def _framed(group: results.Group, shown: Panel, rich_table: Table, caption: str) -> RenderableType:
     heading = Text(f"{group.title} · {shown.title[:1].lower()}{shown.title[1:]}", style="bold")
-    return Group(heading, made, *([Padding(Text(caption, style="dim"), (0, 1))] if caption else []))
+    return Group(heading, rich_table, *([Padding(Text(caption, style="dim"), (0, 1))] if caption else []))
 
 
 def _cut(text: str) -> str:
@@ -94,18 +94,18 @@ def table(group: results.Group, shown: data.Table, ruled: Callable[[str], Table]
     if not shown.rows:
         return None
     first, *others = shown.columns
-    made = ruled(_heading(first))
+    rich_table = ruled(_heading(first))
     for column in others:
         numeric = column.unit is not None
-        made.add_column(
+        rich_table.add_column(
             Text(_heading(column)), justify="right" if numeric else "left", no_wrap=numeric, overflow="fold"
         )
     for row in shown.rows[:MOST_LINES]:
         cells = [wording.value_with_interval(v, c.unit) for v, c in zip(row, shown.columns, strict=True)]
-        made.add_row(*(Text(_cut(cell)) for cell in cells))
+        rich_table.add_row(*(Text(_cut(cell)) for cell in cells))
     if len(shown.rows) > MOST_LINES:
-        made.add_row(f"and {len(shown.rows) - MOST_LINES:,} more")
-    return _framed(group, shown, made, shown.caption)
+        rich_table.add_row(f"and {len(shown.rows) - MOST_LINES:,} more")
+    return _framed(group, shown, rich_table, shown.caption)
 
 
 def _heading(column: data.TableColumn) -> str:
@@ -117,45 +117,47 @@ def texts(group: results.Group, shown: data.Texts, ruled: Callable[[str], Table]
     """The first samples, each with a reference and some answers."""
     if not shown.cases:
         return None
-    made = ruled("sample, answered by")
-    made.add_column("text", overflow="fold", ratio=1)
+    rich_table = ruled("sample, answered by")
+    rich_table.add_column("text", overflow="fold", ratio=1)
     for heading in shown.headings[:MOST_SCORES]:
-        made.add_column(Text(heading), justify="right", no_wrap=True)
+        rich_table.add_column(Text(heading), justify="right", no_wrap=True)
     for case in shown.cases[:MOST_CASES]:
-        made.add_row(
+        rich_table.add_row(
             Text(f"{case.sample}, {case.label}" if case.label else case.sample, style="bold"), Text(_cut(case.question))
         )
         for text in case.references[:1]:
             more = f" (and {len(case.references) - 1} more)" if len(case.references) > 1 else ""
-            made.add_row(Text(f"  reference{more}"), Text(_cut(text)))
+            rich_table.add_row(Text(f"  reference{more}"), Text(_cut(text)))
         for one in case.answers[:MOST_ANSWERS]:
             text = _cut(one.text) or "(empty)"
-            told = f"{one.outcome}: {text}" if one.outcome else text
-            made.add_row(Text(f"  {one.name}"), Text(told), *(Text(score) for score in one.scores[:MOST_SCORES]))
+            answer_text = f"{one.outcome}: {text}" if one.outcome else text
+            rich_table.add_row(
+                Text(f"  {one.name}"), Text(answer_text), *(Text(score) for score in one.scores[:MOST_SCORES])
+            )
         if len(case.answers) > MOST_ANSWERS:
-            made.add_row(f"  and {len(case.answers) - MOST_ANSWERS:,} more")
+            rich_table.add_row(f"  and {len(case.answers) - MOST_ANSWERS:,} more")
     if len(shown.cases) > MOST_CASES:
-        made.add_row(f"and {len(shown.cases) - MOST_CASES:,} more", Text("the page and report --json have them"))
-    return _framed(group, shown, made, shown.caption)
+        rich_table.add_row(f"and {len(shown.cases) - MOST_CASES:,} more", Text("the page and report --json have them"))
+    return _framed(group, shown, rich_table, shown.caption)
 
 
 def pictures(group: results.Group, shown: data.Pictures, ruled: Callable[[str], Table]) -> RenderableType | None:
-    """What the first cell answered about its first pictures, in words."""
+    """What the first cell answered about its first pictures, as text."""
     cell = next((c for c in shown.cells if c.cases), None)
     if cell is None:
         return None
-    made = ruled("sample")
+    rich_table = ruled("sample")
     for name in ("truth", "answer"):
-        made.add_column(name, overflow="fold")
+        rich_table.add_column(name, overflow="fold")
     for case in cell.cases[:MOST_LINES]:
         marks = [mark for image in case.images for mark in image.marks]
         truth, answer = ([m.label for m in marks if m.truth == whose] for whose in (True, False))
         name = f"{case.sample}, {case.label}" if case.label else case.sample
-        made.add_row(*(Text(_cut(t)) for t in (name, _marked(case.truth, truth), _marked(case.answer, answer))))
+        rich_table.add_row(*(Text(_cut(t)) for t in (name, _marked(case.truth, truth), _marked(case.answer, answer))))
     if len(cell.cases) > MOST_LINES:
-        made.add_row(f"and {len(cell.cases) - MOST_LINES:,} more")
+        rich_table.add_row(f"and {len(cell.cases) - MOST_LINES:,} more")
     return _framed(
-        group, shown, made, f"{cell.name or 'The cell'}; the page shows the pictures. {shown.caption}".rstrip()
+        group, shown, rich_table, f"{cell.name or 'The cell'}; the page shows the pictures. {shown.caption}".rstrip()
     )
 
 
@@ -168,18 +170,18 @@ def _marked(text: str, labels: list[str]) -> str:
 
 def costs(report: Report, group: results.Group, ruled: Table) -> RenderableType | None:
     """The cells that no other beats in both cost and score."""
-    found = cost.tradeoff(report, group)
-    if found is None:
+    tradeoff = cost.tradeoff(report, group)
+    if tradeoff is None:
         return None
     rows, spent = {row.id: row for row in group.rows}, cost.of_cells(report)
-    score = f"{group.heading(found.metric)}\n{wording.unit_name(found.metric_unit)}"
-    front = sorted((p for p in found.points if p.front), key=lambda p: p.hours)
+    score = f"{group.heading(tradeoff.metric)}\n{wording.unit_name(tradeoff.metric_unit)}"
+    front = sorted((p for p in tradeoff.points if p.front), key=lambda p: p.hours)
     priced = any(spent[p.id].usd is not None for p in front)
-    for name in (score, f"cost\n{found.unit}", *(["cost\nUS dollars"] if priced else [])):
+    for name in (score, f"cost\n{tradeoff.unit}", *(["cost\nUS dollars"] if priced else [])):
         ruled.add_column(name, justify="right", no_wrap=True)
     for point in front[-MOST_LINES:]:
         row = rows[point.id]
-        cells = [wording.number(point.value, found.metric_unit), wording.amount(point.hours)]
+        cells = [wording.number(point.value, tradeoff.metric_unit), wording.amount(point.hours)]
         cells += [wording.usd(spent[point.id].usd)] if priced else []
         ruled.add_row(*map(Text, [f"{row.model} · {row.prompt} · {row.label}", *cells]))
     return Group(Text(f"{group.title} · no other cell is both cheaper and better", style="bold"), ruled)
@@ -190,10 +192,10 @@ def ended_early(report: Report, ruled: Table) -> Iterator[RenderableType]:
     spent = cost.of_sweep(report)
     if spent.attempts and (spent.gpu_hours or spent.node_hours):
         yield Text(f"Cost: {wording.cost(spent)}")
-    found = failures.of_sweep(report)
-    if not found:
+    causes = failures.of_sweep(report)
+    if not causes:
         return
-    for f in found:
+    for f in causes:
         counted = f"{f.attempts:,} of {f.cells:,} cells, {f.recovered:,} done since"
         ruled.add_row(Text(f.cause), Text(f"{counted}; {f.example}, attempt {f.attempt}"), Text(f.remedy))
     yield ruled

@@ -161,8 +161,8 @@ class Comparison:
         """Plain values."""
         changed = [
             {**dataclasses.asdict(setting), "cells": cells}
-            for found in self.settings.values()
-            for setting, cells in found
+            for changes in self.settings.values()
+            for setting, cells in changes
         ]
         return {
             "schema": SCHEMA,
@@ -208,39 +208,41 @@ def match(before: Report, after: Report) -> tuple[list[tuple[Row, Row]], list[Ro
 
     Of several cells with the same names, those are matched that are the same cell; then those whose settings agree in
     all that tell cells of either sweep apart, then in what does so in both. What is left of such cells, and not
-    one to one, is told as unmatched and not guessed.
+    one to one, is reported as unmatched and not guessed.
     """
     names: dict[tuple[str, ...], tuple[list[Row], list[Row]]] = defaultdict(lambda: ([], []))
     for side, report in enumerate((before, after)):
         for row in report.rows:
             names[row.model, row.task, row.prompt, row.method][side].append(row)
     partner: dict[str, Row] = {}
-    for mine, theirs in names.values():
-        _match_alike(before, after, mine, theirs, partner)
-    taken = {row.id for row in partner.values()}
+    for rows_before, rows_after in names.values():
+        _match_alike(before, after, rows_before, rows_after, partner)
+    matched = {row.id for row in partner.values()}
     pairs = [(partner[row.id], row) for row in after.rows if row.id in partner]
     lonely = [row for row in after.rows if row.id not in partner]
-    return pairs, [row for row in before.rows if row.id not in taken], lonely
+    return pairs, [row for row in before.rows if row.id not in matched], lonely
 
 
-def _match_alike(before: Report, after: Report, mine: list[Row], theirs: list[Row], partner: dict[str, Row]) -> None:
+def _match_alike(
+    before: Report, after: Report, rows_before: list[Row], rows_after: list[Row], partner: dict[str, Row]
+) -> None:
     """Match rows of the same names; ``partner`` is by the id in the second sweep."""
-    left = _match_by(lambda row: row.id, mine, theirs, partner)
+    left = _match_by(lambda row: row.id, rows_before, rows_after, partner)
     if not all(left):
         return
-    own = {row.id: _settings(before, row) for row in left[0]} | {row.id: _settings(after, row) for row in left[1]}
-    telling = [_telling([own[row.id] for row in rows]) for rows in left]
+    settings = {row.id: _settings(before, row) for row in left[0]} | {row.id: _settings(after, row) for row in left[1]}
+    telling = [_telling([settings[row.id] for row in rows]) for rows in left]
     for keys in (telling[0] | telling[1], telling[0] & telling[1]):
         ordered = sorted(keys)
-        left = _match_by(lambda row: canonical([said(own[row.id], k) for k in ordered]), *left, partner)  # noqa: B023
+        left = _match_by(lambda row: canonical([said(settings[row.id], k) for k in ordered]), *left, partner)  # noqa: B023
 
 
 def _match_by(
-    key: Callable[[Row], Hashable], mine: Iterable[Row], theirs: Iterable[Row], partner: dict[str, Row]
+    key: Callable[[Row], Hashable], rows_before: Iterable[Row], rows_after: Iterable[Row], partner: dict[str, Row]
 ) -> tuple[list[Row], list[Row]]:
     """Match rows whose key is equal and unique on either side; answers those that are left."""
     sides: list[dict[Hashable, list[Row]]] = [defaultdict(list), defaultdict(list)]
-    for side, rows in zip(sides, (mine, theirs), strict=True):
+    for side, rows in zip(sides, (rows_before, rows_after), strict=True):
         for row in rows:
             side[key(row)].append(row)
     left: tuple[list[Row], list[Row]] = ([], [])
@@ -257,20 +259,20 @@ def _match_by(
 def _telling(settings: Sequence[Mapping[str, Any]]) -> set[str]:
     """The keys in which some of these differ."""
     keys = set().union(*settings) if settings else set()
-    return {key for key in keys if len({canonical(said(own, key)) for own in settings}) > 1}
+    return {key for key in keys if len({canonical(said(cell_settings, key)) for cell_settings in settings}) > 1}
 
 
 def _settings(report: Report, row: Row) -> dict[str, Any]:
     """All that a cell and its tuning compute, by dotted key; defaults are left out, and the data's digest."""
     cell = report.store.cell(row.id).read()
-    found = dict(flat({k: v for k, v in cell.identity.items() if k not in ("tuned", "data")}))
+    settings = dict(flat({k: v for k, v in cell.identity.items() if k not in ("tuned", "data")}))
     tuning = _tuning(report, row)
     for key, value in flat({k: v for k, v in tuning.identity.items() if k != "data"}) if tuning else ():
-        if key.startswith("prompt.") or (key in found and canonical(found[key]) != canonical(value)):
-            found[TUNED_ON + key] = value
+        if key.startswith("prompt.") or (key in settings and canonical(settings[key]) != canonical(value)):
+            settings[TUNED_ON + key] = value
         else:
-            found[key] = value
-    return found
+            settings[key] = value
+    return settings
 
 
 def _tuning(report: Report, row: Row) -> Cell | None:
@@ -281,7 +283,7 @@ def _tuning(report: Report, row: Row) -> Cell | None:
 def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Setting]:
     for key in sorted({*before, *after}):
         plain = key.removeprefix(TUNED_ON)
-        a, b = (own[key] if key in own else said({}, plain) for own in (before, after))
+        a, b = (side[key] if key in side else said({}, plain) for side in (before, after))
         if canonical(a) != canonical(b):
             yield Setting(key, a, b, key not in before, key not in after)
 
@@ -293,7 +295,8 @@ def _code(before: Report, after: Report, pairs: Sequence[Pair]) -> CodeChange:
         for report in (before, after)
     ]
     scored = [
-        sorted({provenance.scorer(report, row.id) for row in found if row.state == "done"}) for report, found in rows
+        sorted({provenance.scorer(report, row.id) for row in sweep_rows if row.state == "done"})
+        for report, sweep_rows in rows
     ]
     folders = [report.store.code(report.code) if report.code else None for report in (before, after)]
     files: tuple[FileChange, ...] | None = ()
@@ -310,8 +313,8 @@ def changed_files(before: Path, after: Path) -> Iterator[FileChange]:
         if path == Path(STAMP) or "__pycache__" in path.parts:
             continue
         old, new = (
-            (root / path).read_bytes() if path in found else None
-            for root, found in zip((before, after), listed, strict=True)
+            (root / path).read_bytes() if path in files else None
+            for root, files in zip((before, after), listed, strict=True)
         )
         if old != new:
             kind = "new" if old is None else "gone" if new is None else "changed"
@@ -347,25 +350,25 @@ def _effects(
         for split in pair.after.splits:
             group = groups[pair.after.task, split]
             for metric in metrics(group):
-                found = _unpaired(group, metric, before, pair)
-                if found is None:
+                unpaired = _unpaired(group, metric, before, pair)
+                if unpaired is None:
                     continue
-                alone[pair.after.id, split, metric] = found
+                alone[pair.after.id, split, metric] = unpaired
                 if same_data and (
                     one := differences.difference(group, metric, (before, pair.before), (after, pair.after))
                 ):
                     paired.append(one)
     kinds = {group.task: group.kind for group in after.groups}
-    told = {(d.after, d.split, d.metric): d for d in differences.with_verdicts(paired, kinds)}
+    judged = {(d.after, d.split, d.metric): d for d in differences.with_verdicts(paired, kinds)}
     for key, effect in alone.items():
-        shown = dataclasses.asdict(told[key]) if key in told else {}
+        shown = dataclasses.asdict(judged[key]) if key in judged else {}
         yield dataclasses.replace(effect, **shown, paired=bool(shown))
 
 
 def _unpaired(group: Group, metric: str, before: Report, pair: Pair) -> Effect | None:
-    """The effect on a metric as the cells' own intervals tell it; None where one of them lacks it."""
-    theirs = next((g for g in before.groups if (g.task, g.split) == (group.task, group.split)), None)
-    a = theirs.metric(pair.before, metric) if theirs and group.split in pair.before.splits else None
+    """The effect on a metric judged by the cells' own intervals; None where one of them lacks it."""
+    group_before = next((g for g in before.groups if (g.task, g.split) == (group.task, group.split)), None)
+    a = group_before.metric(pair.before, metric) if group_before and group.split in pair.before.splits else None
     b = group.metric(pair.after, metric)
     if a is None or b is None or a.value is None or b.value is None:
         return None

@@ -25,41 +25,50 @@ MOST_VALUE = 60  # characters of a setting
 UNPAIRED = " ‡"
 
 
-def show(found: Comparison, console: Console) -> None:
+def show(comparison: Comparison, console: Console) -> None:
     """Print the comparison, fitted to the console's width."""
-    console.print(Text(_summary(found), style="bold"))
-    parts = [_settings(found), _code(found), _data(found), *_effects(found), *_unmatched(found)]
+    console.print(Text(_summary(comparison), style="bold"))
+    parts = [
+        _settings(comparison),
+        _code(comparison),
+        _data(comparison),
+        *_effects(comparison),
+        *_unmatched(comparison),
+    ]
     for part in parts:
         console.print()
         console.print(part)
 
 
-def _summary(found: Comparison) -> str:
-    same = sum(pair.same for pair in found.pairs)
-    told = f"{found.before.sweep} → {found.after.sweep}: {_count(len(found.pairs), 'matched cell')}"
-    told += f", {same} of them the very same cell" if same else ""
-    for name, rows in ((found.before.sweep, found.only_before), (found.after.sweep, found.only_after)):
-        told += f", {len(rows)} only in {name}" if rows else ""
-    return told
+def _summary(comparison: Comparison) -> str:
+    same = sum(pair.same for pair in comparison.pairs)
+    summary = f"{comparison.before.sweep} → {comparison.after.sweep}: {_count(len(comparison.pairs), 'matched cell')}"
+    summary += f", {same} of them the very same cell" if same else ""
+    for name, rows in (
+        (comparison.before.sweep, comparison.only_before),
+        (comparison.after.sweep, comparison.only_after),
+    ):
+        summary += f", {len(rows)} only in {name}" if rows else ""
+    return summary
 
 
 def _count(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
-def _settings(found: Comparison) -> RenderableType:
-    if not found.settings:
-        return _said("Settings", "No setting of matched cells differs.")
-    table = _table(found, "setting")
+def _settings(comparison: Comparison) -> RenderableType:
+    if not comparison.settings:
+        return _section("Settings", "No setting of matched cells differs.")
+    table = _table(comparison, "setting")
     table.add_column("cells", justify="right", no_wrap=True)
-    for key, changes in list(found.settings.items())[:MOST_SETTINGS]:
+    for key, changes in list(comparison.settings.items())[:MOST_SETTINGS]:
         for setting, cells in changes[:MOST_CHANGES]:
             before = _value(setting.before, setting.before_default)
             table.add_row(Text(key), before, _value(setting.after, setting.after_default), Text(str(cells)))
         if len(changes) > MOST_CHANGES:
             table.add_row(Text(f"  and {len(changes) - MOST_CHANGES} other changes of it"))
-    if len(found.settings) > MOST_SETTINGS:
-        table.add_row(Text(f"and {len(found.settings) - MOST_SETTINGS} more; --json has all"))
+    if len(comparison.settings) > MOST_SETTINGS:
+        table.add_row(Text(f"and {len(comparison.settings) - MOST_SETTINGS} more; --json has all"))
     return Group(Text("Settings", style="bold"), table)
 
 
@@ -69,37 +78,37 @@ def _value(value: Any, default: bool) -> Text:
     return Text.assemble(shown, (" (default)", "dim")) if default else Text(shown)
 
 
-def _table(found: Comparison, *names: str) -> Table:
-    return ruled("", *names, found.before.sweep, found.after.sweep, whole=False)
+def _table(comparison: Comparison, *names: str) -> Table:
+    return ruled("", *names, comparison.before.sweep, comparison.after.sweep, whole=False)
 
 
-def _said(heading: str, *lines: str) -> RenderableType:
+def _section(heading: str, *lines: str) -> RenderableType:
     return Group(Text(heading, style="bold"), *(Padding(Text(line), (0, 1)) for line in lines))
 
 
-def _code(found: Comparison) -> RenderableType:
-    code = found.code
-    lines = list(_code_lines(found, code))
+def _code(comparison: Comparison) -> RenderableType:
+    code = comparison.code
+    lines = list(_code_lines(comparison, code))
     if not code.files:
-        return _said("Code", *lines)
+        return _section("Code", *lines)
     table = ruled("", "file", whole=False)
     for name in ("lines added", "removed"):
         table.add_column(name, justify="right", no_wrap=True)
     largest = sorted(code.files, key=lambda f: -_size(f))
     for file in largest[:MOST_FILES]:
-        told = f"{file.path} ({file.kind})" if file.kind != "changed" else file.path
+        label = f"{file.path} ({file.kind})" if file.kind != "changed" else file.path
         counts = ["–" if n is None else f"{sign}{n:,}" for sign, n in (("+", file.added), ("−", file.removed))]
-        table.add_row(Text(told), *map(Text, counts))
+        table.add_row(Text(label), *map(Text, counts))
     if len(largest) > MOST_FILES:
         table.add_row(Text(f"and {len(largest) - MOST_FILES} more"))
-    return Group(_said("Code", *lines), table)
+    return Group(_section("Code", *lines), table)
 
 
 def _size(file: FileChange) -> int:
     return (file.added or 0) + (file.removed or 0)
 
 
-def _code_lines(found: Comparison, code: CodeChange) -> Iterator[str]:
+def _code_lines(comparison: Comparison, code: CodeChange) -> Iterator[str]:
     if code.before == code.after:
         yield f"The same: {code.before or 'not recorded'}."
     else:
@@ -110,33 +119,33 @@ def _code_lines(found: Comparison, code: CodeChange) -> Iterator[str]:
         added, removed = (sum(getattr(f, name) or 0 for f in code.files) for name in ("added", "removed"))
         yield f"{_count(len(code.files), 'file')} differ{'s' if len(code.files) == 1 else ''}: +{added:,} −{removed:,}"
     for name, recorded, ran in (
-        (found.before.sweep, code.before, code.ran_before),
-        (found.after.sweep, code.after, code.ran_after),
+        (comparison.before.sweep, code.before, code.ran_before),
+        (comparison.after.sweep, code.after, code.ran_after),
     ):
         if other := {digest: n for digest, n in ran.items() if digest not in ("", recorded)}:
-            told = ", ".join(f"{n} on {digest[:16]}" for digest, n in other.items())
-            yield f"Not all cells of {name} ran its recorded code: {told}."
+            counts = ", ".join(f"{n} on {digest[:16]}" for digest, n in other.items())
+            yield f"Not all cells of {name} ran its recorded code: {counts}."
     if code.other_scorer:
         yield (
             "The metrics were computed by different scorers, so a difference may be of the scoring. Remedy: "
-            f"paceline score {found.before.sweep}; paceline score {found.after.sweep}"
+            f"paceline score {comparison.before.sweep}; paceline score {comparison.after.sweep}"
         )
 
 
-def _data(found: Comparison) -> RenderableType:
-    changed = [d for d in found.data if d.before != d.after]
-    same = [d.task for d in found.data if d.before == d.after]
+def _data(comparison: Comparison) -> RenderableType:
+    changed = [d for d in comparison.data if d.before != d.after]
+    same = [d.task for d in comparison.data if d.before == d.after]
     lines = [f"The same: {', '.join(same)}."] if same else []
     if not changed:
-        return _said("Data", *lines)
-    table = _table(found, "task")
+        return _section("Data", *lines)
+    table = _table(comparison, "task")
     for change in changed:
         shown = [
             _data_side(change, *side)
             for side in ((change.before, change.splits_before), (change.after, change.splits_after))
         ]
         table.add_row(Text(change.task), *map(Text, shown))
-    return Group(_said("Data", *lines), table)
+    return Group(_section("Data", *lines), table)
 
 
 def _data_side(change: DataChange, digest: str, splits: Mapping[str, int]) -> str:
@@ -146,17 +155,17 @@ def _data_side(change: DataChange, digest: str, splits: Mapping[str, int]) -> st
     return f"{digest[:12]}: {counts}"
 
 
-def _effects(found: Comparison) -> Iterator[RenderableType]:
+def _effects(comparison: Comparison) -> Iterator[RenderableType]:
     """What became of the results, a table for each task, split and metric."""
-    if not found.effects:
-        yield _said("Results", "No two different cells that match have a result.")
+    if not comparison.effects:
+        yield _section("Results", "No two different cells that match have a result.")
         return
     tables: dict[tuple[str, str, str], list[Effect]] = {}
-    for effect in found.effects:
+    for effect in comparison.effects:
         tables.setdefault((effect.task, effect.split, effect.metric), []).append(effect)
     for (task, split, metric), effects in tables.items():
-        yield _fill_effects(f"{task} · {split} · {found.after.kinds[task].metric(metric).heading}", effects)
-    yield Padding(Text(_caption(found.effects, found.after.kinds), style="dim"), (0, 1))
+        yield _fill_effects(f"{task} · {split} · {comparison.after.kinds[task].metric(metric).heading}", effects)
+    yield Padding(Text(_caption(comparison.effects, comparison.after.kinds), style="dim"), (0, 1))
 
 
 def _fill_effects(heading: str, effects: Sequence[Effect]) -> RenderableType:
@@ -173,30 +182,35 @@ def _fill_effects(heading: str, effects: Sequence[Effect]) -> RenderableType:
 
 def _verdict(effect: Effect) -> str:
     """The verdict in a word or two, its p below."""
-    word = TIED if effect.verdict.startswith("can't") else effect.verdict.split(",")[0]
+    short = TIED if effect.verdict.startswith("can't") else effect.verdict.split(",")[0]
     p = f"\n{wording.p_value(effect.p)}" if effect.p is not None else ""
-    return f"{word}{p}{'' if effect.paired else UNPAIRED}"
+    return f"{short}{p}{'' if effect.paired else UNPAIRED}"
 
 
 def _caption(effects: Sequence[Effect], kinds: Mapping[str, Kind]) -> str:
-    told = f"{TIED} can't be told apart. "
+    caption = f"{TIED} can't be told apart. "
     if any(e.paired for e in effects):
-        told += f"{wording.paired(kinds[effects[0].task]).replace('the sweep', 'all tests here')} "
-        told += "alone: told apart by its own interval, but not among so many tests. "
+        caption += f"{wording.paired(kinds[effects[0].task]).replace('the sweep', 'all tests here')} "
+        caption += "alone: told apart by its own interval, but not among so many tests. "
     if not all(e.paired for e in effects):
-        told += (
+        caption += (
             f"{UNPAIRED.strip()} not the same samples: told apart where the cells' own 95 % intervals do not meet, "
             "which is the stricter test."
         )
-    return told.strip()
+    return caption.strip()
 
 
-def _unmatched(found: Comparison) -> Iterator[RenderableType]:
-    for name, rows in ((found.before.sweep, found.only_before), (found.after.sweep, found.only_after)):
+def _unmatched(comparison: Comparison) -> Iterator[RenderableType]:
+    for name, rows in (
+        (comparison.before.sweep, comparison.only_before),
+        (comparison.after.sweep, comparison.only_after),
+    ):
         if rows:
             yield _listed(f"Only in {name}: {_count(len(rows), 'cell')}", [_named(row) for row in rows])
-    if found.lacking:
-        yield _listed(f"Without a result: {_count(len(found.lacking), 'matched cell')}", _lacking(found.lacking))
+    if comparison.lacking:
+        yield _listed(
+            f"Without a result: {_count(len(comparison.lacking), 'matched cell')}", _lacking(comparison.lacking)
+        )
 
 
 def _lacking(pairs: Sequence[Pair]) -> list[str]:
@@ -211,4 +225,4 @@ def _named(row: results.Row) -> str:
 
 def _listed(heading: str, lines: Sequence[str]) -> RenderableType:
     more = [f"and {len(lines) - MOST_NAMED} more; --json has all"] if len(lines) > MOST_NAMED else []
-    return _said(heading, *lines[:MOST_NAMED], *more)
+    return _section(heading, *lines[:MOST_NAMED], *more)

@@ -1,1 +1,1 @@
-"""Captioning: say in free text what a picture shows, held to one or several reference captions."""
+"""Captioning: describe a picture in free text, compared with one or several reference captions."""

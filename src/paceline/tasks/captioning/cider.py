@@ -1,4 +1,4 @@
-"""CIDEr-D: agreement of captions with their references in n-grams that tell pictures apart.
+"""CIDEr-D: agreement of captions with their references in n-grams that distinguish pictures.
 
 Vedantam, Zitnick and Parikh, CIDEr: Consensus-based Image Description Evaluation (CVPR 2015), as COCO's evaluation
 code computes it. For n = 1 to 4 a text is the vector of its n-gram counts, each times the inverse document frequency
@@ -100,20 +100,20 @@ def corpus(captions: Sequence[Words], references: Sequence[Sequence[Words]]) -> 
     classes: dict[tuple[int, ...], int] = {(): 0}  # the first: n-grams of captions alone
     class_of = {ngram: classes.setdefault(tuple(samples), len(classes)) for ngram, samples in occurs.items()}
 
-    clipped, squared, own = _Entries(), _Entries(), _Entries()
+    clipped, squared, caption_squared = _Entries(), _Entries(), _Entries()
     sample: list[int] = []
     weight: list[float] = []
     for i, (caption, texts) in enumerate(zip(captions, counts, strict=True)):
-        mine = _ngrams(caption)
-        for ngram, count in mine.items():
-            own.add(ORDERS * i + len(ngram) - 1, class_of.get(ngram, 0), count * count)
-        for words, text in zip(references[i], texts, strict=True):
+        caption_ngrams = _ngrams(caption)
+        for ngram, count in caption_ngrams.items():
+            caption_squared.add(ORDERS * i + len(ngram) - 1, class_of.get(ngram, 0), count * count)
+        for reference, text in zip(references[i], texts, strict=True):
             for ngram, count in text.items():
                 row = ORDERS * len(sample) + len(ngram) - 1
                 squared.add(row, class_of[ngram], count * count)
-                if ngram in mine:
-                    clipped.add(row, class_of[ngram], min(mine[ngram], count) * count)
-            apart = max(len(caption) - 1, 0) - max(len(words) - 1, 0)
+                if ngram in caption_ngrams:
+                    clipped.add(row, class_of[ngram], min(caption_ngrams[ngram], count) * count)
+            apart = max(len(caption) - 1, 0) - max(len(reference) - 1, 0)
             sample.append(i)
             weight.append(10 / ORDERS / len(texts) * math.exp(-(apart**2) / (2 * SIGMA**2)))
     documents = _Entries()
@@ -125,14 +125,14 @@ def corpus(captions: Sequence[Words], references: Sequence[Sequence[Words]]) -> 
         documents.matrix(n, len(classes)),
         clipped.matrix(ORDERS * pairs, len(classes)),
         squared.matrix(ORDERS * pairs, len(classes)),
-        own.matrix(ORDERS * n, len(classes)),
+        caption_squared.matrix(ORDERS * n, len(classes)),
         np.array(sample, dtype=int),
         np.array(weight, dtype=np.float64),
     )
 
 
-def _ngrams(words: Words) -> Counter[Words]:
-    return Counter(words[i : i + n] for n in range(1, ORDERS + 1) for i in range(len(words) - n + 1))
+def _ngrams(tokens: Words) -> Counter[Words]:
+    return Counter(tokens[i : i + n] for n in range(1, ORDERS + 1) for i in range(len(tokens) - n + 1))
 
 
 class _Entries:

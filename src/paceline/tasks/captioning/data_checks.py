@@ -19,7 +19,7 @@ def data_checks(records: Sequence[Mapping[str, Any]], train: str) -> dict[str, A
     trained = set().union(*texts.pop(train, []))
     if not trained:
         return {}
-    counts = {split: sum(bool(own & trained) for own in found) for split, found in sorted(texts.items())}
+    counts = {split: sum(bool(captions & trained) for captions in samples) for split, samples in sorted(texts.items())}
     return {"trained_captions": counts}
 
 
@@ -36,5 +36,5 @@ def data_lines(manifest: Mapping[str, Any], task: TaskSpec) -> Iterator[str]:
 
 
 def _shown(manifest: Mapping[str, Any], splits: Sequence[str] | Mapping[str, int]) -> str:
-    found, sizes = manifest.get("trained_captions", {}), manifest.get("splits", {})
-    return ", ".join(f"{split} {found[split]:,} of {sizes.get(split, 0):,}" for split in splits if split in found)
+    counts, sizes = manifest.get("trained_captions", {}), manifest.get("splits", {})
+    return ", ".join(f"{split} {counts[split]:,} of {sizes.get(split, 0):,}" for split in splits if split in counts)

@@ -30,8 +30,8 @@ def references_of(sample: Mapping[str, Any]) -> list[str]:
 
     White space is made single spaces; empty ones are left out. A repetition stays: it has its weight in CIDEr-D.
     """
-    found = sample.get("references") or sample.get("reference") or []
-    listed = found if isinstance(found, list | tuple) else [found]
+    references = sample.get("references") or sample.get("reference") or []
+    listed = references if isinstance(references, list | tuple) else [references]
     texts = (" ".join(text.split()) for text in listed if isinstance(text, str))
     return list(filter(None, texts))
 
@@ -42,8 +42,8 @@ def complete(fields: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: there is none, or one is no text.
     """
-    given = fields.get("references") or fields.get("reference") or []
-    if not all(isinstance(text, str) for text in (given if isinstance(given, list | tuple) else [given])):
+    listed = fields.get("references") or fields.get("reference") or []
+    if not all(isinstance(text, str) for text in (listed if isinstance(listed, list | tuple) else [listed])):
         raise ValueError("a reference is no text")
     references = references_of(fields)
     if not references:

@@ -38,24 +38,24 @@ ROUGE_BETA = 1.2
 def _bleu() -> BLEU:
     from sacrebleu.metrics import BLEU
 
-    return BLEU(effective_order=True)  # no word on single sentences; the counts do not depend on it
+    return BLEU(effective_order=True)  # turns off a warning on single sentences; the counts do not depend on it
 
 
 @functools.lru_cache(maxsize=1 << 16)
 def bleu_counts(caption: str, references: tuple[str, ...]) -> tuple[int, ...]:
     """What a caption adds to BLEU: its length, the closest reference's, matched n-grams by order, all of them."""
-    found = _bleu().sentence_score(caption, references)
-    return found.sys_len, found.ref_len, *found.counts, *found.totals
+    score = _bleu().sentence_score(caption, references)
+    return score.sys_len, score.ref_len, *score.counts, *score.totals
 
 
 def corpus_bleu(counts: Floats, order: int) -> float:
     """BLEU up to an order from summed counts, float64 (10,)."""
     from sacrebleu.metrics import BLEU
 
-    own, reference, *ngrams = counts.astype(int).tolist()
+    caption_length, reference, *ngrams = counts.astype(int).tolist()
     matched, total = ngrams[:order], ngrams[ORDERS : ORDERS + order]
-    found = BLEU.compute_bleu(matched, total, own, reference, smooth_method="exp", max_ngram_order=order)
-    return float(found.score) / 100
+    score = BLEU.compute_bleu(matched, total, caption_length, reference, smooth_method="exp", max_ngram_order=order)
+    return float(score.score) / 100
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -64,10 +64,13 @@ def chrf_counts(caption: str, references: tuple[str, ...]) -> tuple[int, ...]:
 
     Of several references the one with the highest F counts, the first of equals.
     """
-    own = _characters(caption)
-    found = [[n for pair in zip(own, _characters(text), strict=True) for n in _in_both(*pair)] for text in references]
-    best = int(np.argmax(corpus_chrf(np.array(found, dtype=np.float64))))
-    return tuple(found[best])
+    caption_ngrams = _characters(caption)
+    counts = [
+        [n for pair in zip(caption_ngrams, _characters(text), strict=True) for n in _in_both(*pair)]
+        for text in references
+    ]
+    best = int(np.argmax(corpus_chrf(np.array(counts, dtype=np.float64))))
+    return tuple(counts[best])
 
 
 @functools.lru_cache(maxsize=1 << 14)
@@ -77,9 +80,9 @@ def _characters(text: str) -> list[Counter[str]]:
     return list(extract_all_char_ngrams(text, CHARACTERS))
 
 
-def _in_both(own: Counter[str], reference: Counter[str]) -> tuple[int, int, int]:
+def _in_both(caption: Counter[str], reference: Counter[str]) -> tuple[int, int, int]:
     # sacrebleu leaves out the caption's n-grams of an order that the reference is too short for.
-    return own.total() if reference else 0, reference.total(), (own & reference).total()
+    return caption.total() if reference else 0, reference.total(), (caption & reference).total()
 
 
 def corpus_chrf(counts: Floats) -> Floats:
@@ -88,10 +91,10 @@ def corpus_chrf(counts: Floats) -> Floats:
     Returns:
         float64 (...), from 0 to 1.
     """
-    own, reference, both = np.moveaxis(counts.reshape(*counts.shape[:-1], CHARACTERS, 3), -1, 0)
-    known = (own > 0) & (reference > 0)
+    caption, reference, both = np.moveaxis(counts.reshape(*counts.shape[:-1], CHARACTERS, 3), -1, 0)
+    known = (caption > 0) & (reference > 0)
     orders = np.maximum(known.sum(axis=-1), 1)
-    precision = np.where(known, both / np.maximum(own, 1), 0).sum(axis=-1) / orders
+    precision = np.where(known, both / np.maximum(caption, 1), 0).sum(axis=-1) / orders
     recall = np.where(known, both / np.maximum(reference, 1), 0).sum(axis=-1) / orders
     return np.asarray(_f(precision, recall, CHRF_BETA))
 
@@ -117,10 +120,10 @@ def rouge_l(caption: Sequence[str], references: Sequence[Sequence[str]]) -> floa
 def longest_common(some: Sequence[str], others: Sequence[str]) -> int:
     """Length of the longest common subsequence."""
     row = [0] * (len(others) + 1)
-    for word in some:
+    for token in some:
         diagonal = 0
         for j, other in enumerate(others, start=1):
             above = row[j]
-            row[j] = diagonal + 1 if word == other else max(above, row[j - 1])
+            row[j] = diagonal + 1 if token == other else max(above, row[j - 1])
             diagonal = above
     return row[-1]

@@ -24,7 +24,7 @@ def panels(results: Results) -> Iterator[Panel]:
 
 
 def beside_references(results: Results) -> Texts:
-    """The best, the median and the worst caption of the leading cell, and what the best cells of each model say."""
+    """The best, the median and the worst caption of the leading cell, and those of the best cells of each model."""
     by_id = {cell.id: cell for cell in results.cells}
     lead = next((by_id[id] for id in results.rank(ORDER.metric) if id in by_id), None)
     cases = []
@@ -32,8 +32,8 @@ def beside_references(results: Results) -> Texts:
         others = [cell for cell in results.best if cell.id != lead.id]
         for label, at in _picked(lead.answers):
             sample = lead.answers.samples[at]
-            said = [text for cell in (lead, *others) if (text := _text(cell, sample)) is not None]
-            cases.append(TextCase(sample, label, lead.answers.columns["references"][at], tuple(said)))
+            answers = [text for cell in (lead, *others) if (text := _text(cell, sample)) is not None]
+            cases.append(TextCase(sample, label, lead.answers.columns["references"][at], tuple(answers)))
     return Texts(
         "captions",
         "Captions beside their references",
@@ -97,9 +97,9 @@ def variety(results: Results) -> Table:
 def _written(captions: Sequence[str]) -> tuple[Value, ...]:
     counts = Counter(captions)
     often, times = counts.most_common(1)[0] if counts else ("–", 0)
-    words = float(np.mean([len(text.split()) for text in captions])) if captions else None
+    mean_length = float(np.mean([len(text.split()) for text in captions])) if captions else None
     shown = often if len(often) <= MOST_SHOWN else f"{often[:MOST_SHOWN]}…"
-    return len(captions), len(counts), words, shown, times
+    return len(captions), len(counts), mean_length, shown, times
 
 
 def show(value: Any) -> str:

@@ -65,19 +65,21 @@ def score(answers: Sequence[Answered], task: TaskSpec, prompt: PromptSpec) -> li
     """
     references = [_truth(a.sample) for a in answers]
     captions = [tokens(a.reading.value or "") for a in answers]
-    words = [tuple(_tokens(text) for text in texts) for texts in references]
+    reference_tokens = [tuple(_tokens(text) for text in texts) for texts in references]
     ciders: dict[int, float] = {}
     splits: dict[str, list[int]] = {}
     for i, answered in enumerate(answers):
         splits.setdefault(str(answered.sample.get("split", "")), []).append(i)
     for at in splits.values():
-        found = cider.corpus([captions[i] for i in at], [words[i] for i in at]).scores(np.ones((1, len(at))))[0]
-        ciders.update(zip(at, found.tolist(), strict=True))
+        cider_d = cider.corpus([captions[i] for i in at], [reference_tokens[i] for i in at]).scores(
+            np.ones((1, len(at)))
+        )[0]
+        ciders.update(zip(at, cider_d.tolist(), strict=True))
     judged = []
     for i, answered in enumerate(answers):
         caption = answered.reading.value
         scores = {
-            "rouge_l": overlap.rouge_l(captions[i], words[i]),
+            "rouge_l": overlap.rouge_l(captions[i], reference_tokens[i]),
             "cider_d": ciders[i] if caption else None,
             "words": len(caption.split()) if caption else None,
         }
@@ -116,9 +118,9 @@ def resample(answers: Answers, often: np.ndarray) -> dict[str, np.ndarray]:
     pairs = list(zip(captions, references, strict=True))
     bleu = often @ np.array([overlap.bleu_counts(*pair) for pair in pairs], dtype=np.float64)
     chrf = often @ np.array([overlap.chrf_counts(*pair) for pair in pairs], dtype=np.float64)
-    found = _corpus(tuple(captions), tuple(references)).scores(often)
+    cider_d = _corpus(tuple(captions), tuple(references)).scores(often)
     return {
-        "cider_d": (often * found).sum(axis=1) / often.sum(axis=1),
+        "cider_d": (often * cider_d).sum(axis=1) / often.sum(axis=1),
         **{
             f"bleu_{n}": np.array([overlap.corpus_bleu(counts, n) for counts in bleu])
             for n in range(1, overlap.ORDERS + 1)

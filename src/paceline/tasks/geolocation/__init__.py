@@ -1,5 +1,5 @@
 """Geolocation: where on Earth was this image taken?
 
-``fields`` says what a sample holds, ``coordinates`` reads a place out of an answer, ``score`` holds it to the truth,
-``results`` and ``by_region`` show it. ``gazetteer`` knows where places are.
+``fields`` defines a sample, ``coordinates`` reads a place out of an answer, ``score`` compares it with the truth,
+``results`` and ``by_region`` show it. ``gazetteer`` holds the locations of places.
 """

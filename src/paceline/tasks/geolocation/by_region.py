@@ -58,7 +58,7 @@ class RegionError:
 
 
 def error_by_region(results: Results) -> PerClass:
-    """Error by region of the best cells; of no cell where the data does not tell countries."""
+    """Error by region of the best cells; of no cell where the data has no countries."""
     threshold = float(results.tested.at_most or THRESHOLD_KM) if results.tested else THRESHOLD_KM
     cells, records = [], []
     for cell in results.best:
@@ -98,17 +98,21 @@ def region_errors(answers: Answers, threshold: float) -> list[RegionError]:
         inside = [subregion for r, subregion in order if r == region and (r, subregion) in of]
         parts = [("", {(region, s) for s in inside})] + [(s, {(region, s)}) for s in inside if len(inside) > 1]
         for name, members in parts if inside else []:
-            own = km[[i for i, place in enumerate(of) if place in members]]
-            near = int((np.nan_to_num(own, nan=np.inf) <= threshold).sum())
-            median = stats.bootstrap_interval(own[np.isfinite(own)], "median")
-            errors.append(RegionError(region, name, len(own), median, stats.wilson_interval(near, len(own))))
+            region_km = km[[i for i, place in enumerate(of) if place in members]]
+            near = int((np.nan_to_num(region_km, nan=np.inf) <= threshold).sum())
+            median = stats.bootstrap_interval(region_km[np.isfinite(region_km)], "median")
+            errors.append(
+                RegionError(region, name, len(region_km), median, stats.wilson_interval(near, len(region_km)))
+            )
     return errors
 
 
 def region_confusion(results: Results) -> Matrix:
     """Which region is answered instead of which, of the best cells."""
-    made = (_confusion(cell.answers) for cell in results.best)
-    cells = [matrix_of(cell, *counted) for cell, counted in zip(results.best, made, strict=True) if counted is not None]
+    confusions = (_confusion(cell.answers) for cell in results.best)
+    cells = [
+        matrix_of(cell, *counted) for cell, counted in zip(results.best, confusions, strict=True) if counted is not None
+    ]
     note = "The answer's region is that of the city nearest to it; an unread answer has none."
     return confusion_panel(results, cells, note)
 
@@ -118,10 +122,10 @@ def _confusion(answers: Answers) -> tuple[list[tuple[str, str]], list[str]] | No
     truth = [known[code.upper()][0] if code.upper() in known else "" for code in answers.columns["country"]]
     if not any(truth):
         return None
-    given = _answered_regions(answers.columns["answer"])
+    answered = _answered_regions(answers.columns["answer"])
     order = list(dict.fromkeys(region for region, _ in known.values()))
-    order = [name for name in order if name in set(truth) | set(given)]
-    return [(t, g) for t, g in zip(truth, given, strict=True) if t], order
+    order = [name for name in order if name in set(truth) | set(answered)]
+    return [(t, g) for t, g in zip(truth, answered, strict=True) if t], order
 
 
 def _answered_regions(places: Sequence[Sequence[float]] | np.ndarray) -> list[str]:

@@ -1,4 +1,4 @@
-"""Whether models are as right as they say they are: stated confidence against the share within a distance.
+"""Calibration of stated confidence: stated confidence against the share within a distance.
 
 A level's answer counts as right within the distance that the literature since Im2GPS (Hays and Efros, 2008) takes for
 that level: country 750 km, region 200 km, city 25 km. An unread answer that states a confidence is a miss.
@@ -17,7 +17,7 @@ from paceline.tasks.panels import Calibration, CellCalibration, CellResult, Resu
 
 LEVELS_KM = {"country": 750.0, "region": 200.0, "city": 25.0}
 FEWEST = 20
-"""Stated confidences below which a cell's calibration says nothing."""
+"""Fewer stated confidences are too few for a cell's calibration."""
 MOST_CELLS = 12
 CAPTION = (
     "On the dashed line a model is as right as it says; below it is too sure. Bars: Wilson's 95 % interval. ECE: the "
@@ -41,13 +41,21 @@ def _levels(cell: CellResult) -> list[CellCalibration]:
     scores = cell.answers.scores
     for level, km in LEVELS_KM.items():
         stated = scores.get(f"confidence_{level}", np.array([]))
-        given = np.flatnonzero(np.isfinite(stated))
-        if len(given) >= FEWEST:
-            hits = np.nan_to_num(scores["distance_km"][given], nan=np.inf) <= km
-            error, bins = calibration_error(stated[given], hits)
-            right = stats.wilson_interval(int(hits.sum()), len(given))
-            place = (cell.id, cell.name, level, f"within {km:,.0f} km", f"{km:,.0f} km", len(given), len(stated))
-            levels.append(CellCalibration(*place, float(stated[given].mean()), right, error, bins))
+        with_confidence = np.flatnonzero(np.isfinite(stated))
+        if len(with_confidence) >= FEWEST:
+            hits = np.nan_to_num(scores["distance_km"][with_confidence], nan=np.inf) <= km
+            error, bins = calibration_error(stated[with_confidence], hits)
+            right = stats.wilson_interval(int(hits.sum()), len(with_confidence))
+            place = (
+                cell.id,
+                cell.name,
+                level,
+                f"within {km:,.0f} km",
+                f"{km:,.0f} km",
+                len(with_confidence),
+                len(stated),
+            )
+            levels.append(CellCalibration(*place, float(stated[with_confidence].mean()), right, error, bins))
     return levels
 
 

@@ -67,10 +67,10 @@ def geometric_median(places: np.ndarray) -> np.ndarray:
     known = np.isfinite(places).all(axis=2)
     points = np.where(known[..., None], _vectors(np.where(known[..., None], places, 0.0)), 0.0)
     some = known.any(axis=0)
-    found = np.full((places.shape[1], 2), np.nan)
+    medians = np.full((places.shape[1], 2), np.nan)
     if some.any():
-        found[some] = _degrees(_median(points[:, some], known[:, some]))
-    return found
+        medians[some] = _degrees(_median(points[:, some], known[:, some]))
+    return medians
 
 
 def _median(points: np.ndarray, known: np.ndarray) -> np.ndarray:

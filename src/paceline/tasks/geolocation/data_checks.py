@@ -70,4 +70,6 @@ def _separation(records: Iterable[Mapping[str, Any]], train: str) -> dict[str, f
     trained = places.pop(train, None)
     if not trained:
         return {}
-    return {split: round(smallest_distance_km(found, trained), 3) for split, found in sorted(places.items())}
+    return {
+        split: round(smallest_distance_km(split_places, trained), 3) for split, split_places in sorted(places.items())
+    }

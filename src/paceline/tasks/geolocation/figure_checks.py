@@ -133,12 +133,12 @@ def mean_against_shares(row: Row) -> Iterator[Finding]:
 def cases_beyond(table: ResultTable) -> Iterator[Finding]:
     """A single answer is no farther than the maximum of the row that it belongs to, and no nearer than the minimum."""
     for case in table.cases:
-        for metric, beyond, word in (("max_km", above, "farther"), ("min_km", below, "nearer")):
-            given = [row.figures[metric] for row in case.rows if metric in row.figures]
+        for metric, beyond, comparative in (("max_km", above, "farther"), ("min_km", below, "nearer")):
+            limits = [row.figures[metric] for row in case.rows if metric in row.figures]
             # It may belong to any of the rows, so it has to be beyond all of them.
-            if given and len(given) == len(case.rows) and all(beyond(case.error, figure) for figure in given):
-                numbers = {case.image: case.error.printed, metric: " and ".join(f.printed for f in given)}
-                why = f"one answer is {word} than the {word.removesuffix('er')}est of all"
+            if limits and len(limits) == len(case.rows) and all(beyond(case.error, figure) for figure in limits):
+                numbers = {case.image: case.error.printed, metric: " and ".join(f.printed for f in limits)}
+                why = f"one answer is {comparative} than the {comparative.removesuffix('er')}est of all"
                 yield Finding("cases_beyond", "impossible", case.rows[0].label, metric, numbers, why)
 
 
@@ -154,18 +154,18 @@ def swapped_truths(table: ResultTable) -> Iterator[Finding]:
             yield Finding("swapped_truths", "impossible", place.name, "truth", numbers, why)
 
 
-def read_truth(given: Mapping[str, str], place: str) -> Place:
+def read_truth(fields: Mapping[str, str], place: str) -> Place:
     """A true place as a published table prints it.
 
     Raises:
         UserError: no such country.
         ValueError: no coordinates.
     """
-    code = gazetteer.country_code(given["country"])
+    code = gazetteer.country_code(fields["country"])
     if code is None:
-        known = nearest(given["country"], gazetteer.country_names().values())
-        raise UserError(f"{place}.country: no country '{given['country']}': {known}")
-    return Place(given["name"], *gazetteer.coordinates_of(given["latitude"], given["longitude"]), code)
+        known = nearest(fields["country"], gazetteer.country_names().values())
+        raise UserError(f"{place}.country: no country '{fields['country']}': {known}")
+    return Place(fields["name"], *gazetteer.coordinates_of(fields["latitude"], fields["longitude"]), code)
 
 
 def truths_of(task: str, manifest: Mapping[str, Any], samples: Mapping[str, Mapping[str, Any]]) -> Iterator[Place]:

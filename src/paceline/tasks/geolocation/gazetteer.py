@@ -141,12 +141,12 @@ def lies_in(points: Sequence[tuple[float, float]], countries: Sequence[str]) -> 
         points: (latitude, longitude) in degrees.
         countries: an ISO 3166-1 alpha-2 code for each.
     """
-    found = [place.country == code.upper() for place, code in zip(nearest_places(points), countries, strict=True)]
+    in_country = [place.country == code.upper() for place, code in zip(nearest_places(points), countries, strict=True)]
     chord = 2 * math.sin(BORDER_KM / EARTH_RADIUS_KM / 2)
-    for i in (i for i, inside in enumerate(found) if not inside):
+    for i in (i for i, inside in enumerate(in_country) if not inside):
         near = _city_tree().query_ball_point(unit_vectors([points[i]])[0], chord)
-        found[i] = any(cities()[n].country == countries[i].upper() for n in near)
-    return found
+        in_country[i] = any(cities()[n].country == countries[i].upper() for n in near)
+    return in_country
 
 
 def swapped(points: Sequence[tuple[float, float]], countries: Sequence[str]) -> list[bool]:

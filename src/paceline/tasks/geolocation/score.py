@@ -41,7 +41,7 @@ THRESHOLDS_KM = (1, 25, 100, 200, 500, 750, 1000, 2500)
 city, region, country, continent) as in the literature since Im2GPS (Hays and Efros, 2008)."""
 
 TESTED_KM = 750
-"""The hits of one distance are tested, to keep Holm's correction mild: the smallest are hit by nobody while a task is
+"""The hits of one distance are tested, to keep Holm's correction mild: the smallest are hit by no model while a task is
 hard, the largest by everybody once it is easy."""
 
 # GeoScore after GeoGuessr's world map, as given by Haas, Skreta, Alberti and Finn (PIGEON, CVPR 2024).
@@ -109,7 +109,7 @@ _TRUTH = ("latitude", "longitude", "country", "region", "city")
 def read(answer: Answer, part: Part, task: TaskSpec, prompt: PromptSpec) -> Reading:
     """The place that an answer names, as [latitude, longitude] in degrees.
 
-    ``data`` holds whether an unlabelled longitude-first pair was turned round, and how sure the answer says it is. An
+    ``data`` holds whether an unlabelled longitude-first pair was turned round, and the stated confidence. An
     answer that repeats the prompt's worked example, such as "48.858844, 2.294351", is a miss.
     """
     place = read_coordinates(answer.text, _example(prompt.example))

@@ -1,6 +1,6 @@
-"""How sure an answer says it is: the percentages that it states beside the country, the region and the city.
+"""The stated confidence of an answer: the percentages that it gives beside the country, the region and the city.
 
-The prompt ``geo_confidence`` asks for the three, from 0 to 100 percent. Answers say it in many ways, so the text is
+The prompt ``geo_confidence`` asks for the three, from 0 to 100 percent. Answers state it in many forms, so the text is
 read piece by piece (a line, a sentence):
 
 - a piece that names levels and as many percentages pairs them in order: ``Country: France (95%)``;
@@ -36,9 +36,9 @@ _SAYS = re.compile(r"%|per\s?cent|confidence|certainty", re.I)
 
 def stated_confidence(text: str) -> dict[str, float | None]:
     """The confidence that an answer states at each of :data:`LEVELS`, from 0 to 1; None where it states none."""
-    found: dict[str, float | None] = dict.fromkeys(LEVELS)
+    confidences: dict[str, float | None] = dict.fromkeys(LEVELS)
     if not _SAYS.search(text):
-        return found
+        return confidences
     before: str | None = None
     named = False
     for piece in _END.split(text):
@@ -46,17 +46,17 @@ def stated_confidence(text: str) -> dict[str, float | None]:
         values = [v for m in _PERCENT.finditer(piece) if (v := _share(m)) is not None]
         named = named or bool(levels)
         if levels and len(levels) == len(values):
-            found.update(zip(levels, values, strict=True))
+            confidences.update(zip(levels, values, strict=True))
         elif not levels and len(values) == 1 and before:
-            found[before] = values[0]
-        # A level waits for its percentage only until the next piece that says anything.
+            confidences[before] = values[0]
+        # A level takes its percentage from the next piece at the latest, blank pieces aside.
         if piece.strip():
             before = levels[0] if len(levels) == 1 and not values else None
     if not named:
         values = [v for m in _PERCENT.finditer(text) if (v := _share(m)) is not None]
         if len(values) == len(LEVELS):
-            found.update(zip(LEVELS, values, strict=True))
-    return found
+            confidences.update(zip(LEVELS, values, strict=True))
+    return confidences
 
 
 def _share(match: re.Match[str]) -> float | None:

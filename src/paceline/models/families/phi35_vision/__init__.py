@@ -65,7 +65,7 @@ class Phi35Vision(Family):
 
     @classmethod
     def make_processor(cls, spec: ModelSpec, source: str, revision: str | None) -> Phi3VProcessor:
-        """The processor; crops are the published file's, unless ``spec.processor`` says otherwise."""
+        """The processor; crops are the published file's, unless ``spec.processor`` sets others."""
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision)
         images = Phi3VImageProcessor.from_pretrained(source, revision=revision or "main", **spec.processor)
         if tokenizer.pad_token is None:
@@ -118,8 +118,8 @@ class Phi35Vision(Family):
         """What stands behind the layer of CLIP that is read: its last layer, and the norm of the class token."""
         tower = "model.vision_embed_tokens.img_processor"
         read: Any = self.bare_model().get_submodule(tower).layers
-        found = re.fullmatch(re.escape(tower) + r"\.vision_model\.(?:encoder\.layers\.(\d+)|post_layernorm)\..*", name)
-        return found is not None and (found[1] is None or int(found[1]) >= int(read))
+        match = re.fullmatch(re.escape(tower) + r"\.vision_model\.(?:encoder\.layers\.(\d+)|post_layernorm)\..*", name)
+        return match is not None and (match[1] is None or int(match[1]) >= int(read))
 
     def render(self, conversation: Conversation) -> str:
         """The text with the images numbered in the order in which they stand, over all turns."""
@@ -137,7 +137,7 @@ class Phi35Vision(Family):
 
     @classmethod
     def twin_processor(cls, spec: ModelSpec) -> Phi3VProcessor:
-        """A :class:`Phi3VProcessor`; crops are as large as the tower's image, and as many as ``processor`` says."""
+        """A :class:`Phi3VProcessor`; crops are as large as the tower's image, and as many as ``processor`` sets."""
         from tokenizers.processors import TemplateProcessing
 
         tower = spec.config["vision_config"]
@@ -159,7 +159,7 @@ class Phi35Vision(Family):
     def twin_model(cls, config: dict[str, Any], processor: Any) -> Phi3VForCausalLM:
         """A small :class:`Phi3VForCausalLM` whose vocabulary is the twin tokenizer's."""
         tokenizer = processor.tokenizer
-        made = Phi3VConfig(
+        twin_config = Phi3VConfig(
             **config,
             vocab_size=len(tokenizer),
             bos_token_id=tokenizer.bos_token_id,
@@ -167,7 +167,7 @@ class Phi35Vision(Family):
             pad_token_id=tokenizer.pad_token_id,
             image_token_id=processor.image_token_id,
         )
-        return Phi3VForCausalLM(made)
+        return Phi3VForCausalLM(twin_config)
 
 
 FAMILY = Phi35Vision

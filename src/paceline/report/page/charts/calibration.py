@@ -14,11 +14,11 @@ WIDTH, HEIGHT, LEFT, RIGHT, TOP, BARS, BOTTOM = 310, 340, 46, 16, 10, 54, 26
 
 def charts(panel: Calibration) -> list[dict[str, Any]]:
     """For each cell a row of diagrams, one a level."""
-    made = []
+    rows = []
     for _, levels in groupby(panel.cells, key=lambda one: one.id):
         of_cell = list(levels)
-        made.append({"name": of_cell[0].name, "panels": [_panel(one) for one in of_cell]})
-    return made
+        rows.append({"name": of_cell[0].name, "panels": [_panel(one) for one in of_cell]})
+    return rows
 
 
 def _panel(one: CellCalibration) -> dict[str, Any]:
@@ -29,9 +29,9 @@ def _panel(one: CellCalibration) -> dict[str, Any]:
     base = HEIGHT - BOTTOM
     marks = []
     for b in one.bins:
-        told = f"stated {wording.number(b.low, 'share')} to {wording.number(b.high, 'share')} %, mean "
-        told += f"{wording.number(b.confidence, 'share')} %: right {wording.with_interval_of(b.right, 'share')} %"
-        told += f", n = {b.right.n:,}"
+        title = f"stated {wording.number(b.low, 'share')} to {wording.number(b.high, 'share')} %, mean "
+        title += f"{wording.number(b.confidence, 'share')} %: right {wording.with_interval_of(b.right, 'share')} %"
+        title += f", n = {b.right.n:,}"
         low, high = b.right.low or 0.0, b.right.high or 0.0
         bar = {
             "left": x(b.low) + 1,
@@ -39,7 +39,7 @@ def _panel(one: CellCalibration) -> dict[str, Any]:
             "height": round(BARS * b.right.n / most, 1),
         }
         place = {"x": x(b.confidence), "y": y(b.right.value or 0.0), "low": y(low), "high": y(high)}
-        marks.append({**place, "bar": bar, "told": told, "n": b.right.n})
+        marks.append({**place, "bar": bar, "told": title, "n": b.right.n})
     shares = [0.0, 0.25, 0.5, 0.75, 1.0]
     return {
         "level": one.level,

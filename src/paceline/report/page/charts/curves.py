@@ -47,7 +47,7 @@ def _panel(model: str, members: list[Curve]) -> dict[str, Any]:
             {"x": x(step), "y": y(loss), "told": f"{name}: validation {loss:.4g} at step {step:,}"}
             for step, loss in curve.validation
         ]
-        told = f"{name}: {curve.last:.4g}" + (
+        title = f"{name}: {curve.last:.4g}" + (
             f"; resumed at step {', '.join(map(str, curve.resumed))}" if curve.resumed else ""
         )
         lines.append(
@@ -58,7 +58,7 @@ def _panel(model: str, members: list[Curve]) -> dict[str, Any]:
                 "colour": colour,
                 "shape": shape,
                 "width": 1.5,
-                "told": told,
+                "told": title,
                 "resumed": [x(step) for step in curve.resumed],
             }
         )

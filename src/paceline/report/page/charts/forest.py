@@ -12,7 +12,7 @@ LABELS, RIGHT = 210, 24
 ROW, GAP, MODEL, TOP, BOTTOM = 13, 9, 26, 8, 44
 MOST_ROWS = 40
 MOST_MARKS = 240
-"""In one chart: of a sweep over many ranks and seeds a line has dozens, and nobody can tell more apart."""
+"""In one chart: of a sweep over many ranks and seeds a line has dozens, and more can't be distinguished."""
 
 
 def chart(group: Group, metric: str) -> dict[str, Any] | None:
@@ -47,9 +47,9 @@ def chart(group: Group, metric: str) -> dict[str, Any] | None:
                 colour, shape = marked[row.label]
                 low, high = (m.low, m.high) if m.low is not None and m.high is not None else (m.value, m.value)
                 shown = f"{wording.with_interval(m)} {wording.unit_name(unit)}, n = {m.n:,}"
-                told = f"{model} · {prompt} · {row.label}: {shown}"
+                title = f"{model} · {prompt} · {row.label}: {shown}"
                 place = {"y": y + 6 + k * ROW, "x": scale(m.value), "low": scale(low), "high": scale(high)}
-                marks.append({**place, "colour": colour, "shape": shape, "told": told, "row": row})
+                marks.append({**place, "colour": colour, "shape": shape, "told": title, "row": row})
             height = ROW * len(members)
             lines.append({"y": y, "height": height, "middle": y + height / 2 + 4, "name": prompt, "marks": marks})
             y += height + GAP

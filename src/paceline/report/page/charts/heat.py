@@ -96,33 +96,33 @@ def _map(
 def _cell(
     group: Group, metric: str, row: Row | None, scale: Any, standing: differences.Standing, best: str
 ) -> dict[str, Any] | None:
-    found = group.metric(row, metric) if row else None
-    if row is None or found is None or found.value is None:
+    measured = group.metric(row, metric) if row else None
+    if row is None or measured is None or measured.value is None:
         return None
-    fill, dark = colour(scale(found.value))
-    shown = f"{wording.with_interval(found)} {wording.unit_name(found.unit)}, n = {found.n:,}"
+    fill, dark = colour(scale(measured.value))
+    shown = f"{wording.with_interval(measured)} {wording.unit_name(measured.unit)}, n = {measured.n:,}"
     mark = "★" if row.id == best else standing.mark(row, "★") if best else ""
-    told = f"{row.model} · {row.prompt} · {row.label}: {shown}"
-    text = wording.number(found.value, found.unit)
-    return {"fill": fill, "dark": dark, "text": text, "mark": mark, "best": row.id == best, "told": told, "row": row}
+    title = f"{row.model} · {row.prompt} · {row.label}: {shown}"
+    text = wording.number(measured.value, measured.unit)
+    return {"fill": fill, "dark": dark, "text": text, "mark": mark, "best": row.id == best, "told": title, "row": row}
 
 
-def matrix(found: CellMatrix) -> dict[str, Any]:
-    """A confusion matrix: coloured and told as shares of each true row."""
+def matrix(cell_matrix: CellMatrix) -> dict[str, Any]:
+    """A confusion matrix: colours and tooltips give shares of each true row."""
     lines = []
-    for truth, counts in zip(found.truths, found.counts, strict=True):
+    for truth, counts in zip(cell_matrix.truths, cell_matrix.counts, strict=True):
         n = sum(counts)
         cells = []
-        for answer, count in zip(found.answers, counts, strict=True):
+        for answer, count in zip(cell_matrix.answers, counts, strict=True):
             fill, dark = colour(count / n)
-            told = f"{count:,} of {n:,} images of {truth} were answered with {answer}"
-            cells.append({"fill": fill, "dark": dark, "count": count, "right": truth == answer, "told": told})
+            title = f"{count:,} of {n:,} images of {truth} were answered with {answer}"
+            cells.append({"fill": fill, "dark": dark, "count": count, "right": truth == answer, "told": title})
             cells[-1]["text"] = wording.number(count / n, "share")
         lines.append({"name": truth, "n": n, "cells": cells})
-    right = wording.with_interval_of(found.right, "share")
+    right = wording.with_interval_of(cell_matrix.right, "share")
     return {
-        "name": found.name,
-        "answers": found.answers,
+        "name": cell_matrix.name,
+        "answers": cell_matrix.answers,
         "lines": lines,
         "right": right,
     }

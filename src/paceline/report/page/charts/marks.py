@@ -9,7 +9,7 @@ from typing import Any
 from paceline.tasks.panels import Mark
 
 TRUTH, ANSWER = "#56B4E9", "#E69F00"
-"""Okabe and Ito's sky blue and orange: told apart by every colour vision, and light enough for dark images."""
+"""Okabe and Ito's sky blue and orange: distinguishable in every colour vision, and light enough for dark images."""
 DASH = "6 4"
 MOST_LABELS = 10
 """Of more boxes on one image the labels would hide it; they stay in the boxes' titles."""
@@ -43,10 +43,10 @@ def boxes(marks: Sequence[Mark]) -> list[dict[str, Any]]:
 
 def inside(mark: Mark) -> tuple[float, float, float, float] | None:
     """Left, top, right and bottom, cut to the image; None where nothing of the box is on it."""
-    given = (mark.left, mark.top, mark.right, mark.bottom)
-    if not all(map(math.isfinite, given)):
+    edges = (mark.left, mark.top, mark.right, mark.bottom)
+    if not all(map(math.isfinite, edges)):
         return None
-    left, top, right, bottom = (min(max(float(v), 0.0), 1.0) for v in given)
+    left, top, right, bottom = (min(max(float(v), 0.0), 1.0) for v in edges)
     return (left, top, right, bottom) if right > left and bottom > top else None
 
 

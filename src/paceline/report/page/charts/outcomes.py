@@ -26,7 +26,7 @@ def colours(report: Report) -> dict[str, str]:
 
 def bars(report: Report, group: Group) -> list[dict[str, Any]]:
     """Counts of every outcome per cell, as parts of a bar 100 wide."""
-    found = []
+    charts = []
     for row in group.rows:
         answers = report.chosen(row, group.split)
         n = len(answers.outcomes)
@@ -38,5 +38,5 @@ def bars(report: Report, group: Group) -> list[dict[str, Any]]:
             width = 100 * count / n
             parts.append({"name": name, "count": count, "x": round(x, 2), "width": round(width, 2), "colour": colour})
             x += width
-        found.append({"row": row, "parts": parts, "n": n})
-    return found
+        charts.append({"row": row, "parts": parts, "n": n})
+    return charts

@@ -66,7 +66,7 @@ def _chart(
         "y": [{"y": t["x"], "text": t["text"]} for t in y.ticks(panel.y.unit)],
         "dots": dots,
         "points": [
-            {"x": x(cell.x[i]), "y": y(cell.y[i]), "sample": cell.samples[i], "told": _told(panel, cell, int(i))}
+            {"x": x(cell.x[i]), "y": y(cell.y[i]), "sample": cell.samples[i], "told": _title(panel, cell, int(i))}
             for i in linked
         ],
         "diagonal": [x(x.low), y(y.low), x(x.high), y(y.high)] if panel.diagonal else None,
@@ -84,7 +84,7 @@ def _linked(panel: Scatter, cell: CellScatter, kept: np.ndarray) -> Sequence[int
     return [int(i) for i in kept[np.linspace(0, len(kept) - 1, MOST_LINKED).astype(int)]]
 
 
-def _told(panel: Scatter, cell: CellScatter, i: int) -> str:
+def _title(panel: Scatter, cell: CellScatter, i: int) -> str:
     x = f"{wording.number(float(cell.x[i]), panel.x.unit)} {wording.unit_name(panel.x.unit)}".rstrip()
     y = f"{wording.number(float(cell.y[i]), panel.y.unit)} {wording.unit_name(panel.y.unit)}".rstrip()
     return f"{cell.samples[i]}: {panel.x.axis} {x}; {panel.y.axis} {y}"

@@ -37,11 +37,11 @@ class Scale:
         if self.log:
             decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
             steps = (1, 2, 5) if len(decades) <= 2 else (1, 3) if len(decades) <= 4 else (1,)
-            found = [m * 10.0**d for d in decades for m in steps]
+            candidates = [m * 10.0**d for d in decades for m in steps]
         else:
             step = round_step((self.high - self.low) / 5)
-            found = [i * step for i in range(math.floor(self.low / step), math.ceil(self.high / step) + 1)]
-        return [t for t in found if self.low * 0.999 <= t <= self.high * 1.001]
+            candidates = [i * step for i in range(math.floor(self.low / step), math.ceil(self.high / step) + 1)]
+        return [t for t in candidates if self.low * 0.999 <= t <= self.high * 1.001]
 
     def ticks(self, unit: str = "") -> list[dict[str, object]]:
         """Where the axis is marked, and with what."""
@@ -78,6 +78,8 @@ def log_scale(values: Sequence[float], left: float, right: float) -> Scale:
 
 def styles(names: Sequence[str], plain: Sequence[str] = ()) -> dict[str, tuple[str, str]]:
     """Name -> its colour and its shape; those that are plain are grey rings."""
-    told = [name for name in names if name not in plain]
-    found = {n: (COLOURS[i % len(COLOURS)], SHAPES[(i + i // len(COLOURS)) % len(SHAPES)]) for i, n in enumerate(told)}
-    return {name: found.get(name, (UNTUNED, "ring")) for name in names}
+    coloured = [name for name in names if name not in plain]
+    styled = {
+        n: (COLOURS[i % len(COLOURS)], SHAPES[(i + i // len(COLOURS)) % len(SHAPES)]) for i, n in enumerate(coloured)
+    }
+    return {name: styled.get(name, (UNTUNED, "ring")) for name in names}

@@ -2,13 +2,13 @@
 
 Four steps, each linear in the text; the modules of a step, in the order of reading:
 
-1. *normalise* to a plain copy that knows where each character came from: ``text``.
+1. *normalise* to a plain copy with the original position of each character: ``text``.
 2. *tokenise* into numbers, words and signs: ``tokens``; ``commas`` joins the decimal commas of "48,8566".
 3. *pair*. ``scan`` gives each number what stands around it: ``labels`` ("Latitude: …"), ``hemispheres`` ("… N"),
    ``degrees`` (minutes and seconds). ``measures`` takes out what is no coordinate: a number with a unit, behind a word
    such as "confidence", or inside a range. Then numbers become pairs: ``stated`` those with an axis, ``bare`` those
-   without, if ``plausible`` says so, ``machine`` those of map links; ``gaps`` tells what stands between two numbers.
-4. *choose*. ``rank`` tells answers from comparisons, ``choose`` takes the final answer, or the last one.
+   without, if ``plausible`` says so, ``machine`` those of map links; ``gaps`` classifies the text between two numbers.
+4. *choose*. ``rank`` separates answers from comparisons, ``choose`` takes the final answer, or the last one.
 
 Shared: ``values`` (what passes from step to step), ``words`` and ``phrases`` (the vocabulary). Each written form is a
 function with an example of the text in its docstring.
@@ -106,7 +106,7 @@ def _cut(text: str) -> str:
 
 
 def _find_pairs(tokens: Tokens) -> list[Pair]:
-    """The pairs in the order of the text. No number is part of two; those that say most of themselves come first."""
+    """The pairs in the order of the text. No number is part of two; the most explicit ones come first."""
     values = read_values(tokens)
     used: set[int] = set()  # positions in ``values`` that belong to a pair
     pairs = pair_stated(tokens, values, used)

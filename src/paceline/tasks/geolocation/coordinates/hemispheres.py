@@ -29,7 +29,7 @@ def behind(tokens: Tokens, value: Value, k: int, known: Bearing) -> tuple[Bearin
     """A hemisphere from token ``k`` on, perhaps in brackets: "48.8566° N", "48.8566 (N)", "48.8566 degrees north".
 
     Returns:
-        What it says, its token, and the token behind it; None where no hemisphere of this number stands there.
+        The bearing, its token, and the token behind it; None where no hemisphere of this number stands there.
     """
     bracket = tokens.lower(k) in ("(", "[") and tokens.lower(k + 2) in (")", "]")
     at = k + 1 if bracket else k
@@ -38,34 +38,34 @@ def behind(tokens: Tokens, value: Value, k: int, known: Bearing) -> tuple[Bearin
     end = at + 2 if bracket else at + 1
     if not tokens.same_line(value.last, at):
         return None
-    word = tokens.lower(at)
-    found = letter(tokens, at)
-    if found is not None:
-        bearing = _letter_behind(tokens, value, at, known, found)
-    elif word in HEMISPHERE_WORD:
+    token = tokens.lower(at)
+    by_letter = letter(tokens, at)
+    if by_letter is not None:
+        bearing = _letter_behind(tokens, value, at, known, by_letter)
+    elif token in HEMISPHERE_WORD:
         bearing = _word_behind(tokens, value, at, known, bracket=bracket)
-    elif value.marked and word == "est":
+    elif value.marked and token == "est":
         bearing = Bearing("lon", 1, True)
     else:
         bearing = None
-        if value.marked and word in ("o", "в", "з"):
+        if value.marked and token in ("o", "в", "з"):
             # "O" is east in German and west in Spanish and French; a guess would be an invention.
             value.invalid = True
     return None if bearing is None else (bearing, at, end)
 
 
-def _letter_behind(tokens: Tokens, value: Value, at: int, known: Bearing, found: Bearing) -> Bearing | None:
+def _letter_behind(tokens: Tokens, value: Value, at: int, known: Bearing, by_letter: Bearing) -> Bearing | None:
     """ "74.0060 W", "74.0060w", "74.0060° w"; not in "123 N Main Street" nor the W of "N 40.7 W 74.0"."""
     named = name_follows(tokens, at + 1)
     if not value.marked and value.decimals == 0 and not value.labelled and named:
         value.bad = True
-    if tokens.lower(at + 1) == "of" or (known.sign != 0 and found.axis != known.axis):
+    if tokens.lower(at + 1) == "of" or (known.sign != 0 and by_letter.axis != known.axis):
         return None
-    attached = tokens.glued(at) or value.marked or found.firm
-    if not attached or (known.axis not in (None, found.axis) and not found.firm):
+    attached = tokens.glued(at) or value.marked or by_letter.firm
+    if not attached or (known.axis not in (None, by_letter.axis) and not by_letter.firm):
         return None
-    tentative = (not found.firm and not value.marked) or named
-    return Bearing(found.axis, found.sign, not tentative)
+    tentative = (not by_letter.firm and not value.marked) or named
+    return Bearing(by_letter.axis, by_letter.sign, not tentative)
 
 
 def _word_behind(tokens: Tokens, value: Value, at: int, known: Bearing, *, bracket: bool) -> Bearing | None:

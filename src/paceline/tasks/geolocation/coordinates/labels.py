@@ -143,9 +143,9 @@ def _is_name(tokens: Tokens, j: int) -> bool:
 def read_behind(tokens: Tokens, value: Value, j: int, known: Bearing) -> None:
     """Hemisphere and label from token ``j`` on, behind a number; settles its axis, sign and last token."""
     k = j
-    found = hemispheres.behind(tokens, value, j, known)
-    if found is not None and (known.sign == 0 or found[0].axis == known.axis):
-        bearing, at, k = found
+    hemisphere = hemispheres.behind(tokens, value, j, known)
+    if hemisphere is not None and (known.sign == 0 or hemisphere[0].axis == known.axis):
+        bearing, at, k = hemisphere
         tokens.claimed.add(at)
         value.last = k - 1
         if known.axis is None:

@@ -29,9 +29,9 @@ _OR = {tuple(phrase.split()) for phrase in (",", "/", "&", ";", ", or")}
 _RANGE_OPENERS = words("between entre zwischen either from range latitudes longitudes")
 
 
-def is_count(word: str, value: Value) -> bool:
-    """The word before a number says that it measures or counts something: "altitude 35", "room 12"."""
-    return word in MEASURED or (word in NUMBERED and value.decimals == 0)
+def is_count(preceding: str, value: Value) -> bool:
+    """The word before a number marks it as a measure or a count: "altitude 35", "room 12"."""
+    return preceding in MEASURED or (preceding in NUMBERED and value.decimals == 0)
 
 
 def has_unit(tokens: Tokens, value: Value, j: int) -> bool:

@@ -1,4 +1,4 @@
-"""The phrases by which an answer says what a pair is to it: the final answer, a comparison, nothing at all.
+"""The phrases that give the role of a pair in an answer: the final answer, a comparison, or none.
 
 TAG, FINAL, CHOICE and REFUSAL are searched in the whole text, so each of their repetitions is bounded; the others see a
 window of bounded length. Both keep the time linear.

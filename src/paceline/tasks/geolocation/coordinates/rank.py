@@ -21,7 +21,7 @@ from paceline.tasks.geolocation.coordinates.values import Pair
 ECHO_TOLERANCE_DEGREES = 1e-4
 
 ANSWER, COMPARISON, NO_ANSWER = 0, 1, 2  # a comparison yields to any answer
-_REACH = 140  # characters before a pair that can tell what it is
+_REACH = 140  # characters before a pair that can give its role
 _OPENING = re.compile(r"[-+~(\[{\"']{0,4}$")
 _LIST_GOES_ON = re.compile(r"[\s)\]\"',;]{0,4}(?:,|and|or|&| ){0,3}[^.;:\n]{0,40}")
 _AND = re.compile(r"[\s)\]]{0,3}and[\s(\[]{0,3}[-+]?|[\s)\]]{0,3}and [A-Z][^.;:\n]{0,30}")

@@ -1,4 +1,4 @@
-"""Pairs whose numbers say which axis they are of: both of them, or one beside a bare number."""
+"""Pairs whose numbers have a stated axis: both of them, or one beside a bare number."""
 
 from __future__ import annotations
 
@@ -72,10 +72,10 @@ def _is_near(tokens: Tokens, values: Sequence[Value], m: int, n: int) -> bool:
     if distance > _REACH_OF_HEMISPHERES:
         return False
     between = tokens[a.last + 1 : b.first]
-    words = sum(t.kind == WORD for t in between)
+    word_count = sum(t.kind == WORD for t in between)
     # Hemispheres alone bind only near each other and inside a sentence.
-    same_sentence = not words or a.labelled or b.labelled or all(t.text != "." for t in between)
-    return same_sentence and words <= 8
+    same_sentence = not word_count or a.labelled or b.labelled or all(t.text != "." for t in between)
+    return same_sentence and word_count <= 8
 
 
 def pair_half_stated(tokens: Tokens, values: Sequence[Value], used: set[int]) -> list[Pair]:

@@ -1,4 +1,4 @@
-"""Step 2: numbers, words and single signs, with the small questions that every reader of them asks."""
+"""Step 2: numbers, words and single signs, with the queries that every reader of them needs."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def decimal(digits: str) -> float:
 
 
 class Tokens(list[Token]):
-    """The tokens of a text. Questions may be asked of any index: beyond the ends nothing stands.
+    """The tokens of a text. Any index may be queried: beyond the ends there is no token.
 
     ``claimed`` holds the indices of the labels and hemispheres that a number has taken for its own, so that no other
     number takes them, too.
@@ -66,8 +66,8 @@ class Tokens(list[Token]):
         for at, token in enumerate(self):
             self.line_first.setdefault(token.line, at)
             self.line_last[token.line] = at
-        self._lower = [t.lower for t in self]  # asked for so often that a list of its own pays
-        self._says_lat = any(AXIS_LABEL.get(word) == "lat" for word in self._lower)
+        self._lower = [t.lower for t in self]  # read so often that a precomputed list is faster
+        self._says_lat = any(AXIS_LABEL.get(lower) == "lat" for lower in self._lower)
 
     def at(self, i: int) -> Token | None:
         """Token ``i``, if there is one."""
@@ -93,10 +93,10 @@ class Tokens(list[Token]):
         """``lat`` or ``lon`` if token ``i`` is a free axis label ("long" only in a text that also says "lat")."""
         if i in self.claimed or not 0 <= i < len(self):
             return None
-        word = self[i].lower
-        if word in ("long", "longs") and not self._says_lat:
+        lower = self[i].lower
+        if lower in ("long", "longs") and not self._says_lat:
             return None
-        return AXIS_LABEL.get(word)
+        return AXIS_LABEL.get(lower)
 
     def is_sign(self, i: int, number: int) -> bool:
         """The token ``i``, a ``+`` or ``-``, is the sign of the number behind it: "(-33.8", not the dash of "40-45"."""

@@ -28,7 +28,7 @@ class Plain:
 
 
 class Bearing(NamedTuple):
-    """What stands around a number and says what it is."""
+    """The context of a number that gives its meaning."""
 
     axis: str | None  # "lat", "lon", or not known
     sign: int  # of its hemisphere: 1, -1, or 0 where none is stated

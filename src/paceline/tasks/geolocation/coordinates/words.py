@@ -1,4 +1,4 @@
-"""The vocabulary: words and signs that give a number its meaning, or take it away. Words are in lower case."""
+"""The vocabulary: words and signs that mark a number as a coordinate or as something else. Words are in lower case."""
 
 from __future__ import annotations
 

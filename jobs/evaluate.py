@@ -12,7 +12,8 @@ from paceline import worker
 from paceline.attempts import attempt
 from paceline.attempts import run as attempts
 from paceline.data import samples as prepared
-from paceline.inference.evaluate import answer, load_weights
+from paceline.inference.evaluate import answer
+from paceline.inference.weights import load_weights
 from paceline.scoring import judge
 from paceline.store.cells import CellFolder
 from paceline.store.files import write_jsonl

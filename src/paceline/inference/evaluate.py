@@ -6,34 +6,14 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from paceline.attempts import ranks
 from paceline.attempts.run import Run
-from paceline.config.identity import as_loaded
-from paceline.config.schema import Config, GenerationSpec
 from paceline.data.conversations import question
 from paceline.errors import Interrupted
-from paceline.inference.generate import Answer, generate
-from paceline.models import load_family
-from paceline.models.conversation import Conversation
-from paceline.models.family import Family
+from paceline.models.answerer import Answerer
 from paceline.store.cells import CellFolder
 from paceline.store.files import SCHEMA, append_jsonl, read_jsonl
 
 Record = dict[str, Any]
-
-
-def load_weights(config: Config, needed: Sequence[CellFolder]) -> Family:
-    """The model that answers for an evaluate cell: with the weights of its finetune cell, where it needs one.
-
-    Under an adapter the weights are read as they were when it was tuned.
-    """
-    made = needed[0].read().config if needed else config
-    return load_family(config.model.family).load(
-        as_loaded(made),
-        needed[0].weights if needed else None,
-        device=ranks.device(),
-        quantise=made.method.quantise,
-    )
 
 
 def batches(samples: Sequence[Record], size: int) -> list[Sequence[Record]]:
@@ -60,7 +40,7 @@ def sample_seed(seed: int, sample: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}\0{sample}".encode()).digest()[:7], "big")
 
 
-def answer(run: Run, family: Family, samples: Sequence[Record]) -> list[Record]:
+def answer(run: Run, answerer: Answerer, samples: Sequence[Record]) -> list[Record]:
     """Generate what is missing and return every prediction, in the order of the samples.
 
     Raises:
@@ -80,7 +60,7 @@ def answer(run: Run, family: Family, samples: Sequence[Record]) -> list[Record]:
             raise Interrupted(cause)
         asked = [question(s, config.prompt, config.task) for s in batch]
         seeds = [sample_seed(config.seed, s["id"]) for s in batch]
-        answers = answers_of(family, asked, config.generation, seeds)
+        answers = answerer.answer(asked, config.generation, seeds)
         done[index] = [
             {
                 "schema": SCHEMA,
@@ -97,15 +77,6 @@ def answer(run: Run, family: Family, samples: Sequence[Record]) -> list[Record]:
         answered += len(batch)
         run.progress(answered, len(samples), "samples")
     return list(_in_order(done))
-
-
-def answers_of(
-    family: Family, asked: Sequence[Conversation], spec: GenerationSpec, seeds: Sequence[int]
-) -> list[Answer]:
-    """Answers to one batch: together, or by the model's own call where its family has one."""
-    if own := getattr(family, "own_answers", None):
-        return [Answer(*told) for told in own(asked, spec, seeds)]
-    return generate(family, asked, spec, seeds)
 
 
 def _in_order(done: dict[int, list[Record]]) -> Iterator[Record]:

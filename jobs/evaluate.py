@@ -39,7 +39,7 @@ def main(folders: Sequence[Path], launch: attempts.Launch) -> None:
                 continue
             write_jsonl(folder.predictions, predictions)
             metrics = judge.score_cell(folder, root)
-            folder.publish(run.attempt, [folder.predictions], {"samples": len(predictions)})
+            folder.publish(run.attempt, [folder.predictions], {"samples": len(samples)})
             tracker.results(metrics, samples)
 
 

@@ -12,7 +12,8 @@ from paceline import worker
 from paceline.attempts import attempt
 from paceline.attempts import run as attempts
 from paceline.data import samples as prepared
-from paceline.inference.evaluate import answer, load_weights
+from paceline.inference.evaluate import answer
+from paceline.inference.weights import load_weights
 from paceline.scoring import judge
 from paceline.store.cells import CellFolder
 from paceline.store.files import write_jsonl
@@ -38,7 +39,7 @@ def main(folders: Sequence[Path], launch: attempts.Launch) -> None:
                 continue
             write_jsonl(folder.predictions, predictions)
             metrics = judge.score_cell(folder, root)
-            folder.publish(run.attempt, [folder.predictions], {"samples": len(predictions)})
+            folder.publish(run.attempt, [folder.predictions], {"samples": len(samples)})
             tracker.results(metrics, samples)
 
 

@@ -127,9 +127,9 @@ def _repeated(cell: Path) -> Iterable[str]:
     """Samples that are answered twice in the record, and batches that a second attempt answered again."""
     record = cell / "predictions.jsonl"
     if record.exists():
-        samples = Counter(r["sample"] for r in _records(record))
-        if twice := [s for s, n in samples.items() if n > 1]:
-            yield f"samples twice in {cell.name}: {', '.join(twice)}"
+        answers = Counter((str(r["sample"]), str(r.get("part", ""))) for r in _records(record))
+        if twice := [" ".join(key).strip() for key, n in answers.items() if n > 1]:
+            yield f"answers twice in {cell.name}: {', '.join(twice)}"
         whole = Counter(r["batch"] for r in _records(record))
         whole_batches = set()
         for attempt in sorted(cell.glob("attempts/*/predictions.jsonl"), key=lambda p: int(p.parent.name)):

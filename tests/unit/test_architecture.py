@@ -31,7 +31,7 @@ LAYERS: list[set[str]] = [
     # compute side: what runs beside a cell file
     {"models", "attempts/ranks"},
     {"data/conversations", "training/stream"},
-    {"inference/generate", "inference/relevance_picture", "training", "tracking"},
+    {"inference/relevance_picture", "training", "tracking"},
     {"tracking/wandb_upload"},
     {"tracking/wandb_workspace"},
     {"training/finetune", "inference"},
@@ -123,6 +123,17 @@ def test_imports_point_downward(path: Path) -> None:
         assert LEVEL[name] <= LEVEL[here], f"{here} imports {name}, which stands above it"
         if LEVEL[here] >= LOGIN_FROM:
             assert name not in COMPUTE, f"{here} is on the login side and imports {name}, which needs torch"
+
+
+@pytest.mark.parametrize("name", ["models.conversation", "models.answerer", "inference.evaluate"])
+def test_asking_and_answering_know_no_torch(name: str) -> None:
+    script = (
+        f"import sys, paceline.{name}\n"
+        "heavy = {'torch', 'transformers', 'peft', 'deepspeed', 'datasets', 'wandb'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(SOURCE)))

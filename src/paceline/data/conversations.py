@@ -11,12 +11,54 @@ from paceline.config.schema import PromptSpec, TaskSpec
 from paceline.data import prompts
 from paceline.data.images import load_image, picture_size
 from paceline.data.samples import without_images
+from paceline.errors import UserError
 from paceline.models.conversation import Conversation
-from paceline.tasks.kind import images_of
+from paceline.tasks.kind import Part, images_of
+
+
+def asks_together(prompt: PromptSpec, task: TaskSpec) -> bool:
+    """Whether a prompt asks all parts of a sample in one conversation: it names ``{questions}``.
+
+    A field of that name that the kind shows is that field.
+
+    Raises:
+        UserError: it names ``{question}`` too.
+    """
+    kind = tasks.load(task.kind)
+    if kind.get("parts") is None:
+        return False
+    own = dict.fromkeys({"question", "questions"}.difference(kind.shown))
+    named = {name for text in (prompt.text, prompt.system) for name in prompts.names(text, own)}
+    if len(named) > 1:
+        raise UserError(
+            f"prompt {prompt.name} names {{question}} and {{questions}}: the first asks a sample's parts one by one, "
+            "the second all together; name one of them"
+        )
+    return "questions" in named
+
+
+def conversations_of(sample: Mapping[str, Any], prompt: PromptSpec, task: TaskSpec) -> list[tuple[Part, ...]]:
+    """The parts of a sample, in order, by the conversation in which they are asked.
+
+    Raises:
+        UserError: the kind gives none, or two with one name, or a name that can't be told apart in a key.
+    """
+    parts = tasks.load(task.kind).parts(sample, task, prompt)
+    names = [part.name for part in parts]
+    if not parts or len(set(names)) < len(names) or any("/" in name for name in names):
+        raise UserError(
+            f"task kind '{task.kind}' asks the parts {names} of sample '{sample['id']}'; it must ask at least one, "
+            "each with a name of its own that holds no '/'"
+        )
+    return [parts] if asks_together(prompt, task) else [(part,) for part in parts]
 
 
 def question(
-    sample: Mapping[str, Any], prompt: PromptSpec, task: TaskSpec, shots: Sequence[Conversation] = ()
+    sample: Mapping[str, Any],
+    prompt: PromptSpec,
+    task: TaskSpec,
+    shots: Sequence[Conversation] = (),
+    parts: Sequence[Part] = (),
 ) -> Conversation:
     """A sample as it is asked. The prompt sees only the fields that its task shows, so no answer leaks into it.
 
@@ -25,10 +67,12 @@ def question(
         prompt: the template.
         task: names what the prompt may see.
         shots: lessons of other samples, shown before the question with their images and answers.
+        parts: what is asked in this conversation: ``{question}`` becomes the text of the one part, ``{questions}``
+            those of all, a numbered line each. Without a text both stay as they are.
     """
     kind = tasks.load(task.kind)
     fields = kind.fields(sample, task)
-    shown = {name: fields[name] for name in kind.shown}
+    shown = {name: fields[name] for name in kind.shown} | _asked(parts, asks_together(prompt, task))
     return Conversation(
         prompt=prompts.render(prompt.text, shown),
         images=[load_image(path) for path in images_of(sample)],
@@ -37,10 +81,26 @@ def question(
     )
 
 
+def _asked(parts: Sequence[Part], together: bool) -> dict[str, str]:
+    if together:
+        return {"questions": "\n".join(f"{number}. {part.text}" for number, part in enumerate(parts, 1))}
+    return {"question": parts[0].text} if parts and parts[0].text else {}
+
+
 def lesson(sample: Mapping[str, Any], prompt: PromptSpec, task: TaskSpec) -> Conversation:
-    """A sample as it is trained on: the question, and the task's target as its answer."""
+    """A sample as it is trained on: the question, and the task's target as its answer.
+
+    Raises:
+        UserError: the prompt asks several parts one by one, and the task has one target.
+    """
+    asked = conversations_of(sample, prompt, task)
+    if len(asked) > 1:
+        raise UserError(
+            f"task {task.name} asks {len(asked)} questions about a sample and has one target; train on a prompt that "
+            "names {questions}, which asks them together"
+        )
     answer = prompts.render(task.target, tasks.load(task.kind).fields(sample, task))
-    return dataclasses.replace(question(sample, prompt, task), answer=answer)
+    return dataclasses.replace(question(sample, prompt, task, parts=asked[0]), answer=answer)
 
 
 class Lessons(Sequence[Conversation]):

@@ -19,7 +19,6 @@ from paceline import plugins
 from paceline.config.build import build
 from paceline.config.schema import GenerationSpec, ModelSpec
 from paceline.errors import PacelineError
-from paceline.inference.evaluate import answers_of
 from paceline.models import load_family
 from paceline.models.conversation import Conversation
 from paceline.models.family import Family
@@ -42,12 +41,12 @@ def describe(spec: ModelSpec) -> dict[str, Any]:
     loaded = time.monotonic()
     images = [Image.open(PICTURE).convert("RGB")] if "image" in spec.inputs else []
     question = Conversation(QUESTION if images else "Name three seas.", images)
-    (answer,) = answers_of(family, [question], GenerationSpec(new_tokens=NEW_TOKENS), [0])
+    (answer,) = family.answer([question], GenerationSpec(new_tokens=NEW_TOKENS), [0])
     return {
         "device": torch.cuda.get_device_name() if device == "cuda" else "the CPU",
         "versions": {name: metadata.version(name) for name in ("torch", "transformers")},
         "parameters": sum(p.numel() for p in family.model.parameters()),
-        "image_tokens": image_tokens(family, question) if images and not hasattr(family, "own_answers") else None,
+        "image_tokens": image_tokens(family, question) if images and not family.own_call else None,
         "text": answer.text,
         "new_tokens": answer.new_tokens,
         "finish": answer.finish,

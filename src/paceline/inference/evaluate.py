@@ -2,112 +2,171 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from paceline.attempts import ranks
+from paceline import tasks
 from paceline.attempts.run import Run
-from paceline.config.identity import as_loaded
+from paceline.config.build import build
 from paceline.config.schema import Config, GenerationSpec
-from paceline.data.conversations import question
+from paceline.data.conversations import asks_together, conversations_of, question
 from paceline.errors import Interrupted
-from paceline.inference.generate import Answer, generate
-from paceline.models import load_family
-from paceline.models.conversation import Conversation
-from paceline.models.family import Family
+from paceline.models.answerer import Answer, Answerer
 from paceline.store.cells import CellFolder
 from paceline.store.files import SCHEMA, append_jsonl, read_jsonl
+from paceline.tasks.kind import Kind, Part
 
 Record = dict[str, Any]
+Key = tuple[str, str]
+"""Sample and part: what a prediction answers."""
+
+PARTS_SCHEMA = 2
+"""Schema of a prediction that has a part, data, or an end that only a service gives."""
 
 
-def load_weights(config: Config, needed: Sequence[CellFolder]) -> Family:
-    """The model that answers for an evaluate cell: with the weights of its finetune cell, where it needs one.
+@dataclass(frozen=True)
+class Ask:
+    """One conversation of a cell."""
 
-    Under an adapter the weights are read as they were when it was tuned.
+    sample: Record
+    parts: tuple[Part, ...]
+    """What is asked in it: one part, or all of the sample's."""
+    together: bool
+    settings: GenerationSpec
+
+    @property
+    def keys(self) -> list[Key]:
+        """What it answers."""
+        return [(self.sample["id"], part.name) for part in self.parts]
+
+    def seed(self, seed: int) -> int:
+        """The seed of its answer. All parts together are drawn as the sample's one answer."""
+        return sample_seed(seed, self.sample["id"], "" if self.together else self.parts[0].name)
+
+
+def asks_of(sample: Record, config: Config) -> list[Ask]:
+    """The conversations about a sample. Parts that are asked together have the cell's settings."""
+    together = asks_together(config.prompt, config.task)
+    return [
+        Ask(sample, parts, together, config.generation if together else settings_of(parts[0], config.generation))
+        for parts in conversations_of(sample, config.prompt, config.task)
+    ]
+
+
+def settings_of(part: Part, settings: GenerationSpec) -> GenerationSpec:
+    """A cell's generation settings with those of a part.
+
+    Raises:
+        UserError: no such setting, or a value that it can't have.
     """
-    made = needed[0].read().config if needed else config
-    return load_family(config.model.family).load(
-        as_loaded(made),
-        needed[0].weights if needed else None,
-        device=ranks.device(),
-        quantise=made.method.quantise,
-    )
+    if not part.generation:
+        return settings
+    return build(GenerationSpec, {**dataclasses.asdict(settings), **part.generation}, f"generation of '{part.name}'")
 
 
-def batches(samples: Sequence[Record], size: int) -> list[Sequence[Record]]:
-    """Samples in their prepared order, ``size`` at a time: a pure function of the cell, whatever was answered."""
-    return [samples[i : i + size] for i in range(0, len(samples), size)]
+def batches(asked: Sequence[Sequence[Ask]]) -> list[list[Ask]]:
+    """The conversations of a cell as they are answered together: a pure function of the cell, whatever was answered.
+
+    Samples stand in their prepared order. A batch has one kind of settings, which say how many it holds; what is asked
+    of a sample under them is not parted, unless it is more than that.
+
+    Args:
+        asked: for each sample its conversations.
+    """
+    found: dict[GenerationSpec, list[list[Ask]]] = {}
+    for of_sample in asked:
+        alike: dict[GenerationSpec, list[Ask]] = {}
+        for ask in of_sample:
+            alike.setdefault(ask.settings, []).append(ask)
+        for settings, asks in alike.items():
+            own = found.setdefault(settings, [[]])
+            if own[-1] and len(own[-1]) + len(asks) > settings.batch:
+                own.append([])
+            for ask in asks:
+                if len(own[-1]) == settings.batch:
+                    own.append([])
+                own[-1].append(ask)
+    return [batch for own in found.values() for batch in own]
 
 
-def committed(folder: CellFolder, planned: Sequence[Sequence[Record]]) -> dict[int, list[Record]]:
+def key_of(record: Record) -> Key:
+    """What a prediction answers."""
+    return record["sample"], record.get("part", "")
+
+
+def committed(folder: CellFolder, planned: Sequence[Sequence[Ask]]) -> dict[int, list[Record]]:
     """Batch index -> its records, for every batch that some attempt wrote whole; the first attempt's win."""
     found: dict[int, list[Record]] = {}
     for attempt in folder.attempts():
-        by_batch: dict[int, dict[str, Record]] = {}
+        by_batch: dict[int, dict[Key, Record]] = {}
         for record in read_jsonl(attempt.predictions):
-            by_batch.setdefault(record["batch"], {}).setdefault(record["sample"], record)
+            by_batch.setdefault(record["batch"], {}).setdefault(key_of(record), record)
         for index, records in by_batch.items():
-            wanted = [s["id"] for s in planned[index]] if 0 <= index < len(planned) else []
+            wanted = [key for ask in planned[index] for key in ask.keys] if 0 <= index < len(planned) else []
             if index not in found and wanted and all(w in records for w in wanted):
                 found[index] = [records[w] for w in wanted]
     return found
 
 
-def sample_seed(seed: int, sample: str) -> int:
-    """A seed for one sample: its answer must not depend on what else is answered beside it."""
-    return int.from_bytes(hashlib.sha256(f"{seed}\0{sample}".encode()).digest()[:7], "big")
+def sample_seed(seed: int, sample: str, part: str = "") -> int:
+    """A seed for one answer, which must not depend on what else is answered beside it."""
+    name = f"{seed}\0{sample}\0{part}" if part else f"{seed}\0{sample}"
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")
 
 
-def answer(run: Run, family: Family, samples: Sequence[Record]) -> list[Record]:
-    """Generate what is missing and return every prediction, in the order of the samples.
+def answer(run: Run, answerer: Answerer, samples: Sequence[Record]) -> list[Record]:
+    """Answer what is missing and return every prediction, in the order of the samples and their parts.
 
     Raises:
         Interrupted: a signal asked to stop; the batches before it are on the disk.
     """
     config = run.config
-    planned = batches(samples, config.generation.batch)
+    kind = tasks.load(config.task.kind)
+    asked = [asks_of(sample, config) for sample in samples]
+    wanted = [key for asks in asked for ask in asks for key in ask.keys]
+    unit = "samples" if len(wanted) == len(samples) else "answers"
+    planned = batches(asked)
     done = committed(run.folder, planned)
     if done:
         run.note(f"{len(done)} of {len(planned)} batches were answered by earlier attempts")
     answered = sum(len(records) for records in done.values())
-    run.progress(answered, len(samples), "samples")
+    run.progress(answered, len(wanted), unit)
     for index, batch in enumerate(planned):
         if index in done:
             continue
         if cause := run.stop():
             raise Interrupted(cause)
-        asked = [question(s, config.prompt, config.task) for s in batch]
-        seeds = [sample_seed(config.seed, s["id"]) for s in batch]
-        answers = answers_of(family, asked, config.generation, seeds)
-        done[index] = [
-            {
-                "schema": SCHEMA,
-                "sample": sample["id"],
-                "text": a.text,
-                "prompt_tokens": a.prompt_tokens,
-                "new_tokens": a.new_tokens,
-                "finish": a.finish,
-                "batch": index,
-            }
-            for sample, a in zip(batch, answers, strict=True)
-        ]
+        conversations = [question(a.sample, config.prompt, config.task, parts=a.parts) for a in batch]
+        answers = answerer.answer(conversations, batch[0].settings, [a.seed(config.seed) for a in batch])
+        done[index] = [r for a, got in zip(batch, answers, strict=True) for r in predictions(kind, a, got, index)]
         append_jsonl(run.attempt.predictions, done[index])
-        answered += len(batch)
-        run.progress(answered, len(samples), "samples")
-    return list(_in_order(done))
+        answered += len(done[index])
+        run.progress(answered, len(wanted), unit)
+    by_key = {key_of(record): record for records in done.values() for record in records}
+    return [by_key[key] for key in wanted]
 
 
-def answers_of(
-    family: Family, asked: Sequence[Conversation], spec: GenerationSpec, seeds: Sequence[int]
-) -> list[Answer]:
-    """Answers to one batch: together, or by the model's own call where its family has one."""
-    if own := getattr(family, "own_answers", None):
-        return [Answer(*told) for told in own(asked, spec, seeds)]
-    return generate(family, asked, spec, seeds)
+def predictions(kind: Kind, ask: Ask, answer: Answer, batch: int) -> Iterator[Record]:
+    """The records of one answer, one a part.
 
-
-def _in_order(done: dict[int, list[Record]]) -> Iterator[Record]:
-    for index in sorted(done):
-        yield from done[index]
+    Of parts that were asked together each has the part of the text that is its own, and the tokens of the whole; the
+    first keeps the whole text, so that it can be taken apart otherwise.
+    """
+    texts = kind.split(answer.text, ask.parts) if ask.together else {ask.parts[0].name: answer.text}
+    for number, part in enumerate(ask.parts):
+        data = {**answer.data, **({"together": answer.text} if ask.together and number == 0 else {})}
+        plain = not part.name and not data and answer.finish in ("stop", "length")
+        yield {
+            "schema": SCHEMA if plain else PARTS_SCHEMA,
+            "sample": ask.sample["id"],
+            **({} if plain else {"part": part.name}),
+            "text": texts.get(part.name, ""),
+            "prompt_tokens": answer.prompt_tokens,
+            "new_tokens": answer.new_tokens,
+            "finish": answer.finish,
+            "batch": batch,
+            **({"data": data} if data else {}),
+        }

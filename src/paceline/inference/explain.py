@@ -33,7 +33,7 @@ from paceline.data import samples as prepared
 from paceline.data.conversations import question
 from paceline.errors import PacelineError, UserError
 from paceline.inference import relevance_picture
-from paceline.inference.evaluate import load_weights
+from paceline.inference.weights import load_weights
 from paceline.models import family_names, load_family
 from paceline.models.conversation import Conversation
 from paceline.models.family import Family

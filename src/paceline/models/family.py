@@ -20,8 +20,11 @@ import torch
 
 import paceline.models.torchvision  # noqa: F401
 from paceline.config.checks import locate_weights
-from paceline.config.schema import ModelSpec, Quantise
+from paceline.config.schema import GenerationSpec, ModelSpec, Quantise
 from paceline.errors import UserError
+from paceline.models.answerer import Answer, How, Reads
+from paceline.models.conversation import Conversation
+from paceline.models.generate import generate
 from paceline.models.tensors import Tensors
 
 # isort: split
@@ -73,10 +76,12 @@ def _whole_weights() -> Iterator[None]:
 
 
 class Family(Tensors):
-    """A loaded model with its processor. Made by :meth:`load`.
+    """A loaded model with its processor, an :class:`~paceline.models.answerer.Answerer`. Made by :meth:`load`.
 
     What a family promises, and what it may say otherwise:
 
+    - answers: :meth:`answer`, together for a batch of conversations; a family whose models answer by a call of their
+      own says so (``own_call``) and has no batches.
     - text: :meth:`render` and :meth:`message` make one text of a conversation; without a chat template it is completed
       as plain text, in which ``turn_end`` parts the turns and stops an answer (:attr:`stops`).
     - tensors: :meth:`pixel_batch` for ``generate``, padded on the left; :meth:`training_batch` with labels, padded on
@@ -107,6 +112,9 @@ class Family(Tensors):
     # A batch without an image passes over some weights. ZeRO-3 gathers weights on all ranks together: there, either
     # every rank's micro-batch has an image or none has, or the ranks wait for one another for ever.
     skips_without_images: ClassVar[bool] = True
+    # Whether answers come of a call of the model's own, which makes its tensors by itself.
+    own_call: ClassVar[bool] = False
+    how: How = "generates"
     quantised: Quantise = "none"
 
     def __init__(self, spec: ModelSpec, model: Any, processor: Any) -> None:
@@ -117,6 +125,23 @@ class Family(Tensors):
         ends = getattr(stored, "eos_token_id", None)
         ends = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
         self.end_tokens: list[int] = list(dict.fromkeys([self.tokenizer.eos_token_id, *ends]))
+
+    # -- answering
+
+    @property
+    def reads(self) -> Reads:
+        """What the model can be shown."""
+        return Reads.of(self.spec.inputs)
+
+    def answer(
+        self, conversations: Sequence[Conversation], settings: GenerationSpec, seeds: Sequence[int]
+    ) -> list[Answer]:
+        """Answer conversations together, in their order, each sampled from its own seed.
+
+        Raises:
+            UserError: settings that exclude each other, or more tokens than the model has positions for.
+        """
+        return generate(self, conversations, settings, seeds)
 
     # -- loading
 

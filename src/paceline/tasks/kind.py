@@ -97,11 +97,11 @@ class Part:
     name: str = ""
     """Kept with the answer; empty where the sample has one question."""
     text: str = ""
-    """The question, for a prompt that names ``{question}``."""
+    """The question, for a prompt that names ``{question}``, or ``{questions}`` to ask all parts together."""
     choices: tuple[str, ...] = ()
     """What may be answered, in the order shown; empty where anything may."""
     generation: Mapping[str, Any] = field(default_factory=dict)
-    """Generation settings of this question that differ from the cell's."""
+    """Generation settings of this question that differ from the cell's, where it is asked alone."""
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,10 @@ from transformers import GenerationConfig, LogitsProcessorList
 from paceline.config.schema import GenerationSpec, ModelSpec, PromptSpec, Quantise, TaskSpec
 from paceline.data.conversations import lesson, question
 from paceline.errors import Interrupted, UserError
-from paceline.inference.generate import generate
 from paceline.models import family_names, load_family
 from paceline.models.conversation import Conversation
 from paceline.models.family import Family
+from paceline.models.generate import generate
 from paceline.models.tensors import IGNORED
 
 LARGE = (
@@ -260,7 +260,7 @@ def test_a_base_model_that_goes_on_is_stopped_where_a_turn_ends(
         [*ended, family.end_tokens[0]],
         ids("so", add_special_tokens=False)["input_ids"],
     ]
-    monkeypatch.setattr("paceline.inference.generate.GumbelNoise", Script)
+    monkeypatch.setattr("paceline.models.generate.GumbelNoise", Script)
     settings = GenerationSpec(new_tokens=40, temperature=1.0)
     together = generate(family, conversations, settings, [0, 1, 2])
     told = [(a.text.strip(), a.finish, a.new_tokens) for a in together]
@@ -280,7 +280,7 @@ def test_generation_ends_when_every_answer_has(
     Script.lines = [family.tokenizer(f"ab{family.turn_end}", add_special_tokens=False)["input_ids"]]
     made: list[Script] = []
     monkeypatch.setattr(
-        "paceline.inference.generate.GumbelNoise", lambda *given: made.append(Script(*given)) or made[-1]
+        "paceline.models.generate.GumbelNoise", lambda *given: made.append(Script(*given)) or made[-1]
     )
     generate(family, conversations, GenerationSpec(new_tokens=40, temperature=1.0), [0, 0, 0])
     assert made[0].step == len(Script.lines[0])
@@ -293,7 +293,7 @@ def test_a_chat_models_answer_may_have_paragraphs(
         pytest.skip("a base model")
     text = "Land.\n\nSea."
     Script.lines = [[*twin.tokenizer(text, add_special_tokens=False)["input_ids"], twin.end_tokens[0]]]
-    monkeypatch.setattr("paceline.inference.generate.GumbelNoise", Script)
+    monkeypatch.setattr("paceline.models.generate.GumbelNoise", Script)
     found = generate(twin, conversations[:1], GenerationSpec(new_tokens=40, temperature=1.0), [0])
     assert (found[0].text, found[0].finish) == (text, "stop")
 

@@ -11,10 +11,10 @@ from PIL import Image
 
 from paceline.config.schema import GenerationSpec, ModelSpec
 from paceline.errors import UserError
-from paceline.inference.generate import generate
 from paceline.models import load_family
 from paceline.models.conversation import Conversation
 from paceline.models.family import Family
+from paceline.models.generate import generate
 from paceline.models.tensors import IGNORED
 from paceline.models.twins import twin_tokenizer
 

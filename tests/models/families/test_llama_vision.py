@@ -11,10 +11,10 @@ from conftest import model_spec
 from PIL import Image
 
 from paceline.config.schema import GenerationSpec
-from paceline.inference.generate import generate
 from paceline.models import load_family
 from paceline.models.conversation import Conversation
 from paceline.models.family import Family
+from paceline.models.generate import generate
 
 SPEC = model_spec("tiny_llama32_vision")
 # What the published template does and the twin's does not: it refuses a system's turn beside an image, and writes

@@ -25,13 +25,13 @@ from safetensors.torch import load_file, save_file
 
 from paceline.config.schema import GenerationSpec, ModelSpec
 from paceline.errors import UserError
-from paceline.inference.generate import generate
 from paceline.models import load_family
 from paceline.models.conversation import Conversation
 from paceline.models.families.phi35_vision import FAMILY
 from paceline.models.families.phi35_vision.modeling import LongRotaryEmbedding, Phi3VConfig, Phi3VForCausalLM
 from paceline.models.families.phi35_vision.processing import Phi3VImageProcessor
 from paceline.models.family import Family
+from paceline.models.generate import generate
 from paceline.training import adapters
 
 REFERENCE = Path(__file__).parents[1] / "phi35_reference"

@@ -282,16 +282,16 @@ def asked(prompt: str = "Where?") -> Conversation:
 
 def test_each_answer_depends_on_its_own_seed_alone(family: Remote) -> None:
     spec = GenerationSpec(temperature=0.3, new_tokens=64)
-    together = family.own_answers([asked(), asked("Why?"), asked()], spec, [1, 2, 3])
-    alone = [family.own_answers([c], spec, [s])[0] for c, s in ((asked(), 1), (asked("Why?"), 2), (asked(), 3))]
+    together = family.answer([asked(), asked("Why?"), asked()], spec, [1, 2, 3])
+    alone = [family.answer([c], spec, [s])[0] for c, s in ((asked(), 1), (asked("Why?"), 2), (asked(), 3))]
     assert together == alone
-    assert together[0][0] != together[2][0]
+    assert together[0].text != together[2].text
 
 
 def test_settings_reach_the_call_and_defaults_are_left_out(family: Remote) -> None:
-    family.own_answers([asked()], GenerationSpec(temperature=0.3, new_tokens=512), [0])
-    family.own_answers([asked()], GenerationSpec(top_p=0.5, temperature=1.0, repetition_penalty=1.1), [0])
-    family.own_answers([asked()], GenerationSpec(beams=3), [0])
+    family.answer([asked()], GenerationSpec(temperature=0.3, new_tokens=512), [0])
+    family.answer([asked()], GenerationSpec(top_p=0.5, temperature=1.0, repetition_penalty=1.1), [0])
+    family.answer([asked()], GenerationSpec(beams=3), [0])
     first, second, third = ({k: v for k, v in s.items() if k != "question"} for s in family.model.seen)
     assert first == {"max_new_tokens": 512, "do_sample": True, "temperature": 0.3}
     assert second == {
@@ -301,9 +301,9 @@ def test_settings_reach_the_call_and_defaults_are_left_out(family: Remote) -> No
 
 
 def test_an_answer_as_long_as_allowed_was_cut(family: Remote) -> None:
-    (short,) = family.own_answers([asked()], GenerationSpec(new_tokens=2), [0])
-    (long,) = family.own_answers([asked()], GenerationSpec(new_tokens=64), [0])
-    assert (short[3], long[3]) == ("length", "stop")
+    (short,) = family.answer([asked()], GenerationSpec(new_tokens=2), [0])
+    (long,) = family.answer([asked()], GenerationSpec(new_tokens=64), [0])
+    assert (short.finish, long.finish) == ("length", "stop")
 
 
 def test_what_the_call_does_not_take_is_refused_by_name(family: Remote) -> None:
@@ -311,9 +311,9 @@ def test_what_the_call_does_not_take_is_refused_by_name(family: Remote) -> None:
         return "here"
 
     family.model.answer_question = plain
-    assert family.own_answers([asked()], GenerationSpec(), [0])[0][0] == "here"
+    assert family.answer([asked()], GenerationSpec(), [0])[0].text == "here"
     with pytest.raises(UserError, match="takes no num_beams"):
-        family.own_answers([asked()], GenerationSpec(beams=2), [0])
+        family.answer([asked()], GenerationSpec(beams=2), [0])
 
 
 def test_it_takes_one_image_and_one_question(family: Remote) -> None:
@@ -323,7 +323,7 @@ def test_it_takes_one_image_and_one_question(family: Remote) -> None:
         replace(asked(), shots=[replace(asked(), answer="there")]),
     ):
         with pytest.raises(UserError, match="one image and one question"):
-            family.own_answers([wrong], GenerationSpec(), [0])
+            family.answer([wrong], GenerationSpec(), [0])
 
 
 def test_code_runs_only_where_it_is_allowed_pinned_and_in_range(repository: Path) -> None:

@@ -20,11 +20,11 @@ from paceline.config.schema import GenerationSpec
 from paceline.errors import UserError
 from paceline.inference import explain as explaining
 from paceline.inference.explain import explain
-from paceline.inference.generate import generate
 from paceline.inference.relevance_picture import facts_of, spread
 from paceline.models import load_family
 from paceline.models.conversation import Conversation
 from paceline.models.family import Family
+from paceline.models.generate import generate
 from paceline.store.cells import CellFolder
 
 PLACED = [n for n in TWINS if load_family(model_spec(n).family).layout is not Family.layout]

@@ -17,7 +17,6 @@ from peft import PeftModel
 from paceline.config.identity import as_loaded
 from paceline.config.schema import MethodSpec
 from paceline.data.conversations import question
-from paceline.inference.evaluate import answers_of
 from paceline.models import load_family
 from paceline.models.family import Family
 from paceline.scoring import judge
@@ -157,5 +156,5 @@ def test_a_sweep_answers_with_weights_in_the_form_that_they_were_tuned_in(tmp_pa
     asked = [question(s, answered.config.prompt, answered.config.task) for s in samples]
     for quantise in ("nf4", "none"):
         family = load_family("qwen2_vl").load(as_loaded(made), store.cell(answered.needs[0]).weights, quantise=quantise)
-        said = [a.text for a in answers_of(family, asked, answered.config.generation, [0] * len(asked))]
+        said = [a.text for a in family.answer(asked, answered.config.generation, [0] * len(asked))]
         assert (said == texts["qlora"]) == (quantise == "nf4"), quantise

@@ -112,7 +112,10 @@ def require_images(folder: CellFolder, config: Config, samples: Sequence[str]) -
 
     if "image" not in config.model.inputs:
         raise UserError(f"model {config.model.name} reads text alone: there is no image to draw on")
-    answered = {p["sample"] for p in read_jsonl(folder.predictions)}
+    predictions = list(read_jsonl(folder.predictions))
+    if any(p.get("part") for p in predictions):
+        raise UserError(f"cell {folder.id} asks several questions about a sample; an answer to one can be explained")
+    answered = {p["sample"] for p in predictions}
     for sample in samples:
         if sample not in answered:
             raise UserError(f"cell {folder.id} answered no sample '{sample}': {nearest(sample, answered)}")

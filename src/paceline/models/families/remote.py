@@ -10,7 +10,7 @@ import contextlib
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 import transformers
@@ -20,11 +20,9 @@ from packaging.version import Version
 from paceline.config.checks import locate_weights
 from paceline.config.schema import GenerationSpec, ModelSpec, Quantise
 from paceline.errors import UserError
+from paceline.models.answerer import Answer
 from paceline.models.conversation import Conversation
 from paceline.models.family import Family
-
-OwnAnswer = tuple[str, int, int, Literal["stop", "length"]]
-"""Text, prompt tokens, new tokens, and how it ended."""
 
 # Before it, from_pretrained reads the number format under another name and passes this one on to the model's class.
 _DTYPE_SINCE = Version("4.56")
@@ -37,6 +35,7 @@ class Remote(Family):
     """
 
     auto_class: ClassVar[str] = "AutoModelForCausalLM"
+    own_call: ClassVar[bool] = True
 
     @classmethod
     def load(
@@ -109,9 +108,9 @@ class Remote(Family):
         """
         raise UserError(f"model {self.spec.name}: family remote has no batches; it answers one question at a time")
 
-    def own_answers(
-        self, conversations: Sequence[Conversation], spec: GenerationSpec, seeds: Sequence[int]
-    ) -> list[OwnAnswer]:
+    def answer(
+        self, conversations: Sequence[Conversation], settings: GenerationSpec, seeds: Sequence[int]
+    ) -> list[Answer]:
         """Answer conversations one by one, each after seeding torch with its own seed.
 
         The call tells neither how many tokens it read nor how many it wrote. They are counted where it calls the
@@ -121,13 +120,11 @@ class Remote(Family):
             UserError: a setting that the call doesn't take, or a conversation of another form than one image and one
                 question.
         """
-        settings = self._settings(spec)
-        return [self._own_answer(c, spec, settings, seed) for c, seed in zip(conversations, seeds, strict=True)]
+        words = self._settings(settings)
+        return [self._own_answer(c, settings, words, seed) for c, seed in zip(conversations, seeds, strict=True)]
 
     @torch.inference_mode()
-    def _own_answer(
-        self, conversation: Conversation, spec: GenerationSpec, settings: dict[str, Any], seed: int
-    ) -> OwnAnswer:
+    def _own_answer(self, conversation: Conversation, spec: GenerationSpec, words: dict[str, Any], seed: int) -> Answer:
         if len(conversation.images) != 1 or conversation.shots:
             raise UserError(
                 f"model {self.spec.name}: answer_question takes one image and one question, not "
@@ -136,10 +133,10 @@ class Remote(Family):
         question = f"{conversation.system}\n{conversation.prompt}" if conversation.system else conversation.prompt
         torch.manual_seed(seed)
         with _counted(self.model) as counts:
-            answer = self.model.answer_question(conversation.images[0], question, self.tokenizer, **settings)
+            answer = self.model.answer_question(conversation.images[0], question, self.tokenizer, **words)
         text = answer if isinstance(answer, str) else self.decode(torch.as_tensor(answer).flatten().tolist())
         read, written = counts[0] if counts else (self._length(question), self._length(text))
-        return text.strip(), read, written, "length" if written >= spec.new_tokens else "stop"
+        return Answer(text.strip(), read, written, "length" if written >= spec.new_tokens else "stop")
 
     def _length(self, text: str) -> int:
         return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])

@@ -10,9 +10,9 @@ import torch
 
 from paceline.config.schema import GenerationSpec
 from paceline.errors import UserError
-from paceline.inference.generate import GumbelNoise, generate
 from paceline.models.conversation import Conversation
 from paceline.models.family import Family
+from paceline.models.generate import GumbelNoise, generate
 
 SAMPLED = GenerationSpec(new_tokens=12, temperature=1.0, top_p=0.9)
 

@@ -4,34 +4,18 @@ own."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from paceline.config.checks import check_generation
 from paceline.config.schema import GenerationSpec
 from paceline.errors import UserError
+from paceline.models.answerer import Answer
 from paceline.models.conversation import Conversation
-from paceline.models.family import Family
 
-
-@dataclass(frozen=True)
-class Answer:
-    """What a model said to one conversation.
-
-    Attributes:
-        text: the answer, without special tokens, and without what ended it.
-        prompt_tokens: tokens read, image tokens counted, padding not.
-        new_tokens: tokens generated, those that ended the answer counted.
-        finish: ``stop`` where the model ended its answer, by an end token or by a text of ``Family.stops``;
-            ``length`` where the limit did.
-    """
-
-    text: str
-    prompt_tokens: int
-    new_tokens: int
-    finish: Literal["stop", "length"]
+if TYPE_CHECKING:
+    from paceline.models.family import Family
 
 
 class GumbelNoise:

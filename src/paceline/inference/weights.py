@@ -1,0 +1,26 @@
+"""The model that answers for an evaluate cell, loaded with the right weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from paceline.attempts import ranks
+from paceline.config.identity import as_loaded
+from paceline.config.schema import Config
+from paceline.models import load_family
+from paceline.models.family import Family
+from paceline.store.cells import CellFolder
+
+
+def load_weights(config: Config, needed: Sequence[CellFolder]) -> Family:
+    """The model that answers for an evaluate cell: with the weights of its finetune cell, where it needs one.
+
+    Under an adapter the weights are read as they were when it was tuned.
+    """
+    made = needed[0].read().config if needed else config
+    return load_family(config.model.family).load(
+        as_loaded(made),
+        needed[0].weights if needed else None,
+        device=ranks.device(),
+        quantise=made.method.quantise,
+    )

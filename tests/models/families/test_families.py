@@ -279,9 +279,7 @@ def test_generation_ends_when_every_answer_has(
     family.processor.chat_template = None
     Script.lines = [family.tokenizer(f"ab{family.turn_end}", add_special_tokens=False)["input_ids"]]
     made: list[Script] = []
-    monkeypatch.setattr(
-        "paceline.models.generate.GumbelNoise", lambda *given: made.append(Script(*given)) or made[-1]
-    )
+    monkeypatch.setattr("paceline.models.generate.GumbelNoise", lambda *given: made.append(Script(*given)) or made[-1])
     generate(family, conversations, GenerationSpec(new_tokens=40, temperature=1.0), [0, 0, 0])
     assert made[0].step == len(Script.lines[0])
 

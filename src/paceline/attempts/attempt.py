@@ -53,7 +53,7 @@ def taken(folder: CellFolder, launch: Launch) -> bool:
 
 @contextlib.contextmanager
 def attempt(folder: CellFolder, launch: Launch) -> Iterator[Run]:
-    """An attempt of a cell: claimed, told from others, kept alive, and ended with a cause whatever happens.
+    """An attempt of a cell: claimed, identified, kept alive by a heartbeat, and ended with a cause whatever happens.
 
     Errors of the cell end here: they are written to ``end.json`` and the log, so that the element's next cell still
     runs. Only an interruption goes on to the caller, because the next cell would be interrupted too.
@@ -64,13 +64,17 @@ def attempt(folder: CellFolder, launch: Launch) -> Iterator[Run]:
     cell = folder.read()
     config = launch.config(cell)
     if launch.rank == 0:
-        mine, address, port = _begin(folder, cell, launch)
+        this_attempt, address, port = _begin(folder, cell, launch)
     else:
-        word = _await(launch, cell)
-        mine, address, port = Attempt(Path(word["attempt"])), word["address"], word["port"]
-    run = Run(folder, mine, cell, config, launch, address, port)
+        announcement = _await(launch, cell)
+        this_attempt, address, port = (
+            Attempt(Path(announcement["attempt"])),
+            announcement["address"],
+            announcement["port"],
+        )
+    run = Run(folder, this_attempt, cell, config, launch, address, port)
     began = time.monotonic()
-    with _log_to(mine, launch), _pulse(run):
+    with _log_to(this_attempt, launch), _pulse(run):
         if launch.rank == 0 and (why := launch.placement.get("ladder", {}).get("why")):
             run.note(why)
         try:
@@ -92,7 +96,7 @@ def attempt(folder: CellFolder, launch: Launch) -> Iterator[Run]:
 
 
 def _begin(folder: CellFolder, cell: Cell, launch: Launch) -> tuple[Attempt, str, int]:
-    """Claim an attempt and say who runs it. What takes time comes first, so that a claim without a word is rare."""
+    """Claim an attempt and record who runs it. Slow steps come first, so that a claim without a record is rare."""
     start = {
         "schema": SCHEMA,
         "time": time.time(),
@@ -107,14 +111,14 @@ def _begin(folder: CellFolder, cell: Cell, launch: Launch) -> tuple[Attempt, str
         "provenance": provenance(),
     }
     address, port = _free_address()
-    mine = folder.new_attempt()
+    this_attempt = folder.new_attempt()
     try:
-        write_json(mine.start_json, start)
-        _announce(launch, cell, {"attempt": str(mine.path), "address": address, "port": port})
+        write_json(this_attempt.start_json, start)
+        _announce(launch, cell, {"attempt": str(this_attempt.path), "address": address, "port": port})
     except BaseException:
-        shutil.rmtree(mine.path, ignore_errors=True)  # a full disk must not leave a claim that looks alive
+        shutil.rmtree(this_attempt.path, ignore_errors=True)  # a full disk must not leave a claim that looks alive
         raise
-    return mine, address, port
+    return this_attempt, address, port
 
 
 def _free_address() -> tuple[str, int]:
@@ -131,9 +135,9 @@ def _rendezvous(launch: Launch, cell: Cell) -> Path:
     return Path(launch.submission) / "rendezvous" / f"{launch.element}-{launch.job}-{cell.id}.json"
 
 
-def _announce(launch: Launch, cell: Cell, word: dict[str, Any]) -> None:
+def _announce(launch: Launch, cell: Cell, announcement: dict[str, Any]) -> None:
     if launch.world > 1:
-        write_json(_rendezvous(launch, cell), word)
+        write_json(_rendezvous(launch, cell), announcement)
 
 
 def _await(launch: Launch, cell: Cell) -> dict[str, Any]:
@@ -162,17 +166,17 @@ def _end(run: Run, cause: str, message: str, began: float) -> None:
     }
     run.beat()
     path = run.attempt.end_json if run.rank == 0 else run.attempt.path / f"end.rank{run.rank}.json"
-    with contextlib.suppress(Exception):  # on a full disk the cause can't be told, but the process still ends well
+    with contextlib.suppress(Exception):  # on a full disk the cause can't be recorded, but the process still ends well
         write_json(path, record)
 
 
 @contextlib.contextmanager
-def _log_to(mine: Attempt, launch: Launch) -> Iterator[None]:
+def _log_to(this_attempt: Attempt, launch: Launch) -> Iterator[None]:
     """Send what is printed, by Python and by libraries in C, to the attempt's log.
 
     By the file descriptors alone: a logger made meanwhile keeps its stream, which must outlive the attempt.
     """
-    path = mine.log if launch.rank == 0 else mine.log.with_name(f"log.rank{launch.rank}")
+    path = this_attempt.log if launch.rank == 0 else this_attempt.log.with_name(f"log.rank{launch.rank}")
     if launch.foreground:
         path.write_text("ran in the foreground: its output went to the screen\n")
         yield

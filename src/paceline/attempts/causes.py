@@ -29,7 +29,7 @@ def classify(error: BaseException) -> str:
             return "out of host memory"
         if isinstance(chain, OSError) and chain.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             return "disk full"
-        # Libraries in other languages (safetensors) keep the words of the error and lose its number.
+        # Libraries in other languages (safetensors) keep the message of the error and lose its errno.
         if any(os.strerror(number) in str(chain) for number in (errno.ENOSPC, errno.EDQUOT)):
             return "disk full"
         if isinstance(chain, DataError | UserError):
@@ -45,17 +45,23 @@ def _lost_peer(error: BaseException) -> bool:
     """Whether a collective failed because another rank is gone: its node died, and this one has no fault."""
     if type(error).__name__ in ("DistBackendError", "DistNetworkError", "DistStoreError"):
         return True
-    said = str(error).lower()
-    return isinstance(error, RuntimeError) and any(word in said for word in ("gloo", "nccl")) and "peer" in said
+    message = str(error).lower()
+    return (
+        isinstance(error, RuntimeError)
+        and any(backend in message for backend in ("gloo", "nccl"))
+        and "peer" in message
+    )
 
 
 def why_ended() -> str:
-    """What TERM meant. A job that heeds it is FAILED to Slurm afterwards, whether it was cancelled or preempted; while
-    it still runs, the controller knows."""
-    words = ["scontrol", "show", "job", os.environ.get("SLURM_JOB_ID", "")]
+    """The cause of a SIGTERM. A job that exits on it is FAILED in Slurm afterwards, whether it was cancelled or
+    preempted; while it still runs, the controller has the cause."""
+    command_line = ["scontrol", "show", "job", os.environ.get("SLURM_JOB_ID", "")]
     try:
-        told = subprocess.run(words, capture_output=True, text=True, timeout=CONTROLLER_SECONDS, check=False).stdout
+        output = subprocess.run(
+            command_line, capture_output=True, text=True, timeout=CONTROLLER_SECONDS, check=False
+        ).stdout
     except (OSError, subprocess.SubprocessError):
         return "cancelled"
-    found = re.search(r"\bPreemptTime=(\S+)", told)
-    return "preempted" if found and found[1] not in ("None", "N/A", "Unknown") else "cancelled"
+    match = re.search(r"\bPreemptTime=(\S+)", output)
+    return "preempted" if match and match[1] not in ("None", "N/A", "Unknown") else "cancelled"

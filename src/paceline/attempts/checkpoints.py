@@ -35,7 +35,7 @@ MARKER = "COMPLETE.json"
 STATE = "checkpoint"
 BEST = "best"
 UNIVERSAL = "universal"
-# Files of a state that tell where its parts are: the universal one has its own.
+# Files of a state that list where its parts are: the universal one has its own.
 _LAYOUT = (MARKER, "latest", "zero_to_fp32.py", "zero_to_torch.py")
 
 
@@ -70,8 +70,8 @@ class Checkpoint:
                 return f"{name} is missing"
             if size != entry["bytes"]:
                 return f"{name} has {size} bytes, not {entry['bytes']}"
-        found = _digests([self.path / name for name in self.files])
-        for (name, entry), value in zip(self.files.items(), found, strict=True):
+        digests = _digests([self.path / name for name in self.files])
+        for (name, entry), value in zip(self.files.items(), digests, strict=True):
             if value != entry["sha256"]:
                 return f"{name} has other bytes than were saved"
         return None
@@ -140,19 +140,19 @@ def engine(settings: DeepSpeedSpec) -> str:
     return f"zero{config.get('zero_optimization', {}).get('stage', 0)}" if config else "torch"
 
 
-def misfit(found: Checkpoint, settings: DeepSpeedSpec) -> str | None:
+def misfit(checkpoint: Checkpoint, settings: DeepSpeedSpec) -> str | None:
     """Why a checkpoint can't be taken up under a placement's DeepSpeed settings, or None.
 
     Other ranks are no reason: without DeepSpeed every rank has all of the state, and DeepSpeed's is put together by
     :func:`universal`. Another ZeRO stage is.
     """
-    wanted = engine(settings)
-    if found.engine == wanted:
+    placement_engine = engine(settings)
+    if checkpoint.engine == placement_engine:
         return None
     return (
-        f"the checkpoint of step {found.step} was saved {_under(found.engine)}, and this placement runs "
-        f"{_under(wanted)}, where the state has another form; submit with the deepspeed group it had, on as many ranks "
-        f"as you like, or delete {found.path.parent} to begin again"
+        f"the checkpoint of step {checkpoint.step} was saved {_under(checkpoint.engine)}, and this placement runs "
+        f"{_under(placement_engine)}, where the state has another form; submit with the deepspeed group it had, on as "
+        f"many ranks as you like, or delete {checkpoint.path.parent} to begin again"
     )
 
 
@@ -160,7 +160,7 @@ def _under(engine: str) -> str:
     return "without DeepSpeed" if engine == "torch" else f"under ZeRO stage {engine.removeprefix('zero')}"
 
 
-def universal(found: Checkpoint, attempt: Attempt) -> Path:
+def universal(checkpoint: Checkpoint, attempt: Attempt) -> Path:
     """A state that DeepSpeed split over some ranks, in the form that any number of ranks can read. Call it on one rank.
 
     DeepSpeed's own program puts it together; a process of its own, because it reads all of the state into memory that
@@ -168,46 +168,52 @@ def universal(found: Checkpoint, attempt: Attempt) -> Path:
     :func:`drop_universal`.
 
     Args:
-        found: a checkpoint whose engine is not ``torch``.
+        checkpoint: a checkpoint whose engine is not ``torch``.
         attempt: the attempt that will go on from it.
 
     Raises:
         UserError: DeepSpeed can't put it together.
         OSError: the disk is full.
     """
-    target = attempt.checkpoints / f"{UNIVERSAL}-{found.step}"
+    target = attempt.checkpoints / f"{UNIVERSAL}-{checkpoint.step}"
     _delete(target)
     target.mkdir(parents=True)
-    split = (found.path / "latest").read_text().strip()
-    for file in found.path.iterdir():
+    split = (checkpoint.path / "latest").read_text().strip()
+    for file in checkpoint.path.iterdir():
         if file.is_file() and file.name not in _LAYOUT:
             shutil.copy2(file, target / file.name)
-    words = [sys.executable, "-m", "deepspeed.checkpoint.ds_to_universal"]
-    words += ["--input_folder", str(found.path / split), "--output_folder", str(target / f"{split}_universal")]
+    command_line = [sys.executable, "-m", "deepspeed.checkpoint.ds_to_universal"]
+    command_line += [
+        "--input_folder",
+        str(checkpoint.path / split),
+        "--output_folder",
+        str(target / f"{split}_universal"),
+    ]
     # What belongs to pipelines and tensor parallelism, and a plain model's checkpoint thus lacks.
-    words += ["--inject_missing_state"] if found.engine != "zero3" else []
-    done = subprocess.run(words, capture_output=True, text=True, check=False, env=_alone())
+    command_line += ["--inject_missing_state"] if checkpoint.engine != "zero3" else []
+    done = subprocess.run(command_line, capture_output=True, text=True, check=False, env=_alone())
     if done.returncode != 0:
         _delete(target)
-        said = (done.stderr.strip().splitlines() or ["no word"])[-1]
+        last_line = (done.stderr.strip().splitlines() or ["no word"])[-1]
         if os.strerror(errno.ENOSPC) in done.stderr:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
         raise UserError(
-            f"the checkpoint of step {found.step}, saved by {found.world} ranks, can't be put together for others "
-            f"({said}); submit on {found.world} ranks, or delete {found.path.parent} to begin again"
+            f"the checkpoint of step {checkpoint.step}, saved by {checkpoint.world} ranks, can't be put together for "
+            f"others ({last_line}); submit on {checkpoint.world} ranks, or delete {checkpoint.path.parent} "
+            f"to begin again"
         )
     return target
 
 
-def room_for_universal(found: Checkpoint, world: int) -> int:
+def room_for_universal(checkpoint: Checkpoint, world: int) -> int:
     """Bytes on the disk that :func:`universal` takes at the most; 0 where so many ranks can read the state as it is.
 
     The state twice: DeepSpeed's program (0.19.8) cuts it into pieces, writes the new one beside them, and deletes the
     pieces when all is done.
     """
-    if found.engine == "torch" or found.world == world:
+    if checkpoint.engine == "torch" or checkpoint.world == world:
         return 0
-    return 2 * sum(int(entry["bytes"]) for entry in found.files.values())
+    return 2 * sum(int(entry["bytes"]) for entry in checkpoint.files.values())
 
 
 def _alone() -> dict[str, str]:
@@ -224,12 +230,12 @@ def drop_universal(folder: CellFolder) -> None:
 
 def newest(folder: CellFolder) -> Checkpoint | None:
     """The newest whole checkpoint by its marker alone: quick, for the login node; :func:`latest` reads the bytes."""
-    return next((found for path in _newest_first(folder, STATE) if (found := read(path))), None)
+    return next((checkpoint for path in _newest_first(folder, STATE) if (checkpoint := read(path))), None)
 
 
 def longest_save(folder: CellFolder) -> float:
     """Seconds of the longest save among the checkpoints that are there; 0 where there is none."""
-    return max((found.seconds for path in _newest_first(folder, STATE) if (found := read(path))), default=0.0)
+    return max((checkpoint.seconds for path in _newest_first(folder, STATE) if (checkpoint := read(path))), default=0.0)
 
 
 def latest(folder: CellFolder, note: Callable[[str], None] = lambda text: None) -> Checkpoint | None:
@@ -237,26 +243,26 @@ def latest(folder: CellFolder, note: Callable[[str], None] = lambda text: None) 
 
     Args:
         folder: the cell.
-        note: told of each one that is passed over, and why.
+        note: called with a message for each one that is skipped.
     """
     for path in _newest_first(folder, STATE):
-        found = read(path)
-        if found is None:
+        checkpoint = read(path)
+        if checkpoint is None:
             note(f"checkpoint passed over: {_short(path)} was not finished")
-        elif why := found.damage():
+        elif why := checkpoint.damage():
             note(f"checkpoint passed over: {_short(path)} is damaged: {why}")
-        elif found.best is not None and best(folder, found.best) is None:
-            note(f"checkpoint passed over: {_short(path)} needs the best weights, of step {found.best}")
+        elif checkpoint.best is not None and best(folder, checkpoint.best) is None:
+            note(f"checkpoint passed over: {_short(path)} needs the best weights, of step {checkpoint.best}")
         else:
-            return found
+            return checkpoint
     return None
 
 
 def best(folder: CellFolder, step: int) -> Checkpoint | None:
     """The verified weights of the best validation, which was at that step."""
     for path in _newest_first(folder, BEST):
-        if _step(path) == step and (found := read(path)) and found.damage() is None:
-            return found
+        if _step(path) == step and (checkpoint := read(path)) and checkpoint.damage() is None:
+            return checkpoint
     return None
 
 
@@ -267,7 +273,7 @@ def keep(folder: CellFolder, count: int) -> None:
 
     Unfinished folders are deleted only below the newest whole step: above it one may be in the making.
     """
-    whole = [found for path in _newest_first(folder, STATE) if (found := read(path))]
+    whole = [checkpoint for path in _newest_first(folder, STATE) if (checkpoint := read(path))]
     if not whole:
         return
     kept = whole[: max(count, 1)]
@@ -299,13 +305,13 @@ def _short(path: Path) -> str:
 
 
 def _newest_first(folder: CellFolder, kind: str) -> Iterator[Path]:
-    found = [
+    entries = [
         (_step(path), attempt.n, path)
         for attempt in folder.attempts()
         for path in attempt.checkpoints.glob(f"{kind}-*")
         if path.name.rsplit("-", 1)[1].isdigit()
     ]
-    return iter(path for _, _, path in sorted(found, reverse=True))
+    return iter(path for _, _, path in sorted(entries, reverse=True))
 
 
 def _digests(paths: list[Path]) -> list[str]:

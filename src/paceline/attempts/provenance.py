@@ -26,8 +26,8 @@ def provenance() -> dict[str, Any]:
     stamp = source_tree() / STAMP
     code = read_json(stamp) if stamp.exists() else code_state(source_tree())
     versions = {}
-    told = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "deepspeed", "numpy", "pillow")
-    for name in ("paceline", *told):
+    packages = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "deepspeed", "numpy", "pillow")
+    for name in ("paceline", *packages):
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
     torch = sys.modules.get("torch")

@@ -54,7 +54,9 @@ def set_up(
         os.environ["OMP_NUM_THREADS"] = str(threads)
         torch.set_num_threads(threads)
     if not torch.cuda.is_available():
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # PEFT asks DeepSpeed too; unsaid, it guesses and warns
+        os.environ.setdefault(
+            "DS_ACCELERATOR", "cpu"
+        )  # PEFT queries DeepSpeed too; where this is unset, it guesses and warns
     if deepspeed:
         _prepare_deepspeed()
     if world == 1 and not deepspeed:
@@ -155,9 +157,9 @@ def gather(value: Any) -> list[Any]:
     """Every rank's value, by rank, on every rank; they must be picklable."""
     if _agreement is None:
         return [value]
-    found: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(found, value, group=_agreement)
-    return found
+    values: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value, group=_agreement)
+    return values
 
 
 def barrier() -> None:

@@ -1,4 +1,4 @@
-"""An attempt while it runs: claimed by one process, told from all others, kept alive, ended with a cause."""
+"""An attempt while it runs: claimed by one process, identified, kept alive by a heartbeat, ended with a cause."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Run:
         return self.folder.path.parents[1]
 
     def stop(self) -> str | None:
-        """The cause for which a signal asked this rank to stop, or None."""
+        """The cause of the signal that stops this rank, or None."""
         return STOP.cause
 
     def note(self, text: str) -> None:
@@ -90,11 +90,11 @@ class Run:
         sys.stderr.flush()
 
     def progress(self, done: int, total: int, unit: str, note: str = "") -> None:
-        """Tell how far the attempt is. Cheap: the file is renewed every few seconds."""
+        """Record the progress of the attempt. Cheap: the file is renewed every few seconds."""
         self._beat = {"done": done, "total": total, "unit": unit, "note": note}
 
     def beat(self) -> None:
-        """Renew the heartbeat file. Not fsynced: it only tells that the attempt lives."""
+        """Renew the heartbeat file. Not fsynced: it only shows that the attempt is alive."""
         if self.rank != 0:
             return
         content = json.dumps({"schema": SCHEMA, "time": time.time(), **self._beat})

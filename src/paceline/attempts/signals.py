@@ -1,4 +1,4 @@
-"""How a process that runs cells is asked to stop: Slurm's signals, and the walltime."""
+"""How a process that runs cells is stopped: Slurm's signals, and the walltime."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from types import FrameType
 
 
 class StopFlag:
-    """What signals ask for. A flag, because saving in a handler would save in the middle of a step."""
+    """The stop that a signal requested. A flag, because saving in a handler would save in the middle of a step."""
 
     # Slurm and people send TERM to end a job, USR2 when its time is up; INT is a person at the keyboard, HUP one who
     # closed the terminal.
@@ -36,8 +36,8 @@ class StopFlag:
         self.cause = self.cause or ("preempted" if early else self.CAUSES[signal.Signals(number)])
 
     def _deaf(self) -> None:
-        """In a process forked while cells run, such as a data loader's: Slurm tells it too, and the rank still needs
-        it for the step at whose end it saves. It goes when the rank does."""
+        """In a process forked while cells run, such as a data loader's: Slurm signals it too, and the rank still needs
+        it for the step at whose end it saves. It ends with the rank."""
         if self._listening:
             for number in self.CAUSES:
                 signal.signal(number, signal.SIG_IGN)

@@ -16,7 +16,7 @@ NAMES = ("task", "model", "prompt", "method")
 
 
 class Literal(Console):
-    """A console that prints text as it is, and tells who called it when nobody reads any more."""
+    """A console that prints text as it is, and raises for its caller when the pipe it writes to is closed."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(highlight=False, markup=False, emoji=False, **settings)
@@ -32,7 +32,7 @@ def short_hash(cell: str) -> str:
 
 
 def short_id(cell: str) -> str:
-    """A cell's id for people: the words that tell it from its neighbours, and the short hash."""
+    """A cell's id for people: the settings that differ from its neighbours', and the short hash."""
     return f"{cell.rpartition('-')[0]} {short_hash(cell)}"
 
 
@@ -43,7 +43,7 @@ def one_line(text: str) -> str:
 
 
 def method_label(cell: Mapping[str, Any]) -> str:
-    """The method with the settings that tell this cell from others of the same names."""
+    """The method with the settings in which this cell differs from others of the same names."""
     return f"{cell['method']} ({cell['variant']})" if cell["variant"] else str(cell["method"])
 
 
@@ -52,7 +52,7 @@ def print_cells(
 ) -> None:
     """Print one row a cell, with its ``why`` beside the row where all of them fit, else on a line of its own below.
 
-    Names that are the same of all cells are said once, above.
+    Names that are the same for all cells are printed once, above the table.
 
     Args:
         console: where to.
@@ -71,7 +71,7 @@ def print_cells(
     console.print()
     kept = [name for name in columns if name not in same]
     texts = [[str(method_label(c) if name == "method" else c[name]) for name in kept] for c in shown]
-    # A column in which no row says anything is no column.
+    # A column that is empty in every row is left out.
     filled = [i for i in range(len(kept)) if any(row[i] for row in texts)]
     kept, texts = [kept[i] for i in filled], [[row[i] for i in filled] for row in texts]
     widths = [max(map(cell_len, (name, *(row[i] for row in texts)))) for i, name in enumerate(kept)]

@@ -51,6 +51,6 @@ def complete_either(ctx: click.Context, param: click.Parameter, incomplete: str)
 
 
 def _typed_store(ctx: click.Context) -> Store:
-    """The store that the words before speak of, as far as can be told without composing."""
+    """The store that the arguments before the cursor name, as far as is known without composing."""
     roots = [w.removeprefix("root=") for w in ctx.params.get("words") or () if w.startswith("root=")]
     return Store(resolve_root(roots[-1] if roots else None, ""))

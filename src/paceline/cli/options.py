@@ -66,17 +66,17 @@ def json_or_file_option(function: F) -> F:
 def optional_value(option: str, is_value: Callable[[str], bool]) -> type[click.Command]:
     """A command with an option that may stand without its value, also before a name: ``--watch demo``.
 
-    click's own optional values take whatever word comes next.
+    click's own optional values take whatever argument comes next.
 
     Args:
         option: its long name; without a value it is given empty text.
-        is_value: whether the word behind it is its value.
+        is_value: whether the next argument is its value.
     """
 
     class Command(click.Command):
         def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
             end = args.index("--") if "--" in args else len(args)
-            for i in [i for i, word in enumerate(args[:end]) if word == option]:
+            for i in [i for i, argument in enumerate(args[:end]) if argument == option]:
                 if i + 1 >= len(args) or not is_value(args[i + 1]):
                     args[i] = f"{option}="
             return super().parse_args(ctx, args)

@@ -66,8 +66,8 @@ class Watch:
             self.bars.remove_task(self.tasks.pop(cell))
         if state.state == "done":
             self.bars.advance(self.sweep)
-        said = ", ".join(w for w in (state.cause, state.detail) if w)
-        why = f": {one_line(said)}" if said and state.state != "done" else ""
+        reason = ", ".join(w for w in (state.cause, state.detail) if w)
+        why = f": {one_line(reason)}" if reason and state.state != "done" else ""
         self._line(*MARKS.get(state.state, ("·", "")), f" {short_id(cell)} {state.state}{why}")
 
     def note(self, text: str) -> None:

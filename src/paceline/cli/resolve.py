@@ -1,4 +1,4 @@
-"""What the verbs share: words of the command line into overrides and names, and the store that they speak of."""
+"""What the verbs share: parsing arguments into overrides and names, and the store that they name."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def compose_words(words: Sequence[str], conf: str | None) -> Composition:
 
 
 def store_of(composition: Composition) -> Store:
-    """The store that a composition speaks of."""
+    """The store of a composition."""
     cluster = composition.spec("cluster", composition.choices.get("cluster"), {})
     return Store(resolve_root(composition.root, cluster.root))
 
 
 def prepare_command(task: str, words: Sequence[str], conf: str | None) -> str:
-    """The command that prepares what these words ask for: with the task, the root and the configs that they name."""
+    """The command that prepares the data of these arguments: with the task, the root and the configs that they name."""
     keys = [w.lstrip("+~").partition("=")[0] for w in words]
     kept = [
         w for w, k in zip(words, keys, strict=True) if k.partition(".")[0] in ("experiment", "task", "cluster", "root")
@@ -71,7 +71,7 @@ def prepare_command(task: str, words: Sequence[str], conf: str | None) -> str:
 def data_digests(store: Store, words: Sequence[str], conf: str | None) -> Callable[[TaskSpec], str]:
     """A function that gives the digest of a task's prepared data.
 
-    It raises DataError where the data is not prepared; the message ends with the command for just these words.
+    It raises DataError where the data is not prepared; the message ends with the command for these arguments.
     """
     from paceline.data import samples
 
@@ -79,8 +79,8 @@ def data_digests(store: Store, words: Sequence[str], conf: str | None) -> Callab
         try:
             return samples.data_digest(store.root, task)
         except DataError as error:
-            told = str(error).replace(f"paceline prepare task={task.name}", prepare_command(task.name, words, conf))
-            raise DataError(told) from None
+            message = str(error).replace(f"paceline prepare task={task.name}", prepare_command(task.name, words, conf))
+            raise DataError(message) from None
 
     return digest
 
@@ -88,7 +88,7 @@ def data_digests(store: Store, words: Sequence[str], conf: str | None) -> Callab
 def digests_or_not(
     store: Store, words: Sequence[str], conf: str | None
 ) -> tuple[Callable[[TaskSpec], str], dict[str, DataError]]:
-    """As :func:`data_digests`, for verbs that only look: what is not prepared has a stand-in, and its error is kept.
+    """As :func:`data_digests`, for read-only verbs: what is not prepared has a stand-in, and its error is kept.
 
     Returns:
         The function, and task name -> error, which fills while the function is used.
@@ -127,16 +127,16 @@ def composed_name(words: Sequence[str], conf: str | None) -> tuple[str | None, S
 
 
 def one_name(words: Sequence[str], conf: str | None) -> tuple[str | None, Store]:
-    """The name (if any) and the store of a verb that only looks.
+    """The name (if any) and the store of a read-only verb.
 
-    Where the root is said outright, nothing is composed: Hydra's import would be a good part of the answer's time.
+    Where the root is given outright, nothing is composed, which saves the time of importing Hydra.
 
     Raises:
         UserError: two names, or an override that changes what is computed.
     """
     names, overrides = split(words)
-    said = _PLAIN_ROOT.fullmatch("\n".join(overrides))
-    root = said[1] if said else "" if overrides else os.environ.get("PACELINE_ROOT", "")
+    match = _PLAIN_ROOT.fullmatch("\n".join(overrides))
+    root = match[1] if match else "" if overrides else os.environ.get("PACELINE_ROOT", "")
     if root and len(names) <= 1:
         return (names[0] if names else None), Store(resolve_root(root, ""))
     name, store, _ = composed_name(words, conf)
@@ -148,7 +148,7 @@ _PLAIN_ROOT = re.compile(r"root=([\w./~-]+)")
 
 
 def find_sweep(words: Sequence[str], conf: str | None) -> tuple[SweepFolder, Store]:
-    """The sweep that a verb speaks of: named, or the latest. A lab's code that it was recorded with is found, too."""
+    """The sweep that the arguments name, else the latest. Also loads the lab code that it was recorded with."""
     name, store = one_name(words, conf)
     folder = store.find_sweep(name)
     use_recorded_code(folder, store)

@@ -1,4 +1,4 @@
-"""What no single field can tell: settings of a config that must fit together."""
+"""Checks across fields: settings of a config that must fit together."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def check(config: Config, kind: Kind, splits: Mapping[str, int] | None) -> None:
 
 
 def _known_splits(config: Config, named: Mapping[str, list[str]], splits: Mapping[str, int] | None) -> None:
-    for key, wanted in named.items():
-        for split in wanted:
+    for key, split_names in named.items():
+        for split in split_names:
             if splits is not None and split not in splits:
                 raise UserError(f"{key}: task '{config.task.name}' has no split '{split}': {nearest(split, splits)}")
 

@@ -1,8 +1,8 @@
 """Settings that are each sound and don't work together, in the versions that are pinned or on a card that is named.
 
-Refused when a sweep is composed, with what works instead: on a compute node they would end in a library's own words,
-after the queue. Each one is shown to fail by ``tests/models/training/test_failing_combinations.py``, or names the
-version.
+Refused when a sweep is composed, with what works instead: on a compute node they would fail with a library's
+message, after the queue. Each one is shown to fail by ``tests/models/training/test_failing_combinations.py``, or names
+the version.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from paceline.config.identity import as_loaded
 from paceline.config.schema import ClusterSpec, Config, Kind
 from paceline.errors import UserError
 
-# Families that liger-kernel 0.8.5 knows, the last in part.
+# Families that liger-kernel 0.8.5 supports, the last in part.
 LIGER = ("llama", "llama_vision", "qwen2_vl", "pixtral")
 
 
@@ -23,18 +23,18 @@ def check(config: Config, kind: Kind, gpu: bool | None = None) -> None:
 
     Args:
         config: the cell's, with the placement that holds for it.
-        kind: the cell's. The number format of a tuned model is its finetune cell's affair.
-        gpu: whether every rank has a GPU; None takes the cluster's word, if it has one.
+        kind: the cell's. The number format of a tuned model is checked for its finetune cell.
+        gpu: whether every rank has a GPU; None derives it from the cluster's settings, if they show it.
 
     Raises:
         UserError: the first combination found, with what works.
     """
     gpu = _has_gpu(config.cluster) if gpu is None else gpu
-    said = [*_of_training(config, gpu)] if kind == "finetune" else []
+    problems = [*_of_training(config, gpu)] if kind == "finetune" else []
     if kind == "finetune" or config.method.trains == "nothing":
-        said += _of_format(config, gpu)
-    if said:
-        raise UserError(said[0])
+        problems += _of_format(config, gpu)
+    if problems:
+        raise UserError(problems[0])
 
 
 def _has_gpu(cluster: ClusterSpec) -> bool | None:

@@ -49,12 +49,12 @@ CARDS = (
     Card("h200_141", 139.72, (9, 0), ("h200",)),
 )
 
-# Types of a compute capability below 8.0 beside those above, whose memory nobody asked for yet.
+# Types of a compute capability below 8.0 beside those above, whose memory is not listed yet.
 OLDER = {
     *("k80", "m40", "m60", "p4", "p40", "p100", "t4", "titanv", "titanrtx", "v100s"),
     *("rtx4000", "rtx5000", "rtx8000", "gtx1080", "gtx1080ti", "rtx2070", "rtx2080", "rtx2080ti"),
 }
-# Words of a type that say who made it, how it is plugged in and how much memory it has.
+# Parts of a type that name who made it, how it is plugged in and how much memory it has.
 _NO_NAME = re.compile(r"nvidia|tesla|quadro|pcie|sxm\d?|\d{1,2}(gb?)?")
 
 
@@ -78,31 +78,31 @@ def by_name(name: str) -> Card:
     Raises:
         UserError: there is none of that name, with the nearest.
     """
-    found = [c for c in CARDS if c.name == name.lower()]
-    if not found:
+    matches = [c for c in CARDS if c.name == name.lower()]
+    if not matches:
         raise UserError(f"no card '{name}': {nearest(name, [c.name for c in CARDS])}")
-    return found[0]
+    return matches[0]
 
 
 def cards_of(cluster: ClusterSpec) -> list[Card]:
     """The cards that a cluster's settings may give, the smallest first; none where no GPU is asked for that is known.
 
     A type that comes in several sizes may be any of them, unless ``cluster.constraint`` names one. Slurm gives none
-    that was not asked for; on this machine ranks take those that there are, and ``cluster.gpu`` tells which they are.
+    that was not asked for; on this machine ranks take those that there are, and ``cluster.gpu`` names them.
     """
     if not cluster.gpus and cluster.executor == "slurm":
         return []
-    asked, wanted = cluster.gpu.lower(), cluster.constraint.lower()
-    named = [c for c in CARDS if c.name == asked]
-    found = named or [c for c in CARDS if asked in c.types]
-    narrowed = [c for c in found if any(f in wanted for f in c.features)]
-    return sorted(narrowed or found, key=lambda c: c.gib)
+    gpu, constraint = cluster.gpu.lower(), cluster.constraint.lower()
+    named = [c for c in CARDS if c.name == gpu]
+    cards = named or [c for c in CARDS if gpu in c.types]
+    narrowed = [c for c in cards if any(f in constraint for f in c.features)]
+    return sorted(narrowed or cards, key=lambda c: c.gib)
 
 
 def asked_as(cluster: ClusterSpec) -> tuple[str, str]:
     """What Slurm is asked for: type and constraint. A card's own name, such as ``a100_40``, stands for both.
 
-    The words are those of Georgia Tech's PACE; where another cluster has other ones, give its own.
+    The names are those of Georgia Tech's PACE; where another cluster has other ones, give its own.
     """
     named = [c for c in CARDS if c.name == cluster.gpu.lower()]
     if not named:

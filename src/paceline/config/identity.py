@@ -22,23 +22,23 @@ from paceline.config.schema import (
 
 def identity_of(spec: Any, kind: Kind) -> dict[str, Any]:
     """The identity of a spec for one kind of cell: declared identity, of that kind, and not the default."""
-    found: dict[str, Any] = {}
+    identity: dict[str, Any] = {}
     for name, default in _identity_fields(type(spec), kind):  # type: ignore[arg-type]  # likewise
         value = getattr(spec, name)
         if dataclasses.is_dataclass(default):
             if inner := identity_of(value, kind):
-                found[name] = inner
+                identity[name] = inner
         elif value != default:
-            found[name] = value
-    return found
+            identity[name] = value
+    return identity
 
 
 @cache
 def _identity_fields(cls: type, kind: Kind) -> list[tuple[str, Any]]:
     """Name and default of the fields that are identity for a kind of cell."""
     fields: Any = dataclasses.fields(cls)
-    mine = [f.name for f in fields if f.metadata["part"] == "identity" and f.metadata["only"] in (None, kind)]
-    return [(name, defaults(cls)[name]) for name in mine]
+    names = [f.name for f in fields if f.metadata["part"] == "identity" and f.metadata["only"] in (None, kind)]
+    return [(name, defaults(cls)[name]) for name in names]
 
 
 def clear_inactive(config: Config, kind: Kind) -> Config:
@@ -49,8 +49,8 @@ def clear_inactive(config: Config, kind: Kind) -> Config:
     if method.trains != "all":
         method = dataclasses.replace(method, frozen=[])
     if kind == "evaluate" and method.trains != "nothing":
-        # The name tells what was learned; how, and on what form of the weights, is told by the finetune cell that the
-        # identity points at.
+        # The name is what was learned. How, and on what form of the weights, is recorded by the finetune cell that
+        # the identity points at.
         method = MethodSpec(name=method.name, trains=method.trains)
     if generation.temperature == 0:
         generation = dataclasses.replace(generation, top_p=GenerationSpec.top_p)
@@ -73,7 +73,7 @@ def read_config(identity_values: Mapping[str, Any], where: str) -> Config:
 def placement_of(config: Config) -> dict[str, Any]:
     """The placement of a config as JSON values: what a submission records of each cell."""
     placed = {group: plain(getattr(config, group)) for group in PLACEMENT_GROUPS}
-    # The one field of another group, and left out where it says nothing, as it does nearly always.
+    # The one field of another group, and left out where it is empty, as it nearly always is.
     return placed | ({"model": {"environment": config.model.environment}} if config.model.environment else {})
 
 
@@ -88,9 +88,9 @@ def with_placement(config: Config, recorded: Mapping[str, Any]) -> Config:
 
 def rung_of(recorded: Mapping[str, Any]) -> dict[str, Any]:
     """What of a recorded placement decides how much memory a cell takes and has; equal ones are one rung."""
-    own, cluster = recorded.get("placement", {}), recorded.get("cluster", {})
+    placement, cluster = recorded.get("placement", {}), recorded.get("cluster", {})
     return {
-        **{name: own.get(name) for name in ("nodes", "ranks", "micro_batch", "activation_checkpointing")},
+        **{name: placement.get(name) for name in ("nodes", "ranks", "micro_batch", "activation_checkpointing")},
         **{name: cluster.get(name) for name in ("name", "gpu", "gpus", "constraint", "memory_gib")},
         "deepspeed": recorded.get("deepspeed", {}).get("config", {}),
     }

@@ -1,4 +1,4 @@
-"""The schema: what a cell can say. Every field is declared identity (what is computed) or placement (how it is run).
+"""The schema of a cell. Every field is declared identity (what is computed) or placement (how it is run).
 
 YAML states only what differs from the defaults below. Identity leaves out defaults, so a default here never changes
 once a cell was published with it: a new meaning gets a new field (see ``docs/decisions/0002-identity.md``).
@@ -39,14 +39,14 @@ def identity_field(default: Any, doc: str, only: Kind | None = None, **bounds: U
 
 
 def placement_field(default: Any, doc: str, **bounds: Unpack[Bounds]) -> Any:
-    """A field that says how a cell is run; it is recorded per attempt and never changes a cell's id."""
+    """A field that sets how a cell is run; it is recorded per attempt and never changes a cell's id."""
     return _declare("placement", default, doc, None, bounds)
 
 
 def allowed(metadata: Mapping[str, Any]) -> str:
     """The range that a field declares, in words; empty where any value goes."""
-    words = {"low": "at least", "above": "above", "high": "at most", "below": "below"}
-    return " and ".join(f"{said} {metadata[name]}" for name, said in words.items() if name in metadata)
+    labels = {"low": "at least", "above": "above", "high": "at most", "below": "below"}
+    return " and ".join(f"{label} {metadata[name]}" for name, label in labels.items() if name in metadata)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Images as models get them: decoded, turned as their EXIF says, in RGB, and checked."""
+"""Images as models get them: decoded, rotated by their EXIF orientation, in RGB, and checked."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def picture_size(path: Path | str) -> tuple[int, int] | None:
 
 
 def load_image(path: Path | str, side: int = 0) -> Image.Image:
-    """An image as RGB, turned as its EXIF says, transparent parts on white.
+    """An image as RGB, rotated by its EXIF orientation, transparent parts on white.
 
     Args:
         path: the image file.

@@ -5,7 +5,7 @@ Images: the same bytes, the same pixels, or much the same picture.
 Looks are compared by a perceptual hash: the signs of the 64 lowest frequencies of a grey thumbnail against their
 median (pHash; Zauner, Implementation and Benchmarking of Perceptual Image Hash Functions, 2010). It survives scaling,
 compression, brightness and a slight crop. Flat images share low frequencies by chance, so a pair also has to agree
-pixel by pixel of its thumbnails. It does not tell two views of one place.
+pixel by pixel of its thumbnails. It does not detect two views of one place.
 
 Every test image meets every training image, 64 bits at a time: 4,500 against 10,500 take a third of a second on one
 core, and it grows with the product of both.
@@ -48,7 +48,7 @@ class Twin:
     image: str
     kind: Kind
     """``bytes``: the same file; ``pixels``: another file of the same picture; ``looks``: much the same picture;
-    ``text``: the same words, in samples that show no image."""
+    ``text``: the same text, in samples that show no image."""
     train: str
     """The training sample."""
     train_image: str
@@ -78,7 +78,7 @@ def twins(
         records: samples with ``id``, ``split``, ``image`` and ``sha256``.
         thumbnails: of each record, by :func:`thumbnail`.
         train: name of the training split; every other split is compared with it.
-        pixels: digest of an image's decoded pixels, by ``image``; asked only where thumbnails are equal.
+        pixels: digest of an image's decoded pixels, by ``image``; called only where thumbnails are equal.
         progress: called as ``progress(stage, done, total)``.
     """
     trained = [i for i, r in enumerate(records) if r["split"] == train]
@@ -98,15 +98,15 @@ def twins(
         bits = np.bitwise_count(hashes[block][:, None] ^ hashes[trained][None, :])
         for row, i in zip(bits, block, strict=True):
             near = [trained[j] for j in np.flatnonzero(row <= MOST_BITS)]
-            if found := _twin(i, near, records, grey, files, equal.get(thumbnails[i], []), pixels):
-                kind, j, correlation = found
+            if match := _twin(i, near, records, grey, files, equal.get(thumbnails[i], []), pixels):
+                kind, j, correlation = match
                 differ = int(np.bitwise_count(hashes[i] ^ hashes[j]))
                 yield _made(records[i], records[j], kind, differ, correlation)
         progress("comparing images", start + len(block), len(others))
 
 
 def equal_texts(records: Sequence[Mapping[str, Any]], shown: Sequence[str], group: str, train: str) -> Iterator[Twin]:
-    """Samples without images that are trained on too, word for word.
+    """Samples without images whose exact text is trained on too.
 
     Args:
         records: samples of a task.
@@ -115,16 +115,16 @@ def equal_texts(records: Sequence[Mapping[str, Any]], shown: Sequence[str], grou
         train: name of the training split.
     """
 
-    def words(record: Mapping[str, Any]) -> str:
-        own = {name: record[name] for name in shown if name in record}
-        return digest(own or {k: v for k, v in record.items() if k not in ("id", "split", group)})
+    def text_key(record: Mapping[str, Any]) -> str:
+        shown_fields = {name: record[name] for name in shown if name in record}
+        return digest(shown_fields or {k: v for k, v in record.items() if k not in ("id", "split", group)})
 
     trained: dict[str, str] = {}
     for record in records:
         if record["split"] == train:
-            trained.setdefault(words(record), record["id"])
+            trained.setdefault(text_key(record), record["id"])
     for record in records:
-        if record["split"] != train and (same := trained.get(words(record))) is not None:
+        if record["split"] != train and (same := trained.get(text_key(record))) is not None:
             yield Twin(record["split"], record["id"], "", "text", same, "", 0, 1.0)
 
 
@@ -161,12 +161,12 @@ def perceptual_hashes(grey: npt.NDArray[np.uint8]) -> Hashes:
     """
     at = np.arange(SIDE)
     wave = np.cos(np.pi * (2 * at + 1) * np.arange(_LOWEST)[:, None] / (2 * SIDE)).astype(np.float32)
-    found = [np.zeros(0, dtype=np.uint64)]
+    blocks = [np.zeros(0, dtype=np.uint64)]
     for start in range(0, len(grey), 4096):
         cosines = (wave @ grey[start : start + 4096].astype(np.float32) @ wave.T).reshape(-1, _LOWEST**2)
         above = cosines > np.median(cosines[:, 1:], axis=1, keepdims=True)
-        found.append(np.packbits(above, axis=1).view(np.uint64).ravel())
-    return np.concatenate(found)
+        blocks.append(np.packbits(above, axis=1).view(np.uint64).ravel())
+    return np.concatenate(blocks)
 
 
 def _twin(
@@ -182,8 +182,8 @@ def _twin(
     if (same := files.get(records[i]["sha256"])) is not None:
         return "bytes", same, 1.0
     if equal:
-        own = pixels(records[i]["image"])
-        if (match := next((j for j in equal if pixels(records[j]["image"]) == own), None)) is not None:
+        pixel_digest = pixels(records[i]["image"])
+        if (match := next((j for j in equal if pixels(records[j]["image"]) == pixel_digest), None)) is not None:
             return "pixels", match, 1.0
     agreed = [(_correlation(grey[i], grey[j]), -j) for j in near]
     best = max(agreed, default=(0.0, 0))
@@ -197,11 +197,11 @@ def _correlation(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> float:
     return float(x @ y) / size if size else 0.0
 
 
-def _made(own: Mapping[str, Any], other: Mapping[str, Any], kind: Kind, bits: int, correlation: float) -> Twin:
+def _made(record: Mapping[str, Any], other: Mapping[str, Any], kind: Kind, bits: int, correlation: float) -> Twin:
     return Twin(
-        split=own["split"],
-        sample=own["id"],
-        image=own["image"],
+        split=record["split"],
+        sample=record["id"],
+        image=record["image"],
         kind=kind,
         train=other["id"],
         train_image=other["image"],

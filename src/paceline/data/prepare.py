@@ -88,19 +88,19 @@ def _build(folder: Path, task: TaskSpec, progress: Progress) -> None:
     complete = (Complete(kind.complete, kind.group),) if getattr(reader, "ANY_KIND", False) else ()
     for item in reader.read(options, folder / "images", progress, *complete):
         if isinstance(item, Sample):
-            made = _record(item, folder, seen)
-            if not isinstance(made, Skipped):
-                records.append(made[0])
-                thumbnails += made[1]
+            prepared = _record(item, folder, seen)
+            if not isinstance(prepared, Skipped):
+                records.append(prepared[0])
+                thumbnails += prepared[1]
                 seen.add(item.id)
                 continue
-            skipped.append(made)
+            skipped.append(prepared)
         else:
             skipped.append(item)
     reasons = dict(Counter(s.reason for s in skipped).most_common())
     if not records:
-        told = "; ".join(f"{n} × {reason}" for reason, n in reasons.items()) or "the source is empty"
-        raise DataError(f"task '{task.name}': no usable sample was found ({told}); check task.options")
+        reason_text = "; ".join(f"{n} × {reason}" for reason, n in reasons.items()) or "the source is empty"
+        raise DataError(f"task '{task.name}': no usable sample was found ({reason_text}); check task.options")
     files.write_jsonl(folder / "samples.jsonl", records)
     files.write_jsonl(folder / "skipped.jsonl", ({k: _encodable(v) for k, v in plain(s).items()} for s in skipped))
     manifest = {
@@ -137,12 +137,12 @@ def _record(sample: Sample, folder: Path, seen: set[str]) -> tuple[dict[str, Any
             return Skipped(sample.id, str(error), path.name)
     paths = [str(p.relative_to(folder) if p.is_relative_to(folder) else p.absolute()) for p in sample.pictures]
     digests = [files.file_digest(p) for p in sample.pictures]
-    own: dict[str, Any] = {"id": sample.id, "split": sample.split}
+    image_keys: dict[str, Any] = {"id": sample.id, "split": sample.split}
     if len(paths) == 1:
-        own |= {"image": paths[0], "sha256": digests[0]}
+        image_keys |= {"image": paths[0], "sha256": digests[0]}
     elif paths:
-        own |= {"images": paths, "sha256s": digests}
-    record = {**{k: v for k, v in sample.fields.items() if k not in OWN_KEYS}, **own}
+        image_keys |= {"images": paths, "sha256s": digests}
+    record = {**{k: v for k, v in sample.fields.items() if k not in OWN_KEYS}, **image_keys}
     try:
         files.canonical(record).encode()
     except (TypeError, ValueError) as error:

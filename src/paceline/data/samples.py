@@ -13,7 +13,7 @@ in place of these two, lists in the order in which they are asked about; one wit
 manifest's digest covers id, split, the images' digests and fields: neither paths nor times nor what was found out about
 leakage and groups, so that the same data has the same digest on every machine and in every version.
 
-The folder is built beside its place and renamed as a whole, so a crash leaves nothing that counts.
+The folder is built beside its place and renamed as a whole, so a crash leaves no partial data.
 """
 
 from __future__ import annotations
@@ -131,26 +131,26 @@ def read_samples(root: Path, task: TaskSpec, splits: Sequence[str], limit: int) 
     for split in splits:
         if split not in manifest["splits"]:
             raise UserError(f"task '{task.name}' has no split '{split}': {nearest(split, manifest['splits'])}")
-    found: dict[str, list[dict[str, Any]]] = {split: [] for split in manifest["splits"]}
+    by_split: dict[str, list[dict[str, Any]]] = {split: [] for split in manifest["splits"]}
     for record in files.read_jsonl(folder / "samples.jsonl"):
-        if not _well_formed(record) or record["split"] not in found:
+        if not _well_formed(record) or record["split"] not in by_split:
             break
         placed: dict[str, Any] = {}
         if "image" in record:
             placed["image"] = str(folder / record["image"])
         elif "images" in record:
             placed["images"] = [str(folder / image) for image in record["images"]]
-        found[record["split"]].append({**record, **placed})
-    if {split: len(records) for split, records in found.items()} != manifest["splits"]:
+        by_split[record["split"]].append({**record, **placed})
+    if {split: len(records) for split, records in by_split.items()} != manifest["splits"]:
         raise DataError(
             f"task '{task.name}': {folder / 'samples.jsonl'} does not hold what its manifest says; "
             f"move {folder} away and run: paceline prepare task={task.name}"
         )
-    return [record for split in splits for record in found[split][: limit or None]]
+    return [record for split in splits for record in by_split[split][: limit or None]]
 
 
 def _well_formed(record: Mapping[str, Any]) -> bool:
-    """Whether a line of ``samples.jsonl`` says who it is, and has a digest for each image."""
+    """Whether a line of ``samples.jsonl`` has an id, and a digest for each image."""
     if not all(isinstance(record.get(key), str) for key in ("id", "split")):
         return False
     if "image" in record or "sha256" in record:
@@ -182,8 +182,8 @@ def largest_picture(root: Path, task: TaskSpec, looked_at: int = 64) -> tuple[in
     if not (dataset_folder(root, task) / "manifest.json").exists():
         return None
     records = read_samples(root, task, list(read_manifest(root, task)["splits"]), looked_at)
-    found = [size for record in records for path in images_of(record) if (size := picture_size(path))]
-    return max(found, key=lambda size: size[0] * size[1], default=None)
+    sizes = [size for record in records for path in images_of(record) if (size := picture_size(path))]
+    return max(sizes, key=lambda size: size[0] * size[1], default=None)
 
     # Another prepare was quicker; its data is the same.
 
@@ -194,9 +194,9 @@ def require(root: Path, task: TaskSpec, digest: str) -> None:
     Raises:
         DataError: the data is gone, or was prepared anew and differs.
     """
-    found = data_digest(root, task)
-    if found != digest:
+    digest_now = data_digest(root, task)
+    if digest_now != digest:
         raise DataError(
-            f"the data of task '{task.name}' is not what the cell was made for ({found[:12]} now, {digest[:12]} "
+            f"the data of task '{task.name}' is not what the cell was made for ({digest_now[:12]} now, {digest[:12]} "
             f"then): put the old data back, or submit again for cells of the new"
         )

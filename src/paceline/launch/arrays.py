@@ -40,29 +40,29 @@ def cluster_of(element: Element) -> ClusterSpec:
     return build(ClusterSpec, element.placement["cluster"], "cluster")
 
 
-def chunks(elements: Sequence[Element], made: Mapping[str, str], free: int | None) -> list[list[int]]:
+def chunks(elements: Sequence[Element], job_of_cell: Mapping[str, str], free: int | None) -> list[list[int]]:
     """Elements in arrays of equal resources, cut to the cluster's limits: one list of indices per sbatch call.
 
-    Tuning comes first, and what needs a tuning that found no place is left too.
+    Tuning comes first, and what needs a tuning that is left out is left out too.
 
     Args:
         elements: all that is to run.
-        made: cell -> job, of cells that are being made elsewhere.
+        job_of_cell: cell -> job, of cells that are being made elsewhere.
         free: jobs that may still be submitted; None where there is no limit. What is over stays for the next resume.
     """
-    found: list[list[int]] = []
-    making = set(made)
+    index_lists: list[list[int]] = []
+    making = set(job_of_cell)
     to_make = {c for e in elements for c in e.cells}
     for array in sorted(arrays(elements), key=lambda a: a["kind"] != "finetune"):
         indices = [i for i in array["elements"] if all(n in making or n not in to_make for n in elements[i].needs)]
         most = max(1, cluster_of(elements[array["elements"][0]]).max_array - 1)
         while indices and (free is None or free > 0):
-            taken = indices[: min(most, len(indices) if free is None else free)]
-            indices = indices[len(taken) :]
-            found.append(taken)
-            making.update(c for i in taken for c in elements[i].cells)
-            free = None if free is None else free - len(taken)
-    return found
+            chunk = indices[: min(most, len(indices) if free is None else free)]
+            indices = indices[len(chunk) :]
+            index_lists.append(chunk)
+            making.update(c for i in chunk for c in elements[i].cells)
+            free = None if free is None else free - len(chunk)
+    return index_lists
 
 
 def free(elements: Sequence[Element], jobs: Sequence[Job] | None, site: Site) -> tuple[int | None, str]:
@@ -87,10 +87,10 @@ def free(elements: Sequence[Element], jobs: Sequence[Job] | None, site: Site) ->
     if jobs is None:
         raise Unavailable("squeue gave no answer, so what may still be submitted is not known; try again in a minute")
     qos = site.qos_of(tightest)
-    there = len(queue.live(jobs, qos))
+    queued = len(queue.live(jobs, qos))
     of = f" of {qos}" if qos else ""
-    reason = f"{tightest.max_submit} jobs{of} may be submitted at a time, {there} are in the queue"
-    return max(0, tightest.max_submit - there), reason
+    reason = f"{tightest.max_submit} jobs{of} may be submitted at a time, {queued} are in the queue"
+    return max(0, tightest.max_submit - queued), reason
 
 
 @dataclass(frozen=True)
@@ -116,23 +116,23 @@ class Arrangement:
 
 
 def arrange(
-    elements: Sequence[Element], made: Mapping[str, str], jobs: Sequence[Job] | None, site: Site, kept: int = 0
+    elements: Sequence[Element], job_of_cell: Mapping[str, str], jobs: Sequence[Job] | None, site: Site, kept: int = 0
 ) -> Arrangement:
     """Cut elements into arrays under the cluster's limits.
 
     Args:
         elements: all that is to run.
-        made: cell -> job, of cells that are being made elsewhere.
+        job_of_cell: cell -> job, of cells that are being made elsewhere.
         jobs: the user's queue; None where it could not be asked.
         site: what the cluster says.
         kept: places under the submit limit to leave free.
     """
     most, reason = free(elements, jobs, site)
-    arrays = chunks(elements, made, most if most is None else max(0, most - kept))
+    arrays = chunks(elements, job_of_cell, most if most is None else max(0, most - kept))
     order = [i for indices in arrays for i in indices]
     starts = [sum(map(len, arrays[:k])) for k in range(len(arrays))]
-    there = set(order)
-    rest = [e for i, e in enumerate(elements) if i not in there]
+    submitted = set(order)
+    rest = [e for i, e in enumerate(elements) if i not in submitted]
     return Arrangement(
         [elements[i] for i in order],
         [list(range(start, start + len(a))) for start, a in zip(starts, arrays, strict=True)],
@@ -142,7 +142,7 @@ def arrange(
 
 
 def parameters(element: Element, name: str, environment: Mapping[str, str], dependency: str = "") -> dict[str, Any]:
-    """What submitit is told of an array whose elements all ask for the same."""
+    """The parameters of submitit for an array of equal resources."""
     cluster, placement = cluster_of(element), element.placement["placement"]
     ranks = int(placement["ranks"])
     extra: dict[str, Any] = {"kill-on-invalid-dep": "yes"}
@@ -151,7 +151,7 @@ def parameters(element: Element, name: str, environment: Mapping[str, str], depe
     kind, constraint = asked_as(cluster)
     gpu = f"gpu:{kind}:" if kind else "gpu:"
     exports = [f"export {key}={shlex.quote(value)}" for key, value in environment.items()]
-    asked: dict[str, Any] = {
+    options: dict[str, Any] = {
         "job_name": name,
         "time": cluster.minutes,
         "nodes": int(placement["nodes"]),
@@ -173,9 +173,9 @@ def parameters(element: Element, name: str, environment: Mapping[str, str], depe
         "srun_args": ["--kill-on-bad-exit=1"] if ranks * int(placement["nodes"]) > 1 else None,
     }
     if cluster.parallel:
-        asked["array_parallelism"] = cluster.parallel
+        options["array_parallelism"] = cluster.parallel
     # submitit's own accounting key, which a site that checks such keys would refuse.
-    return {key: value for key, value in asked.items() if value is not None} | {"wckey": None}
+    return {key: value for key, value in options.items() if value is not None} | {"wckey": None}
 
 
 def environment_of(element: Element, store: Store, code: str) -> dict[str, str]:
@@ -224,12 +224,12 @@ def dependency(indices: Sequence[int], elements: Sequence[Element], jobs: Mappin
         jobs: cell -> job that will make it done.
     """
     needed = [[jobs[n] for n in elements[i].needs if n in jobs] for i in indices]
-    ids = sorted({job for found in needed for job in found})
+    ids = sorted({job for element_jobs in needed for job in element_jobs})
     if not ids:
         return ""
     base = ids[0].partition("_")[0]
     # Element by element where the arrays match, so that one tuning frees its own evaluation and waits for no other.
-    if all(found == [f"{base}_{k}"] for k, found in enumerate(needed)) and len(indices) > 1:
+    if all(element_jobs == [f"{base}_{k}"] for k, element_jobs in enumerate(needed)) and len(indices) > 1:
         return f"aftercorr:{base}"
     return "afterok:" + ":".join(ids)
 
@@ -284,11 +284,13 @@ def launch(
             waits = dependency(indices, elements, making)
             executor.update_parameters(**parameters(first, f"{name}-{k}", environment_of(first, store, code), waits))
             with clients.outside(), executor.batch():
-                made = [executor.submit(RunElement(str(path), i)) for i in indices]
+                array_jobs = [executor.submit(RunElement(str(path), i)) for i in indices]
         except (submitit.core.utils.FailedJobError, RuntimeError) as error:
-            said = str(error).strip().splitlines()
-            raise Unavailable(f"sbatch refused array {k} of {path}: {said[-1] if said else error}") from None
-        for index, job in zip(indices, made, strict=True):
+            error_lines = str(error).strip().splitlines()
+            raise Unavailable(
+                f"sbatch refused array {k} of {path}: {error_lines[-1] if error_lines else error}"
+            ) from None
+        for index, job in zip(indices, array_jobs, strict=True):
             jobs[str(index)] = job.job_id
             making.update(dict.fromkeys(elements[index].cells, job.job_id))
         write_json(path / "jobs.json", {"schema": SCHEMA, "jobs": jobs})
@@ -297,8 +299,8 @@ def launch(
 
 def chained(sweep: str, jobs: Sequence[Job] | None) -> str | None:
     """The job that waits to resume a sweep, where there is one: a second one would be of no use."""
-    mine = re.compile(rf"paceline-{re.escape(sweep)}-[0-9a-f]{{8}}-chain")
-    return next((job.id for job in jobs or () if job.pending and mine.fullmatch(job.name)), None)
+    pattern = re.compile(rf"paceline-{re.escape(sweep)}-[0-9a-f]{{8}}-chain")
+    return next((job.id for job in jobs or () if job.pending and pattern.fullmatch(job.name)), None)
 
 
 def chain(
@@ -329,13 +331,13 @@ def chain(
     cluster = cluster_of(element)
     sweep = path.parents[1].name
     resume = [sys.executable, "-m", "paceline", "resume", sweep, f"root={store.root}", "--chain", "--unattended"]
-    own = [str(folder) for folder in conf[:-1]]
-    resume += [word for folder in own[:1] for word in ("--conf", folder)]
-    variables = environment_of(element, store, code) | ({"PACELINE_CONF": own[1]} if own[1:] else {})
+    conf_folders = [str(folder) for folder in conf[:-1]]
+    resume += [argument for folder in conf_folders[:1] for argument in ("--conf", folder)]
+    variables = environment_of(element, store, code) | ({"PACELINE_CONF": conf_folders[1]} if conf_folders[1:] else {})
     exports = [f"export {k}={shlex.quote(v)}" for k, v in variables.items()]
-    asked = {"account": cluster.account, "qos": cluster.qos, "partition": cluster.partition}
+    options = {"account": cluster.account, "qos": cluster.qos, "partition": cluster.partition}
     ids = sorted({queue.base(job) for job in jobs.values()}, key=int)
-    words = [
+    command_line = [
         "sbatch",
         "--parsable",
         f"--job-name={name}-chain",
@@ -344,7 +346,7 @@ def chain(
         f"--time={CHAIN_MINUTES}",
         f"--mem={CHAIN_MEMORY}",
         "--ntasks=1",
-        *(f"--{key}={value}" for key, value in asked.items() if value),
+        *(f"--{key}={value}" for key, value in options.items() if value),
         f"--wrap={'; '.join([*cluster.setup, *exports, shlex.join(resume)])}",
     ]
-    return clients.call(words).strip().partition(";")[0]
+    return clients.call(command_line).strip().partition(";")[0]

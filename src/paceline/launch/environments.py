@@ -1,6 +1,6 @@
 """The Python environment of an element: another one, where a model's code runs only on versions that are not here.
 
-What such an environment must hold is asked of its own interpreter, once, and kept until something is installed there.
+What such an environment must hold is queried from its interpreter once, and cached until something is installed there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from paceline.store.root import Store
 
 SECONDS = 120.0
 # What a cell that answers imports besides the code that it brings: for the launcher's pickle, the model, the images,
-# the statistics. What a kind of task imports besides is its own to say. The launcher's must be the same here and there.
+# the statistics. A kind of task declares what it imports besides. The launcher's must be the same here and there.
 NEEDED = (
     "submitit",
     "cloudpickle",
@@ -80,21 +80,23 @@ def ask_module(module: str, model: ModelSpec, question: Mapping[str, Any] | None
     It reads a question as JSON (the model's spec, where none is given) and ends with one line of JSON.
 
     Raises:
-        UserError: it ended badly; the last line that it said.
+        UserError: it failed; the message is its last line on stderr.
         Unavailable: it ended with the exit code of that.
     """
-    words = [interpreter(model.environment), "-m", module]
-    asked = json.dumps(plain(model) if question is None else question)
+    command_line = [interpreter(model.environment), "-m", module]
+    request = json.dumps(plain(model) if question is None else question)
     source = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
-    own = {**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    own |= plugins.handed_on()
-    done = subprocess.run(words, input=asked, capture_output=True, text=True, check=False, env=own)
+    variables = {**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    variables |= plugins.handed_on()
+    done = subprocess.run(command_line, input=request, capture_output=True, text=True, check=False, env=variables)
     lines = done.stdout.splitlines()
     if done.returncode or not lines:
-        said = [line for line in done.stderr.splitlines() if line.strip()]
+        error_lines = [line for line in done.stderr.splitlines() if line.strip()]
         kind = Unavailable if done.returncode == Unavailable.exit_code else UserError
-        raise kind(said[-1] if said else f"{words[0]} ended with {done.returncode} and said nothing")
+        raise kind(
+            error_lines[-1] if error_lines else f"{command_line[0]} ended with {done.returncode} and said nothing"
+        )
     return dict(json.loads(lines[-1]))
 
 
@@ -107,7 +109,7 @@ def shown(environment: str) -> str:
 
 
 def versions(environment: str, store: Store, packages: Sequence[str] = ()) -> dict[str, Any]:
-    """``{python, versions}`` of an environment, by its own word, asked of what every cell needs and of some packages.
+    """``{python, versions}`` of an environment, from its interpreter: of what every cell needs, and of some packages.
 
     Raises:
         UserError: no such environment, or its Python does not run.
@@ -122,16 +124,18 @@ def versions(environment: str, store: Store, packages: Sequence[str] = ()) -> di
     except (PacelineError, OSError, KeyError, TypeError, AttributeError):
         pass
     # Isolated from this shell: what PYTHONPATH brings would be taken for the environment's own.
-    words = [python, "-I", "-c", _ASK, *named]
+    command_line = [python, "-I", "-c", _ASK, *named]
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, check=True)
-        told = {"schema": SCHEMA, **json.loads(done.stdout.splitlines()[-1])}
+        done = subprocess.run(command_line, capture_output=True, text=True, timeout=SECONDS, check=True)
+        record = {"schema": SCHEMA, **json.loads(done.stdout.splitlines()[-1])}
     except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
-        said = str(getattr(error, "stderr", "") or error).strip().splitlines()
-        raise UserError(f"model.environment: {python} does not run: {said[-1] if said else error}") from None
-    with contextlib.suppress(PacelineError):  # asked again next time
-        write_json(kept, told)
-    return told
+        error_lines = str(getattr(error, "stderr", "") or error).strip().splitlines()
+        raise UserError(
+            f"model.environment: {python} does not run: {error_lines[-1] if error_lines else error}"
+        ) from None
+    with contextlib.suppress(PacelineError):  # not cached: queried again next time
+        write_json(kept, record)
+    return record
 
 
 def problems(model: ModelSpec, store: Store, packages: Sequence[str] = ()) -> list[str]:
@@ -141,26 +145,26 @@ def problems(model: ModelSpec, store: Store, packages: Sequence[str] = ()) -> li
     """
     where = f"conf/model/{model.name}.yaml"
     try:
-        wanted = SpecifierSet(model.transformers)
+        supported = SpecifierSet(model.transformers)
     except InvalidSpecifier:
         return [f"{where}: transformers: {model.transformers} is no range of versions; write one such as >=4.43,<4.49"]
     if not model.environment:
-        return _out_of_range(model, wanted, _here()) if model.transformers else []
+        return _out_of_range(model, supported, _here()) if model.transformers else []
     try:
-        told = versions(model.environment, store, packages)
+        record = versions(model.environment, store, packages)
     except UserError as error:
         return [str(error)]
     python = interpreter(model.environment)
-    found = told["versions"]
+    installed = record["versions"]
     here = _here()
-    named = [n for n in (*NEEDED, *packages) if n not in found]
-    named += [f"{n}=={here[n]}" for n in SAME if n in found and n in here and found[n] != here[n]]
+    named = [n for n in (*NEEDED, *packages) if n not in installed]
+    named += [f"{n}=={here[n]}" for n in SAME if n in installed and n in here and installed[n] != here[n]]
     answers = []
-    if not _recent(told["python"]):
-        answers.append(f"{python} is Python {told['python']}; paceline {__version__} needs 3.11 or 3.12 there too")
+    if not _recent(record["python"]):
+        answers.append(f"{python} is Python {record['python']}; paceline {__version__} needs 3.11 or 3.12 there too")
     if named:
         answers.append(f"{python} lacks {', '.join(named)}; run: {python} -m pip install {' '.join(named)}")
-    return answers + _out_of_range(model, wanted, found)
+    return answers + _out_of_range(model, supported, installed)
 
 
 def _recent(python: str) -> bool:
@@ -170,18 +174,18 @@ def _recent(python: str) -> bool:
 def _here() -> dict[str, str]:
     from importlib import metadata
 
-    found = {}
+    installed = {}
     for name in NEEDED:
         try:
-            found[name] = metadata.version(name)
+            installed[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
-def _out_of_range(model: ModelSpec, wanted: SpecifierSet, found: Mapping[str, str]) -> list[str]:
-    version = found.get("transformers")
-    if version is None or wanted.contains(version, prereleases=True):
+def _out_of_range(model: ModelSpec, supported: SpecifierSet, installed: Mapping[str, str]) -> list[str]:
+    version = installed.get("transformers")
+    if version is None or supported.contains(version, prereleases=True):
         return []
     where = model.environment or "this environment"
     remedy = (
@@ -198,9 +202,9 @@ def _out_of_range(model: ModelSpec, wanted: SpecifierSet, found: Mapping[str, st
 def lacks(models: Iterable[ModelSpec], store: Store, packages: Sequence[str] = ()) -> list[str]:
     """What stands in the way of running some models' cells: weights not fetched, an environment that can't run them.
 
-    Looks at files, and at most once at each environment. Each line ends with the remedy.
+    Reads files, and queries each environment at most once. Each line ends with the remedy.
     """
-    found: dict[str, None] = {}
+    lines: dict[str, None] = {}
     seen: set[str] = set()
     for model in models:
         key = repr(model)
@@ -208,19 +212,19 @@ def lacks(models: Iterable[ModelSpec], store: Store, packages: Sequence[str] = (
             continue
         seen.add(key)
         try:
-            if told := hub_files.lacking(model):
+            if missing := hub_files.lacking(model):
                 remedy = "" if Path(model.weights).expanduser().is_dir() else f"; run: {prepare_command(model)}"
-                found[f"model {model.name} is not prepared: {told}{remedy}"] = None
+                lines[f"model {model.name} is not prepared: {missing}{remedy}"] = None
         except UserError as error:
-            found[str(error)] = None
-        found |= dict.fromkeys(problems(model, store, packages))
-    return list(found)
+            lines[str(error)] = None
+        lines |= dict.fromkeys(problems(model, store, packages))
+    return list(lines)
 
 
 def lacks_tracker(configs: Iterable[Config]) -> list[str]:
     """That the tracking library is not installed where cells of these configs run, as far as it is this environment."""
-    asked = {config.tracking.backend for config in configs if not config.model.environment}
-    if "trackio" in asked and importlib.util.find_spec("trackio") is None:
+    backends = {config.tracking.backend for config in configs if not config.model.environment}
+    if "trackio" in backends and importlib.util.find_spec("trackio") is None:
         return ["tracking=trackio: the package trackio is not installed; docs/tracking.md says how (or tracking=wandb)"]
     return []
 

@@ -40,9 +40,9 @@ class Fit:
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
-        said = self.verdict.as_json() if self.verdict else {}
-        own = {"cells": list(self.cells), "model": self.model, "method": self.method, "kind": self.kind}
-        return {**said, **own, "fits": self.fits, "text": self.text}
+        verdict = self.verdict.as_json() if self.verdict else {}
+        names = {"cells": list(self.cells), "model": self.model, "method": self.method, "kind": self.kind}
+        return {**verdict, **names, "fits": self.fits, "text": self.text}
 
 
 def look(cells: Sequence[PlannedCell], store: Store, presets: Mapping[str, DeepSpeedSpec]) -> list[Fit]:
@@ -57,12 +57,12 @@ def look(cells: Sequence[PlannedCell], store: Store, presets: Mapping[str, DeepS
         config = planned.config
         if on_gpu(config):
             parts = (config.model, config.method, config.placement, config.deepspeed, config.cluster)
-            own = (config.train.batch, config.generation.batch, config.generation.beams, config.task.name)
+            settings = (config.train.batch, config.generation.batch, config.generation.beams, config.task.name)
             for part in parts:
                 if id(part) not in texts:
                     texts[id(part)] = repr(part)
-            said = (texts[id(part)] for part in parts)
-            groups.setdefault((planned.cell.kind, *said, *own), []).append(planned)
+            part_texts = (texts[id(part)] for part in parts)
+            groups.setdefault((planned.cell.kind, *part_texts, *settings), []).append(planned)
     pictures: dict[str, tuple[Size | None, int]] = {}
     return [_finding(members, store, presets, pictures) for members in groups.values()]
 
@@ -81,9 +81,9 @@ def _finding(
     if shape is None:
         return Fit(*named, None, uncounted(config.model), None)
     if not cards:
-        asked = config.cluster.gpu or "any GPU"
+        gpu_name = config.cluster.gpu or "any GPU"
         return Fit(
-            *named, None, f"the memory of {asked} is not known here; name a card, such as cluster.gpu=a100_40", None
+            *named, None, f"the memory of {gpu_name} is not known here; name a card, such as cluster.gpu=a100_40", None
         )
     sample = choose.sample_of(config, *_pictures(config.task, store, pictures))
     try:
@@ -93,13 +93,13 @@ def _finding(
     if small.fits:
         return Fit(*named, True, small.told(), small)
     if large.fits:
-        told = f"{small.told()}; {large.card.name} has room: give cluster.gpu={large.card.name}"
-        return Fit(*named, None, told, small)
+        message = f"{small.told()}; {large.card.name} has room: give cluster.gpu={large.card.name}"
+        return Fit(*named, None, message, small)
     return Fit(*named, False, choose.refusal(config, kind, shape, sample, large.card, presets), large)
 
 
 def on_gpu(config: Config) -> bool:
-    """Whether a cell is to run on a GPU, as far as its cluster's settings tell."""
+    """Whether a cell is to run on a GPU, as far as its cluster's settings show."""
     return bool(config.cluster.gpus or (config.cluster.gpu and config.cluster.executor != "slurm"))
 
 
@@ -107,9 +107,9 @@ def uncounted(model: ModelSpec) -> str:
     """Why the memory of a model without a shape is not planned, and what to do about it."""
     if model.family != "remote":
         return f"the shape of {model.name} is not known here; paceline prepare model={model.name} counts it"
-    found, alone = storage.weights_of(model), ""
-    if not isinstance(found, str):
-        alone = f"; its weights alone take {found.numbers * WIDTHS[model.dtype] / GIB:.1f} GiB"
+    weights, alone = storage.weights_of(model), ""
+    if not isinstance(weights, str):
+        alone = f"; its weights alone take {weights.numbers * WIDTHS[model.dtype] / GIB:.1f} GiB"
     return (
         f"{model.name} runs by code of its own, which is not read here, so its memory can't be planned{alone}; give a "
         "cluster.gpu with room to spare, and try it on a few samples first: limit=8"
@@ -123,6 +123,6 @@ def _pictures(task: TaskSpec, store: Store, pictures: dict[str, tuple[Size | Non
     return pictures[task.name]
 
 
-def refused(found: Sequence[Fit], configs: Mapping[str, Config]) -> list[str]:
+def refused(fits: Sequence[Fit], configs: Mapping[str, Config]) -> list[str]:
     """What stands in the way of a submit: cells that can't fit, unless their placement says to ignore it."""
-    return [f.text for f in found if f.fits is False and configs[f.cells[0]].placement.fit == "check"]
+    return [f.text for f in fits if f.fits is False and configs[f.cells[0]].placement.fit == "check"]

@@ -1,6 +1,6 @@
-"""What Slurm granted, against what was asked: a site's plugins may change a job while it is submitted, and say nothing.
+"""What Slurm granted, against what was asked: a site's plugins may change a job while it is submitted, silently.
 
-A job that got other resources still runs, so a difference is told and stops nothing.
+A job that got other resources still runs, so a difference is reported and stops nothing.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ KEPT = (
 
 
 def granted(elements: Sequence[Element], arrays: Sequence[Sequence[int]], jobs: Mapping[str, str]) -> dict[str, Any]:
-    """The content of ``granted.json``: what Slurm says of each array, and where that is not what was asked.
+    """The content of ``granted.json``: what Slurm reports of each array, and where it differs from the request.
 
     Args:
         elements: all elements of the submission.
@@ -54,37 +54,37 @@ def granted(elements: Sequence[Element], arrays: Sequence[Sequence[int]], jobs: 
         the jobs are submitted, whatever is known of them.
     """
     first = {queue.base(jobs[str(a[0])]): a for a in arrays if str(a[0]) in jobs}
-    found: dict[str, dict[str, str]] = {}
+    job_values: dict[str, dict[str, str]] = {}
     unanswered = dict.fromkeys(list(first)[MOST_CALLS:], f"not asked: more than {MOST_CALLS} arrays")
     with ThreadPoolExecutor(MOST_CALLS) as pool:
-        asked = {
+        futures = {
             job: pool.submit(call, ["scontrol", "--oneliner", "show", "job", job], SECONDS)
             for job in first
             if job not in unanswered
         }
-        for job, answer in asked.items():
+        for job, answer in futures.items():
             try:
-                # An array's elements come one by one, all alike; the first speaks for them.
-                found[job] = fields(answer.result().partition("\n")[0])
+                # An array's elements come one by one, all alike, so only the first is read.
+                job_values[job] = fields(answer.result().partition("\n")[0])
             except Unavailable as error:
                 unanswered[job] = str(error)
     making = {c: jobs[str(i)] for i, e in enumerate(elements) if str(i) in jobs for c in e.cells}
-    told = [
+    sentences = [
         f"job {job}: {sentence}"
-        for job, values in found.items()
+        for job, values in job_values.items()
         for sentence in differences(elements[first[job][0]], values, slurm.dependency(first[job], elements, making))
     ]
     return {
         "schema": SCHEMA,
         "time": time.time(),
-        "jobs": {job: {k: values[k] for k in KEPT if k in values} for job, values in found.items()},
-        "differences": told,
+        "jobs": {job: {k: values[k] for k in KEPT if k in values} for job, values in job_values.items()},
+        "differences": sentences,
         "unanswered": unanswered,
     }
 
 
 def differences(element: Element, values: Mapping[str, str], waits: str) -> list[str]:
-    """Where a job is not what was asked.
+    """Where a job differs from the request.
 
     Args:
         element: one of the array's.
@@ -93,24 +93,24 @@ def differences(element: Element, values: Mapping[str, str], waits: str) -> list
     """
     cluster, placement = slurm.cluster_of(element), element.placement["placement"]
     nodes, ranks = int(placement["nodes"]), int(placement["ranks"])
-    told = []
+    sentences = []
 
-    def differ(what: str, asked: object, got: object, verb: str = "gets") -> None:
-        told.append(f"asked for {what}{asked}, {verb} {got}")
+    def differ(what: str, requested: object, got: object, verb: str = "gets") -> None:
+        sentences.append(f"asked for {what}{requested}, {verb} {got}")
 
     for name, key, verb in (
         ("account", "Account", "is charged to"),
         ("qos", "QOS", "gets"),
         ("partition", "Partition", "runs in"),
     ):
-        asked, got = asked_for(cluster, name), values.get(key, "")
+        requested, got = asked_for(cluster, name), values.get(key, "")
         # Of several partitions Slurm takes one.
-        if asked and got and not set(got.lower().split(",")) <= set(asked.lower().split(",")):
-            differ(f"{'QOS' if name == 'qos' else name} ", asked, got, verb)
+        if requested and got and not set(got.lower().split(",")) <= set(requested.lower().split(",")):
+            differ(f"{'QOS' if name == 'qos' else name} ", requested, got, verb)
     limit = values.get("TimeLimit", "")
     if limit and minutes(limit) != cluster.minutes:
         differ("", f"{cluster.minutes} minutes", limit)
-    numbers = {key: found[0] for key in ("NumNodes", "NumCPUs") if (found := re.match(r"\d+", values.get(key, "")))}
+    numbers = {key: match[0] for key in ("NumNodes", "NumCPUs") if (match := re.match(r"\d+", values.get(key, "")))}
     for key, count, unit in (("NumNodes", nodes, "node"), ("NumCPUs", nodes * ranks * cluster.cpus, "CPU")):
         if key in numbers and int(numbers[key]) != count:
             differ("", _counted(count, unit), numbers[key])
@@ -130,10 +130,10 @@ def differences(element: Element, values: Mapping[str, str], waits: str) -> list
     if cluster.mail and values.get("MailUser", "") != cluster.mail:
         differ("mail to ", cluster.mail, values.get("MailUser") or "none")
     if waits and values.get("Dependency", "(null)") in ("", "(null)") and values.get("JobState") == "PENDING":
-        told.append(f"asked to wait ({waits}), waits for no job; its cells look for the weights themselves")
+        sentences.append(f"asked to wait ({waits}), waits for no job; its cells look for the weights themselves")
     if values.get("Requeue") == "0":
-        told.append("the site forbids requeueing: a cell whose time is up waits for the next paceline resume")
-    return told
+        sentences.append("the site forbids requeueing: a cell whose time is up waits for the next paceline resume")
+    return sentences
 
 
 def _counted(count: int, unit: str) -> str:
@@ -141,11 +141,11 @@ def _counted(count: int, unit: str) -> str:
 
 
 def _memory(values: Mapping[str, str], cpus: int) -> int | None:
-    """MiB a node; None where it is not told."""
-    if found := tres(f"mem={values.get('MinMemoryNode', '')}"):
-        return found["mem"]
-    if found := tres(f"mem={values.get('MinMemoryCPU', '')}"):
-        return found["mem"] * cpus
+    """MiB a node; None where it is not reported."""
+    if memory := tres(f"mem={values.get('MinMemoryNode', '')}"):
+        return memory["mem"]
+    if memory := tres(f"mem={values.get('MinMemoryCPU', '')}"):
+        return memory["mem"] * cpus
     return None
 
 

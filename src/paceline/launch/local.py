@@ -28,7 +28,7 @@ MINUTES = 60 * 24 * 365
 
 
 class View(Protocol):
-    """Who is told what happens; the terminal, in the end."""
+    """Receives events of the run; implemented by the terminal."""
 
     def started(self, element: Element) -> None:
         """An element was started."""
@@ -115,28 +115,28 @@ class Scheduler:
         if any(n in self.elements[i].cells for i in waiting for n in element.needs):
             return True
         missing = [self.store.cell(n).read() for n in element.needs if not self.store.cell(n).done()]
-        found = status.states(self.store, missing)
+        states = status.states(self.store, missing)
         # A process may have died before its attempt began: to others its cells stay queued while this launcher lives.
         ended = {cell for i in self.over for cell in self.elements[i].cells}
-        return any(s.state == "running" or (s.state == "queued" and cell not in ended) for cell, s in found.items())
+        return any(s.state == "running" or (s.state == "queued" and cell not in ended) for cell, s in states.items())
 
     def _start(self, index: int) -> submitit.Job[None]:
         element = self.elements[index]
-        # submitit numbers the GPUs of every job from 0, so each element is told which are its own.
-        mine, self.devices = self.devices[: element.ranks], self.devices[element.ranks :]
-        self.given[index] = mine
+        # submitit numbers the GPUs of every job from 0, so each element gets the list of its GPUs.
+        gpus, self.devices = self.devices[: element.ranks], self.devices[element.ranks :]
+        self.given[index] = gpus
         python = shlex.quote(interpreter(element.environment))
         executor = submitit.LocalExecutor(folder=self.submission / "submitit", python=python)
         executor.update_parameters(
             tasks_per_node=element.ranks,
             timeout_min=MINUTES,
             stderr_to_stdout=True,
-            gpus_per_node=len(mine),
-            visible_gpus=tuple(mine),
+            gpus_per_node=len(gpus),
+            visible_gpus=tuple(gpus),
         )
         threads = str(element.placement["placement"]["threads"] or 1)
-        own = {**snapshot.environment(self.store, self.code), "OMP_NUM_THREADS": threads}
-        with _environment(own), _ignored(signal.SIGINT):
+        variables = {**snapshot.environment(self.store, self.code), "OMP_NUM_THREADS": threads}
+        with _environment(variables), _ignored(signal.SIGINT):
             return executor.submit(RunElement(str(self.submission), index))
 
     def _terminate(self) -> None:
@@ -169,7 +169,7 @@ def devices() -> list[int]:
     """GPUs of this machine that this shell may use: those of ``CUDA_VISIBLE_DEVICES``, else all."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
-        return [int(word) for word in named.split(",") if word.strip().isdigit()]
+        return [int(entry) for entry in named.split(",") if entry.strip().isdigit()]
     return sorted(int(p.name.removeprefix("nvidia")) for p in Path("/dev").glob("nvidia[0-9]*"))
 
 
@@ -177,7 +177,7 @@ def devices() -> list[int]:
 def _asked_to_stop() -> Iterator[None]:
     """One way to stop: Ctrl-C, `paceline cancel`, the end of a batch job, and a terminal that is closed.
 
-    Set anew even where the shell told us to ignore Ctrl-C, as it does for jobs in the background of a script.
+    Set anew even where the shell set Ctrl-C to be ignored, as it does for jobs in the background of a script.
     """
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -208,7 +208,7 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _ignored(number: signal.Signals) -> Iterator[None]:
-    """Start processes deaf to Ctrl-C, which the terminal would send to them too: the launcher asks them to save."""
+    """Start processes that ignore Ctrl-C, which the terminal sends to them too: the launcher signals them to save."""
     before = signal.signal(number, signal.SIG_IGN)
     try:
         yield

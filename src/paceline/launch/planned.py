@@ -1,7 +1,7 @@
-"""What a submit does, worked out from one look at the states of all cells; nothing is written here.
+"""What a submit does, computed from one snapshot of the states of all cells; nothing is written here.
 
 ``look`` reads: the cells' states, and the rungs on which tunings go on. ``plan_of`` is a function of what was seen:
-which cells run, as which elements, and what to say of it. ``require`` refuses a plan that can't run, before it is
+which cells run, as which elements, and the notes on it. ``require`` refuses a plan that can't run, before it is
 recorded.
 """
 
@@ -73,7 +73,7 @@ class Plan:
         chosen: the cells.
         elements: the same, as processes run them.
         executor: how an element becomes a process; empty where there is none.
-        notes: what to say of it.
+        notes: messages for the user.
     """
 
     chosen: tuple[PlannedCell, ...]
@@ -82,16 +82,16 @@ class Plan:
     notes: tuple[str, ...]
 
 
-def look(wanted: Sweep, store: Store, answers: Answers, wishes: Wishes, tree: ConfTree) -> Seen:
+def look(sweep: Sweep, store: Store, answers: Answers, wishes: Wishes, tree: ConfTree) -> Seen:
     """Read the states of all cells once, and where tunings that were begun go on.
 
     Raises:
         Unavailable: Slurm gives no answer.
     """
-    states = status.of_sweep(store, wanted, answers)
-    taken = _taken_up(wanted, states, store, answers, wishes, tree)
-    cells = (replace(c, config=taken[c.id].config) if c.id in taken else c for c in wanted.cells)
-    return Seen(tuple(cells), states, taken, answers)
+    states = status.of_sweep(store, sweep, answers)
+    rungs = _taken_up(sweep, states, store, answers, wishes, tree)
+    cells = (replace(c, config=rungs[c.id].config) if c.id in rungs else c for c in sweep.cells)
+    return Seen(tuple(cells), states, rungs, answers)
 
 
 def plan_of(seen: Seen, wishes: Wishes = NO_WISHES) -> Plan:
@@ -133,7 +133,7 @@ def require(plan: Plan, seen: Seen, store: Store, presets: Mapping[str, DeepSpee
 
 
 def choose(
-    cells: Sequence[PlannedCell], found: Mapping[str, CellState], wishes: Wishes = NO_WISHES
+    cells: Sequence[PlannedCell], states: Mapping[str, CellState], wishes: Wishes = NO_WISHES
 ) -> tuple[list[PlannedCell], dict[str, str]]:
     """The cells to run, and why each of the others is not.
 
@@ -142,7 +142,7 @@ def choose(
     chosen: dict[str, PlannedCell] = {}
     left: dict[str, str] = {}
     for planned in cells:
-        state = found[planned.id]
+        state = states[planned.id]
         if not (state.needed or (wishes.retry_failed and state.state == "failed")):
             left[planned.id] = state.state
             continue
@@ -153,7 +153,7 @@ def choose(
         blocked = [
             n
             for n in planned.cell.needs
-            if n not in chosen and (n not in found or found[n].state not in ("done", "running", "queued"))
+            if n not in chosen and (n not in states or states[n].state not in ("done", "running", "queued"))
         ]
         if blocked:
             left[planned.id] = f"needs {blocked[0]}, which failed"
@@ -175,22 +175,22 @@ def executor_of(elements: Sequence[Element]) -> str:
 
 
 def _taken_up(
-    wanted: Sweep, found: dict[str, CellState], store: Store, asked: Answers, wishes: Wishes, tree: ConfTree
+    sweep: Sweep, states: dict[str, CellState], store: Store, answers: Answers, wishes: Wishes, tree: ConfTree
 ) -> dict[str, Taken]:
-    """Where tunings that were begun go on, if not as asked. What has no rung left is failed in ``found``."""
-    tunings = [c for c in wanted.cells if c.cell.kind == "finetune" and found[c.id].attempts]
-    tunings = [c for c in tunings if found[c.id].state != "done"]
+    """Where tunings that were begun go on, if not as asked. What has no rung left is failed in ``states``."""
+    tunings = [c for c in sweep.cells if c.cell.kind == "finetune" and states[c.id].attempts]
+    tunings = [c for c in tunings if states[c.id].state != "done"]
     if not tunings:
         return {}
-    verdict = status.Verdicts(store, [c.cell for c in tunings], asked)
+    verdict = status.Verdicts(store, [c.cell for c in tunings], answers)
     ladders = Ladders(store, tree.presets(), verdict)
-    return taken_up(ladders, tunings, found, wishes.retry_failed)
+    return taken_up(ladders, tunings, states, wishes.retry_failed)
 
 
-def _on_rungs(elements: Sequence[Element], taken: Mapping[str, Taken]) -> list[Element]:
-    """Elements with the word beside their placement of why it is not the one asked for."""
+def _on_rungs(elements: Sequence[Element], rungs: Mapping[str, Taken]) -> list[Element]:
+    """Elements whose placement records why it differs from the requested one."""
     return [
-        replace(e, placement={**e.placement, "ladder": taken[e.cells[0]].recorded}) if e.cells[0] in taken else e
+        replace(e, placement={**e.placement, "ladder": rungs[e.cells[0]].recorded}) if e.cells[0] in rungs else e
         for e in elements
     ]
 
@@ -204,8 +204,8 @@ def _refuse_too_large(chosen: Sequence[PlannedCell], store: Store, presets: Mapp
     configs = {p.id: p.config for p in chosen if gpu_fit.on_gpu(p.config)}
     if not configs:
         return
-    found = gpu_fit.look([p for p in chosen if p.id in configs], store, presets)
-    if bad := gpu_fit.refused(found, configs):
+    fits = gpu_fit.look([p for p in chosen if p.id in configs], store, presets)
+    if bad := gpu_fit.refused(fits, configs):
         raise UserError("\n".join(bad))
 
 
@@ -215,6 +215,6 @@ def _refuse_misfit(folder: CellFolder, config: Config) -> None:
     Raises:
         UserError: the checkpoint was saved under another ZeRO stage.
     """
-    found = None if folder.done() else checkpoints.newest(folder)
-    if found is not None and (why := checkpoints.misfit(found, config.deepspeed)):
+    checkpoint = None if folder.done() else checkpoints.newest(folder)
+    if checkpoint is not None and (why := checkpoints.misfit(checkpoint, config.deepspeed)):
         raise UserError(f"{folder.id}: {why}")

@@ -1,7 +1,7 @@
 """What can be known before a sweep is submitted: whether Slurm will take it, run it, and leave it room to write.
 
 Slurm accepts much that it never runs: a walltime over the QOS's limit waits for ever. So that is checked here, against
-what the cluster says (:mod:`paceline.slurm.site`) and, where it says nothing, against the YAML.
+what the cluster reports (:mod:`paceline.slurm.site`) and, where it reports nothing, against the YAML.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from paceline.sweep import status
 from paceline.sweep.cells import PlannedCell, Sweep
 
 GIB = 2**30
-# sbatch's words for "not now"; any other refusal is about the job.
+# sbatch's messages for a temporary failure; any other refusal is about the job.
 _NO_ANSWER = (
     "gave no answer",
     "is not installed",
@@ -58,14 +58,14 @@ _NO_ANSWER = (
 
 
 def applied(elements: Sequence[Element], site: Site) -> tuple[list[Element], list[str]]:
-    """Elements with the limits that the cluster tells in place of the YAML's, and what is to be said of it."""
+    """Elements with the limits that the cluster reports in place of the YAML's, and notes for the user."""
     placements: dict[int, dict[str, Any]] = {}
     notes: dict[str, None] = {}
     for element in elements:
         if id(element.placement) not in placements:
-            cluster, said = site.applied(slurm.cluster_of(element))
+            cluster, cluster_notes = site.applied(slurm.cluster_of(element))
             placements[id(element.placement)] = {**element.placement, "cluster": plain(cluster)}
-            notes |= dict.fromkeys(said)
+            notes |= dict.fromkeys(cluster_notes)
     return [replace(e, placement=placements[id(e.placement)]) for e in elements], list(notes)
 
 
@@ -79,7 +79,7 @@ class Outlook:
         held: cells that the submit limit holds back.
         reason: why they are held.
         findings: of every check.
-        notes: where the cluster says otherwise than its YAML, and what could not be asked.
+        notes: where the cluster differs from its YAML, and what could not be queried.
     """
 
     arrays: list[list[int]]
@@ -99,17 +99,17 @@ class Outlook:
         }
 
 
-def outlook(sweep: Sweep, elements: Sequence[Element], store: Store, asked: Answers) -> Outlook:
+def outlook(sweep: Sweep, elements: Sequence[Element], store: Store, answers: Answers) -> Outlook:
     """What a submit of these elements would do now. Submits and records nothing, and works where there is no Slurm."""
     site = site_of.ask(store.root)
     limited, notes = applied(elements, site)
     limited, leads = signal_lead.applied(limited, sweep.cells, store)
     notes += leads
-    made = status.made_by(store, asked)
+    job_of_cell = status.made_by(store, answers)
     try:
-        arranged = slurm.arrange(limited, made, asked.queue(), site)
+        arranged = slurm.arrange(limited, job_of_cell, answers.queue(), site)
     except Unavailable:
-        arranged = slurm.arrange(limited, made, [], site)
+        arranged = slurm.arrange(limited, job_of_cell, [], site)
         notes.append("the queue can't be asked here: counted as if none of your jobs were in it")
     folder = store.sweep(sweep.name)
     code = folder.read()["code"] if folder.sweep_json.exists() else snapshot.code_digest()
@@ -119,7 +119,7 @@ def outlook(sweep: Sweep, elements: Sequence[Element], store: Store, asked: Answ
     places = {e.cells[0]: i for i, e in enumerate(elements)}
     return Outlook(
         [[places[ordered[i].cells[0]] for i in indices] for indices in arranged.arrays],
-        texts(ordered, arranged.arrays, name, store, code, path, made),
+        texts(ordered, arranged.arrays, name, store, code, path, job_of_cell),
         arranged.held,
         arranged.reason,
         findings(ordered, arranged.arrays, sweep.cells, store, code, site),
@@ -143,14 +143,14 @@ def findings(
         planned: the cells of the elements, and perhaps others.
         store: the store.
         code: digest of the frozen code.
-        site: what the cluster says.
+        site: what the cluster reports.
     """
-    asked = asked_resources(elements)
+    resources = asked_resources(elements)
     names = [
-        merged_finding("environment", (check_environment(a) for a in asked)),
-        merged_finding("account", (check_account(a.cluster, site) for a in asked)),
-        merged_finding("partition", (check_partition(a.cluster, site) for a in asked)),
-        merged_finding("qos", (check_qos(a.cluster, site) for a in asked)),
+        merged_finding("environment", (check_environment(a) for a in resources)),
+        merged_finding("account", (check_account(a.cluster, site) for a in resources)),
+        merged_finding("partition", (check_partition(a.cluster, site) for a in resources)),
+        merged_finding("qos", (check_qos(a.cluster, site) for a in resources)),
     ]
     if any(f.ok is False for f in names):
         test = Finding("sbatch", None, "not asked: it would refuse the above")
@@ -158,24 +158,24 @@ def findings(
         test = _test(elements, arrays, store, code, site)
     return [
         *names,
-        merged_finding("walltime", (check_walltime(a.cluster, site) for a in asked)),
-        merged_finding("GPUs", (check_gpus(a, site) for a in asked)),
+        merged_finding("walltime", (check_walltime(a.cluster, site) for a in resources)),
+        merged_finding("GPUs", (check_gpus(a, site) for a in resources)),
         *_storage(elements, planned, store),
         test,
     ]
 
 
-def require(found: Iterable[Finding]) -> None:
-    """Refuse what a check says no to, all of it at once.
+def require(all_findings: Iterable[Finding]) -> None:
+    """Raise one error for all checks that failed.
 
     Raises:
         UserError: the user can mend it; each check with its remedy.
         Unavailable: only the disk stands in the way, or Slurm gave no answer to the question that decides.
     """
-    found = list(found)
-    bad = [f for f in found if f.ok is False]
+    all_findings = list(all_findings)
+    bad = [f for f in all_findings if f.ok is False]
     if not bad:
-        unanswered = [f for f in found if f.name == "sbatch" and f.ok is None]
+        unanswered = [f for f in all_findings if f.name == "sbatch" and f.ok is None]
         if unanswered:
             raise Unavailable(unanswered[0].text)
         return
@@ -217,12 +217,12 @@ def _storage(elements: Sequence[Element], planned: Sequence[PlannedCell], store:
 
 
 def _compared(
-    name: str, wanted: int, text: str, rooms: Sequence[tuple[str, int | None]], unit: int, partly: bool
+    name: str, needed: int, text: str, rooms: Sequence[tuple[str, int | None]], unit: int, partly: bool
 ) -> Finding:
     known = [(by, free) for by, free in rooms if free is not None]
     unit_name = "GiB" if unit > 1 else "files"
     left = ", ".join(f"{free / unit:,.0f} {unit_name} free ({by})" for by, free in known) or "what is free is not known"
-    short = [(by, free) for by, free in known if wanted > free]
+    short = [(by, free) for by, free in known if needed > free]
     remedies = {
         "space": "give placement.keep_checkpoints=1 or another root=, or make room: paceline clean",
         "files": "give another root=, tracking=disabled, or make room: paceline clean",
@@ -232,7 +232,7 @@ def _compared(
     return Finding(name, None if partly or not known else True, f"{text}; {left}")
 
 
-# -- what Slurm itself says
+# -- what Slurm itself reports
 
 
 def texts(
@@ -252,17 +252,17 @@ def texts(
         path: the submission's folder.
         known: cell -> job, of cells that other submissions make.
     """
-    making, found = dict(known), []
+    making, scripts = dict(known), []
     for k, indices in enumerate(arrays):
         waits = slurm.dependency(indices, elements, making)
         text = _text(elements[indices[0]], len(indices), f"{name}-{k}", store, code, path, k, waits)
         # The placeholder is put in last: quoted for a shell it would not be what sbatch is given.
-        told = re.sub(r"@(\d+)@", r"<job of array \1>", waits)
-        found.append(text.replace(f"--dependency={waits}\n", f"--dependency={told}\n"))
+        dependency = re.sub(r"@(\d+)@", r"<job of array \1>", waits)
+        scripts.append(text.replace(f"--dependency={waits}\n", f"--dependency={dependency}\n"))
         for place, i in enumerate(indices):
             job = f"@{k}@" + (f"_{place}" if len(indices) > 1 else "")
             making.update(dict.fromkeys(elements[i].cells, job))
-    return found
+    return scripts
 
 
 def _text(element: Element, count: int, name: str, store: Store, code: str, path: Path, k: int, waits: str = "") -> str:
@@ -271,7 +271,7 @@ def _text(element: Element, count: int, name: str, store: Store, code: str, path
 
 
 def _test(elements: Sequence[Element], arrays: Sequence[Sequence[int]], store: Store, code: str, site: Site) -> Finding:
-    """``sbatch --test-only`` of the longest array of each set of resources: Slurm's own word, and no job."""
+    """``sbatch --test-only`` of the longest array of each set of resources: Slurm's own check, which submits no job."""
     if not shutil.which("sbatch"):
         return Finding("sbatch", None, "not known here: sbatch is not installed; submit from a login node")
     if "config" in site.unanswered:  # the controller gave no answer a moment ago; each question more would wait too
@@ -307,7 +307,7 @@ def _test(elements: Sequence[Element], arrays: Sequence[Sequence[int]], store: S
 
 
 _NO_NODE = "node configuration is not available"
-# Slurm's words -> what to change.
+# Slurm's message -> what to change.
 _REMEDIES = {
     "Invalid account": "give another cluster.account",
     "Invalid qos": "give another cluster.qos",
@@ -327,18 +327,20 @@ _REMEDIES = {
 
 
 def _out_of_service() -> int:
-    """Nodes that take no jobs now, by one sinfo; 0 where it could not be asked."""
+    """Nodes that take no jobs now, by one sinfo; 0 where sinfo failed."""
     try:
         states = call(["sinfo", "--noheader", "--Node", "--format=%N %T"]).splitlines()
     except Unavailable:
         return 0
     shut = ("drain", "down", "maint", "fail", "reboot", "unk", "power", "reserved", "no_respond")
-    return len({s.split()[0] for s in states if any(word in s.split()[-1].lower() for word in shut)})
+    return len({s.split()[0] for s in states if any(state in s.split()[-1].lower() for state in shut)})
 
 
-def _refusal(element: Element, count: int, said: str) -> str:
-    words = said.removeprefix("sbatch: ").removeprefix("error: ").removeprefix("allocation failure: ")
-    remedy = next((r for begin, r in _REMEDIES.items() if begin in said), "change the settings of cluster or placement")
-    asked = ", ".join(f"{k}={v}" for k, v in element.resources.items() if v and k not in ("cluster", "threads"))
+def _refusal(element: Element, count: int, message: str) -> str:
+    reason = message.removeprefix("sbatch: ").removeprefix("error: ").removeprefix("allocation failure: ")
+    remedy = next(
+        (r for begin, r in _REMEDIES.items() if begin in message), "change the settings of cluster or placement"
+    )
+    resources = ", ".join(f"{k}={v}" for k, v in element.resources.items() if v and k not in ("cluster", "threads"))
     jobs = f"an array of {count}" if count > 1 else "a job"
-    return f"Slurm refuses {jobs} with {asked}: {words}; {remedy}"
+    return f"Slurm refuses {jobs} with {resources}: {reason}; {remedy}"

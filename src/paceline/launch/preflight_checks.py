@@ -1,4 +1,4 @@
-"""What Slurm would refuse or never start: one function per setting, against what the cluster says."""
+"""What Slurm would refuse or never start: one function per setting, against what the cluster reports."""
 
 from __future__ import annotations
 
@@ -53,25 +53,26 @@ def asked_resources(elements: Sequence[Element]) -> list[AskedResources]:
     ]
 
 
-def merged_finding(name: str, said: Iterable[tuple[bool | None, str]]) -> Finding:
-    """One finding of a check that looked at several sets of resources: the worst of what it said."""
-    found = list(dict.fromkeys(said))
+def merged_finding(name: str, outcomes: Iterable[tuple[bool | None, str]]) -> Finding:
+    """One finding of a check that looked at several sets of resources: the worst of the outcomes."""
+    distinct = list(dict.fromkeys(outcomes))
     worst: bool | None = True
     for ok in (None, False):
-        if any(o is ok for o, _ in found):
+        if any(o is ok for o, _ in distinct):
             worst = ok
-    return Finding(name, worst, "; ".join(dict.fromkeys(text for ok, text in found if ok is worst)))
+    return Finding(name, worst, "; ".join(dict.fromkeys(text for ok, text in distinct if ok is worst)))
 
 
-def check_environment(asked: AskedResources) -> tuple[bool | None, str]:
-    """sbatch's own variables win over the text that it is given, without a word."""
+def check_environment(resources: AskedResources) -> tuple[bool | None, str]:
+    """sbatch's own variables silently win over the script that it is given."""
     wrong = []
     for name in _SETTINGS:
-        mine, set_here = str(getattr(asked.cluster, name.lower())), os.environ.get(f"SBATCH_{name}", "")
-        if mine and set_here and mine != set_here:
+        setting, set_here = str(getattr(resources.cluster, name.lower())), os.environ.get(f"SBATCH_{name}", "")
+        if setting and set_here and setting != set_here:
             key = f"cluster.{name.lower()}"
             wrong.append(
-                f"SBATCH_{name}={set_here} is set here and wins over {key}={mine}; unset it, or give {key}={set_here}"
+                f"SBATCH_{name}={set_here} is set here and wins over {key}={setting}; unset it, or give "
+                f"{key}={set_here}"
             )
     wrong += [
         f"SBATCH_{n} is set here and wins over what is asked; unset it"
@@ -93,13 +94,13 @@ def check_account(cluster: ClusterSpec, site: Site) -> tuple[bool | None, str]:
         return True, "this cluster keeps no accounts"
     if not site.associations:
         return None, unknown(site, "associations", "config")
-    mine = sorted({a.account for a in site.associations})
+    accounts = sorted({a.account for a in site.associations})
     if not name:
-        return None, f"left to the site's plugin ({site.rewrites}); yours are {', '.join(mine)}"
-    if name not in mine and {"associations", "limits", "safe", "qos"} & set(site.enforced):
+        return None, f"left to the site's plugin ({site.rewrites}); yours are {', '.join(accounts)}"
+    if name not in accounts and {"associations", "limits", "safe", "qos"} & set(site.enforced):
         return False, (
-            f"you may not charge account '{name}' on {site.name or 'this cluster'}: {nearest(name, mine)} "
-            f"(cluster.account={_closest(name, mine)})"
+            f"you may not charge account '{name}' on {site.name or 'this cluster'}: {nearest(name, accounts)} "
+            f"(cluster.account={_closest(name, accounts)})"
         )
     return True, name + ("" if asked_for(cluster, "account") else ", your default")
 
@@ -114,13 +115,13 @@ def check_partition(cluster: ClusterSpec, site: Site) -> tuple[bool | None, str]
         return False, f"the cluster has no default partition: give cluster.partition=… ({', '.join(site.partitions)})"
     account, qos = site.account_of(cluster), site.qos_of(cluster)
     for name in names:
-        found = site.partitions.get(name)
-        if found is None:
+        partition = site.partitions.get(name)
+        if partition is None:
             return False, (
                 f"there is no partition '{name}' on {site.name or 'this cluster'}: {nearest(name, site.partitions)} "
                 f"(cluster.partition={_closest(name, site.partitions)})"
             )
-        if why := _shut(found, account, qos):
+        if why := _shut(partition, account, qos):
             open_ones = [p.name for p in site.partitions.values() if not _shut(p, account, qos)]
             return False, f"partition '{name}' {why}; give cluster.partition={' or '.join(open_ones) or '…'}"
     return True, ",".join(names) + ("" if asked_for(cluster, "partition") else ", the cluster's default")
@@ -130,14 +131,14 @@ def _shut(partition: Partition, account: str, qos: str) -> str:
     """Why a partition takes no job of an account and a QOS; empty where it does, or they are not known."""
     if not partition.up:
         return "takes no jobs now"
-    for word, name, allowed, denied in (
+    for kind, name, allowed, denied in (
         ("account", account, partition.allow_accounts, partition.deny_accounts),
         ("QOS", qos, partition.allow_qos, partition.deny_qos),
     ):
         if name and allowed is not None and name not in {a.lower() for a in allowed}:
-            return f"is not for {word} '{name}', only for {', '.join(allowed) or 'none'}"
+            return f"is not for {kind} '{name}', only for {', '.join(allowed) or 'none'}"
         if name and name in {d.lower() for d in denied}:
-            return f"is not for {word} '{name}'"
+            return f"is not for {kind} '{name}'"
     return ""
 
 
@@ -147,21 +148,21 @@ def check_qos(cluster: ClusterSpec, site: Site) -> tuple[bool | None, str]:
         return True, "this cluster keeps no QOS"
     enforced = "qos" in site.enforced
     association = site.association_of(cluster)
-    mine = association.qos if association else ()
+    allowed = association.qos if association else ()
     if name and enforced and site.qos is not None and name not in site.qos:
-        valid = mine or site.qos
+        valid = allowed or site.qos
         return False, (
             f"there is no QOS '{name}' on {site.name or 'this cluster'}: {nearest(name, valid)} "
             f"(cluster.qos={_closest(name, valid)})"
         )
-    if association is None or not mine:
+    if association is None or not allowed:
         return None, unknown(site, "associations", "qos", "config")
     if not name:
-        return None, f"left to the cluster; account {association.account} may use {', '.join(mine)}"
-    if enforced and name not in mine:
+        return None, f"left to the cluster; account {association.account} may use {', '.join(allowed)}"
+    if enforced and name not in allowed:
         return False, (
-            f"account {association.account} may not use QOS '{name}': {nearest(name, mine)} "
-            f"(cluster.qos={_closest(name, mine)})"
+            f"account {association.account} may not use QOS '{name}': {nearest(name, allowed)} "
+            f"(cluster.qos={_closest(name, allowed)})"
         )
     return True, name + ("" if asked_for(cluster, "qos") else ", your default")
 
@@ -173,9 +174,9 @@ def _closest(name: str, valid: Iterable[str]) -> str:
     return close[0] if len(close) == 1 else names[0] if len(names) == 1 else "…"
 
 
-def tighter_limit(told: Limit | None, mine: int, cluster: ClusterSpec) -> Limit | None:
-    """What the cluster tells; where it tells nothing, what the YAML has; 0 is none."""
-    return told or (Limit(mine, cluster.name or "the cluster's file") if mine else None)
+def tighter_limit(site_limit: Limit | None, configured: int, cluster: ClusterSpec) -> Limit | None:
+    """The limit that the cluster reports, else the YAML's; 0 there is no limit."""
+    return site_limit or (Limit(configured, cluster.name or "the cluster's file") if configured else None)
 
 
 def check_walltime(cluster: ClusterSpec, site: Site) -> tuple[bool | None, str]:
@@ -191,8 +192,8 @@ def check_walltime(cluster: ClusterSpec, site: Site) -> tuple[bool | None, str]:
     return True, f"{cluster.minutes} minutes, up to {limit.value} ({limit.by})"
 
 
-def check_gpus(asked: AskedResources, site: Site) -> tuple[bool | None, str]:
-    cluster, gpus, limits = asked.cluster, asked.gpus, site.limits(asked.cluster)
+def check_gpus(resources: AskedResources, site: Site) -> tuple[bool | None, str]:
+    cluster, gpus, limits = resources.cluster, resources.gpus, site.limits(resources.cluster)
     if not gpus:
         if cluster.gpu:
             return None, f"none: cluster.gpu={cluster.gpu} names a type, and cluster.gpus=0 asks for none of it"

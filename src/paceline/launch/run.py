@@ -27,9 +27,15 @@ def run(decided: Submission, store: Store, view: View) -> None:
                 if interrupted:
                     break
         else:
-            wanted = max(int(e.placement["cluster"]["slots"]) for e in decided.elements)
+            configured_slots = max(int(e.placement["cluster"]["slots"]) for e in decided.elements)
             scheduler = local.Scheduler(
-                store, decided.path, decided.elements, decided.code, local.slots(wanted), view, local.devices()
+                store,
+                decided.path,
+                decided.elements,
+                decided.code,
+                local.slots(configured_slots),
+                view,
+                local.devices(),
             )
             jobs = scheduler.run()
     finally:

@@ -1,4 +1,4 @@
-"""How long before the walltime a tuning is told to save: as long as saving was measured to take, and then some."""
+"""How long before the walltime a tuning gets the signal to save: the measured time of a save, and a margin."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def needed(folder: CellFolder, batch: int) -> float:
 
 
 def applied(elements: Sequence[Element], cells: Sequence[PlannedCell], store: Store) -> tuple[list[Element], list[str]]:
-    """Elements with ``cluster.signal_seconds`` raised where measured saves ask for more, and what is to be said of it.
+    """Elements with ``cluster.signal_seconds`` raised where measured saves need more, and notes for the user.
 
     What a cell has not measured itself, siblings of the same model and method have. An array has one signal, so the
     longest lead of its elements is that of all; none takes more than half of the walltime.
@@ -62,16 +62,16 @@ def applied(elements: Sequence[Element], cells: Sequence[PlannedCell], store: St
     raised, notes = list(elements), []
     for array in arrays(elements):
         places = array["elements"]
-        wanted = max((longest[like[c]] for i in places for c in elements[i].cells if c in like), default=0.0)
+        lead_seconds = max((longest[like[c]] for i in places for c in elements[i].cells if c in like), default=0.0)
         cluster: ClusterSpec = build(ClusterSpec, elements[places[0]].placement["cluster"], "cluster")
-        lead = min(math.ceil(wanted), cluster.minutes * 30)
+        lead = min(math.ceil(lead_seconds), cluster.minutes * 30)
         if lead <= cluster.signal_seconds:
             continue
         notes.append(
             f"{len(places)} elements are told to save {lead} s before the walltime, not {cluster.signal_seconds} s "
-            f"(cluster.signal_seconds): a step and {MARGIN} saves as they were measured take {wanted:.0f} s"
+            f"(cluster.signal_seconds): a step and {MARGIN} saves as they were measured take {lead_seconds:.0f} s"
         )
-        placements: dict[int, dict[str, Any]] = {}  # shared between elements, and told apart by that
+        placements: dict[int, dict[str, Any]] = {}  # shared between elements, and identified by that
         for i in places:
             before = elements[i].placement
             after = {**before, "cluster": {**before["cluster"], "signal_seconds": lead}}

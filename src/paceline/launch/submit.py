@@ -55,14 +55,14 @@ class Submission:
     reason: str = ""
 
 
-def decide(wanted: Sweep, store: Store, wishes: Wishes = NO_WISHES, tree: ConfTree | None = None) -> Submission:
+def decide(planned_sweep: Sweep, store: Store, wishes: Wishes = NO_WISHES, tree: ConfTree | None = None) -> Submission:
     """Record the sweep and claim what is needed, so that a second submit finds it claimed.
 
     What goes to Slurm is submitted here too, while no other submit can decide: on another login node it could not see
     that this one is about to call sbatch.
 
     Args:
-        wanted: the cells.
+        planned_sweep: the cells.
         store: where.
         wishes: of the person.
         tree: the configs that the submission was composed of, whose DeepSpeed presets a rung or a remedy may name;
@@ -75,20 +75,20 @@ def decide(wanted: Sweep, store: Store, wishes: Wishes = NO_WISHES, tree: ConfTr
     tree = tree or ConfTree(conf_folders(None))
     with store.mutex():
         code = snapshot.freeze(store)
-        seen = look(wanted, store, Answers(store.root, fresh=True), wishes, tree)
+        seen = look(planned_sweep, store, Answers(store.root, fresh=True), wishes, tree)
         plan = plan_of(seen, wishes)
         require(plan, seen, store, tree.presets())
         decided = Submission(None, list(plan.elements), dict(seen.states), code, seen.answers, list(plan.notes))
-        made = status.made_by(store, seen.answers) if plan.executor == "slurm" else {}
-        arranged = _arrange(decided, wanted, store, made, wishes) if plan.executor == "slurm" else None
-        folder = sweep.record(wanted, store, code, wishes.extend)
+        job_of_cell = status.made_by(store, seen.answers) if plan.executor == "slurm" else {}
+        arranged = _arrange(decided, planned_sweep, store, job_of_cell, wishes) if plan.executor == "slurm" else None
+        folder = sweep.record(planned_sweep, store, code, wishes.extend)
         decided.code, notes = _code(folder, store, code, wishes.current_code)
         decided.notes += notes
         if plan.executor and (left := plugins.left_out()):
             more = f" and {len(left) - 1} more" if left[1:] else ""
             decided.notes.append(f"no job will find {left[0]}{more}: of a lab's code only .py files are copied")
         if arranged is not None:
-            _to_slurm(decided, arranged, made, folder, store, wishes, tree)
+            _to_slurm(decided, arranged, job_of_cell, folder, store, wishes, tree)
         elif plan.executor:
             decided.path = _claim(folder, _intent(folder, decided.code), recorded(decided.elements))
         return decided
@@ -107,7 +107,7 @@ def _intent(folder: SweepFolder, code: str) -> dict[str, Any]:
 
 
 def _code(folder: SweepFolder, store: Store, current: str, switch: bool) -> tuple[str, list[str]]:
-    """The code that the sweep runs, and what to say of it.
+    """The code that the sweep runs, and notes for the user.
 
     Raises:
         UserError: it is gone.
@@ -121,7 +121,7 @@ def _code(folder: SweepFolder, store: Store, current: str, switch: bool) -> tupl
     elif content["code"] != current:
         notes.append(f"runs the code that the sweep was recorded with, {content['code']}; --code=current switches")
     if not (store.code(content["code"]) / snapshot.STAMP).exists():
-        # Python passes over a missing folder without a word, and would run the clone's code instead.
+        # Python skips a missing folder silently, and would run the clone's code instead.
         raise UserError(
             f"the code that sweep '{folder.name}' was recorded with is gone ({store.code(content['code'])}); "
             f"--code=current goes on with the code as it is now"
@@ -130,30 +130,30 @@ def _code(folder: SweepFolder, store: Store, current: str, switch: bool) -> tupl
 
 
 def _arrange(
-    decided: Submission, wanted: Sweep, store: Store, made: Mapping[str, str], wishes: Wishes
+    decided: Submission, planned_sweep: Sweep, store: Store, job_of_cell: Mapping[str, str], wishes: Wishes
 ) -> arrays.Arrangement:
-    """Which arrays go to Slurm, once nothing stands in the way. What the cluster says overrides the YAML.
+    """Which arrays go to Slurm, once nothing stands in the way. What the cluster reports overrides the YAML.
 
     Raises:
         UserError: Slurm would refuse them, or let them wait for ever.
         Unavailable: Slurm gives no answer, or the disk has no room.
     """
-    told = site.ask(store.root)
-    elements, notes = preflight.applied(decided.elements, told)
-    elements, leads = signal_lead.applied(elements, wanted.cells, store)
+    site_facts = site.ask(store.root)
+    elements, notes = preflight.applied(decided.elements, site_facts)
+    elements, leads = signal_lead.applied(elements, planned_sweep.cells, store)
     decided.notes += notes + leads
-    arranged = arrays.arrange(elements, made, decided.asked.queue(), told, int(wishes.chain))
+    arranged = arrays.arrange(elements, job_of_cell, decided.asked.queue(), site_facts, int(wishes.chain))
     chosen = {c for e in elements for c in e.cells}
-    cells = [c for c in wanted.cells if c.id in chosen]
+    cells = [c for c in planned_sweep.cells if c.id in chosen]
     ordered = [*arranged.elements, *arranged.rest]
-    preflight.require(preflight.findings(ordered, arranged.arrays, cells, store, decided.code, told))
+    preflight.require(preflight.findings(ordered, arranged.arrays, cells, store, decided.code, site_facts))
     return arranged
 
 
 def _to_slurm(
     decided: Submission,
     arranged: arrays.Arrangement,
-    made: Mapping[str, str],
+    job_of_cell: Mapping[str, str],
     folder: SweepFolder,
     store: Store,
     wishes: Wishes,
@@ -170,7 +170,7 @@ def _to_slurm(
     decided.path = path = _claim(folder, intent, content)
     decided.asked.forget()
     name = intent["name"]
-    decided.jobs = arrays.launch(path, arranged.elements, arranged.arrays, name, store, decided.code, made)
+    decided.jobs = arrays.launch(path, arranged.elements, arranged.arrays, name, store, decided.code, job_of_cell)
     read = granted(arranged.elements, arranged.arrays, decided.jobs)
     write_json(path / "granted.json", read)
     decided.notes += read["differences"]
@@ -188,6 +188,6 @@ def _claim(folder: SweepFolder, intent: dict[str, Any], content: dict[str, Any])
 
 
 def close(path: Path, jobs: dict[str, str]) -> None:
-    """Say that a submission will start nothing more."""
+    """Mark a submission as closed: it will start nothing more."""
     write_json(path / "jobs.json", {"schema": SCHEMA, "jobs": jobs})
     write_json(path / "closed.json", {"schema": SCHEMA, "time": time.time()})

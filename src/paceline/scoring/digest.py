@@ -71,13 +71,13 @@ def reached(path: Path, names: Iterable[str], package: str) -> tuple[bytes, list
         Their source, in the order of the module, and dotted names (:func:`paceline.imports.imported`).
     """
     tree = ast.parse(path.read_bytes())
-    made = {name: node for node in tree.body for name in defined(node)}
-    waiting, found = [name for name in names if name in made], dict[str, ast.stmt]()
+    definitions = {name: node for node in tree.body for name in defined(node)}
+    waiting, included = [name for name in names if name in definitions], dict[str, ast.stmt]()
     while waiting:
         name = waiting.pop()
-        if name not in found:
-            found[name] = made[name]
-            waiting += [n.id for n in ast.walk(made[name]) if isinstance(n, ast.Name) and n.id in made]
-    kept = [node for node in tree.body if any(node is one for one in found.values())]
+        if name not in included:
+            included[name] = definitions[name]
+            waiting += [n.id for n in ast.walk(definitions[name]) if isinstance(n, ast.Name) and n.id in definitions]
+    kept = [node for node in tree.body if any(node is one for one in included.values())]
     text = "\n\n".join(ast.unparse(node) for node in kept if not isinstance(node, ast.Import | ast.ImportFrom))
     return text.encode(), [name for node in kept for name in imported(node, package)]

@@ -38,13 +38,13 @@ def judge(
     metrics: dict[str, Any] = {}
     splits = config.task.evaluate
     for split in splits:
-        own = kind.answers([s for s in scores if by_id[s["sample"]]["split"] == split])
+        answers = kind.answers([s for s in scores if by_id[s["sample"]]["split"] == split])
         if kind.group:
-            own = own.with_groups(
+            answers = answers.with_groups(
                 {name: str(s[kind.group]) for name, s in by_id.items() if s.get(kind.group) is not None}
             )
         prefix = f"{split}/" if len(splits) > 1 else ""
-        metrics.update({prefix + name: metric for name, metric in kind.aggregate(own).items()})
+        metrics.update({prefix + name: metric for name, metric in kind.aggregate(answers).items()})
     return scores, {
         "schema": SCHEMA,
         "scorer_digest": scorer_digest(kind),
@@ -91,18 +91,18 @@ def _part(kind: Kind, config: Config, sample: Record, name: str) -> Part:
 
 
 def judged_part(config: Config, text: str) -> tuple[int, int] | None:
-    """The characters of an answer that are judged, as a half-open range; None where that can't be told."""
+    """The characters of an answer that are judged, as a half-open range; None where that is not known."""
     return tasks.load(config.task.kind).read(Answer(text), Part(), config.task, config.prompt).span
 
 
 def numbers(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     """Metrics as trackers show them: ``name``, ``name_low`` and ``name_high``; those without a value are left out."""
-    found = {}
+    values = {}
     for name, entry in metrics.items():
         for key, suffix in (("value", ""), ("low", "_low"), ("high", "_high")):
             if isinstance(entry.get(key), int | float) and math.isfinite(entry[key]):
-                found[name + suffix] = entry[key]
-    return found
+                values[name + suffix] = entry[key]
+    return values
 
 
 def score_cell(folder: CellFolder, root: Path) -> Record:

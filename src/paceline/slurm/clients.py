@@ -15,18 +15,18 @@ SECONDS = 20
 def environment() -> dict[str, str]:
     """Variables as in a login shell, even inside of a job, whose memory and ranks sbatch would hand on."""
     kept = ("SLURM_CONF", "SLURM_CLUSTERS")
-    found = {k: v for k, v in os.environ.items() if k in kept or not k.startswith(("SLURM_", "SRUN_"))}
-    return found | {"SLURM_TIME_FORMAT": "standard"}  # some people have it say "10 minutes ago"
+    variables = {k: v for k, v in os.environ.items() if k in kept or not k.startswith(("SLURM_", "SRUN_"))}
+    return variables | {"SLURM_TIME_FORMAT": "standard"}  # some people have it say "10 minutes ago"
 
 
 @contextlib.contextmanager
 def outside() -> Iterator[None]:
     """Those variables for a library that calls a client by itself. Not for several threads at once."""
     before = dict(os.environ)
-    wanted = environment()
-    for name in before.keys() - wanted.keys():
+    variables = environment()
+    for name in before.keys() - variables.keys():
         del os.environ[name]
-    os.environ.update(wanted)
+    os.environ.update(variables)
     try:
         yield
     finally:
@@ -35,7 +35,7 @@ def outside() -> Iterator[None]:
         os.environ.update(before)
 
 
-def call(words: Sequence[str], seconds: float = SECONDS) -> str:
+def call(command_line: Sequence[str], seconds: float = SECONDS) -> str:
     """Standard output of a client.
 
     Raises:
@@ -43,15 +43,17 @@ def call(words: Sequence[str], seconds: float = SECONDS) -> str:
     """
     try:
         done = subprocess.run(
-            list(words), capture_output=True, text=True, timeout=seconds, check=False, env=environment()
+            list(command_line), capture_output=True, text=True, timeout=seconds, check=False, env=environment()
         )
     except FileNotFoundError:
-        raise Unavailable(f"{words[0]} is not installed here; submit from a login node of the cluster") from None
+        raise Unavailable(f"{command_line[0]} is not installed here; submit from a login node of the cluster") from None
     except subprocess.TimeoutExpired:
-        raise Unavailable(f"{words[0]} gave no answer in {seconds:.0f} s; try again in a minute") from None
+        raise Unavailable(f"{command_line[0]} gave no answer in {seconds:.0f} s; try again in a minute") from None
     if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip().splitlines()
+        error_lines = (done.stderr or done.stdout).strip().splitlines()
         # Some of Slurm's messages begin with the client's name, and some don't.
-        message = said[-1].removeprefix(f"{words[0]}: ") if said else f"exit code {done.returncode}"
-        raise Unavailable(f"{words[0]}: {message}")
+        message = (
+            error_lines[-1].removeprefix(f"{command_line[0]}: ") if error_lines else f"exit code {done.returncode}"
+        )
+        raise Unavailable(f"{command_line[0]}: {message}")
     return done.stdout

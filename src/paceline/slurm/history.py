@@ -26,7 +26,7 @@ class Run:
 
     @property
     def cause(self) -> str | None:
-        """The cause, of ``store.causes.CAUSES``; None while the run goes on, and where the state tells nothing."""
+        """The cause, of ``store.causes.CAUSES``; None while the run goes on, and where the state is ambiguous."""
         # A run that was requeued by the user or its own time-out; what Slurm itself requeues keeps its reason.
         return None if self.state == "REQUEUED" else ENDED.get(self.state)
 
@@ -39,7 +39,7 @@ class Run:
 def ask(jobs: Collection[str]) -> dict[str, list[Run]] | None:
     """Every run of some jobs (``1234``), oldest first, by one sacct: ``1234_5`` -> runs.
 
-    None where there is no accounting, or it gave no answer in time: nothing is known then, and nothing has failed.
+    None where there is no accounting, or it gave no answer in time; that is no error.
     """
     if not jobs:
         return {}
@@ -60,8 +60,8 @@ def ask(jobs: Collection[str]) -> dict[str, list[Run]] | None:
 
 
 def parse(text: str) -> dict[str, list[Run]]:
-    """The lines of that sacct. A step that ran out of memory speaks for its job, which itself only FAILED."""
-    found: dict[str, list[tuple[tuple[str, str], Run]]] = {}
+    """Parse the output of sacct. A step's OUT_OF_MEMORY replaces the state of its job, which is only FAILED."""
+    by_job: dict[str, list[tuple[tuple[str, str], Run]]] = {}
     for line in text.splitlines():
         fields = line.split("|")
         if len(fields) != 5:
@@ -70,15 +70,15 @@ def parse(text: str) -> dict[str, list[Run]]:
         state = fields[1].partition(" ")[0]
         signal = fields[2].partition(":")[2]
         run = Run(state, int(signal) if signal.isdigit() else 0)
-        runs = found.setdefault(job, [])
+        runs = by_job.setdefault(job, [])
         if not step:
             runs.append(((fields[3], fields[4]), run))
         elif runs and state == "OUT_OF_MEMORY" and runs[-1][1].state == "FAILED":
             runs[-1] = runs[-1][0], run
     # By the time of submission (a requeue is a new one) and start; both are ISO, so they sort as text.
-    return {job: [run for _, run in sorted(runs, key=lambda r: r[0])] for job, runs in found.items() if runs}
+    return {job: [run for _, run in sorted(runs, key=lambda r: r[0])] for job, runs in by_job.items() if runs}
 
 
 def plain(runs: Mapping[str, Iterable[Run]]) -> dict[str, list[list[object]]]:
     """Runs as JSON takes them."""
-    return {job: [list(vars(run).values()) for run in found] for job, found in runs.items()}
+    return {job: [list(vars(run).values()) for run in job_runs] for job, job_runs in runs.items()}

@@ -12,7 +12,7 @@ from paceline.slurm.clients import call
 # Of the states that squeue prints, those in which a job has not begun, or is to begin again.
 PENDING = frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "CONFIGURING", "SUSPENDED"})
 # Those after which it never runs again, with the cause (of ``store.causes.CAUSES``) that they stand for. COMPLETED and
-# FAILED tell nothing of a cell: its own files do.
+# FAILED do not determine the state of a cell: its own files do.
 ENDED = {
     "COMPLETED": "unknown",
     "FAILED": "unknown",
@@ -60,10 +60,10 @@ class Job:
 
 
 def ask() -> list[Job] | None:
-    """The user's jobs, array elements one by one, by one squeue; None where it could not be asked.
+    """The user's jobs, array elements one by one, by one squeue; None where squeue failed.
 
     Ended ones are among them for ``MinJobAge`` seconds (Slurm's default is 300): without accounting, and before
-    accounting has caught up, that is the only word on how they ended.
+    accounting has caught up, that is the only record of how they ended.
     """
     try:
         text = call(["squeue", "--me", "--array", "--states=all", "--noheader", f"--format={_FORMAT}"])

@@ -1,4 +1,4 @@
-"""What one command asks of Slurm: each question at most once, and for those who only look, at most once a minute."""
+"""Cached queries of Slurm: each at most once per command, and for read-only commands at most once a minute."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ YOUNG_SECONDS = 60.0
 class Answers:
     """The queue and the history as one command sees them.
 
-    A controller serves a whole university: people who look again and again are told what the last look found, for a
-    minute. Who decides something asks afresh. Nothing is asked before it is wanted, so work on this machine alone
-    never waits for Slurm.
+    A controller serves a whole university, so read-only commands use answers cached for a minute. A command that
+    decides something queries Slurm afresh. Queries are lazy, so work on this machine alone never waits for Slurm.
 
     Attributes:
         asked: when the queue was asked, in seconds since the epoch; 0 before.
@@ -66,15 +65,15 @@ class Answers:
         """
         if self._known is not None:
             return self._history
-        wanted = frozenset(jobs)
-        self._known = wanted
-        if (kept := self._kept("history")) and wanted <= set(kept["jobs"]):
+        job_ids = frozenset(jobs)
+        self._known = job_ids
+        if (kept := self._kept("history")) and job_ids <= set(kept["jobs"]):
             self._history = {job: [history.Run(*run) for run in runs] for job, runs in kept["runs"].items()}
             return self._history
         began = time.time()
-        self._history = history.ask(wanted)
-        if self._history is not None and wanted:
-            self._keep("history", began, jobs=sorted(wanted), runs=history.plain(self._history))
+        self._history = history.ask(job_ids)
+        if self._history is not None and job_ids:
+            self._keep("history", began, jobs=sorted(job_ids), runs=history.plain(self._history))
         return self._history
 
     def forget(self) -> None:
@@ -96,16 +95,16 @@ class Answers:
             return None
         return kept if young and kept.get("cluster") == _cluster() else None
 
-    def _keep(self, name: str, asked: float, **content: Any) -> None:
+    def _keep(self, name: str, asked_at: float, **content: Any) -> None:
         with contextlib.suppress(PacelineError):  # a root that can't be written can still be looked at
-            write_json(self._path(name), {"schema": SCHEMA, "time": asked, "cluster": _cluster(), **content})
+            write_json(self._path(name), {"schema": SCHEMA, "time": asked_at, "cluster": _cluster(), **content})
 
 
 class Renewed:
-    """Answers for who looks again and again in one process: the same for a minute, whether or not they could be kept.
+    """Answers for a process that polls: the same for a minute, whether or not they could be cached on disk.
 
-    The kept ones alone would not do: a root of somebody else can't be written to, and a controller that gave no answer
-    would be asked again at each look.
+    The cache on disk is not enough: another user's root can't be written to, and a controller that gave no answer
+    would be queried at each poll.
     """
 
     def __init__(self, root: Path) -> None:
@@ -123,5 +122,5 @@ class Renewed:
 
 
 def _cluster() -> str:
-    """Which cluster the clients speak to, as far as the environment tells."""
+    """The cluster that the clients connect to, as far as the environment sets it."""
     return os.environ.get("SLURM_CONF", "")

@@ -1,7 +1,7 @@
-"""What this cluster allows: asked of Slurm once an hour, and what it says is worth more than a file of this project.
+"""What this cluster allows: queried from Slurm once an hour, and takes precedence over a file of this project.
 
-What Slurm did not tell (no accounting, a daemon that is down, no answer in time) is None, "not known": it is neither
-a limit nor the absence of one, and nobody is refused for it.
+What Slurm did not report (no accounting, a daemon that is down, no answer in time) is None, "not known": it is
+neither a limit nor the absence of one, and no submit is refused for it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from paceline.slurm.text import fields, minutes, name_list, names_or_all, number
 from paceline.store.files import SCHEMA, read_json, write_json
 
 KEPT_SECONDS = 3600.0
-# A question that was not answered is asked again soon.
+# A query that failed is retried soon.
 UNANSWERED_SECONDS = 20.0
 # Each question; a controller that is well answers in milliseconds.
 SECONDS = 10.0
@@ -127,7 +127,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Site:
-    """What a cluster says of itself and of this user. None, and an empty name, mean "not known".
+    """What a cluster reports of itself and of this user. None, and an empty name, mean "not known".
 
     Attributes:
         name: the cluster's name.
@@ -180,9 +180,9 @@ class Site:
     def association_of(self, cluster: ClusterSpec) -> Association | None:
         """The user's association that counts: with the account on the partition, else with the account anywhere."""
         account, partitions = self.account_of(cluster), self.partitions_of(cluster)
-        mine = [a for a in self.associations or () if a.account == account]
-        exact = [a for a in mine if a.partition and a.partition in partitions]
-        return next(iter([*exact, *(a for a in mine if not a.partition)]), None)
+        of_account = [a for a in self.associations or () if a.account == account]
+        exact = [a for a in of_account if a.partition and a.partition in partitions]
+        return next(iter([*exact, *(a for a in of_account if not a.partition)]), None)
 
     def qos_of(self, cluster: ClusterSpec) -> str:
         """The QOS of a job, lower-case as accounting keeps it; empty where it is not known."""
@@ -203,12 +203,12 @@ class Site:
         """
         partitions = [p for n in self.partitions_of(cluster) if (p := (self.partitions or {}).get(n))]
         job_qos = (self.qos or {}).get(self.qos_of(cluster))
-        own = {p.qos for p in partitions}
-        partition_qos = (self.qos or {}).get(own.pop()) if len(own) == 1 else None
+        qos_names = {p.qos for p in partitions}
+        partition_qos = (self.qos or {}).get(qos_names.pop()) if len(qos_names) == 1 else None
         chain = [q for q in (partition_qos, job_qos) if q]
         if job_qos and "OverPartQOS" in job_qos.flags:
             chain.reverse()
-        # Without `limits` accounting counts and refuses nothing.
+        # Without `limits` accounting counts usage but enforces nothing.
         enforced = bool({"limits", "safe"} & set(self.enforced))
         sources: list[tuple[str, Qos | Association]] = [(f"QOS {q.name}", q) for q in chain] if enforced else []
         if enforced and (association := self.association_of(cluster)):
@@ -225,27 +225,27 @@ class Site:
             minutes=minutes,
             gpu_minutes=_first((_least(s.max_tres_minutes, keys), by) for by, s in sources),
             gpus=_first(
-                (min(found, default=None), by)
+                (min(maxima, default=None), by)
                 for by, s in sources
                 if isinstance(s, Qos)
-                and (found := [n for t in (s.max_tres, s.max_tres_user) if (n := _least(t, keys)) is not None])
+                and (maxima := [n for t in (s.max_tres, s.max_tres_user) if (n := _least(t, keys)) is not None])
             ),
         )
 
     def applied(self, cluster: ClusterSpec) -> tuple[ClusterSpec, list[str]]:
-        """A cluster's settings with the limits that Slurm tells, and a note for each that its YAML has otherwise.
+        """A cluster's settings with the limits that Slurm reports, and a note for each that differs from its YAML.
 
-        Where Slurm tells of no limit, the YAML's stays: a site may keep one that accounting does not show.
+        Where Slurm reports no limit, the YAML's stays: a site may keep one that accounting does not show.
         """
         limits = self.limits(cluster)
-        told: dict[str, Limit | None] = {
+        site_limits: dict[str, Limit | None] = {
             "max_array": Limit(self.max_array, "MaxArraySize") if self.max_array else None,
             "max_submit": limits.submit,
             "max_minutes": limits.minutes,
             # Less than one hour is still a limit; 0 would be none.
             "max_gpu_hours": (g := limits.gpu_minutes) and Limit(max(1, g.value // 60), g.by),
         }
-        changed = {k: v for k, v in told.items() if v is not None and v.value != getattr(cluster, k)}
+        changed = {k: v for k, v in site_limits.items() if v is not None and v.value != getattr(cluster, k)}
         notes = [
             f"{key}: the cluster says {limit.value} ({limit.by}), cluster={cluster.name} has {getattr(cluster, key)}"
             for key, limit in changed.items()
@@ -256,19 +256,19 @@ class Site:
 
     def cancels(self, qos: str) -> bool | None:
         """Whether a preempted job of this QOS is cancelled instead of requeued; None where nothing preempts it."""
-        found = (self.qos or {}).get(qos)
-        if not self.qos or found is None or self.preempt_type in ("", "preempt/none"):
+        record = (self.qos or {}).get(qos)
+        if not self.qos or record is None or self.preempt_type in ("", "preempt/none"):
             return None
         if self.preempt_type == "preempt/qos" and not any(qos in q.preempts for q in self.qos.values()):
             return None
-        mode = found.preempt_mode if found.preempt_mode.lower() not in ("", "cluster") else self.preempt_mode
+        mode = record.preempt_mode if record.preempt_mode.lower() not in ("", "cluster") else self.preempt_mode
         if mode.upper() == "OFF":
             return None
         return "CANCEL" in mode.upper()
 
 
-def _first(found: Iterable[tuple[int | None, str]]) -> Limit | None:
-    return next((Limit(value, by) for value, by in found if value is not None), None)
+def _first(limits: Iterable[tuple[int | None, str]]) -> Limit | None:
+    return next((Limit(value, by) for value, by in limits if value is not None), None)
 
 
 def _least(tres: Mapping[str, int], keys: Iterable[str]) -> int | None:
@@ -284,24 +284,24 @@ def asked_for(cluster: ClusterSpec, name: str) -> str:
 
 
 def ask(root: Path, fresh: bool = False) -> Site:
-    """What the cluster says, asked at most once an hour and kept under the root, if there is one.
+    """What the cluster reports, queried at most once an hour and cached under the root, if there is one.
 
     Args:
         root: the storage root; one that can't be written is no error.
-        fresh: ask again, whatever is kept.
+        fresh: query again, whatever is cached.
     """
     path, key = root / "asked" / f"site.{os.getuid()}.json", _key()
     if not fresh and (kept := _kept(path, key)):
         return kept
-    found = _ask()
-    if root.is_dir() and found.time:
+    site = _ask()
+    if root.is_dir() and site.time:
         with contextlib.suppress(PacelineError):
-            write_json(path, {"schema": SCHEMA, "key": key, "site": dataclasses.asdict(found)})
-    return found
+            write_json(path, {"schema": SCHEMA, "key": key, "site": dataclasses.asdict(site)})
+    return site
 
 
 def _key() -> dict[str, str]:
-    # Where SLURM_CONF is not set, two clusters that share a root are told apart by their login nodes.
+    # Where SLURM_CONF is not set, two clusters that share a root are distinguished by their login nodes.
     return {"conf": os.environ.get("SLURM_CONF", ""), "host": socket.gethostname(), "user": user()}
 
 
@@ -310,9 +310,9 @@ def _kept(path: Path, key: Mapping[str, str]) -> Site | None:
         content = read_json(path)
         if content["key"] != key:
             return None
-        found = _from_json(content["site"])
-        age = time.time() - found.time
-        return found if 0 <= age < (UNANSWERED_SECONDS if found.unanswered else KEPT_SECONDS) else None
+        site = _from_json(content["site"])
+        age = time.time() - site.time
+        return site if 0 <= age < (UNANSWERED_SECONDS if site.unanswered else KEPT_SECONDS) else None
     except (PacelineError, KeyError, TypeError, ValueError, AttributeError):
         return None
 
@@ -331,7 +331,7 @@ def _from_json(value: Mapping[str, Any]) -> Site:
 
 
 def user() -> str:
-    """This user's name, as Slurm knows it."""
+    """This user's name in Slurm."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container whose user has no entry
@@ -354,22 +354,22 @@ def _ask() -> Site:
     answers: dict[str, Any] = {}
     unanswered: dict[str, str] = {}
     with ThreadPoolExecutor(len(questions)) as pool:
-        asked = {name: pool.submit(call, words, SECONDS) for name, (words, _) in questions.items()}
-        for name, answer in asked.items():
+        futures = {name: pool.submit(call, command_line, SECONDS) for name, (command_line, _) in questions.items()}
+        for name, answer in futures.items():
             try:
                 answers[name] = questions[name][1](answer.result())
             except Unavailable as error:
                 unanswered[name] = str(error)
     site = dataclasses.replace(answers.get("config", Site()), time=time.time())
-    if site.accounting is False:  # then it is no failure that nothing is told
+    if site.accounting is False:  # then missing answers are no failure
         unanswered = {k: v for k, v in unanswered.items() if k not in ("qos", "associations")}
         return dataclasses.replace(site, partitions=answers.get("partitions"), unanswered=unanswered)
     site = dataclasses.replace(
         site, partitions=answers.get("partitions"), qos=answers.get("qos"), unanswered=unanswered
     )
     if "associations" in answers and site.name:
-        default, found = parse_associations(answers["associations"], site.name)
-        site = dataclasses.replace(site, default_account=default, associations=found)
+        default, associations = parse_associations(answers["associations"], site.name)
+        site = dataclasses.replace(site, default_account=default, associations=associations)
     return site
 
 
@@ -401,11 +401,11 @@ def parse_config(text: str) -> Site:
 
 def parse_partitions(text: str) -> dict[str, Partition]:
     """``scontrol show partition --oneliner``."""
-    found = {}
+    partitions = {}
     for line in text.splitlines():
         values = fields(line)
         if name := values.get("PartitionName"):
-            found[name] = Partition(
+            partitions[name] = Partition(
                 name=name,
                 default=values.get("Default") == "YES",
                 max_minutes=minutes(values.get("MaxTime", "")),
@@ -417,18 +417,18 @@ def parse_partitions(text: str) -> dict[str, Partition]:
                 nodes=number_or_none(values.get("TotalNodes", "")) or 0,
                 up=values.get("State", "UP") == "UP",
             )
-    return found
+    return partitions
 
 
 def parse_qos(text: str) -> dict[str, Qos]:
     """``sacctmgr show qos`` with the fields that are asked for."""
-    found = {}
+    by_name = {}
     for line in text.splitlines():
         values = line.split("|")
         if len(values) != len(_QOS.split(",")):
             continue
         name, priority, flags, preempt, mode, grace, wall, submit, jobs, most, most_user, mins = values
-        found[name] = Qos(
+        by_name[name] = Qos(
             name=name,
             priority=number_or_none(priority) or 0,
             flags=name_list(flags),
@@ -442,7 +442,7 @@ def parse_qos(text: str) -> dict[str, Qos]:
             max_tres_user=tres(most_user),
             max_tres_minutes=tres(mins),
         )
-    return found
+    return by_name
 
 
 def parse_associations(text: str, cluster: str) -> tuple[str, tuple[Association, ...]]:
@@ -450,14 +450,14 @@ def parse_associations(text: str, cluster: str) -> tuple[str, tuple[Association,
 
     Limits of an account stand in its users' rows too, because Slurm hands them down.
     """
-    default, found = "", []
+    default, associations = "", []
     for line in text.splitlines():
         values = line.split("|")
         if len(values) != len(_USER.split(",")) or values[1].lower() != cluster:
             continue
         default = default or values[0].lower()
         _, _, account, partition, qos, default_qos, submit, wall, mins = values
-        found.append(
+        associations.append(
             Association(
                 account=account.lower(),
                 partition=partition,
@@ -468,4 +468,4 @@ def parse_associations(text: str, cluster: str) -> tuple[str, tuple[Association,
                 max_tres_minutes=tres(mins),
             )
         )
-    return default, tuple(found)
+    return default, tuple(associations)

@@ -12,10 +12,10 @@ def seconds(text: str) -> int | None:
 
     ``M``, ``M:S``, ``H:M:S``, ``D-H``, ``D-H:M``, ``D-H:M:S``.
     """
-    found = _TIME.fullmatch(text.strip())
-    if not found:
+    match = _TIME.fullmatch(text.strip())
+    if not match:
         return None
-    days, *rest = found.groups()
+    days, *rest = match.groups()
     parts = [int(p) for p in rest if p is not None]
     if days is not None:
         hours, minutes, left = (*parts, 0, 0)[:3]
@@ -27,34 +27,34 @@ def seconds(text: str) -> int | None:
 
 def minutes(text: str) -> int | None:
     """A time limit in whole minutes, rounded down."""
-    found = seconds(text)
-    return None if found is None else found // 60
+    total_seconds = seconds(text)
+    return None if total_seconds is None else total_seconds // 60
 
 
 def tres(text: str) -> dict[str, int]:
     """``cpu=8,mem=64G,gres/gpu:a100=2`` -> numbers, memory in MiB. What can't be read is passed over."""
-    found = {}
+    amounts = {}
     for entry in text.split(","):
         name, _, value = entry.rpartition("=")
         number = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGTP]?)", value)
         if name and number:
             scale = {"K": 1 / 1024, "": 1, "M": 1, "G": 1024, "T": 1024**2, "P": 1024**3}[number[2]]
-            found[name.lower()] = int(float(number[1]) * scale)
-    return found
+            amounts[name.lower()] = int(float(number[1]) * scale)
+    return amounts
 
 
 def fields(line: str) -> dict[str, str]:
-    """``Key=value Key=value`` of ``scontrol --oneliner``. A word without ``=`` goes on with the value before it."""
-    found: dict[str, str] = {}
+    """``Key=value Key=value`` of ``scontrol --oneliner``. A token without ``=`` is part of the value before it."""
+    values: dict[str, str] = {}
     last = ""
-    for word in line.split():
-        key, equals, value = word.partition("=")
+    for token in line.split():
+        key, equals, value = token.partition("=")
         if equals and key[:1].isupper():
             last = key
-            found.setdefault(key, value)  # a later one would stand in a comment or a command line
+            values.setdefault(key, value)  # a later one would stand in a comment or a command line
         elif last:
-            found[last] += f" {word}"
-    return found
+            values[last] += f" {token}"
+    return values
 
 
 def name_list(text: str) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ class Cell:
 
 
 class _Inside:
-    """A path inside a folder, joined when it is asked for: of a thousand cells, `status` asks for few."""
+    """A path inside a folder, joined on first access: of a thousand cells, `status` needs few."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -93,7 +93,7 @@ class Attempt:
         return read_json(self.end_json) if self.end_json.exists() else None
 
     def end_of_others(self) -> list[dict[str, Any]]:
-        """How ranks other than the first ended, as far as they told."""
+        """How ranks other than the first ended, as far as they recorded it."""
         return [read_json(path) for path in sorted(self.path.glob("end.rank*.json"))]
 
     def progress(self) -> dict[str, Any] | None:

@@ -66,10 +66,10 @@ def code_files(source: Path) -> dict[Path, Path]:
 def _own_files(source: Path) -> list[Path]:
     try:
         listed = _git(source, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *PARTS)
-        found = [Path(name) for name in listed.split("\0") if name]
+        paths = [Path(name) for name in listed.split("\0") if name]
     except (OSError, subprocess.SubprocessError):
-        found = [p.relative_to(source) for part in PARTS for p in (source / part).rglob("*")]
-    return [p for p in found if (source / p).is_file() and "__pycache__" not in p.parts]
+        paths = [p.relative_to(source) for part in PARTS for p in (source / part).rglob("*")]
+    return [p for p in paths if (source / p).is_file() and "__pycache__" not in p.parts]
 
 
 def code_digest() -> str:

@@ -92,7 +92,7 @@ def read_json(path: Path) -> Any:
     """Read a JSON file that some version of paceline wrote.
 
     Raises:
-        UserError: the file is missing, damaged, or of a schema that this version does not know.
+        UserError: the file is missing, damaged, or of a schema that this version does not support.
     """
     try:
         value = json.loads(path.read_bytes())

@@ -66,7 +66,7 @@ def mutex(root: Path) -> Iterator[None]:
                 _move_away(held)
                 continue
         except OSError as error:
-            with contextlib.suppress(OSError):  # a full disk takes the folder and not the word in it
+            with contextlib.suppress(OSError):  # on a full disk the folder can be made, but not the file in it
                 (held / token).unlink()
                 held.rmdir()
             raise unwritable(error, held) from error

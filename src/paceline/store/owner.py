@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 HEARTBEAT_SECONDS = 5.0
-# On another host only the heartbeat tells; a node that is merely slow must not be taken for dead.
+# On another host only the heartbeat can be checked; a node that is merely slow must not be taken for dead.
 STALE_SECONDS = 12 * HEARTBEAT_SECONDS
 
 
@@ -21,7 +21,7 @@ def this_process() -> dict[str, Any]:
 
 
 def started(pid: int) -> str | None:
-    """When a process of this host began, in clock ticks since boot: tells it from a later one with its number."""
+    """When a process of this host began, in clock ticks since boot: identifies it if the pid is reused."""
     try:
         # The second field is the command in brackets and may hold spaces.
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
@@ -32,17 +32,17 @@ def started(pid: int) -> str | None:
 def age_of(path: Path) -> float | None:
     """Seconds since a file was last renewed, by the clock of its file system; None where it is not there."""
     try:
-        found = path.stat()
+        stat = path.stat()
     except OSError:
         return None
-    return time.time() + _ahead(path.parent, found.st_dev) - found.st_mtime
+    return time.time() + _ahead(path.parent, stat.st_dev) - stat.st_mtime
 
 
 def _ahead(folder: Path, device: int) -> float:
     """Seconds by which a file system's clock is ahead of this host's.
 
-    A file server stamps files by its own clock, which may be minutes off: a pulse would look stale, or a dead one
-    fresh. So a file that is made now, and is gone at once, tells what the server calls now.
+    A file server stamps files by its own clock, which may be minutes off. A live heartbeat would then count as stale,
+    or a stale one as live. So the server's time is read from a temporary file.
     """
     known = _AHEAD.get(device)
     if known is not None and time.monotonic() - known[0] < STALE_SECONDS:
@@ -63,7 +63,7 @@ def alive(owner: Mapping[str, Any], age: float | None) -> bool:
     """Whether a process lives: exactly on this host, by its heartbeat on another.
 
     Args:
-        owner: what :func:`this_process` said there.
+        owner: what :func:`this_process` returned there.
         age: seconds since the last sign of life; None where there was none yet.
     """
     if owner.get("host") == socket.gethostname():

@@ -119,8 +119,8 @@ class Store:
 
     def sweeps(self) -> list[str]:
         """Names of the recorded sweeps, the one last submitted last."""
-        found = [self.sweep(p.parent.name) for p in (self.root / "sweeps").glob("*/sweep.json")]
-        return [folder.name for folder in sorted(found, key=_submitted)]
+        folders = [self.sweep(p.parent.name) for p in (self.root / "sweeps").glob("*/sweep.json")]
+        return [folder.name for folder in sorted(folders, key=_submitted)]
 
     def find_sweep(self, name: str | None) -> SweepFolder:
         """The sweep of that name, or where none is given the one last submitted, before any single `run`.
@@ -149,11 +149,11 @@ class Store:
         ids = sorted(p.name for p in folder.iterdir()) if folder.exists() else []
         if text in ids:
             return self.cell(text)
-        found = [i for i in ids if i.startswith(text) or i.rsplit("-", 1)[-1].startswith(text)]
-        if len(found) == 1:
-            return self.cell(found[0])
-        if found:
-            raise UserError(f"'{text}' matches {len(found)} cells: {', '.join(found[:4])}; give more of the id")
+        matches = [i for i in ids if i.startswith(text) or i.rsplit("-", 1)[-1].startswith(text)]
+        if len(matches) == 1:
+            return self.cell(matches[0])
+        if matches:
+            raise UserError(f"'{text}' matches {len(matches)} cells: {', '.join(matches[:4])}; give more of the id")
         raise UserError(f"no cell '{text}' under {self.root}: {nearest(text, ids)}")
 
 

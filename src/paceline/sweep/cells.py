@@ -56,7 +56,7 @@ class Sweep:
     """Why no cell may be frozen as asked: contradictions, found before anything runs. ``record`` refuses them."""
 
     def as_json(self, code: str) -> dict[str, Any]:
-        """The content of ``sweep.json``: the cells, and how each is to be run until a resume says otherwise."""
+        """The content of ``sweep.json``: the cells, and how each is to be run until a resume changes that."""
         listed: list[dict[str, Any]] = []
         places: dict[int, int] = {}
         placed = {}
@@ -82,14 +82,14 @@ class Sweep:
 def placements_of(cells: Iterable[PlannedCell]) -> list[dict[str, Any]]:
     """The placement of each cell as JSON values. Cells that share their placement specs share one mapping."""
     known: dict[tuple[Any, ...], dict[str, Any]] = {}
-    found = []
+    placements = []
     for planned in cells:
         groups = (id(getattr(planned.config, group)) for group in PLACEMENT_GROUPS)
         key = (planned.config.model.environment, *groups)
         if key not in known:
             known[key] = placement_of(planned.config)
-        found.append(known[key])
-    return found
+        placements.append(known[key])
+    return placements
 
 
 def cell_id(kind: Kind, identity: dict[str, Any]) -> str:
@@ -126,7 +126,7 @@ def evaluate_cell(config: Config, data: str, tuned: Cell | None) -> Cell:
 def impossible(config: Config) -> str | None:
     """Why a combination can't be, or None."""
     if missing := sorted(set(tasks.needs(config.task)) - set(config.model.inputs)):
-        shown = " and ".join("several images" if word == "images" else word for word in missing)
+        shown = " and ".join("several images" if kind == "images" else kind for kind in missing)
         return f"{config.task.name} shows {shown}, which {config.model.name} can't read"
     if config.method.trains != "nothing" and not config.model.tunable:
         return f"{config.model.name} answers by its own code and can't be tuned (tunable: false in its file)"
@@ -155,8 +155,8 @@ def expand(
 
     Args:
         composition: what the user asked for.
-        data_digest: digest of a task's prepared data; asked once per task.
-        splits: split -> samples of a task's prepared data, None where it is not prepared; asked once per task.
+        data_digest: digest of a task's prepared data; called once per task.
+        splits: split -> samples of a task's prepared data, None where it is not prepared; called once per task.
 
     Raises:
         UserError: no point is left, or the only one is impossible; code of a lab's can't be used.
@@ -169,7 +169,7 @@ def expand(
     tunings: dict[tuple[int, ...], Cell] = {}
 
     def tuning(config: Config, data: str) -> Cell:
-        # Many points share one. The composition makes each spec once and holds it, so its id stands for what it says.
+        # Many points share one. The composition makes each spec once and holds it, so its id stands for its content.
         parts = [getattr(config, name) for name in TUNING]
         key = tuple(p if isinstance(p, int) else id(p) for p in (*parts, training_prompt(config, composition)))
         if key not in tunings:
@@ -233,9 +233,9 @@ def left_out(dropped: Iterable[Mapping[str, Any]]) -> list[str]:
     for drop in dropped:
         points.setdefault(drop["reason"], []).append(drop["point"])
     lines = []
-    for reason, found in points.items():
-        shared = [name for group, name in found[0].items() if all(p[group] == name for p in found)]
-        count = f" ({len(found)} points)" if len(found) > 1 else ""
+    for reason, members in points.items():
+        shared = [name for group, name in members[0].items() if all(p[group] == name for p in members)]
+        count = f" ({len(members)} points)" if len(members) > 1 else ""
         lines.append(f"left out: {' · '.join(shared)}{count}: {reason}")
     return lines
 
@@ -252,7 +252,7 @@ def record(sweep: Sweep, store: Store, code: str, extend: bool) -> SweepFolder:
     """Freeze the cells and the sweep. The same name with other cells is refused, unless it is to be extended.
 
     Raises:
-        UserError: settings contradict each other, or the name is taken by other cells; the message tells the remedy.
+        UserError: settings contradict each other, or the name is taken by other cells; the message has the remedy.
     """
     if sweep.problems:
         raise UserError("; ".join(sweep.problems))
@@ -271,7 +271,7 @@ def record(sweep: Sweep, store: Store, code: str, extend: bool) -> SweepFolder:
 
 
 def _said(content: dict[str, Any]) -> dict[str, Any]:
-    """What a recorded sweep says, free of how its list of placements grew."""
+    """The content of a recorded sweep, independent of the order of its placements."""
     placed = {c: content["placements"][i] for c, i in content["placed"].items()}
     return {**content, "placements": None, "placed": placed}
 
@@ -301,12 +301,12 @@ def recorded(folder: SweepFolder, store: Store) -> Sweep:
         cell = store.cell(cell_id).read()
         placed = placements[content["placed"][cell_id]]
         values = {group: getattr(placed, group) for group in PLACEMENT_GROUPS}
-        # As `cell.config`, but what several cells say of a group is read once.
-        for name, said in cell.identity.items():
+        # As `cell.config`, but a group that several cells share is read once.
+        for name, section in cell.identity.items():
             if name in IDENTITY:
-                key = (name, canonical(said))
+                key = (name, canonical(section))
                 if key not in specs:
-                    specs[key] = getattr(read_config({name: said}, f"cell {cell_id}"), name)
+                    specs[key] = getattr(read_config({name: section}, f"cell {cell_id}"), name)
                 values[name] = specs[key]
         config = Config(**values)
         if placed.model.environment:

@@ -79,7 +79,7 @@ class Composition:
     _specs: dict[Any, Any] = field(default_factory=dict)
 
     def spec(self, group: str, choice: str | None, values: Mapping[str, Any]) -> Any:
-        """The spec of one group: its file, the experiment's words, the command line's, then ``values``."""
+        """The spec of one group: its file, the experiment's settings, the command line's, then ``values``."""
         key = (group, choice, repr(sorted(values.items())) if values else "")
         if key not in self._specs:
             raw = merge(self.base.get(group, {}), self.tree.load(group, choice) if choice else {})
@@ -106,11 +106,11 @@ class Composition:
         return self._specs[key]
 
     def config(self, choices: Mapping[str, str], values: Mapping[str, Any]) -> Config:
-        """The config of one point. Points that say the same of a group share its spec: one object, built once."""
-        own: dict[str, dict[str, Any]] = {}
+        """The config of one point. Points with the same settings of a group share its spec: one object, built once."""
+        by_group: dict[str, dict[str, Any]] = {}
         for key, value in values.items():
-            own.setdefault(key.partition(".")[0], {})[key] = value
-        groups = {group: self.spec(group, choices.get(group), own.get(group, {})) for group in GROUPS}
+            by_group.setdefault(key.partition(".")[0], {})[key] = value
+        groups = {group: self.spec(group, choices.get(group), by_group.get(group, {})) for group in GROUPS}
         return Config(**groups, **self._scalars(values))
 
     def _scalars(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,8 +137,8 @@ class Composition:
             if group in named:
                 config = dataclasses.replace(config, **{group: self.spec(group, self.choices[group], {})})
             elif any(n.startswith(group + ".") for n in named):
-                own = merge(plain(getattr(config, group)), self.fixed[group])
-                config = dataclasses.replace(config, **{group: build(GROUPS[group], own, group)})
+                settings = merge(plain(getattr(config, group)), self.fixed[group])
+                config = dataclasses.replace(config, **{group: build(GROUPS[group], settings, group)})
         # Of a sweep over many models, those that have an environment, or run on other versions, are meant.
         if "model.environment" in named and (config.model.environment or config.model.transformers):
             config = with_placement(config, {"model": self.fixed["model"]})
@@ -169,7 +169,7 @@ class Composition:
     def _adjusted(self, point: Point) -> Point:
         """The point with the ``adjust`` rules that match it applied, the later over the earlier.
 
-        What the command line says of a key, or of the group that it is in, holds for every point.
+        What the command line sets of a key, or of the group that it is in, holds for every point.
         """
         if not self.adjust:
             return point
@@ -194,9 +194,9 @@ class Composition:
             values = {k: v for k, v in rule["set"].items() if k not in GROUPS}
             for group in PLACEMENT_GROUPS:
                 names[group] = rule["set"].get(group, names[group])
-                own = {k: v for k, v in values.items() if k.startswith(group + ".")}
-                if group in rule["set"] or own:
-                    config = dataclasses.replace(config, **{group: self.spec(group, names[group] or None, own)})
+                settings = {k: v for k, v in values.items() if k.startswith(group + ".")}
+                if group in rule["set"] or settings:
+                    config = dataclasses.replace(config, **{group: self.spec(group, names[group] or None, settings)})
         return self._settled(_on_one_rank(config) if kind == "evaluate" else config, kind)
 
     def _settled(self, config: Config, kind: Kind) -> Config:

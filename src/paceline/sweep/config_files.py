@@ -51,12 +51,12 @@ class ConfTree:
             raise UserError(f"no {group} '{choice}'{place}: {nearest(choice, self.choices(group))}")
         if choice in above:
             raise UserError(f"{path}: inherits from itself by {' -> '.join(above)}")
-        own = read_yaml(path)
+        content = read_yaml(path)
         merged: dict[str, Any] = {}
-        inherited = own.pop("defaults", [])
+        inherited = content.pop("defaults", [])
         for entry in inherited if "_self_" in inherited else [*inherited, "_self_"]:
             if entry == "_self_":
-                merged = merge(merged, own)
+                merged = merge(merged, content)
             elif isinstance(entry, str):
                 merged = merge(merged, self._load(group, entry, (*above, choice)))
             else:

@@ -17,9 +17,9 @@ from paceline.store.root import Store
 from paceline.sweep.cells import Sweep
 from paceline.sweep.status import CellState
 
-# A cell that takes this many times as long as its like deserves a look: a sick node, a disk that is full.
+# A cell that takes this many times as long as its siblings is flagged: a faulty node, a disk that is full.
 SLOW = 3.0
-# With fewer siblings a median tells nothing.
+# With fewer siblings a median is not meaningful.
 SIBLINGS = 3
 
 
@@ -43,7 +43,7 @@ class Forecast:
     Attributes:
         left: cell -> seconds that it will still run; cells of which nothing is known are missing.
         slow: cell -> how many times as long as its siblings it takes.
-        seconds: until the sweep is through at the present number of cells at a time; None where it can't be told.
+        seconds: until the sweep is through at the present number of cells at a time; None where it is not known.
         gpu_hours: used so far.
         estimated_gpu_hours: for the whole sweep, as its cells take them; for cells without a sibling that is done, at
             most what their walltime allows.
@@ -76,50 +76,50 @@ def taken(attempt: Attempt) -> Spent:
     return Spent(seconds, seconds * (cluster["gpus"] * start["world"] if cluster["executor"] == "slurm" else 0))
 
 
-def forecast(store: Store, sweep: Sweep, found: Mapping[str, CellState]) -> Forecast:
-    """Look at what cells took, and conclude for those like them.
+def forecast(store: Store, sweep: Sweep, states: Mapping[str, CellState]) -> Forecast:
+    """Estimate the remaining time and cost from what finished cells took.
 
     Cells are like each other, siblings, when they do the same with another prompt, seed or learning rate.
     """
     took = {c.id: spent(store.cell(c.id)) for c in sweep.cells}
     like = {c.id: _kin(c.cell.kind, c.config) for c in sweep.cells}
     done: dict[str, list[Spent]] = defaultdict(list)
-    for cell, state in found.items():
+    for cell, state in states.items():
         if state.state == "done":
             done[like[cell]].append(took[cell])
-    told = Forecast(gpu_hours=sum(s.gpu_seconds for s in took.values()) / 3600)
+    estimate = Forecast(gpu_hours=sum(s.gpu_seconds for s in took.values()) / 3600)
     estimated = 0.0
     for planned in sweep.cells:
-        state, mine, siblings = found[planned.id], took[planned.id], done[like[planned.id]]
+        state, cell_spent, siblings = states[planned.id], took[planned.id], done[like[planned.id]]
         typical = statistics.median(s.seconds for s in siblings) if siblings else None
-        if len(siblings) >= SIBLINGS and typical and mine.seconds > SLOW * typical:
-            told.slow[planned.id] = mine.seconds / typical
+        if len(siblings) >= SIBLINGS and typical and cell_spent.seconds > SLOW * typical:
+            estimate.slow[planned.id] = cell_spent.seconds / typical
         if state.state == "done":
-            estimated += mine.gpu_seconds
+            estimated += cell_spent.gpu_seconds
             continue
-        if (left := _left(state.progress, mine, typical)) is not None:
-            told.left[planned.id] = left
+        if (left := _left(state.progress, cell_spent, typical)) is not None:
+            estimate.left[planned.id] = left
         cluster, placement = planned.config.cluster, planned.config.placement
         gpus = cluster.gpus * placement.nodes * placement.ranks if cluster.executor == "slurm" else 0
         if left is not None:
-            estimated += mine.gpu_seconds + left * gpus
+            estimated += cell_spent.gpu_seconds + left * gpus
         else:
             share = cluster.cells_per_element if planned.cell.kind == "evaluate" else 1
-            estimated += mine.gpu_seconds + cluster.minutes * 60 * gpus / share
-            told.at_most = told.at_most or gpus > 0
-    told.estimated_gpu_hours = estimated / 3600
-    unfinished = [c for c, s in found.items() if s.state not in ("done", "failed")]
-    at_a_time = sum(1 for s in found.values() if s.state == "running")
-    if at_a_time and all(c in told.left for c in unfinished):
+            estimated += cell_spent.gpu_seconds + cluster.minutes * 60 * gpus / share
+            estimate.at_most = estimate.at_most or gpus > 0
+    estimate.estimated_gpu_hours = estimated / 3600
+    unfinished = [c for c, s in states.items() if s.state not in ("done", "failed")]
+    at_a_time = sum(1 for s in states.values() if s.state == "running")
+    if at_a_time and all(c in estimate.left for c in unfinished):
         # No sooner than the longest, and no sooner than all of them shared out.
-        told.seconds = max(*told.left.values(), sum(told.left[c] for c in unfinished) / at_a_time)
-    return told
+        estimate.seconds = max(*estimate.left.values(), sum(estimate.left[c] for c in unfinished) / at_a_time)
+    return estimate
 
 
-def _left(progress: Mapping[str, Any] | None, mine: Spent, typical: float | None) -> float | None:
+def _left(progress: Mapping[str, Any] | None, cell_spent: Spent, typical: float | None) -> float | None:
     """Seconds that a cell will still take: at its own rate over all its attempts, else as its siblings took."""
-    if progress and progress.get("done") and progress.get("total") and mine.seconds:
-        return mine.seconds * max(0, progress["total"] - progress["done"]) / progress["done"]
+    if progress and progress.get("done") and progress.get("total") and cell_spent.seconds:
+        return cell_spent.seconds * max(0, progress["total"] - progress["done"]) / progress["done"]
     return typical
 
 
@@ -140,7 +140,7 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes % 60:02} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
-def asked_ago(asked: float) -> str:
-    """How old Slurm's word is; empty where it is fresh, or was not wanted."""
-    age = time.time() - asked
-    return f"Slurm was asked {age:.0f} s ago" if asked and age >= 1.0 else ""
+def asked_ago(asked_at: float) -> str:
+    """The age of Slurm's answer; empty where it is fresh, or Slurm was not queried."""
+    age = time.time() - asked_at
+    return f"Slurm was asked {age:.0f} s ago" if asked_at and age >= 1.0 else ""

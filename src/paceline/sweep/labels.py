@@ -1,4 +1,4 @@
-"""What tells cells apart whose names are the same: the settings in which they differ."""
+"""Labels of cells whose names are the same: the settings in which they differ."""
 
 from __future__ import annotations
 
@@ -23,27 +23,29 @@ def variants(cells: Iterable[Cell], tunings: Mapping[str, Cell] | None = None) -
         tunings: finetune cells that are not among them, by id: an evaluate cell differs by how its weights were made.
 
     Returns:
-        Text such as ``lora.r=8, generation.temperature=0.7`` for each cell; empty where its names tell it already.
+        Text such as ``lora.r=8, generation.temperature=0.7`` for each cell; empty where its names are unique.
     """
     cells = list(cells)
     known = {**(tunings or {}), **{cell.id: cell for cell in cells}}
     alike: dict[tuple[str, ...], list[Cell]] = defaultdict(list)
     for cell in cells:
         alike[cell.kind, *(_name(cell, group) for group in NAMED)].append(cell)
-    found: dict[str, str] = {}
+    labels: dict[str, str] = {}
     laid: dict[str, dict[str, Any]] = {}
     for members in alike.values():
         if len(members) == 1:
-            found[members[0].id] = ""
+            labels[members[0].id] = ""
             continue
         settings = [_settings(cell, laid, known.get(str(cell.identity.get("tuned", "")))) for cell in members]
-        differing = [k for k in sorted(set().union(*settings)) if _differ(said(own, k) for own in settings)]
+        differing = [
+            k for k in sorted(set().union(*settings)) if _differ(said(cell_settings, k) for cell_settings in settings)
+        ]
         # A preset's name stands for the settings that come with it.
         named = {k.rsplit(".", 1)[0] for k in differing if k.endswith(".name")}
         shown = [k for k in differing if k.endswith(".name") or k.rsplit(".", 1)[0] not in named]
-        for cell, own in zip(members, settings, strict=True):
-            found[cell.id] = ", ".join(f"{_short(k)}={_value(k, said(own, k))}" for k in shown)
-    return found
+        for cell, cell_settings in zip(members, settings, strict=True):
+            labels[cell.id] = ", ".join(f"{_short(k)}={_value(k, said(cell_settings, k))}" for k in shown)
+    return labels
 
 
 def said(settings: Mapping[str, Any], key: str) -> Any:
@@ -68,7 +70,7 @@ def _name(cell: Cell, group: str) -> str:
 
 def _settings(cell: Cell, laid: dict[str, dict[str, Any]], tuning: Cell | None) -> dict[str, Any]:
     """The settings of a cell and of what it needs. ``laid`` keeps what was laid flat: most cells share most of it."""
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for part in (tuning, cell):
         for key, value in part.identity.items() if part else ():
             if part is cell and key == "tuned":
@@ -76,10 +78,10 @@ def _settings(cell: Cell, laid: dict[str, dict[str, Any]], tuning: Cell | None) 
             text = canonical({key: value})
             if text not in laid:
                 laid[text] = dict(flat({key: value}))
-            found |= laid[text]
+            settings |= laid[text]
     if tuning:
-        found["trained on"] = _name(tuning, "prompt")
-    return found
+        settings["trained on"] = _name(tuning, "prompt")
+    return settings
 
 
 def _short(key: str) -> str:

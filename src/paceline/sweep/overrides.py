@@ -1,4 +1,4 @@
-"""Overrides in Hydra's grammar: what a word of the command line chooses, sets or sweeps."""
+"""Overrides in Hydra's grammar: what an argument of the command line chooses, sets or sweeps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from paceline.config.schema import GROUPS, PLACEMENT_GROUPS, Config
 from paceline.errors import UserError, nearest
 from paceline.sweep.config_files import ConfTree
 
-# What config.yaml may say beside the groups and the scalars: the shape of the sweep, not of a cell.
+# What config.yaml may set beside the groups and the scalars: the shape of the sweep, not of a cell.
 SWEEP_KEYS = ("name", "root", "axes", "exclude", "only", "adjust", "place")
 REQUIRED = ("model", "task", "prompt")
 
@@ -62,14 +62,14 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
 
 
 def experiment_of(parsed: Sequence[Override], tree: ConfTree) -> str | None:
-    found = None
+    experiment = None
     for override in parsed:
         if override.key_or_group == "experiment":
             if override.is_sweep_override():
                 raise UserError("one experiment at a time: each is a sweep of its own")
             value = None if override.type == OverrideType.DEL else override.value()
-            found = None if value in (None, "null") else str(value)
-    return found
+            experiment = None if value in (None, "null") else str(value)
+    return experiment
 
 
 def check_key(key: str, where: str) -> None:
@@ -113,10 +113,10 @@ def override_values(override: Override, tree: ConfTree) -> list[Any]:
     if isinstance(raw, Glob):
         if key not in GROUPS:
             raise UserError(f"override '{override.input_line}': glob() chooses files, and {key} is no group")
-        found = raw.filter(tree.choices(key))
-        if not found:
+        choices = raw.filter(tree.choices(key))
+        if not choices:
             raise UserError(f"override '{override.input_line}' matches none: {nearest('', tree.choices(key))}")
-        return list(found)
+        return list(choices)
     return [choice_of(key, v, tree) for v in override.sweep_iterator()]
 
 

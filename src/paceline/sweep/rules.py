@@ -19,8 +19,8 @@ def matches(rule: Mapping[str, Any], choices: Mapping[str, str], config: Config)
     Raises:
         UserError: a key below a free mapping, such as model.config, that this point does not have.
     """
-    # Names first, so that a rule may ask for a key that only some models have.
-    for key, wanted in sorted(rule.items(), key=lambda item: item[0] not in GROUPS):
+    # Names first, so that a rule may match a key that only some models have.
+    for key, expected in sorted(rule.items(), key=lambda item: item[0] not in GROUPS):
         actual: Any = config
         if key in GROUPS:
             actual = choices.get(key)
@@ -37,7 +37,7 @@ def matches(rule: Mapping[str, Any], choices: Mapping[str, str], config: Config)
                         f"can't filter by {key}, which {group} '{getattr(config, group).name}' does not say ({known}); "
                         f"mend the key, or name in the same rule the {group} that has it"
                     )
-        options = wanted if isinstance(wanted, list) else [wanted]
+        options = expected if isinstance(expected, list) else [expected]
         if not any(fnmatch.fnmatchcase(str(actual), str(o)) for o in options):
             return False
     return True

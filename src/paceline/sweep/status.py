@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 STATES = ("done", "running", "queued", "held", "waiting", "interrupted", "failed", "missing", "unknown")
 _DEFAULT = ClusterSpec()
 
-# What Slurm says of a run of a job, ``1234_5.0``; None where it says nothing.
+# What Slurm reports of a run of a job, ``1234_5.0``; None where it reports nothing.
 Verdict = Callable[[str], history.Run | None]
 
 
 def unheard(job: str) -> None:
-    """The verdict where nobody was asked."""
+    """The verdict where Slurm was not queried."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Claim:
         state: ``pending``: will begin it, or begin it again; ``running``: its process runs; ``over``: its job has
             ended; ``unknown``: the queue gave no answer.
         job: the Slurm job; empty on this machine.
-        detail: why it waits, in Slurm's words; the cause that the end of its job stands for, where that is over.
+        detail: why it waits, as Slurm reports it; the cause that the end of its job stands for, where that is over.
         asked: when Slurm was asked, in seconds since the epoch.
     """
 
@@ -88,24 +88,24 @@ class CellState:
 def attempt_end(attempt: Attempt, verdict: Verdict = unheard) -> tuple[str, str]:
     """Cause and message of an attempt that is over.
 
-    The process's own word counts, where it left one: Slurm calls most ends FAILED. But a process that is told to end
-    can't know why, and one that was killed says nothing.
+    What the process recorded takes precedence, because Slurm reports most ends as FAILED. But a process that gets a
+    signal to end can't know why, and one that was killed records nothing.
     """
     end = attempt.end()
     if end is not None and end["cause"] not in ("cancelled", "unknown"):
         return end["cause"], end["message"]
     for other in attempt.end_of_others():
-        # Where one rank runs out, the others know only that it is gone.
+        # Where one rank runs out of memory, the others see only a lost peer.
         if other["cause"] in OUT_OF_MEMORY:
             return other["cause"], other["message"]
     job = str((attempt.start() or {}).get("job", ""))
-    said = verdict(job) if job else None
+    run = verdict(job) if job else None
     if end is not None:
-        known = said is not None and said.cause in ("preempted", "timeout", "node failure")
-        return (said.cause or end["cause"], said.words) if said and known else (end["cause"], end["message"])
-    if said is None:
+        known = run is not None and run.cause in ("preempted", "timeout", "node failure")
+        return (run.cause or end["cause"], run.words) if run and known else (end["cause"], end["message"])
+    if run is None:
         return "unknown", "ended without a word: killed, or its node went down"
-    return said.cause or "unknown", f"ended without a word; {said.words}"
+    return run.cause or "unknown", f"ended without a word; {run.words}"
 
 
 def stuck(attempts: Sequence[Attempt], verdict: Verdict = unheard) -> int:
@@ -126,22 +126,22 @@ def stuck(attempts: Sequence[Attempt], verdict: Verdict = unheard) -> int:
 
 def descent(attempt: Attempt) -> str:
     """By what an attempt came from the placement that was asked for to the one it has; empty where it has that."""
-    said = [str((attempt.start() or {}).get("placement", {}).get("ladder", {}).get("why", ""))]
-    said += [f"{rung['change']}, in a trial of the largest batch" for rung in read_jsonl(attempt.rungs)]
-    return "; ".join(filter(None, said))
+    changes = [str((attempt.start() or {}).get("placement", {}).get("ladder", {}).get("why", ""))]
+    changes += [f"{rung['change']}, in a trial of the largest batch" for rung in read_jsonl(attempt.rungs)]
+    return "; ".join(filter(None, changes))
 
 
 def _reached(attempt: Attempt) -> int:
     return int((attempt.progress() or {}).get("done", 0))
 
 
-def claims(store: Store, asked: Answers) -> dict[str, Claim]:
-    """Cell -> the submission that has taken it, over all sweeps. Asks Slurm only if it has to.
+def claims(store: Store, answers: Answers) -> dict[str, Claim]:
+    """Cell -> the submission that has taken it, over all sweeps. Queries Slurm only if it has to.
 
     A submission on this machine holds its cells while its launcher lives. One on Slurm holds them while the queue
     holds its jobs, which are known by their names: a name is written down before sbatch is called, a job id after.
     """
-    found: dict[str, Claim] = {}
+    claimed: dict[str, Claim] = {}
     for path in sorted(store.root.glob("sweeps/*/submissions/*/elements.json")):
         folder = path.parent
         if (folder / "closed.json").exists():
@@ -152,43 +152,43 @@ def claims(store: Store, asked: Answers) -> dict[str, Claim]:
             continue
         here = alive(intent, age_of(folder / "heartbeat"))
         if "arrays" in content and not here:
-            _claims_on_slurm(folder, intent, content, asked, found)
+            _claims_on_slurm(folder, intent, content, answers, claimed)
         elif here:
             claim = Claim(str(folder), "pending")
-            found.update(dict.fromkeys((c for e in content["elements"] for c in e["cells"]), claim))
-    return found
+            claimed.update(dict.fromkeys((c for e in content["elements"] for c in e["cells"]), claim))
+    return claimed
 
 
 def _claims_on_slurm(
-    folder: Path, intent: dict[str, Any], content: dict[str, Any], asked: Answers, found: dict[str, Claim]
+    folder: Path, intent: dict[str, Any], content: dict[str, Any], answers: Answers, claimed: dict[str, Claim]
 ) -> None:
-    jobs = asked.jobs()
+    jobs = answers.jobs()
     for k, indices in enumerate(content["arrays"]):
         for place, index in enumerate(indices):
             job = None if jobs is None else jobs.get((f"{intent['name']}-{k}", place))
             cells = content["elements"][index]["cells"]
             if job is not None and not job.over:
-                claim = Claim(str(folder), "pending" if job.pending else "running", job.id, job.reason, asked.asked)
+                claim = Claim(str(folder), "pending" if job.pending else "running", job.id, job.reason, answers.asked)
             elif jobs is None:
                 claim = Claim(str(folder), "unknown", detail="Slurm's queue gave no answer")
             elif job is None and intent.get("uid", os.getuid()) != os.getuid():
                 claim = Claim(str(folder), "unknown", detail="submitted by another user, whose jobs are not seen here")
-            elif job is None and intent["time"] > asked.asked:
+            elif job is None and intent["time"] > answers.asked:
                 claim = Claim(str(folder), "pending", detail="submitted after Slurm was asked; look again in a minute")
             else:
-                # What waited for a tuning that failed is cancelled by Slurm, and not by anybody's wish. Of an element
+                # What waited for a tuning that failed is cancelled by Slurm, not by a user. Of an element
                 # that was cancelled by itself before it began, the queue keeps nothing at all.
                 waited = job is not None and job.reason.startswith("Dependency")
                 cause = "" if waited else "unknown" if job is None else ENDED[job.state]
                 for cell in cells:
-                    found.setdefault(cell, Claim(str(folder), "over", job.id if job else "", cause))
+                    claimed.setdefault(cell, Claim(str(folder), "over", job.id if job else "", cause))
                 continue
-            found.update(dict.fromkeys(cells, claim))
+            claimed.update(dict.fromkeys(cells, claim))
 
 
-def made_by(store: Store, asked: Answers) -> dict[str, str]:
+def made_by(store: Store, answers: Answers) -> dict[str, str]:
     """Cell -> the Slurm job that is making it."""
-    return {cell: c.job for cell, c in claims(store, asked).items() if c.job and c.state != "over"}
+    return {cell: c.job for cell, c in claims(store, answers).items() if c.job and c.state != "over"}
 
 
 def cell_state(
@@ -206,13 +206,13 @@ def cell_state(
         cell: the cell.
         claim: the submission that has taken it, if one has.
         needs_done: whether all cells that it needs are done.
-        cluster: says how many attempts may end with one and the same cause before the cell is left to the user.
-        verdict: what Slurm says of a job that is over.
+        cluster: sets how many attempts may end with one and the same cause before the cell is left to the user.
+        verdict: what Slurm reports of a job that is over.
     """
     attempts = folder.attempts()
     if folder.done():
         return CellState(cell.id, "done", attempts=len(attempts))
-    # The queue knows at once that a job is gone; the pulse of its attempt would look alive for another minute.
+    # The queue shows at once that a job is gone; its attempt's heartbeat stays fresh for another minute.
     ended = claim if claim is not None and claim.state == "over" else None
     if alive := _taken(cell.id, attempts, None if ended else claim, ended, verdict):
         return alive
@@ -228,23 +228,23 @@ def _submission(attempt: Attempt) -> Any:
 def _taken(
     cell: str, attempts: Sequence[Attempt], claim: Claim | None, ended: Claim | None, verdict: Verdict
 ) -> CellState | None:
-    """The state of a cell that somebody runs or will run; None where nobody does."""
+    """The state of a cell that a submission runs or will run; None where none does."""
     count = len(attempts)
     last = attempts[-1] if attempts else None
     start = (last.start() or {}) if last else {}
     over = last is not None and ended is not None and ended.submission == start.get("submission")
     begun = claim is not None and last is not None and start.get("submission") == claim.submission
-    # A job that waits again runs nothing, however fresh its last pulse, unless it began since Slurm was asked.
+    # A requeued job runs nothing, however fresh its heartbeat, unless it began since Slurm was queried.
     again = begun and claim is not None and claim.state == "pending" and claim.job and start["time"] < claim.asked
     if last is not None and last.end() is None and not over and not again and lives(last):
-        told = descent(last)
-        return CellState(cell, "running", detail=told, attempts=count, progress=last.progress(), pid=start.get("pid"))
+        detail = descent(last)
+        return CellState(cell, "running", detail=detail, attempts=count, progress=last.progress(), pid=start.get("pid"))
     if claim is None:
         return None
     if claim.state == "unknown":
         return CellState(cell, "unknown", detail=claim.detail, attempts=count)
     if begun and claim.state == "running" and last is not None and last.end() is None:
-        # Its pulse is late and its job runs: a file system that hangs looks so.
+        # The heartbeat is late but the job runs, as when a file system hangs.
         return CellState(cell, "running", detail="no sign of life for a while", attempts=count)
     if not begun or (claim.job and claim.state == "pending"):
         cause = attempt_end(last, verdict)[0] if last is not None and again else ""
@@ -260,7 +260,7 @@ def _left(
     cluster: ClusterSpec,
     verdict: Verdict,
 ) -> CellState:
-    """The state of a cell that nobody runs, and whether the next resume takes it up."""
+    """The state of a cell that no submission runs, and whether the next resume takes it up."""
     count = len(attempts)
     begun = bool(attempts) and ended is not None and ended.submission == _submission(attempts[-1])
     never = f"its job {ended.job} ended before it began".replace("  ", " ") if ended and not begun else ""
@@ -284,7 +284,7 @@ def _left(
 
 
 def _nothing_left(folder: CellFolder, last: Attempt) -> str:
-    """What a submit wrote down when it found no rung below the last attempt's; empty where it did not."""
+    """What a submit recorded when there was no rung below the last attempt's; empty where it did not."""
     if not folder.ladder_json.exists():
         return ""
     ended = read_json(folder.ladder_json)
@@ -292,14 +292,14 @@ def _nothing_left(folder: CellFolder, last: Attempt) -> str:
 
 
 def of_sweep(store: Store, sweep: Sweep, asked: Answers | None = None) -> dict[str, CellState]:
-    """The states of a sweep's cells, under the caps of its clusters; those over the submit limit are told as held."""
+    """The states of a sweep's cells, under the caps of its clusters; those over the submit limit are ``held``."""
     clusters = {c.id: c.config.cluster for c in sweep.cells}
-    found = states(store, [c.cell for c in sweep.cells], clusters, asked)
+    cell_states = states(store, [c.cell for c in sweep.cells], clusters, asked)
     held = store.sweep(sweep.name).held()
     for cell in held["cells"]:
-        if cell in found and found[cell].state in ("missing", "interrupted", "waiting"):
-            found[cell] = replace(found[cell], state="held", detail=held["reason"])
-    return found
+        if cell in cell_states and cell_states[cell].state in ("missing", "interrupted", "waiting"):
+            cell_states[cell] = replace(cell_states[cell], state="held", detail=held["reason"])
+    return cell_states
 
 
 def states(
@@ -314,25 +314,27 @@ def states(
         store: the store.
         cells: those needed before those that need them.
         clusters: cell -> where it runs, for the caps on attempts; the default ones where it is not named.
-        asked: what Slurm was asked already.
+        asked: the answers of Slurm so far.
     """
     asked = asked or Answers(store.root, fresh=False)
     cells = list(cells)
-    taken = claims(store, asked)
+    claimed = claims(store, asked)
     verdict = Verdicts(store, cells, asked)
-    found: dict[str, CellState] = {}
+    cell_states: dict[str, CellState] = {}
     for cell in cells:
-        needs = all(found[n].state == "done" if n in found else store.cell(n).done() is not None for n in cell.needs)
+        needs = all(
+            cell_states[n].state == "done" if n in cell_states else store.cell(n).done() is not None for n in cell.needs
+        )
         cluster = (clusters or {}).get(cell.id, _DEFAULT)
-        found[cell.id] = cell_state(store.cell(cell.id), cell, taken.get(cell.id), needs, cluster, verdict)
-    return found
+        cell_states[cell.id] = cell_state(store.cell(cell.id), cell, claimed.get(cell.id), needs, cluster, verdict)
+    return cell_states
 
 
 class Verdicts:
-    """What Slurm says of the jobs of cells that are over. Asks nothing before an attempt wants to know."""
+    """What Slurm reports of the jobs of cells that are over. Queries it on first use only."""
 
-    def __init__(self, store: Store, cells: Sequence[Cell], asked: Answers) -> None:
-        self._store, self._cells, self._asked = store, cells, asked
+    def __init__(self, store: Store, cells: Sequence[Cell], answers: Answers) -> None:
+        self._store, self._cells, self._asked = store, cells, answers
         self._last: dict[str, queue.Job] | None = None
         self._runs: Mapping[str, list[history.Run]] | None = None
 
@@ -349,12 +351,12 @@ class Verdicts:
         if int(restart) < len(runs) and runs[int(restart)].cause:
             return runs[int(restart)]
         ended = self._last.get(element)
-        # The queue knows the last run only; it knows that before the accounting does.
+        # The queue has the last run only, but has it before accounting does.
         return history.Run(ended.state) if ended and ended.over and int(restart) >= len(runs) - 1 else None
 
     def _unexplained(self) -> set[str]:
-        """Jobs of all attempts that left no word of why they ended: one question for all of them."""
-        found = set()
+        """Jobs of all attempts that recorded no cause of their end, for one query."""
+        jobs = set()
         for cell in self._cells:
             folder = self._store.cell(cell.id)
             if folder.done_json.exists():
@@ -363,11 +365,11 @@ class Verdicts:
                 end = attempt.end()
                 job = str((attempt.start() or {}).get("job", ""))
                 if (end is None or end["cause"] in ("cancelled", "unknown")) and (base := queue.base(job)).isdigit():
-                    found.add(base)
-        return found
+                    jobs.add(base)
+        return jobs
 
 
-def counts(found: Iterable[CellState]) -> dict[str, int]:
+def counts(cell_states: Iterable[CellState]) -> dict[str, int]:
     """State -> number of cells, in the order of ``STATES``, without zeros."""
-    counter = Counter(s.state for s in found)
+    counter = Counter(s.state for s in cell_states)
     return {state: counter[state] for state in STATES if counter[state]}

@@ -31,7 +31,7 @@ def command(words: Sequence[str], conf: str | None, yes: bool) -> None:
 
     folder, store = find_sweep(words, conf)
     sweep = recorded(folder, store)
-    asked = Answers(store.root, fresh=True)
+    answers = Answers(store.root, fresh=True)
     launchers: dict[str, dict[str, Any]] = {}
     names = []
     for path in folder.submissions():
@@ -41,7 +41,7 @@ def command(words: Sequence[str], conf: str | None, yes: bool) -> None:
                 names.append(owner["name"])
             if process.alive(owner, process.age_of(path / "heartbeat")):
                 launchers[str(path)] = owner
-    queued = asked.queue() if names else []
+    queued = answers.queue() if names else []
     if queued is None:
         raise Unavailable("squeue gave no answer, so what to cancel is not known; try again in a minute")
     # By the names that the submissions gave them: elements, and the job that would resume the sweep.
@@ -62,8 +62,8 @@ def command(words: Sequence[str], conf: str | None, yes: bool) -> None:
         return
     if jobs:
         clients.call(["scancel", *jobs])
-        asked.forget()
-    # A launcher passes the word on to its cells and starts no more; cells whose launcher died are told themselves.
+        answers.forget()
+    # A launcher passes the signal on to its cells and starts no more; cells whose launcher died get it directly.
     orphans = [start for start in running if start["submission"] not in launchers and not jobs]
     for owner in [*launchers.values(), *orphans]:
         _ask(owner)
@@ -73,7 +73,7 @@ def command(words: Sequence[str], conf: str | None, yes: bool) -> None:
 
 
 def _ask(owner: dict[str, Any]) -> None:
-    """Send one process the word; what can't be reached is told with the command that can."""
+    """Send one process the signal; for one on another host, print the command that can."""
     if owner["host"] != socket.gethostname():
         click.echo(f"on {owner['host']} it can only be stopped there: kill {owner['pid']}", err=True)
         return

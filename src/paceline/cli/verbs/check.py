@@ -37,31 +37,31 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
     if len(words) == 1 and words[0].lower().endswith(published.SUFFIXES):
         path = _find(words[0], conf)
         table = published.read_table(path)
-        name, rows, found = short(path), len(table.rows), check(table)
+        name, rows, findings = short(path), len(table.rows), check(table)
     else:
-        name, rows, found = _sweep(words, conf)
+        name, rows, findings = _sweep(words, conf)
     if as_json:
-        say_json({"checked": name, "rows": rows, "findings": [dataclasses.asdict(finding) for finding in found]})
+        say_json({"checked": name, "rows": rows, "findings": [dataclasses.asdict(finding) for finding in findings]})
     else:
         console = Literal()
-        show_findings(found, console)
-        console.print(f"{name}: {rows} rows, {len(found) or 'no'} finding{'' if len(found) == 1 else 's'}")
-    if found:
+        show_findings(findings, console)
+        console.print(f"{name}: {rows} rows, {len(findings) or 'no'} finding{'' if len(findings) == 1 else 's'}")
+    if findings:
         raise click.exceptions.Exit(1)
 
 
-def _find(word: str, conf: str | None) -> Path:
-    """The file that a word names: from here, else among the configs."""
+def _find(name: str, conf: str | None) -> Path:
+    """The file of that name: in the working directory, else among the configs."""
     from paceline.errors import UserError
     from paceline.sweep.config_files import conf_folders
 
-    given = Path(word).expanduser()
-    if given.is_file():
-        return given
+    relative = Path(name).expanduser()
+    if relative.is_file():
+        return relative
     folders = conf_folders(conf)
-    if found := next((path for folder in folders if (path := folder / given).is_file()), None):
-        return found
-    raise UserError(f"no file {word}, neither here nor in {', '.join(map(short, folders))}")
+    if match := next((path for folder in folders if (path := folder / relative).is_file()), None):
+        return match
+    raise UserError(f"no file {name}, neither here nor in {', '.join(map(short, folders))}")
 
 
 def _sweep(words: Sequence[str], conf: str | None) -> tuple[str, int, tuple[Finding, ...]]:

@@ -19,19 +19,19 @@ def command(words: Sequence[str], conf: str | None, yes: bool) -> None:
     from paceline.sweep.cells import recorded
 
     folder, store = find_sweep(words, conf)
-    found = []
+    checkpoints = []
     for planned in recorded(folder, store).cells:
-        own = store.cell(planned.id)
-        if own.done():
-            found += [a.checkpoints for a in own.attempts() if a.checkpoints.is_dir()]
-    size = sum(p.stat().st_size for path in found for p in path.rglob("*") if p.is_file())
-    if not found:
+        cell_folder = store.cell(planned.id)
+        if cell_folder.done():
+            checkpoints += [a.checkpoints for a in cell_folder.attempts() if a.checkpoints.is_dir()]
+    size = sum(p.stat().st_size for path in checkpoints for p in path.rglob("*") if p.is_file())
+    if not checkpoints:
         click.echo(f"{folder.name}: no checkpoints of done cells")
         return
-    click.echo(f"{folder.name}: {len(found)} folders of checkpoints, {size / 2**20:,.1f} MiB")
+    click.echo(f"{folder.name}: {len(checkpoints)} folders of checkpoints, {size / 2**20:,.1f} MiB")
     if not yes and not click.confirm("remove them?"):
         click.echo("left as it is")
         return
-    for path in found:
+    for path in checkpoints:
         shutil.rmtree(path)
     click.echo("removed")

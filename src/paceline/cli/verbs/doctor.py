@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Check = tuple[str, bool | None, str]
 FREE_GIB = 5
-# A file system whose clock is further off than this is worth a word.
+# A file system whose clock is further off than this is reported.
 CLOCK_SECONDS = 60
 CLIENTS = ("sbatch", "squeue", "scontrol", "scancel", "srun")
 
@@ -82,7 +82,7 @@ def machine() -> Iterator[Check]:
     """Python, packages, cores, GPUs."""
     good = (3, 11) <= sys.version_info[:2] < (3, 13)
     yield "python", good, platform.python_version() + ("" if good else "; paceline needs 3.11 or 3.12")
-    wanted = [
+    packages = [
         "torch",
         "transformers",
         "peft",
@@ -93,8 +93,8 @@ def machine() -> Iterator[Check]:
         "wandb",
         "submitit",
     ]
-    missing = [n for n in wanted if importlib.util.find_spec(n) is None]
-    versions = ", ".join(f"{n} {metadata.version(n)}" for n in wanted if n not in missing)
+    missing = [n for n in packages if importlib.util.find_spec(n) is None]
+    versions = ", ".join(f"{n} {metadata.version(n)}" for n in packages if n not in missing)
     yield "packages", not missing, versions if not missing else f"missing: {', '.join(missing)}; run: make setup"
     gpus = len(list(Path("/dev").glob("nvidia[0-9]*")))
     yield "hardware", True, f"{len(os.sched_getaffinity(0))} cores, {gpus} GPUs"
@@ -123,9 +123,9 @@ def clock(folder: Path) -> Check:
         ahead = os.fstat(probe.fileno()).st_mtime - time.time()
     if abs(ahead) < CLOCK_SECONDS:
         return "clock", True, f"that of the root's file system is within {CLOCK_SECONDS} s of this host's"
-    way = "ahead of" if ahead > 0 else "behind"
-    told = f"that of the root's file system is {abs(ahead):,.0f} s {way} this host's"
-    return "clock", None, f"{told}; ages of files are taken by the file system's, times in logs by the hosts'"
+    direction = "ahead of" if ahead > 0 else "behind"
+    message = f"that of the root's file system is {abs(ahead):,.0f} s {direction} this host's"
+    return "clock", None, f"{message}; ages of files are taken by the file system's, times in logs by the hosts'"
 
 
 def cluster(spec: ClusterSpec, store: Store) -> Iterator[Check]:
@@ -142,19 +142,19 @@ def cluster(spec: ClusterSpec, store: Store) -> Iterator[Check]:
         return
     try:
         yield "Slurm's clients", True, call(["sbatch", "--version"], site_of.SECONDS).strip()
-        told = call(["scontrol", "ping"], site_of.SECONDS).split("\n\n")[0].strip()
-        yield "controller", True, told.replace("\n", "; ")
+        message = call(["scontrol", "ping"], site_of.SECONDS).split("\n\n")[0].strip()
+        yield "controller", True, message.replace("\n", "; ")
     except Unavailable as error:
         # Where it is down, scontrol's last line is a row of stars.
-        told = "scontrol ping: it is down" if "***" in str(error) else str(error)
-        yield "controller", False, f"{told}; nothing can be submitted until it answers"
+        message = "scontrol ping: it is down" if "***" in str(error) else str(error)
+        yield "controller", False, f"{message}; nothing can be submitted until it answers"
         return
     site = site_of.ask(store.root, fresh=True)
     yield from facts(spec, site)
 
 
 def facts(spec: ClusterSpec, site: Site) -> Iterator[Check]:
-    """What a cluster says of itself, a line for each."""
+    """The facts that Slurm reports of a cluster, one line each."""
     if site.accounting is False:
         yield "accounting", True, "none: how a job ended is known from the queue for some minutes, then from its files"
     elif lost := [site.unanswered[q] for q in ("qos", "associations") if q in site.unanswered]:
@@ -183,12 +183,12 @@ def facts(spec: ClusterSpec, site: Site) -> Iterator[Check]:
     if site.max_array:
         yield "arrays", True, f"up to {site.max_array - 1:,} elements each (MaxArraySize {site.max_array})"
     if site.requeue is not None:
-        told = (
+        requeue_text = (
             "a cell whose time is up (USR2) saves and is requeued"
             if site.requeue
             else "JobRequeue=0: a cell whose time is up saves, and goes on at the next paceline resume"
         )
-        yield "requeue", True if site.requeue else None, told
+        yield "requeue", True if site.requeue else None, requeue_text
     if site.rewrites:
         yield "plugins", None, f"{site.rewrites} may change a job while it is submitted; submit reads back what it got"
     for note in site.applied(spec)[1]:
@@ -220,9 +220,9 @@ def tracking() -> Iterator[Check]:
     """Whether W&B's SDK would find a key here."""
     from paceline.tracking.wandb_key import wandb_host, wandb_key
 
-    there = wandb_key()
+    has_key = wandb_key()
     left = f"none for {wandb_host()}: runs stay offline in their cells; wandb login, then paceline sync"
-    yield "W&B key", there or None, "there" if there else left
+    yield "W&B key", has_key or None, "there" if has_key else left
 
 
 def configs(composition: Composition) -> Iterator[Check]:
@@ -284,23 +284,27 @@ def model(spec: ModelSpec, store: Store, deep: bool) -> Iterator[Check]:
         yield "digests", not bad, f"{bad[0]} {remedy}" if bad else "every file is what its name in the cache says"
     click.echo(f"· loading {spec.name} in a process of its own, with torch; it takes its memory, and minutes", err=True)
     try:
-        found = describe(spec)
+        description = describe(spec)
     except PacelineError as error:
         yield "loads", False, str(error)
         return
-    versions = ", ".join(f"{n} {v}" for n, v in found["versions"].items())
-    yield "loads", True, f"in {found['seconds']['load']:.1f} s on {found['device']} ({versions})"
+    versions = ", ".join(f"{n} {v}" for n, v in description["versions"].items())
+    yield "loads", True, f"in {description['seconds']['load']:.1f} s on {description['device']} ({versions})"
     known = hub_files.facts(spec)
     for name, title in (("parameters", "parameters"), ("image_tokens", "image tokens")):
-        if found[name] is None:
+        if description[name] is None:
             continue
-        wanted = known.get(name)
-        good = None if wanted is None else found[name] in (wanted if isinstance(wanted, list) else [wanted])
-        said = {None: "", True: ", as published", False: f"; {wanted} are published"}[good]
-        yield title, True if good is None else good, f"{found[name]:,}{said}"
-    text = " ".join(found["text"].split())
+        published = known.get(name)
+        good = (
+            None
+            if published is None
+            else description[name] in (published if isinstance(published, list) else [published])
+        )
+        comparison = {None: "", True: ", as published", False: f"; {published} are published"}[good]
+        yield title, True if good is None else good, f"{description[name]:,}{comparison}"
+    text = " ".join(description["text"].split())
     is_text = bool(text) and text.isprintable()
-    clock = f"{found['new_tokens']} tokens in {found['seconds']['answer']:.1f} s"
+    clock = f"{description['new_tokens']} tokens in {description['seconds']['answer']:.1f} s"
     yield "describes a picture", is_text or (None if not spec.weights else False), f"{text[:300]!r} ({clock})"
 
 
@@ -308,7 +312,7 @@ def describe(spec: ModelSpec) -> dict[str, Any]:
     """What :mod:`paceline.inference.describe` finds, run by the model's own interpreter.
 
     Raises:
-        UserError: it ended badly; the last line that it said.
+        UserError: it failed; the message is its last line on stderr.
     """
     from paceline.launch import environments
 
@@ -320,7 +324,7 @@ def damage(store: Store) -> Iterator[Check]:
     cells = store.root / "cells"
     folders = [store.cell(p.name) for p in sorted(cells.iterdir())] if cells.is_dir() else []
     done = [f for f in folders if f.done_json.exists()]
-    broken = [told for f in done if (told := wrong(f))]
+    broken = [message for f in done if (message := wrong(f))]
     yield "results", not broken, "; ".join(broken) or f"{len(done)} done cells, all as attested"
 
 

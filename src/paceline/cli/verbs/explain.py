@@ -57,11 +57,11 @@ def command(words: Sequence[str], conf: str | None, whole: bool, as_json: bool) 
         f"· loading {config.model.name} in a process of its own, with torch; it takes its memory, and minutes", err=True
     )
     question = {"cell": str(folder.path), "samples": names[1:], "whole": whole}
-    told = environments.ask_module("paceline.inference.explain", config.model, question)["explained"]
+    explanations = environments.ask_module("paceline.inference.explain", config.model, question)["explained"]
     if as_json:
-        say_json(told)
+        say_json(explanations)
         return
-    for entry in told:
+    for entry in explanations:
         click.echo(f"{entry['sample']}: {entry['answer']!r}")
         click.echo(f"  explained: {entry['part']!r}")
         click.echo(f"  weight:    {entry['weight']}")
@@ -71,11 +71,11 @@ def command(words: Sequence[str], conf: str | None, whole: bool, as_json: bool) 
         click.echo(f"  map:       {short(Path(entry['path']))}")
 
 
-def is_place(word: str) -> bool:
-    """Whether a word says where to look, such as root=…; a sample's id may hold an equals sign too."""
+def is_place(argument: str) -> bool:
+    """Whether an argument sets where the cell is or runs, such as root=…; a sample's id may hold an equals sign too."""
     from paceline.config.schema import PLACEMENT_GROUPS
 
-    key, equals, _ = word.lstrip("+~").partition("=")
+    key, equals, _ = argument.lstrip("+~").partition("=")
     return bool(equals) and key.partition(".")[0] in ("root", *PLACEMENT_GROUPS)
 
 

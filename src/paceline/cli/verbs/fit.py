@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from paceline.gpu_memory.shapes import Shape
     from paceline.sweep.compose import Composition
 
-# Rows whose memory is told part by part; of more, nobody reads them.
+# The memory of rows is printed part by part up to this number of rows.
 MOST_IN_FULL = 6
 
 
@@ -55,7 +55,7 @@ def command(words: Sequence[str], conf: str | None, gpus: str, tokens: int, imag
     store = store_of(composition)
     counts, size = _counts(gpus), _size(image)
     configs = list(_configs(composition, words))
-    # Who asks what fits asks about GPUs, however many the cluster's own file gives.
+    # This verb is about GPUs, however many the cluster's file gives.
     cluster = dataclasses.replace(configs[0].cluster, gpus=max(1, configs[0].cluster.gpus))
     cards = cards_of(cluster) or ([by_name(cluster.gpu)] if cluster.gpu else list(CARDS))
     took = list(measured(store, {c.model.name for c in configs}, lambda c: shape_of(c.model, store.root)))
@@ -88,9 +88,9 @@ def _size(text: str | None) -> tuple[int, int] | None:
 
     if text is None:
         return None
-    if not (found := re.fullmatch(r"([1-9]\d*)[x×]([1-9]\d*)", text)):
+    if not (match := re.fullmatch(r"([1-9]\d*)[x×]([1-9]\d*)", text)):
         raise UserError(f"--image: '{text}' is no size; write --image 1280x720")
-    return int(found[1]), int(found[2])
+    return int(match[1]), int(match[2])
 
 
 def _configs(composition: Composition, words: Sequence[str]) -> Iterator[Config]:
@@ -105,8 +105,8 @@ def _configs(composition: Composition, words: Sequence[str]) -> Iterator[Config]
         chosen = dict(zip(axes, values, strict=True))
         groups = {}
         for group in ("model", "method", "train", "generation", "placement", "cluster"):
-            own = {k: v for k, v in chosen.items() if k.startswith(f"{group}.")}
-            groups[group] = composition.spec(group, chosen.get(group, composition.choices.get(group)), own)
+            settings = {k: v for k, v in chosen.items() if k.startswith(f"{group}.")}
+            groups[group] = composition.spec(group, chosen.get(group, composition.choices.get(group)), settings)
         yield Config(**groups)
 
 
@@ -121,13 +121,13 @@ def _kind(config: Config) -> Any:
     return "evaluate" if config.method.trains == "nothing" else "finetune"
 
 
-def _shape(config: Config, found: Shape | None) -> Shape:
+def _shape(config: Config, shape: Shape | None) -> Shape:
     from paceline.errors import UserError
     from paceline.launch.gpu_fit import uncounted
 
-    if found is None:
+    if shape is None:
         raise UserError(uncounted(config.model))
-    return found
+    return shape
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,19 +153,19 @@ def _rows(
     for preset, gpus in itertools.product(presets.values(), counts):
         if config.train.batch % gpus or (gpus == 1 and preset.config and "offload" not in preset.name):
             continue  # one GPU has nothing to split
-        found = []
+        configs = []
         for checkpointing in (False, True) if kind == "finetune" else (False,):
             placement = dataclasses.replace(
                 config.placement, nodes=1, ranks=gpus, activation_checkpointing=checkpointing, micro_batch=0
             )
-            found.append(dataclasses.replace(config, placement=placement, deepspeed=preset))
-        if not choose.holds(found[0], kind):
+            configs.append(dataclasses.replace(config, placement=placement, deepspeed=preset))
+        if not choose.holds(configs[0], kind):
             continue
-        plain = {c.name: choose.largest(found[0], kind, shape, sample, c, by) for c in cards}
-        checkpointed = {c.name: choose.largest(found[-1], kind, shape, sample, c, by) for c in cards}
-        least = dataclasses.replace(found[-1], placement=dataclasses.replace(found[-1].placement, micro_batch=1))
+        plain = {c.name: choose.largest(configs[0], kind, shape, sample, c, by) for c in cards}
+        checkpointed = {c.name: choose.largest(configs[-1], kind, shape, sample, c, by) for c in cards}
+        least = dataclasses.replace(configs[-1], placement=dataclasses.replace(configs[-1].placement, micro_batch=1))
         judged = {c.name: choose.judge(least, kind, shape, sample, c, by) for c in cards}
-        yield Row(found[0], gpus, plain, checkpointed, judged)
+        yield Row(configs[0], gpus, plain, checkpointed, judged)
 
 
 def _field(row: Row, card: str) -> str:
@@ -229,10 +229,10 @@ def _show(
     if len(cards) == 1:
         for row in rows if len(rows) <= MOST_IN_FULL else ():
             judged = row.judged[cards[0].name]
-            said = "fits" if judged.fits else "does not fit"
+            fit_text = "fits" if judged.fits else "does not fit"
             console.print(
                 f"\n{row.config.method.name}, {row.config.deepspeed.name or 'none'}, {row.gpus} × {cards[0].name}, at "
-                f"the least: {said}: {judged.told()}",
+                f"the least: {fit_text}: {judged.told()}",
                 soft_wrap=True,
             )
             console.print(judged.told_of_host(), soft_wrap=True)

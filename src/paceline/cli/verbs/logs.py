@@ -80,24 +80,24 @@ def show(store: Store, folder: CellFolder, chosen: Attempt, follow: bool) -> Non
 def wait_for_attempt(store: Store, folder: CellFolder, after: int) -> Attempt | None:
     """The next attempt of a cell, waited for while something is about to begin it: a job in the queue, a launcher.
 
-    Looks at files, and at Slurm's queue once a minute.
+    Polls files, and Slurm's queue once a minute.
     """
     from paceline.slurm.remembered import Renewed
     from paceline.sweep import status
 
     answers = Renewed(store.root)
-    told = ""
+    last_message = ""
     while True:
-        found = folder.attempts()
-        if found and found[-1].n > after:
-            return found[-1]
+        attempts = folder.attempts()
+        if attempts and attempts[-1].n > after:
+            return attempts[-1]
         state = status.states(store, [folder.read()], asked=answers())[folder.id]
         if state.state not in ("queued", "running"):
             return None
-        words = f"-- {folder.id} is queued{f' ({state.detail})' if state.detail else ''}; waiting for it"
-        if words != told:
-            click.echo(words, err=True)
-            told = words
+        message = f"-- {folder.id} is queued{f' ({state.detail})' if state.detail else ''}; waiting for it"
+        if message != last_message:
+            click.echo(message, err=True)
+            last_message = message
         time.sleep(WAIT_SECONDS)
 
 
@@ -109,7 +109,7 @@ def is_over(attempt: Attempt) -> bool:
 
 
 def wait_for_log(attempt: Attempt, follow: bool) -> bool:
-    """Wait for a log that is to come, if asked to follow; answers whether the attempt is over."""
+    """With ``follow``, wait until the log exists; returns whether the attempt is over."""
     while True:
         over = is_over(attempt)
         if over or not follow or attempt.log.exists():
@@ -118,24 +118,24 @@ def wait_for_log(attempt: Attempt, follow: bool) -> bool:
 
 
 def tell_jobs(store: Store, cell: str, why: str) -> None:
-    """Print what the cell's latest job said before the cell began: a prologue or an import that failed stands there.
+    """Print the output of the cell's latest job, such as that of a prologue or an import that failed.
 
     Raises:
-        UserError: no job of the cell said anything.
+        UserError: no job of the cell printed anything.
     """
     from paceline.errors import UserError
 
-    found = job_logs(store, cell)
-    if not found:
+    logs = job_logs(store, cell)
+    if not logs:
         raise UserError(f"{why}, and no job of it left a word; see: paceline status")
-    for path in found:
+    for path in logs:
         click.echo(f"-- {short(path)}", err=True)
         click.echo(path.read_text(errors="replace"))
     click.echo(f"-- {why}; this is what its job said", err=True)
 
 
 def job_logs(store: Store, cell: str) -> list[Path]:
-    """Logs that hold a word, of the jobs of the latest submission that took the cell upon itself."""
+    """Logs that are not empty, of the jobs of the latest submission that claimed the cell."""
     from paceline.errors import UserError
     from paceline.store.files import read_json
 

@@ -37,15 +37,15 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
     store = store_of(composition)
     data_digest, unprepared = digests_or_not(store, words, conf)
     sweep = expand(composition, data_digest, lambda task: samples.splits(store.root, task))
-    asked = Answers(store.root, fresh=False)
-    found = status.of_sweep(store, sweep, asked)
-    chosen, left = submit.choose(sweep.cells, found)
+    answers = Answers(store.root, fresh=False)
+    states = status.of_sweep(store, sweep, answers)
+    chosen, left = submit.choose(sweep.cells, states)
     packages = tasks.packages(c.config.task.kind for c in chosen if c.config.model.environment)
     lacking = environments.lacks((c.config.model for c in chosen), store, packages)
     problems = list(dict.fromkeys([*sweep.problems, *lacking]))
     problems += environments.lacks_tracker(c.config for c in chosen)
-    found_room = gpu_fit.look(chosen, store, composition.tree.presets())
-    problems += gpu_fit.refused(found_room, {c.id: c.config for c in chosen})
+    memory_fits = gpu_fit.look(chosen, store, composition.tree.presets())
+    problems += gpu_fit.refused(memory_fits, {c.id: c.config for c in chosen})
     grouped = elements.group(chosen)
     where = {cell: i for i, element in enumerate(grouped) for cell in element.cells}
     differing = variants(c.cell for c in sweep.cells)
@@ -53,14 +53,14 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
         "sweep": sweep.name,
         "root": str(store.root),
         "cells": [
-            describe(c, found[c.id], differing[c.id], where.get(c.id), left, c.config.task.name in unprepared)
+            describe(c, states[c.id], differing[c.id], where.get(c.id), left, c.config.task.name in unprepared)
             for c in sweep.cells
         ],
         "elements": [{**e.as_json(), "resources": e.resources} for e in grouped],
         "arrays": elements.arrays(grouped),
         "dropped": sweep.dropped,
         "folded": sweep.folded,
-        "memory": [f.as_json() for f in found_room],
+        "memory": [f.as_json() for f in memory_fits],
         "problems": problems,
         "unprepared": sorted(unprepared),
     }
@@ -72,7 +72,7 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
     if on_slurm:
         from paceline.launch import preflight
 
-        plan["slurm"] = preflight.outlook(sweep, grouped, store, asked).as_json()
+        plan["slurm"] = preflight.outlook(sweep, grouped, store, answers).as_json()
     if as_json:
         say_json(plan)
     else:
@@ -130,10 +130,10 @@ def show(plan: dict[str, Any], root: str) -> None:
         console.print(f"\n{plan['folded']} points fold away: their settings change nothing", soft_wrap=True)
     for line in left_out(plan["dropped"]):
         console.print(f"\n{line}", soft_wrap=True)
-    for found in plan["memory"]:
-        names = f"{found['model']} {found['method']} ({found['kind']})"
-        if found["fits"] is not False:  # what does not fit stands among the refusals
-            console.print(f"\n{mark(found['fits'])} memory of {names}: {found['text']}", soft_wrap=True)
+    for fit in plan["memory"]:
+        names = f"{fit['model']} {fit['method']} ({fit['kind']})"
+        if fit["fits"] is not False:  # what does not fit stands among the refusals
+            console.print(f"\n{mark(fit['fits'])} memory of {names}: {fit['text']}", soft_wrap=True)
     for problem in plan["problems"]:
         console.print(f"\nsubmit will refuse this: {problem}", soft_wrap=True, markup=False)
     if "slurm" in plan:
@@ -143,7 +143,7 @@ def show(plan: dict[str, Any], root: str) -> None:
 
 
 def show_slurm(console: Console, slurm: dict[str, Any]) -> None:
-    """Print what sbatch would be given, what is held back, and what the checks say."""
+    """Print the input of sbatch, what is held back, and the results of the checks."""
     from paceline.cli.cell_table import mark
 
     for number, array in enumerate(slurm["arrays"]):

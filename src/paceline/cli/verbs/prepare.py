@@ -51,7 +51,7 @@ def command(words: Sequence[str], conf: str | None) -> None:
 
 
 def make_data(tasks: Sequence[TaskSpec], store: Store) -> None:
-    """Make the data of tasks, and say what came of it."""
+    """Prepare the data of tasks, and print a summary."""
     from paceline.cli.progress import counting
     from paceline.data import prepare, samples
     from paceline.tasks import load as load_kind
@@ -64,8 +64,8 @@ def make_data(tasks: Sequence[TaskSpec], store: Store) -> None:
         click.echo(f"{task.name}: {splits} in {where}")
         for reason, count in manifest["skipped"].items():
             click.echo(f"  {count} skipped: {reason} (named in {where}/skipped.jsonl)")
-        own = load_kind(task.kind).data_lines(manifest, task)
-        for line in (*told_of_leakage(manifest, task.train, where), *shared_groups(manifest), *own):
+        kind_lines = load_kind(task.kind).data_lines(manifest, task)
+        for line in (*told_of_leakage(manifest, task.train, where), *shared_groups(manifest), *kind_lines):
             click.echo(f"  {line}")
 
 
@@ -139,16 +139,16 @@ def fetch(models: Sequence[ModelSpec], store: Store) -> None:
             click.echo(f"{model.name}: a folder, {model.weights}; nothing to fetch")
             count_shape(model, store)
             continue
-        wanted = hub_download.listing(model)
-        size = wanted.to_fetch()
+        listing = hub_download.listing(model)
+        size = listing.to_fetch()
         if size:
-            click.echo(f"{model.name}: {wanted.source} at {wanted.revision[:12]}: {_room(size, model)}", err=True)
+            click.echo(f"{model.name}: {listing.source} at {listing.revision[:12]}: {_room(size, model)}", err=True)
         with counting(model.name) as progress:
-            hub_download.download(model, wanted, progress)
-        told = "fetched and checked" if size else "was there"
+            hub_download.download(model, listing, progress)
+        state = "fetched and checked" if size else "was there"
         click.echo(
-            f"{model.name}: {wanted.source} at {wanted.revision[:12]}: {len(wanted.files)} files, "
-            f"{wanted.bytes / GIB:,.1f} GiB {told}, in {short(hub_files.cache())}"
+            f"{model.name}: {listing.source} at {listing.revision[:12]}: {len(listing.files)} files, "
+            f"{listing.bytes / GIB:,.1f} GiB {state}, in {short(hub_files.cache())}"
         )
         count_shape(model, store)
 
@@ -169,15 +169,15 @@ def count_shape(model: ModelSpec, store: Store) -> None:
         click.echo(gpu_fit.uncounted(model), err=True)
         return
     try:
-        found = environments.ask_module("paceline.gpu_memory.count_shape", model)
+        shape = environments.ask_module("paceline.gpu_memory.count_shape", model)
     except PacelineError as error:
         click.echo(f"{model.name}: its memory can't be planned: {error}", err=True)
         return
     path = shapes.place(store.root, model)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, found)
+    write_json(path, shape)
     click.echo(
-        f"{model.name}: {sum(found['parameters'].values()):,} parameters counted; see: paceline fit model={model.name}"
+        f"{model.name}: {sum(shape['parameters'].values()):,} parameters counted; see: paceline fit model={model.name}"
     )
 
 
@@ -203,8 +203,8 @@ def _room(size: int, model: ModelSpec) -> str:
 
     folder = hub_files.cache()
     free = [(r.by, r.bytes) for r in storage.rooms(folder) if r.bytes is not None]
-    told = ", ".join(f"{left / GIB:,.1f} GiB free ({by})" for by, left in free) or "what is free is not known"
-    line = f"{size / GIB:,.1f} GiB to fetch into {folder}; {told}"
+    free_text = ", ".join(f"{left / GIB:,.1f} GiB free ({by})" for by, left in free) or "what is free is not known"
+    line = f"{size / GIB:,.1f} GiB to fetch into {folder}; {free_text}"
     if any(size >= left for _, left in free):
         raise Unavailable(f"model {model.name}: {line}: no room; set HF_HOME to a folder on a larger disk")
     return line
@@ -228,13 +228,13 @@ def _distinct(composition: Composition, group: str) -> list[Any]:
     from paceline.errors import UserError
 
     axes = [a for a in composition.axes if a.key.partition(".")[0] == group]
-    found: list[Any] = []
+    specs: list[Any] = []
     for combination in itertools.product(*(a.values for a in axes)):
         values = dict(zip((a.key for a in axes), combination, strict=True))
         name = values.pop(group, composition.choices.get(group))
         if name is None:
             raise UserError(f"which {group}? give {group}=NAME; names: {', '.join(composition.tree.choices(group))}")
         spec = composition.spec(group, name, values)
-        if spec not in found:
-            found.append(spec)
-    return found
+        if spec not in specs:
+            specs.append(spec)
+    return specs

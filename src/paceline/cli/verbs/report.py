@@ -12,7 +12,7 @@ from paceline.cli.resolve import find_sweep, say_json, short
 
 
 @click.command(
-    cls=optional_value("--json", lambda word: word.endswith(".json")),
+    cls=optional_value("--json", lambda argument: argument.endswith(".json")),
     short_help="a table, and a page, of a sweep's results",
 )
 @name_argument("[SWEEP]")
@@ -39,17 +39,17 @@ def command(
 
     folder, store = find_sweep(words, conf)
     collected = report.collect(store, folder)
-    said = as_json == ""
-    wanted = [
+    json_only = as_json == ""
+    exports = [
         (csv, export.write_csv),
         (markdown, export.write_markdown),
         (latex, tex.write_latex),
         (as_json, export.write_report_json),
     ]
-    written = [(path, write) for path, write in wanted if path]
+    written = [(path, write) for path, write in exports if path]
     for path, write in written:
         write(collected, Path(path))
-    if said:
+    if json_only:
         say_json(export.as_json(collected))
         return
     terminal.show(collected, Literal())

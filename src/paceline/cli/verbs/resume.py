@@ -28,9 +28,11 @@ def command(words: Sequence[str], conf: str | None, as_json: bool, mail: str | N
 
     name, store, composition = composed_name(with_mail(words, mail), conf)
     folder = store.find_sweep(name)
-    taken = use_recorded_code(folder, store)
-    if taken and wished["current_code"]:
-        click.echo(f"note: {', '.join(taken)} as recorded; for the code as it is now give --conf FOLDER", err=True)
+    recorded_code = use_recorded_code(folder, store)
+    if recorded_code and wished["current_code"]:
+        click.echo(
+            f"note: {', '.join(recorded_code)} as recorded; for the code as it is now give --conf FOLDER", err=True
+        )
     sweep = recorded(folder, store)
     if wished["current_code"]:
         require_code(planned.config for planned in sweep.cells)

@@ -28,9 +28,9 @@ def command(words: Sequence[str], conf: str | None, retry_failed: bool) -> None:
 
     if split(words)[0]:
         name, store, composition = composed_name(words, conf)
-        own = store.find_cell(str(name))
-        use_code_of_cell(own, store)
-        cell = own.read()
+        folder = store.find_cell(str(name))
+        use_code_of_cell(folder, store)
+        cell = folder.read()
         needed = [store.cell(n).read() for n in cell.needs]
         cells = [PlannedCell(c, composition.replaced(c.config, c.kind)) for c in (*needed, cell)]
         sweep = Sweep(f"run-{cell.id.rpartition('-')[2]}", (), None, cells)

@@ -21,14 +21,16 @@ def command(words: Sequence[str], conf: str | None) -> None:
 
     name, store = one_name(words, conf)
     folder = store.find_sweep(name)
-    if taken := use_recorded_code(folder, store):
-        click.echo(f"note: {', '.join(taken)} as recorded; for the scorer as it is now give --conf FOLDER", err=True)
+    if recorded_code := use_recorded_code(folder, store):
+        click.echo(
+            f"note: {', '.join(recorded_code)} as recorded; for the scorer as it is now give --conf FOLDER", err=True
+        )
     cells = [c for c in recorded(folder, store).cells if c.cell.kind == "evaluate" and store.cell(c.id).done()]
     changed = 0
     for planned in cells:
-        own = store.cell(planned.id)
-        before = metrics_of(own.metrics)
-        changed += before != judge.score_cell(own, store.root)["metrics"]
+        cell_folder = store.cell(planned.id)
+        before = metrics_of(cell_folder.metrics)
+        changed += before != judge.score_cell(cell_folder, store.root)["metrics"]
     click.echo(f"{folder.name}: scored {len(cells)} cells again, {changed} with other metrics")
 
 

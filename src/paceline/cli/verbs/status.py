@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 WATCH_SECONDS = 10.0
 FEWEST_SECONDS = 2.0
-# Pauses are this many times as long as a look took: a thousand cells on a slow disk are looked at less often.
+# Pauses are this many times as long as a poll took: a thousand cells on a slow disk are polled less often.
 REST = 4.0
 # While a cell is in one of these states, something may still change by itself.
 ALIVE = frozenset({"running", "queued", "unknown"})
@@ -64,7 +64,7 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> f
 
 
 @click.command(
-    cls=optional_value("--watch", lambda word: word.replace(".", "", 1).isdigit()),
+    cls=optional_value("--watch", lambda argument: argument.replace(".", "", 1).isdigit()),
     short_help="where the cells of a sweep stand",
 )
 @name_argument("[SWEEP]")
@@ -90,21 +90,27 @@ def command(words: Sequence[str], conf: str | None, as_json: bool, show_all: boo
         return
     from paceline.slurm.remembered import Answers
 
-    found = look_at(folder, store)(Answers(store.root, fresh=False))
-    following = next_step(found.name, found.counts)
+    snapshot = look_at(folder, store)(Answers(store.root, fresh=False))
+    following = next_step(snapshot.name, snapshot.counts)
     if as_json:
-        told = found.told
-        left = {"seconds_left": told.seconds, "gpu_hours": told.gpu_hours, "gpu_hours_of": told.estimated_gpu_hours}
-        say_json({"sweep": found.name, "counts": found.counts, **left, "cells": found.cells, "next": following})
+        forecast = snapshot.told
+        left = {
+            "seconds_left": forecast.seconds,
+            "gpu_hours": forecast.gpu_hours,
+            "gpu_hours_of": forecast.estimated_gpu_hours,
+        }
+        say_json(
+            {"sweep": snapshot.name, "counts": snapshot.counts, **left, "cells": snapshot.cells, "next": following}
+        )
         return
-    show(found, show_all)
-    for line in found.summary:
+    show(snapshot, show_all)
+    for line in snapshot.summary:
         click.echo(line)
     click.echo(following)
 
 
 def look_at(folder: SweepFolder, store: Store) -> Callable[[Answers], Look]:
-    """A function that looks at a sweep. Cells are frozen: they are read again only where the sweep was extended."""
+    """A function that takes a snapshot of a sweep. Frozen cells are read again only if the sweep was extended."""
     from paceline.sweep import status
     from paceline.sweep.cells import Sweep, recorded
     from paceline.sweep.forecast import forecast
@@ -112,23 +118,23 @@ def look_at(folder: SweepFolder, store: Store) -> Callable[[Answers], Look]:
 
     known: dict[float, tuple[Sweep, dict[str, str]]] = {}
 
-    def look(asked: Answers) -> Look:
+    def look(answers: Answers) -> Look:
         written = folder.sweep_json.stat().st_mtime
         if written not in known:
             sweep = recorded(folder, store)
             known.clear()
             known[written] = sweep, variants(c.cell for c in sweep.cells)
         sweep, differing = known[written]
-        found = status.of_sweep(store, sweep, asked)
-        told = forecast(store, sweep, found)
-        cells = [describe(c, found[c.id], differing[c.id], told) for c in sweep.cells]
-        return Look(sweep.name, status.counts(found.values()), cells, told, asked.asked)
+        states = status.of_sweep(store, sweep, answers)
+        estimate = forecast(store, sweep, states)
+        cells = [describe(c, states[c.id], differing[c.id], estimate) for c in sweep.cells]
+        return Look(sweep.name, status.counts(states.values()), cells, estimate, answers.asked)
 
     return look
 
 
 def watch(folder: SweepFolder, store: Store, seconds: float, show_all: bool) -> None:
-    """Look again and again, until nothing runs any more: redrawn on a terminal, else a line for each change."""
+    """Poll until nothing runs any more: redrawn on a terminal, else one line for each change."""
     from paceline.cli.cell_table import Literal
     from paceline.slurm.remembered import Renewed
 
@@ -141,7 +147,7 @@ def watch(folder: SweepFolder, store: Store, seconds: float, show_all: bool) -> 
         from rich.live import Live
 
         with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
-            last = follow(now, lambda found: live.update(drawn(found, console, show_all), refresh=True), seconds)
+            last = follow(now, lambda snapshot: live.update(drawn(snapshot, console, show_all), refresh=True), seconds)
     else:
         last = follow(now, _Changes(), seconds)
         for line in last.summary:
@@ -155,25 +161,25 @@ def follow(
     seconds: float,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Look:
-    """Look and tell until nothing runs any more, with a pause that grows with what a look costs; answers the last."""
+    """Poll and report until nothing runs any more; pauses grow with the time of a poll. Returns the last snapshot."""
     while True:
         began = time.monotonic()
-        found = look()
-        tell(found)
-        if not ALIVE & set(found.counts):
-            return found
+        snapshot = look()
+        tell(snapshot)
+        if not ALIVE & set(snapshot.counts):
+            return snapshot
         sleep(max(seconds, REST * (time.monotonic() - began)))
 
 
-def drawn(found: Look, console: Console, show_all: bool) -> Any:
-    """A look as it fits the screen: the summary first, then the cells that matter most."""
+def drawn(snapshot: Look, console: Console, show_all: bool) -> Any:
+    """A snapshot as it fits the screen: the summary first, then the cells that matter most."""
     from rich.text import Text
 
-    ordered = sorted(found.cells, key=lambda c: URGENT.index(c["state"]))
+    ordered = sorted(snapshot.cells, key=lambda c: URGENT.index(c["state"]))
     with console.capture() as capture:
         for line in (
-            found.headline,
-            *found.summary,
+            snapshot.headline,
+            *snapshot.summary,
             f"{time.strftime('%H:%M:%S')}; Ctrl-C ends watching, not the cells",
         ):
             console.print(Text(line), soft_wrap=True)
@@ -187,35 +193,35 @@ class _Changes:
     def __init__(self) -> None:
         self._states: Mapping[str, str] = {}
 
-    def __call__(self, found: Look) -> None:
+    def __call__(self, snapshot: Look) -> None:
         from paceline.cli.cell_table import one_line, short_id
 
         clock = time.strftime("%H:%M:%S")
-        states = {c["id"]: c["state"] for c in found.cells}
+        states = {c["id"]: c["state"] for c in snapshot.cells}
         if states == self._states:
             return
-        for c in found.cells:
+        for c in snapshot.cells:
             if self._states and self._states.get(c["id"]) != c["state"]:
                 why = ": ".join(w for w in (c["cause"], c["detail"]) if w) if c["state"] != "done" else ""
                 click.echo(f"{clock}  {short_id(c['id'])} {c['state']}{f': {one_line(why)}' if why else ''}")
-        click.echo(f"{clock}  {found.headline}")
+        click.echo(f"{clock}  {snapshot.headline}")
         self._states = states
 
 
-def summary(counts: dict[str, int], told: Forecast, ago: str) -> Iterator[str]:
+def summary(counts: dict[str, int], forecast: Forecast, ago: str) -> Iterator[str]:
     """What concerns the sweep as a whole: time, cost, and how old the news is."""
     from paceline.sweep.forecast import duration
 
-    if told.seconds is not None:
-        yield f"about {duration(told.seconds)} left with {counts['running']} cells at a time"
-    if told.estimated_gpu_hours:
-        most = "at most " if told.at_most else "about "
-        yield f"GPU-hours: {told.gpu_hours:.1f} used of {most}{told.estimated_gpu_hours:.1f}"
+    if forecast.seconds is not None:
+        yield f"about {duration(forecast.seconds)} left with {counts['running']} cells at a time"
+    if forecast.estimated_gpu_hours:
+        most = "at most " if forecast.at_most else "about "
+        yield f"GPU-hours: {forecast.gpu_hours:.1f} used of {most}{forecast.estimated_gpu_hours:.1f}"
     if ago:
         yield ago
 
 
-def describe(planned: Any, state: Any, variant: str, told: Forecast) -> dict[str, Any]:
+def describe(planned: Any, state: Any, variant: str, forecast: Forecast) -> dict[str, Any]:
     """One cell's line."""
     config, cell = planned.config, planned.cell
     return {
@@ -232,8 +238,8 @@ def describe(planned: Any, state: Any, variant: str, told: Forecast) -> dict[str
         "attempts": state.attempts,
         "needs": list(cell.needs),
         "progress": state.progress,
-        "seconds_left": told.left.get(cell.id) if state.state != "failed" else None,
-        "times_its_siblings": told.slow.get(cell.id),
+        "seconds_left": forecast.left.get(cell.id) if state.state != "failed" else None,
+        "times_its_siblings": forecast.slow.get(cell.id),
         "pid": state.pid,
     }
 
@@ -251,16 +257,16 @@ def next_step(name: str, counts: dict[str, int]) -> str:
     return f"next: paceline resume {name}"
 
 
-def show(found: Look, show_all: bool) -> None:
+def show(snapshot: Look, show_all: bool) -> None:
     """Print a table of the cells that are not done, or of all."""
     from rich.text import Text
 
     from paceline.cli.cell_table import Literal
 
     console = Literal()
-    name, colon, rest = found.headline.partition(":")
+    name, colon, rest = snapshot.headline.partition(":")
     console.print(Text.assemble((name, "bold"), colon, rest), soft_wrap=True)
-    table(console, found.cells, show_all)
+    table(console, snapshot.cells, show_all)
 
 
 def table(console: Console, cells: Sequence[dict[str, Any]], show_all: bool, most: int | None = None) -> None:

@@ -48,7 +48,7 @@ def command(
 
 
 def make_true(sweep: Sweep, store: Store, composition: Composition, as_json: bool, **wished: Any) -> None:
-    """Decide, run, and tell how it ended; shared with ``resume`` and ``run``.
+    """Decide, run, and print how it ended; shared with ``resume`` and ``run``.
 
     Args:
         sweep: the cells.
@@ -70,7 +70,7 @@ def make_true(sweep: Sweep, store: Store, composition: Composition, as_json: boo
     for note in decided.notes:
         click.echo(f"note: {note}", err=True)
     before = status.counts(decided.found.values())
-    found = decided.found
+    states = decided.found
     if decided.path is None:
         click.echo(f"{sweep.name}: nothing to start ({_words(before)})", err=True)
         tell_held(decided)
@@ -88,13 +88,13 @@ def make_true(sweep: Sweep, store: Store, composition: Composition, as_json: boo
             return
         with Watch(len(sweep.cells), before.get("done", 0)).showing() as view:
             launch_run.run(decided, store, view)
-        found = status.of_sweep(store, sweep)
-    after = status.counts(found.values())
+        states = status.of_sweep(store, sweep)
+    after = status.counts(states.values())
     if as_json:
         say_json({"sweep": sweep.name, "started": [c for e in decided.elements for c in e.cells], "states": after})
     if decided.path is not None:
         click.echo(f"{sweep.name}: {_words(after)}", err=True)
-    unfinished = [s for s in found.values() if s.state in ("failed", "interrupted", "waiting", "missing")]
+    unfinished = [s for s in states.values() if s.state in ("failed", "interrupted", "waiting", "missing")]
     if unfinished:
         failed = [s for s in unfinished if s.state == "failed"]
         remedy = f"paceline resume {sweep.name}" + (" --retry-failed" if failed else "")

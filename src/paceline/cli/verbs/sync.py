@@ -30,17 +30,17 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
 
     folder, store = find_sweep(words, conf)
     cells = [sync.pending(store.cell(cell)) for cell in folder.read()["cells"]]
-    left = [told for cell in cells for told in cell.left]
+    left = [outcome for cell in cells for outcome in cell.left]
     waiting = {piece.path: sync.Told(cell.cell, piece, why=NOT_YET) for cell in cells for piece in cell.pieces}
     total = len(waiting)
     done: list[sync.Told] = []
     failure: PacelineError | None = None
     try:
         with counting("sync") as progress:
-            for told in sync.upload(store, cells):
-                waiting.pop(told.piece.path)
-                (left if told.why else done).append(told)
-                progress(f"{told.cell} attempt {told.piece.attempt}", total - len(waiting), total)
+            for outcome in sync.upload(store, cells):
+                waiting.pop(outcome.piece.path)
+                (left if outcome.why else done).append(outcome)
+                progress(f"{outcome.cell} attempt {outcome.piece.attempt}", total - len(waiting), total)
     except PacelineError as error:
         failure = error
     left += waiting.values()
@@ -48,21 +48,27 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
         say_json({"sweep": folder.name, "uploaded": list(map(describe, done)), "left": list(map(describe, left))})
     else:
         if not failure:
-            for told in left:
-                click.echo(f"  left: {told.cell} attempt {told.piece.attempt}: {told.why}")
+            for outcome in left:
+                click.echo(f"  left: {outcome.cell} attempt {outcome.piece.attempt}: {outcome.why}")
         click.echo(f"{folder.name}: {summary(done, left)}")
     if failure:
         raise failure
 
 
-def describe(told: Any) -> dict[str, Any]:
+def describe(outcome: Any) -> dict[str, Any]:
     """One piece for programs."""
-    path = str(told.piece.path)
-    return {"cell": told.cell, "attempt": told.piece.attempt, "piece": path, "rows": told.rows, "why": told.why}
+    path = str(outcome.piece.path)
+    return {
+        "cell": outcome.cell,
+        "attempt": outcome.piece.attempt,
+        "piece": path,
+        "rows": outcome.rows,
+        "why": outcome.why,
+    }
 
 
 def summary(done: Sequence[Any], left: Sequence[Any]) -> str:
     """The line at the end: what was uploaded, what is left, and why."""
     text = f"{len(done)} pieces of {len({t.cell for t in done})} cells uploaded, {len(left)} left"
-    reasons = Counter(told.why for told in left)
+    reasons = Counter(outcome.why for outcome in left)
     return f"{text}: {', '.join(f'{why} ({n})' if n > 1 else why for why, n in reasons.items())}" if left else text

@@ -6,7 +6,7 @@ A reader is one module in this folder, named by ``reader:`` in ``conf/task/NAME.
     a frozen dataclass; every field has a default. ``options:`` in the YAML is checked against it.
 ``made(options) -> dict[str, str]``
     where the data comes from: ``source`` (package or dataset, with its version or revision) and
-    ``licence``, with the credit that it asks for.
+    ``licence``, with the credit that it requires.
 ``read(options, images, progress) -> Iterator[Sample | Skipped]``
     the samples in prepared order, the same every time. ``images`` is an empty folder for the images that
     the reader makes; images that lie in a folder of the user's are referred to where they are.
@@ -147,11 +147,12 @@ def require_columns(named: Mapping[str, str], columns: Iterable[str]) -> None:
     Raises:
         DataError: with the nearest columns, and all of them.
     """
-    there = list(columns)
+    available = list(columns)
     for option, column in named.items():
-        if column not in there:
+        if column not in available:
             raise DataError(
-                f"task.options.{option}: no column '{column}': {nearest(column, there)} (columns: {', '.join(there)})"
+                f"task.options.{option}: no column '{column}': {nearest(column, available)} "
+                f"(columns: {', '.join(available)})"
             )
 
 

@@ -83,7 +83,7 @@ def read(options: Options, images: Path, progress: Progress) -> Iterator[Sample 
     for split in ("test_near", "validation", "train"):
         splits[split], others = others[: getattr(options, split)], others[getattr(options, split) :]
     splits["test_far"] = splits["test_far"][: options.test_far]
-    chosen = [(split, site) for split, found in splits.items() for site in found]
+    chosen = [(split, site) for split, split_sites in splits.items() for site in split_sites]
     # A file's number must not give its split away.
     chosen.sort(key=lambda pair: fraction(options.seed, f"number {pair[1].latitude} {pair[1].longitude}"))
 

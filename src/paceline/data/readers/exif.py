@@ -1,4 +1,4 @@
-"""A folder of one's own photos that know where they were taken (GPS in EXIF). Photos are not copied."""
+"""A folder of one's own photos with their position (GPS in EXIF). Photos are not copied."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Options:
 
 
 def made(options: Options) -> dict[str, str]:
-    """The user's folder; its licence is the user's to know."""
+    """The user's folder; its licence is not recorded."""
     return {"source": options.path, "licence": "that of the photos' owner; they are not copied"}
 
 
@@ -38,25 +38,25 @@ def read(options: Options, images: Path, progress: Progress) -> Iterator[Sample 
     """The photos in the order of their names."""
     folder, shares = source_folder(options.path, "photos with GPS in EXIF"), check_shares(options.shares)
     paths = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in IMAGES and p.name[0] != "." and p.is_file()]
-    found: list[tuple[Path, tuple[float, float]]] = []
+    located: list[tuple[Path, tuple[float, float]]] = []
     for n, path in enumerate(paths):
         progress("reading EXIF", n + 1, len(paths))
         try:
-            found.append((path, _position(path)))
+            located.append((path, _position(path)))
         except ValueError as error:
             yield Skipped(path.relative_to(folder).as_posix(), str(error))
-    places = nearest_places([point for _, point in found])
-    for n, ((path, point), place) in enumerate(zip(found, places, strict=True)):
+    places = nearest_places([point for _, point in located])
+    for n, ((path, point), place) in enumerate(zip(located, places, strict=True)):
         spot = f"{point[0]:.{PLACE_DECIMALS}f} {point[1]:.{PLACE_DECIMALS}f}"
         # With the suffix: a phone may write IMG_1.jpg and IMG_1.png.
         yield Sample(
             path.relative_to(folder).as_posix(), split_of(options.seed, spot, shares), path, place_fields(point, place)
         )
-        progress("reading photos", n + 1, len(found))  # whoever takes a sample decodes its photo
+        progress("reading photos", n + 1, len(located))  # whoever takes a sample decodes its photo
 
 
 def _position(path: Path) -> tuple[float, float]:
-    """Where the photo was taken; ValueError with a countable reason where it does not say."""
+    """Where the photo was taken; ValueError with a countable reason where there is no position."""
     from PIL import ExifTags, Image
 
     try:

@@ -51,7 +51,7 @@ class Options:
 
 
 def made(options: Options) -> dict[str, str]:
-    """The dataset and its revision; its licence is told by its card."""
+    """The dataset and its revision; its licence is on its card."""
     source = f"{options.hub} at {options.revision}" if options.hub else options.folder or str(options.files)
     return {"source": source, "licence": "that of the dataset, see its card"}
 
@@ -60,7 +60,7 @@ def read(options: Options, images: Path, progress: Progress, complete: Complete)
     """The rows of each split, in their order."""
     check(options)
     written = 0
-    # The library keeps a copy of what it reads from files; nobody needs it once the images are written out.
+    # The library keeps a copy of what it reads from files; it is not needed once the images are written out.
     with tempfile.TemporaryDirectory(dir=images.parent, ignore_cleanup_errors=True) as cache:
         for split in options.splits or options.files:
             rows, total = _rows(options, split, cache)
@@ -86,9 +86,11 @@ def check(options: Options) -> None:
     Raises:
         UserError: with the option to change.
     """
-    given = [name for name in ("hub", "files", "folder") if getattr(options, name)]
-    if len(given) != 1:
-        raise UserError(f"task.options: give one of hub, files and folder; given: {', '.join(given) or 'none of them'}")
+    sources = [name for name in ("hub", "files", "folder") if getattr(options, name)]
+    if len(sources) != 1:
+        raise UserError(
+            f"task.options: give one of hub, files and folder; given: {', '.join(sources) or 'none of them'}"
+        )
     if options.hub and not COMMIT.fullmatch(options.revision):
         raise UserError(
             f"task.options.revision: pin a revision of {options.hub}, got '{options.revision}': give a commit of "
@@ -110,7 +112,7 @@ def open_split(options: Options, split: str, cache: str = "") -> Any:
     """One split as the library gives it, its images as they are stored, not decoded.
 
     Raises:
-        UserError: no such dataset, split or file; what the library says, with a remedy where there is one.
+        UserError: no such dataset, split or file; the library's message, with a remedy where there is one.
         Unavailable: the hub can't be reached.
     """
     import datasets
@@ -132,7 +134,7 @@ def open_split(options: Options, split: str, cache: str = "") -> Any:
 
 
 def column_names(data: Any, options: Options) -> list[str]:
-    """The columns of a split; a stream knows its own from its first row."""
+    """The columns of a split; those of a stream are read from its first row."""
     try:
         return list(data.column_names if data.column_names is not None else next(iter(data), {}))
     except Exception as error:
@@ -169,12 +171,12 @@ def _load(options: Options, split: str, cache: str) -> Any:
             streaming=options.streaming,
             cache_dir=cache,
         )
-    theirs = options.splits[split]
+    source_split = options.splits[split]
     if options.hub:
         return datasets.load_dataset(
             options.hub,
             options.config or None,
-            split=theirs,
+            split=source_split,
             revision=options.revision,
             streaming=options.streaming,
         )
@@ -182,40 +184,40 @@ def _load(options: Options, split: str, cache: str) -> Any:
     if isinstance(data, datasets.Dataset):
         if len(options.splits) > 1:
             raise UserError(f"task.options.splits: {options.folder} holds one dataset without splits; name one split")
-    elif theirs not in data:
-        raise UserError(f"task.options.splits.{split}: no split '{theirs}': {nearest(theirs, data)}")
+    elif source_split not in data:
+        raise UserError(f"task.options.splits.{split}: no split '{source_split}': {nearest(source_split, data)}")
     else:
-        data = data[theirs]
+        data = data[source_split]
     return data.to_iterable_dataset() if options.streaming else data
 
 
-def _paths(given: Any, split: str) -> list[str]:
-    patterns = given if isinstance(given, list | tuple) else [given]
-    found: list[str] = []
+def _paths(value: Any, split: str) -> list[str]:
+    patterns = value if isinstance(value, list | tuple) else [value]
+    paths: list[str] = []
     for pattern in patterns:
         path = absolute(str(pattern))
         matches = path.rglob("*") if path.is_dir() else Path(path.anchor).glob(str(path.relative_to(path.anchor)))
         files = [str(match) for match in sorted(matches) if match.is_file()]
         if not files:
             raise DataError(f"task.options.files.{split}: no file {path}")
-        found += files
-    return found
+        paths += files
+    return paths
 
 
 def _explain(error: Exception, options: Options) -> UserError | Unavailable:
     import datasets
 
     what = f"task.options: can't read {options.hub or options.folder or 'the files'}"
-    told = " ".join(str(error).split())[:300] or type(error).__name__
-    if "scripts are no longer supported" in told:
+    message = " ".join(str(error).split())[:300] or type(error).__name__
+    if "scripts are no longer supported" in message:
         return DataError(f"{what}: it is made by a script, which datasets no longer runs; give a parquet copy of it")
     if isinstance(error, datasets.exceptions.DatasetNotFoundError):
-        return DataError(f"{what}: {told}; check the id and the revision, and log in where it is gated")
+        return DataError(f"{what}: {message}; check the id and the revision, and log in where it is gated")
     if isinstance(error, FileNotFoundError | ValueError | datasets.exceptions.DatasetsError):
-        return DataError(f"{what}: {told}")
+        return DataError(f"{what}: {message}")
     if options.hub:
-        return Unavailable(f"{what}: {told}; prepare it where the hub can be reached")
-    return DataError(f"{what}: {told}")
+        return Unavailable(f"{what}: {message}; prepare it where the hub can be reached")
+    return DataError(f"{what}: {message}")
 
 
 def _next(rows: Iterator[dict[str, Any]], options: Options) -> dict[str, Any] | None:

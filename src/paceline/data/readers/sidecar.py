@@ -39,7 +39,7 @@ class Options:
 
 
 def made(options: Options) -> dict[str, str]:
-    """The user's folder; its licence is the user's to know."""
+    """The user's folder; its licence is not recorded."""
     return {"source": options.path, "licence": "that of the photos' owner; they are not copied"}
 
 
@@ -54,7 +54,7 @@ def read(options: Options, images: Path, progress: Progress) -> Iterator[Sample 
             pairs.setdefault(name, {"image": [], "json": []})[kind].append(path)
     chosen = sorted(pairs, key=lambda name: fraction(options.seed, name))[: options.sample or None]
 
-    found: list[tuple[str, Path, tuple[float, float], str | None]] = []
+    located: list[tuple[str, Path, tuple[float, float], str | None]] = []
     for n, name in enumerate(chosen):
         progress("reading sidecars", n + 1, len(chosen))
         files = pairs[name]
@@ -66,18 +66,18 @@ def read(options: Options, images: Path, progress: Progress) -> Iterator[Sample 
             yield Skipped(name, "several images of one name", ", ".join(p.name for p in files["image"]))
         else:
             try:
-                found.append((name, files["image"][0], *_sidecar(files["json"][0])))
+                located.append((name, files["image"][0], *_sidecar(files["json"][0])))
             except ValueError as error:
                 yield Skipped(name, str(error), files["json"][0].name)
 
-    places = nearest_places([point for _, _, point, _ in found])
-    for n, ((name, image, point, nearest_region), place) in enumerate(zip(found, places, strict=True)):
+    places = nearest_places([point for _, _, point, _ in located])
+    for n, ((name, image, point, nearest_region), place) in enumerate(zip(located, places, strict=True)):
         spot = f"{point[0]:.{PLACE_DECIMALS}f} {point[1]:.{PLACE_DECIMALS}f}"
         known = place_fields(point, place)
         if nearest_region is not None:
             known["nearest_region"] = nearest_region
         yield Sample(name, split_of(options.seed, spot, shares), image, known)
-        progress("reading photos", n + 1, len(found))  # whoever takes a sample decodes its photo
+        progress("reading photos", n + 1, len(located))  # whoever takes a sample decodes its photo
 
 
 def _sidecar(path: Path) -> tuple[tuple[float, float], str | None]:

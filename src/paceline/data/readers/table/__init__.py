@@ -101,7 +101,7 @@ class Options:
 
 
 def made(options: Options) -> dict[str, str]:
-    """The table, or the dataset and its revision; the licence is the user's to know."""
+    """The table, or the dataset and its revision; the licence is not recorded."""
     source = f"{options.hub} at {options.revision}" if options.hub else options.path
     return {"source": source, "licence": "that of the data's owner"}
 
@@ -110,12 +110,12 @@ def read(options: Options, images: Path, progress: Progress, complete: Complete)
     """The rows of each source in their order, as samples."""
     _check(options)
     table = _Table(options, complete)
-    taken = table.chosen(progress)
+    chosen_ids = table.chosen(progress)
     written = 0
     for item in table.items(progress):
         if isinstance(item, Skipped):
             yield item
-        elif taken is None or item.id in taken:
+        elif chosen_ids is None or item.id in chosen_ids:
             paths: list[Path] = []
             try:
                 for picture in item.images:
@@ -173,7 +173,7 @@ class _Place:
 
 
 class _Table:
-    """The sources of the options, read as often as is asked."""
+    """The sources of the options, which can be read repeatedly."""
 
     def __init__(self, options: Options, complete: Complete) -> None:
         self.options = options
@@ -231,13 +231,13 @@ class _Table:
         pictures = self._pictures(place, row)
         folder = self._folder(place, row)
         names = [_reference(picture, folder) for picture in pictures]
-        given = row.get(place.columns["id"]) if "id" in place.columns else None
-        own = str(json_value(given)) if given not in (None, "") else ""
+        raw_id = row.get(place.columns["id"]) if "id" in place.columns else None
+        row_id = str(json_value(raw_id)) if raw_id not in (None, "") else ""
         tie = fields.get(self.tie)
-        key = f"group {tie}" if tie not in (None, "") else " ".join(names) or own or _content(fields)
+        key = f"group {tie}" if tie not in (None, "") else " ".join(names) or row_id or _content(fields)
         split = self._split(place, row) or split_by_share(self.options.seed, key, self.shares)
-        name = own
-        if not own:
+        name = row_id
+        if not row_id:
             name = names[0] if names and isinstance(pictures[0], Path) else f"{split}_{place.n:06d}"
             ids[name] += 1
             name += f"#{ids[name]}" if ids[name] > 1 else ""
@@ -260,8 +260,8 @@ class _Table:
     def _wanted(self, columns: Mapping[str, Any]) -> list[str]:
         """The columns that are needed of a source."""
         named = [c for value in columns.values() for c in (value if isinstance(value, list | tuple) else [value])]
-        own = [self.options.group, self.options.class_column if self.options.n_per_class else ""]
-        return list(dict.fromkeys(c for c in (*named, *own) if c))
+        option_columns = [self.options.group, self.options.class_column if self.options.n_per_class else ""]
+        return list(dict.fromkeys(c for c in (*named, *option_columns) if c))
 
     def _split(self, place: _Place, row: Row) -> str:
         """The split of the row's source, or that the row names; empty where the shares choose it.
@@ -282,10 +282,10 @@ class _Table:
 
     def _folder(self, place: _Place, row: Row) -> Path | None:
         """Where relative paths of a row's images start; None where they have no place."""
-        given = self.options.images
-        if isinstance(given, dict):
-            given = given.get(self._split(place, row), "")
-        return _absolute(given) if given else place.source.folder
+        image_root = self.options.images
+        if isinstance(image_root, dict):
+            image_root = image_root.get(self._split(place, row), "")
+        return _absolute(image_root) if image_root else place.source.folder
 
     def _pictures(self, place: _Place, row: Row) -> list[Path | bytes]:
         """A row's images, in order.
@@ -332,7 +332,7 @@ def _mapping(options: Options, source: Source) -> dict[str, Any]:
     """Field -> column of a source, checked."""
     columns = dict(options.columns) or {c: c for c in source.columns if c not in RESERVED}
     if source.columns == ("image", CLASS):
-        columns.setdefault("image", "image")  # of a folder of classes nobody means the names alone
+        columns.setdefault("image", "image")  # of a folder of classes, the images are meant as well as the names
     named: dict[str, str] = {}
     for name, value in columns.items():
         for i, column in enumerate(value if isinstance(value, list | tuple) else [value]):
@@ -382,11 +382,11 @@ def _reference(picture: Path | bytes, folder: Path | None) -> str:
     return picture.relative_to(folder).as_posix() if folder and picture.is_relative_to(folder) else picture.name
 
 
-_absolute = functools.cache(absolute)  # asked for every row
+_absolute = functools.cache(absolute)  # called for every row
 
 
 def _content(fields: Mapping[str, Any]) -> str:
-    """What a record without a picture or a name is told by."""
+    """The id of a record without a picture or a name."""
     try:
         return digest(fields)
     except (TypeError, ValueError):

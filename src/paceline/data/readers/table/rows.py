@@ -43,7 +43,7 @@ class File:
 
     Attributes:
         columns: those that a row may have.
-        rows: the rows from the first on, with at least the columns asked for; empty asks for all.
+        rows: the rows from the first on, with at least the requested columns; empty requests all.
     """
 
     columns: tuple[str, ...]
@@ -51,7 +51,7 @@ class File:
 
 
 def format_of(path: Path) -> str:
-    """The format of a file by its suffix; empty where that tells nothing."""
+    """The format of a file by its suffix; empty where the suffix is not known."""
     return FORMATS.get(path.suffix.lower(), "")
 
 
@@ -81,7 +81,7 @@ def open_file(path: Path, form: str, delimiter: str = "", encoding: str = "") ->
 
 
 def _text(path: Path, encoding: str) -> IO[str]:
-    """The file as text; bytes that the encoding does not know become lone surrogates, so that a row alone is lost."""
+    """The file as text; bytes that are invalid in the encoding become lone surrogates, so that a row alone is lost."""
     if not encoding:
         with path.open("rb") as stream:
             mark = stream.read(2)
@@ -109,7 +109,7 @@ def _csv(path: Path, delimiter: str, encoding: str) -> File:
         header = _header(path, _reader(stream, delimiter))
     columns = tuple(name for name in header if name)
 
-    def rows(wanted: Sequence[str]) -> Rows:
+    def rows(column_names: Sequence[str]) -> Rows:
         with _text(path, encoding) as stream:
             reader = _reader(stream, delimiter)
             next(reader)
@@ -173,7 +173,7 @@ def _csv_rows(name: str, reader: Any, header: Sequence[str]) -> Rows:
 
 
 def _json(path: Path, form: str, encoding: str) -> File:
-    def lines(wanted: Sequence[str]) -> Rows:
+    def lines(column_names: Sequence[str]) -> Rows:
         with _text(path, encoding) as stream:
             yield from _json_lines(path.name, stream)
 
@@ -191,7 +191,7 @@ def _json(path: Path, form: str, encoding: str) -> File:
             return File(_keys(path, lines(())), lines)
         raise DataError(f"{path}: is no JSON ({' '.join(str(error).split())[:100]})") from None
     records = _records(path, whole)
-    return File(_keys(path, iter(records)), lambda wanted: iter(records))
+    return File(_keys(path, iter(records)), lambda column_names: iter(records))
 
 
 def _json_lines(name: str, stream: IO[str]) -> Rows:
@@ -252,15 +252,15 @@ def _coco(lists: Mapping[str, Sequence[Any]]) -> list[Row | Skipped]:
     """One record an annotation, with the keys of its image and the name of its category."""
     images = {str(row.get("id")): row for row in lists["images"] if isinstance(row, dict)}
     categories = {str(row.get("id")): row.get("name") for row in lists.get("categories", ()) if isinstance(row, dict)}
-    made: list[Row | Skipped] = []
+    records: list[Row | Skipped] = []
     for n, row in enumerate(lists["annotations"], 1):
         image = images.get(str(row.get("image_id"))) if isinstance(row, dict) else None
         if image is None:
-            made.append(Skipped(f"annotation {n}", "annotation of an image that is not listed"))
+            records.append(Skipped(f"annotation {n}", "annotation of an image that is not listed"))
             continue
         name = {"category": categories.get(str(row.get("category_id")))} if categories else {}
-        made.append({**image, **name, **row})
-    return made
+        records.append({**image, **name, **row})
+    return records
 
 
 # Parquet
@@ -276,10 +276,10 @@ def _parquet(path: Path) -> File:
     except pyarrow.ArrowException as error:
         raise DataError(f"{path}: is no Parquet file ({' '.join(str(error).split())[:100]})") from None
 
-    def rows(wanted: Sequence[str]) -> Rows:
+    def rows(column_names: Sequence[str]) -> Rows:
         try:
             with parquet.ParquetFile(path) as file:
-                for batch in file.iter_batches(BATCH, columns=list(wanted) or None):
+                for batch in file.iter_batches(BATCH, columns=list(column_names) or None):
                     yield from batch.to_pylist()
         except pyarrow.ArrowException as error:
             raise DataError(f"{path}: is damaged ({' '.join(str(error).split())[:100]})") from None

@@ -38,7 +38,7 @@ class Source:
         name: for messages.
         folder: where relative paths of images start; None where rows have none.
         columns: those that a row may have.
-        rows: its rows from the first on, with at least the columns asked for; empty asks for all.
+        rows: its rows from the first on, with at least the requested columns; empty requests all.
         total: rows, where that is known, else 0.
     """
 
@@ -74,7 +74,7 @@ def sources(options: Options) -> list[Source]:
     path = absolute(options.path)
     if not path.is_dir():
         _refuse_splits(path, options)
-        return [_file(found, "", options) for found in files(path, "task.options.path")]
+        return [_file(file, "", options) for file in files(path, "task.options.path")]
     form = options.format or _folder_format(path, options)
     if form == "saved":
         return _saved(path, options)
@@ -132,24 +132,24 @@ def _folder_format(folder: Path, options: Options) -> str:
 
 
 def _tables(folder: Path, options: Options) -> list[Source]:
-    """The tables of a folder: as ``splits`` names them, else one for each split, told by their names."""
+    """The tables of a folder: as ``splits`` names them, else one for each split, by their names."""
     if options.splits and "split" not in options.columns:
-        found = []
+        tables = []
         for split, named in options.splits.items():
             for pattern in named if isinstance(named, list | tuple) else [named]:
                 place = folder / Path(str(pattern)).expanduser()
-                found += [_file(path, split, options) for path in files(place, f"task.options.splits.{split}")]
-        return found
+                tables += [_file(path, split, options) for path in files(place, f"task.options.splits.{split}")]
+        return tables
     paths = files(folder, "task.options.path")
     named_splits = {path: canonical_split(SHARD.sub("", path.stem)) for path in paths}
-    told = [path for path, split in named_splits.items() if split in ALIASES]
-    if told and len(told) < len(paths) and "split" not in options.columns:
-        others = ", ".join(p.name for p in paths if p not in told)
+    split_paths = [path for path, split in named_splits.items() if split in ALIASES]
+    if split_paths and len(split_paths) < len(paths) and "split" not in options.columns:
+        others = ", ".join(p.name for p in paths if p not in split_paths)
         raise DataError(
-            f"task.options.path: {folder} holds tables of splits ({', '.join(p.name for p in told)}) beside others "
-            f"({others}); name those to read: splits: {{train: {told[0].name}, …}}"
+            f"task.options.path: {folder} holds tables of splits ({', '.join(p.name for p in split_paths)}) beside "
+            f"others ({others}); name those to read: splits: {{train: {split_paths[0].name}, …}}"
         )
-    by_name = bool(told) and "split" not in options.columns
+    by_name = bool(split_paths) and "split" not in options.columns
     return [_file(path, named_splits[path] if by_name else "", options) for path in paths]
 
 
@@ -160,28 +160,31 @@ def _classes(folder: Path, options: Options) -> list[Source]:
     """A folder for each class; above them a folder for each split, or none."""
     below = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
     if options.splits:
-        found = {}
+        split_folders = {}
         for split, name in options.splits.items():
             if not (folder / str(name)).is_dir():
                 raise DataError(
                     f"task.options.splits.{split}: no folder '{name}' in {folder}: "
                     f"{nearest(str(name), [p.name for p in below])}"
                 )
-            found[split] = folder / str(name)
+            split_folders[split] = folder / str(name)
     else:
-        found = {canonical_split(p.name): p for p in below if canonical_split(p.name) in ALIASES}
+        split_folders = {canonical_split(p.name): p for p in below if canonical_split(p.name) in ALIASES}
         others = [p.name for p in below if canonical_split(p.name) not in ALIASES]
-        if found and others:
+        if split_folders and others:
+            named = ", ".join(p.name for p in split_folders.values())
             raise DataError(
-                f"task.options.path: {folder} holds folders of splits ({', '.join(p.name for p in found.values())}) "
+                f"task.options.path: {folder} holds folders of splits ({named}) "
                 f"beside others ({', '.join(others[:5])}); name the splits: splits: {{train: FOLDER, …}}"
             )
-    made = [_class_source(folder, place, split, options.seed) for split, place in (found or {"": folder}).items()]
-    if not any(source.total for source in made):
+    class_sources = [
+        _class_source(folder, place, split, options.seed) for split, place in (split_folders or {"": folder}).items()
+    ]
+    if not any(source.total for source in class_sources):
         raise DataError(
             f"task.options.path: {folder} holds no table ({', '.join(FORMATS)}), and no image in a folder of a class"
         )
-    return made
+    return class_sources
 
 
 def _class_source(root: Path, folder: Path, split: str, seed: int) -> Source:
@@ -195,7 +198,7 @@ def _class_source(root: Path, folder: Path, split: str, seed: int) -> Source:
     # Class by class, the first hundred samples would show one class.
     rows.sort(key=lambda row: fraction(seed, f"order {row[0]}"))
 
-    def read(wanted: Sequence[str]) -> Rows:
+    def read(column_names: Sequence[str]) -> Rows:
         yield from ({"image": name, CLASS: label} for name, label in rows)
         yield from (Skipped(name, "image in no folder of a class") for name in loose)
 
@@ -217,16 +220,16 @@ def _saved(folder: Path, options: Options) -> list[Source]:
         names = {"": ""}
     elif not names:
         try:
-            theirs = json.loads((folder / "dataset_dict.json").read_bytes())["splits"]
+            split_names = json.loads((folder / "dataset_dict.json").read_bytes())["splits"]
         except (ValueError, LookupError, TypeError):
             raise DataError(f"task.options.path: {folder / 'dataset_dict.json'} is damaged") from None
-        names = {canonical_split(name): name for name in theirs}
+        names = {canonical_split(name): name for name in split_names}
     return [_library(options, split, folder, names) for split in names]
 
 
 def _library(options: Options, split: str, folder: Path | None, names: Mapping[str, Any]) -> Source:
-    """One split of a dataset in a folder, or of the hub's; ``names`` says what the dataset calls its splits."""
-    given = hf_datasets.Options(
+    """One split of a dataset in a folder, or of the hub's; ``names`` maps to the dataset's names of its splits."""
+    reader_options = hf_datasets.Options(
         hub=options.hub,
         folder=str(folder or ""),
         revision=options.revision,
@@ -235,12 +238,12 @@ def _library(options: Options, split: str, folder: Path | None, names: Mapping[s
         streaming=bool(options.hub and options.limit),
         limit_rows=options.limit,
     )
-    hf_datasets.check(given)
-    data = hf_datasets.open_split(given, split)
-    columns = tuple(hf_datasets.column_names(data, given))
+    hf_datasets.check(reader_options)
+    data = hf_datasets.open_split(reader_options, split)
+    columns = tuple(hf_datasets.column_names(data, reader_options))
 
-    def rows(wanted: Sequence[str]) -> Iterator[Any]:
-        kept = data.select_columns(list(wanted)) if wanted else data
-        yield from hf_datasets.iterate(kept, given)
+    def rows(column_names: Sequence[str]) -> Iterator[Any]:
+        kept = data.select_columns(list(column_names)) if column_names else data
+        yield from hf_datasets.iterate(kept, reader_options)
 
-    return Source(split, split or "dataset", folder, columns, rows, 0 if given.streaming else len(data))
+    return Source(split, split or "dataset", folder, columns, rows, 0 if reader_options.streaming else len(data))

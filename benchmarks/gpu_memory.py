@@ -25,7 +25,7 @@ from typing import Any
 from paceline.config.build import build
 from paceline.config.identity import as_loaded
 from paceline.config.schema import Config, MethodSpec, ModelSpec, PlacementSpec, TrainSpec
-from paceline.gpu_memory import assumptions, parts, training
+from paceline.gpu_memory import assumptions, parts, tuning
 from paceline.gpu_memory.parts import Sample
 from paceline.gpu_memory.shapes import Shape, shape_of
 from paceline.store.code import shipped
@@ -50,7 +50,7 @@ def config(model: str, method: str, micro: int, checkpointing: bool, attention: 
 
 def planned(made: Config, sample: Sample) -> parts.Memory:
     """The planner's figure."""
-    return training.training(made, shape(made), sample)
+    return tuning.training(made, shape(made), sample)
 
 
 def shape(made: Config) -> Shape:

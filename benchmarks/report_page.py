@@ -27,7 +27,7 @@ from paceline.config.schema import TaskSpec
 from paceline.data import prepare
 from paceline.data import samples as prepared
 from paceline.scoring import judge
-from paceline.store.cells import Attempt, CellFolder
+from paceline.store.cell_folder import Attempt, CellFolder
 from paceline.store.files import SCHEMA, append_jsonl, write_json, write_jsonl
 from paceline.store.root import Store
 from paceline.sweep.cells import PlannedCell, Sweep, expand, record

@@ -254,10 +254,10 @@ def alone(paceline: Paceline, queue: Queue, ranks: Sequence[int]) -> None:
 def growth(ranks: Sequence[int]) -> None:
     """Print processor seconds from words to cells, elements and arrays in memory: linear if those per cell stay."""
     from paceline.launch import elements
+    from paceline.sweep.cell_labels import variants
     from paceline.sweep.cells import expand
     from paceline.sweep.compose import compose
     from paceline.sweep.config_files import conf_folders
-    from paceline.sweep.labels import variants
 
     print(f"\n{'cells':>8}{'s':>10}{'ms / cell':>12}   in memory: composed, expanded, grouped, told apart")
     for rank in ranks:

@@ -228,7 +228,7 @@ def with_paceline(folder: Path, records: list[dict[str, str]], said: Any, clock:
     from paceline.attempts.run import Launch, Run
     from paceline.config.schema import Config, LoraSpec, MethodSpec, PlacementSpec, TrainSpec
     from paceline.models import load_family
-    from paceline.store.cells import Cell, CellFolder
+    from paceline.store.cell_folder import Cell, CellFolder
     from paceline.store.files import read_jsonl
     from paceline.training import finetune, step_loop
 

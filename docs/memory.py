@@ -12,7 +12,7 @@ from pathlib import Path
 from paceline.config.build import build
 from paceline.config.gpus import CARDS, by_name
 from paceline.config.schema import Config, MethodSpec, ModelSpec, PlacementSpec, TrainSpec
-from paceline.gpu_memory import assumptions, choose, training
+from paceline.gpu_memory import assumptions, choose, tuning
 from paceline.gpu_memory.parts import Memory, Sample
 from paceline.gpu_memory.shapes import Shape, shape_of
 from paceline.store.code import shipped
@@ -87,7 +87,7 @@ model's processor makes. Text counts as one token per three characters.
 
 **Shapes.** A model's *shape* (`src/paceline/gpu_memory/shapes/`) is counted from its config on torch's meta device,
 without weights. `paceline prepare model=NAME` counts it for a new model, `python -m paceline.gpu_memory.count_shape
---ship` for the shipped ones. Each part and its formula is a function of `gpu_memory/training.py` and
+--ship` for the shipped ones. Each part and its formula is a function of `gpu_memory/tuning.py` and
 `gpu_memory/activations.py`.
 
 **On the card.** Assumed, and unproven until measured: {context} GiB of CUDA context, {nccl} GiB for NCCL with several
@@ -195,7 +195,7 @@ def states_table() -> Iterator[str]:
     yield "|---|" + "---|" * len(columns)
     for name, said in public.items():
         runs = (("zero2", 4), ("zero3", 4), ("zero2", 8), ("zero3", 8), ("zero2", 1))
-        found = [states(training.training(config(name, "full", p, n), shape(name), Sample())) for p, n in runs]
+        found = [states(tuning.training(config(name, "full", p, n), shape(name), Sample())) for p, n in runs]
         base = assumptions.base_bytes(shape(name), config(name, "lora").method, 2) / 1e9
         four_bits = assumptions.base_bytes(shape(name), config(name, "qlora").method, 2) / 1e9
         ours = [*found, base, base / 4, four_bits]
@@ -264,7 +264,7 @@ def study() -> Iterator[str]:
         ends = "fits" if found.fits else "does not fit"
         yield f"| {micro} | {tiles} | {text} | {attention} | {found.needed:.1f} | {ends} | {said} |"
     two = config(name, "dora_8bit_llama_study", micro_batch=2, activation_checkpointing=True)
-    allocated = training.training(two, shape(name), Sample()).allocated
+    allocated = tuning.training(two, shape(name), Sample()).allocated
     yield "\n" + filled(
         f"With micro-batch 2 and four tiles the plan allocates {allocated:.1f} GiB, near the study's 36.62. Such a "
         "batch would explain the failure, and one sample at a time would have fitted. The study's batch is not known."
@@ -301,18 +301,18 @@ def public() -> Iterator[str]:
     )
     made = dataclasses.replace(eager, model=spec, method=both)
     sdpa = dataclasses.replace(made, model=eager.model)
-    found, other = (training.training(c, shape(LLAMA), Sample(512)) for c in (made, sdpa))
+    found, other = (tuning.training(c, shape(LLAMA), Sample(512)) for c in (made, sdpa))
     yield filled(
         "- Llama-11B with LoRA ran out at 75.6 GiB on an 80 GB card with eager attention. The plan for adapters on "
         f"language model and tower, one sample of four tiles and 512 tokens: {found.needed:.0f} GiB with eager "
         f"attention, {other.needed:.0f} with SDPA. Each of the tower's 40 layers keeps 16 heads × 6,432² × 6 bytes.",
         "  ",
     )
-    small = training.training(config(LLAMA, "qlora", micro_batch=1), shape(LLAMA), Sample(512))
+    small = tuning.training(config(LLAMA, "qlora", micro_batch=1), shape(LLAMA), Sample(512))
     deep = dataclasses.replace(
         config(LLAMA, "qlora", micro_batch=1), method=dataclasses.replace(config(LLAMA, "qlora").method, lora=both.lora)
     )
-    large = training.training(deep, shape(LLAMA), Sample(512))
+    large = tuning.training(deep, shape(LLAMA), Sample(512))
     yield filled(
         f"- 4-bit Llama-11B ran out at 24 GB. The plan for one sample: {small.needed:.0f} GiB with adapters on the "
         f"language model only, {large.needed:.0f} with adapters on the tower too. The report gives neither batch nor "

@@ -15,7 +15,7 @@ from paceline.data import samples as prepared
 from paceline.inference.evaluate import answer
 from paceline.inference.weights import load_weights
 from paceline.scoring import judge
-from paceline.store.cells import CellFolder
+from paceline.store.cell_folder import CellFolder
 from paceline.store.files import write_jsonl
 from paceline.tracking import tracker as tracking
 

@@ -13,7 +13,7 @@ from paceline.attempts import attempt
 from paceline.attempts import run as attempts
 from paceline.data import samples
 from paceline.data.conversations import Lessons
-from paceline.store.cells import CellFolder
+from paceline.store.cell_folder import CellFolder
 from paceline.store.files import write_json
 from paceline.tracking import tracker as tracking
 from paceline.training import finetune

@@ -10,7 +10,7 @@ import yaml
 from paceline.config.build import build
 from paceline.config.schema import Config, DeepSpeedSpec, LoraSpec, MethodSpec, ModelSpec, PlacementSpec, TrainSpec
 from paceline.gpu_memory import parts as gpu_memory_parts
-from paceline.gpu_memory import training
+from paceline.gpu_memory import tuning
 from paceline.gpu_memory.parts import Sample
 from paceline.gpu_memory.shapes import shape_of
 
@@ -69,7 +69,7 @@ def planned(case: Case) -> dict[str, float]:
     config = config_of(case)
     shape = shape_of(config.model)
     assert shape is not None
-    found = training.training(config, shape, Sample(case.text, case.image))
+    found = tuning.training(config, shape, Sample(case.text, case.image))
     after = {p.name: p.gib for p in found.moments["after the forward pass"]}
     # Copies that autocast made are let go with it, unless a layer that keeps its weight holds them.
     copies = 0.0 if case.checkpointing else after.get("copies of weights", 0.0)

@@ -25,7 +25,7 @@ from paceline.attempts.signals import STOP
 from paceline.config.identity import placement_of
 from paceline.config.schema import Config
 from paceline.errors import Interrupted, UserError
-from paceline.store.cells import CellFolder
+from paceline.store.cell_folder import CellFolder
 from paceline.store.code import shipped
 from paceline.store.files import read_json
 

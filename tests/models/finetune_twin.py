@@ -35,7 +35,7 @@ from paceline.errors import Interrupted, PacelineError
 from paceline.models import load_family
 from paceline.models.conversation import Conversation
 from paceline.models.family import Family
-from paceline.store.cells import Attempt, Cell, CellFolder
+from paceline.store.cell_folder import Attempt, Cell, CellFolder
 from paceline.store.files import read_jsonl
 from paceline.sweep.config_files import ConfTree
 from paceline.training import finetune

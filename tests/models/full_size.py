@@ -17,7 +17,7 @@ from live_memory import step
 
 from paceline.config.schema import Config
 from paceline.gpu_memory import count_shape
-from paceline.gpu_memory.images import see
+from paceline.gpu_memory.image_tokens import see
 from paceline.gpu_memory.parts import Sample
 from paceline.gpu_memory.shapes import Shape, shape_of
 from paceline.models import load_family

@@ -11,7 +11,7 @@ from PIL import Image
 from paceline.config.identity import clear_inactive, identity_of
 from paceline.config.schema import Config, MethodSpec, ModelSpec, PromptSpec, TaskSpec, TrackingSpec
 from paceline.scoring import judge
-from paceline.store.cells import Cell, CellFolder
+from paceline.store.cell_folder import Cell, CellFolder
 from paceline.store.files import digest, write_json, write_jsonl
 from paceline.store.root import Store
 from paceline.tracking import tracker as tracking

@@ -17,9 +17,9 @@ from paceline import report
 from paceline.config.identity import clear_inactive, identity_of, placement_of
 from paceline.config.schema import Config, GenerationSpec, MethodSpec, ModelSpec, PlacementSpec, PromptSpec, TaskSpec
 from paceline.data import samples as prepared
-from paceline.report.read.results import Report
+from paceline.report.read.sweep_results import Report
 from paceline.report.text import terminal
-from paceline.store.cells import Attempt, Cell
+from paceline.store.cell_folder import Attempt, Cell
 from paceline.store.files import SCHEMA, append_jsonl, digest, read_jsonl, write_json, write_jsonl
 from paceline.store.root import Store
 from paceline.tasks import load

@@ -8,7 +8,7 @@ from typing import Any
 from paceline.config.identity import identity_of
 from paceline.config.schema import Config, GenerationSpec, MethodSpec, ModelSpec, PromptSpec, TaskSpec
 from paceline.store import files
-from paceline.store.cells import Cell
+from paceline.store.cell_folder import Cell
 from paceline.store.files import write_json
 from paceline.store.root import Store
 

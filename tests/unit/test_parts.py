@@ -20,7 +20,7 @@ from paceline.inference.evaluate import answer, asks_of, batches, sample_seed
 from paceline.models.answerer import Answer, Answerer, Reads
 from paceline.models.conversation import Conversation
 from paceline.scoring import judge
-from paceline.store.cells import CellFolder
+from paceline.store.cell_folder import CellFolder
 from paceline.store.files import append_jsonl, read_jsonl
 from paceline.tasks.kind import Kind, Part
 

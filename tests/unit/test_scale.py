@@ -18,18 +18,18 @@ from paceline.config import build as config_build
 from paceline.config.identity import placement_of, with_placement
 from paceline.errors import Unavailable
 from paceline.launch import elements
-from paceline.store import cells as store_cells
+from paceline.store import cell_folder as store_cells
 from paceline.store import files
 from paceline.store import root as store_module
-from paceline.store.cells import Cell
+from paceline.store.cell_folder import Cell
 from paceline.store.root import Store
 from paceline.sweep import cells as sweep_module
 from paceline.sweep import compose as compose_module
 from paceline.sweep import config_files, status
+from paceline.sweep.cell_labels import variants
 from paceline.sweep.cells import Sweep, evaluate_cell, expand, finetune_cell, record, recorded
 from paceline.sweep.compose import Composition, compose
 from paceline.sweep.config_files import conf_folders
-from paceline.sweep.labels import variants
 
 BASE = ["model=tiny_qwen2_vl", "task=geolocation_earth"]
 PROMPTS = "prompt=glob(geo_*,exclude=[geo_background,geo_training])"

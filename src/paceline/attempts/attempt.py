@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from paceline.attempts.causes import classify, why_ended
+from paceline.attempts.classify import classify, why_ended
 from paceline.attempts.provenance import gpus, provenance
 from paceline.attempts.run import Launch, Run
 from paceline.attempts.signals import STOP
 from paceline.errors import Interrupted, UserError
-from paceline.store.cells import Attempt, Cell, CellFolder
+from paceline.store.cell_folder import Attempt, Cell, CellFolder
 from paceline.store.files import SCHEMA, read_json, write_json
 from paceline.store.owner import HEARTBEAT_SECONDS, age_of, alive, this_process
 

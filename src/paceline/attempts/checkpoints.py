@@ -28,7 +28,7 @@ from pathlib import Path
 
 from paceline.config.schema import DeepSpeedSpec
 from paceline.errors import UserError
-from paceline.store.cells import Attempt, CellFolder
+from paceline.store.cell_folder import Attempt, CellFolder
 from paceline.store.files import SCHEMA, file_digest, read_json, write_json
 
 MARKER = "COMPLETE.json"

@@ -14,7 +14,7 @@ from typing import Any
 from paceline.attempts.signals import STOP
 from paceline.config.identity import with_placement
 from paceline.config.schema import Config
-from paceline.store.cells import Attempt, Cell, CellFolder
+from paceline.store.cell_folder import Attempt, Cell, CellFolder
 from paceline.store.files import SCHEMA
 
 

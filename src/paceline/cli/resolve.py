@@ -15,7 +15,7 @@ import click
 from paceline import plugins
 from paceline.config.schema import PLACEMENT_GROUPS, TaskSpec
 from paceline.errors import DataError, UserError, nearest
-from paceline.store.cells import CellFolder
+from paceline.store.cell_folder import CellFolder
 from paceline.store.root import Store, SweepFolder, resolve_root
 
 if TYPE_CHECKING:

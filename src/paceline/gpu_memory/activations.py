@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from paceline.gpu_memory.images import Seen
+from paceline.gpu_memory.image_tokens import Seen
 from paceline.gpu_memory.shapes import Block, Linear, Shape
 
 _QUERIES = {"q_proj", "k_proj", "v_proj", "qkv", "qkv_proj"}

@@ -9,7 +9,7 @@ from paceline.config.identity import as_loaded
 from paceline.config.schema import Config, MethodSpec
 from paceline.gpu_memory import activations
 from paceline.gpu_memory.activations import Pass
-from paceline.gpu_memory.images import Seen, cut, see
+from paceline.gpu_memory.image_tokens import Seen, cut, see
 from paceline.gpu_memory.parts import GIB, WIDTHS, Part, Sample
 from paceline.gpu_memory.shapes import Shape, targets
 

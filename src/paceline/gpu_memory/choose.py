@@ -21,7 +21,7 @@ from paceline.gpu_memory import assumptions
 from paceline.gpu_memory.answering import evaluating
 from paceline.gpu_memory.parts import Memory, Sample
 from paceline.gpu_memory.shapes import Shape
-from paceline.gpu_memory.training import training
+from paceline.gpu_memory.tuning import training
 from paceline.gpu_memory.zero import zero_of
 
 # One more forward pass beside a forward and a backward of twice its work (Chen et al. 2016).

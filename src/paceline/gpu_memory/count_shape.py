@@ -196,7 +196,7 @@ def _block(name: str, kind: str, component: str, layer: Any) -> Block:
 
 
 def _image(family: str, config: Any) -> dict[str, Any]:
-    """How the family's processor turns an image into tokens; see :mod:`paceline.gpu_memory.images`."""
+    """How the family's processor turns an image into tokens; see :mod:`paceline.gpu_memory.image_tokens`."""
     tower = config.vision_config
     match family:
         case "llama_vision":

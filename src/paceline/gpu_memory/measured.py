@@ -14,9 +14,9 @@ from paceline.config.schema import Config, Kind, TaskSpec
 from paceline.errors import UserError
 from paceline.gpu_memory import choose
 from paceline.gpu_memory.choose import sample_of
-from paceline.gpu_memory.images import Size
+from paceline.gpu_memory.image_tokens import Size
 from paceline.gpu_memory.shapes import Shape
-from paceline.store.cells import Attempt, CellFolder
+from paceline.store.cell_folder import Attempt, CellFolder
 from paceline.store.root import Store
 
 

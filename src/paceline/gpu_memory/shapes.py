@@ -107,8 +107,8 @@ class Shape:
         vocabulary: rows of the output layer.
         positions: most tokens of a sequence.
         embedding: numbers of the token embedding; ``head``: of the output layer, 0 where it is the embedding.
-        image: how an image becomes tokens: ``kind`` and its numbers, see :mod:`paceline.gpu_memory.images`; empty where
-            the model reads text alone.
+        image: how an image becomes tokens: ``kind`` and its numbers, see :mod:`paceline.gpu_memory.image_tokens`; empty
+            where the model reads text alone.
         linears: every linear layer, by name.
         blocks: every stack of layers.
     """

@@ -15,7 +15,7 @@ from paceline.config.schema import Config, GenerationSpec
 from paceline.data.conversations import asks_together, conversations_of, question
 from paceline.errors import Interrupted
 from paceline.models.answerer import Answer, Answerer
-from paceline.store.cells import CellFolder
+from paceline.store.cell_folder import CellFolder
 from paceline.store.files import SCHEMA, append_jsonl, read_jsonl
 from paceline.tasks.kind import Kind, Part
 

@@ -38,7 +38,7 @@ from paceline.models import family_names, load_family
 from paceline.models.conversation import Conversation
 from paceline.models.family import Family
 from paceline.scoring import judge
-from paceline.store.cells import CellFolder
+from paceline.store.cell_folder import CellFolder
 from paceline.store.files import canonical, digest, read_jsonl, write_bytes
 
 METHOD = "integrated gradients, from the image's mean state"

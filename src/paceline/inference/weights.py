@@ -9,7 +9,7 @@ from paceline.config.identity import as_loaded
 from paceline.config.schema import Config
 from paceline.models import load_family
 from paceline.models.family import Family
-from paceline.store.cells import CellFolder
+from paceline.store.cell_folder import CellFolder
 
 
 def load_weights(config: Config, needed: Sequence[CellFolder]) -> Family:

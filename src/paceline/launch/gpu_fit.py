@@ -12,7 +12,7 @@ from paceline.data import samples
 from paceline.errors import UserError
 from paceline.gpu_memory import choose
 from paceline.gpu_memory.choose import Verdict
-from paceline.gpu_memory.images import Size
+from paceline.gpu_memory.image_tokens import Size
 from paceline.gpu_memory.parts import GIB, WIDTHS
 from paceline.gpu_memory.shapes import shape_of
 from paceline.launch import storage

@@ -16,8 +16,8 @@ from paceline.launch import arrays as slurm
 from paceline.launch.elements import Element
 from paceline.slurm import queue
 from paceline.slurm.clients import call
+from paceline.slurm.formats import fields, minutes, tres
 from paceline.slurm.site import asked_for
-from paceline.slurm.text import fields, minutes, tres
 from paceline.store.files import SCHEMA
 
 # scontrol takes one job at a time.

@@ -24,7 +24,7 @@ from paceline.gpu_memory.measured import Measured, factor, measured
 from paceline.gpu_memory.parts import Sample
 from paceline.gpu_memory.shapes import Shape, shape_of
 from paceline.store.causes import OUT_OF_MEMORY
-from paceline.store.cells import Attempt, CellFolder
+from paceline.store.cell_folder import Attempt, CellFolder
 from paceline.store.files import SCHEMA, write_json
 from paceline.store.root import Store
 from paceline.sweep import status

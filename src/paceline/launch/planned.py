@@ -18,7 +18,7 @@ from paceline.launch import environments, gpu_fit
 from paceline.launch.elements import Element, group
 from paceline.launch.memory_rungs import Ladders, Taken, taken_up
 from paceline.slurm.remembered import Answers
-from paceline.store.cells import CellFolder
+from paceline.store.cell_folder import CellFolder
 from paceline.store.root import Store
 from paceline.sweep import status
 from paceline.sweep.cells import PlannedCell, Sweep

@@ -13,7 +13,7 @@ from paceline.config.build import build
 from paceline.config.identity import identity_of
 from paceline.config.schema import ClusterSpec, Config
 from paceline.launch.elements import Element, arrays
-from paceline.store.cells import CellFolder
+from paceline.store.cell_folder import CellFolder
 from paceline.store.files import digest, read_jsonl
 from paceline.store.root import Store
 from paceline.sweep.cells import PlannedCell

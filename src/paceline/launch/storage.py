@@ -26,7 +26,7 @@ from paceline.launch.elements import Element
 from paceline.models.hub_files import cache, snapshot
 from paceline.slurm.clients import call
 from paceline.slurm.site import user
-from paceline.store.cells import Cell
+from paceline.store.cell_folder import Cell
 from paceline.store.root import Store
 from paceline.sweep.cells import PlannedCell
 

@@ -4,6 +4,6 @@
 reaches the network or changes a cell.
 """
 
-from paceline.report.read.results import Report, collect
+from paceline.report.read.sweep_results import Report, collect
 
 __all__ = ["Report", "collect"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from paceline.report.analysis.differences import Difference
 from paceline.report.consistency import Finding
-from paceline.report.read.results import Absent, Group, Metric, Report
+from paceline.report.read.sweep_results import Absent, Group, Metric, Report
 from paceline.stats import Interval
 from paceline.tasks.metrics import KNOWN_OUTCOMES
 

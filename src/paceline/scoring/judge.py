@@ -12,7 +12,7 @@ from paceline.config.schema import Config
 from paceline.data import samples as prepared
 from paceline.errors import UserError
 from paceline.scoring.digest import scorer_digest
-from paceline.store.cells import CellFolder
+from paceline.store.cell_folder import CellFolder
 from paceline.store.files import SCHEMA, read_jsonl, write_json, write_jsonl
 from paceline.tasks.kind import Answer, Answered, Kind, Part
 

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from paceline.config.schema import ClusterSpec
 from paceline.errors import PacelineError, Unavailable
 from paceline.slurm.clients import call
-from paceline.slurm.text import fields, minutes, name_list, names_or_all, number_or_none, seconds, tres
+from paceline.slurm.formats import fields, minutes, name_list, names_or_all, number_or_none, seconds, tres
 from paceline.store.files import SCHEMA, read_json, write_json
 
 KEPT_SECONDS = 3600.0

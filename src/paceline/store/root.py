@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import Any
 
 from paceline.errors import UserError, nearest
-from paceline.store.cells import Cell, CellFolder
+from paceline.store.cell_folder import Cell, CellFolder
 from paceline.store.files import claim, numbered, read_json, sync_folder, unwritable
 from paceline.store.lock import mutex
 
@@ -93,7 +93,7 @@ class Store:
         after it, so a crash leaves at worst cells that no sweep names.
 
         Raises:
-            UserError: as :meth:`paceline.store.cells.CellFolder.freeze`; of the cells that were not begun none is
+            UserError: as :meth:`paceline.store.cell_folder.CellFolder.freeze`; of the cells that were not begun none is
                 written.
             Unavailable: they can't be written.
         """

@@ -15,7 +15,7 @@ from paceline.config.identity import clear_inactive, identity_of, placement_of, 
 from paceline.config.schema import PLACEMENT_GROUPS, Config, Kind, PromptSpec, TaskSpec, TrainSpec
 from paceline.data import readers
 from paceline.errors import UserError
-from paceline.store.cells import Cell
+from paceline.store.cell_folder import Cell
 from paceline.store.files import SCHEMA, canonical, digest, write_json
 from paceline.store.root import Store, SweepFolder
 

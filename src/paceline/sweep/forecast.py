@@ -11,7 +11,7 @@ from typing import Any
 
 from paceline.config.identity import identity_of
 from paceline.config.schema import Config, Kind
-from paceline.store.cells import Attempt, CellFolder
+from paceline.store.cell_folder import Attempt, CellFolder
 from paceline.store.files import digest
 from paceline.store.root import Store
 from paceline.sweep.cells import Sweep

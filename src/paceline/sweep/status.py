@@ -17,7 +17,7 @@ from paceline.slurm import history, queue
 from paceline.slurm.queue import ENDED
 from paceline.slurm.remembered import Answers
 from paceline.store.causes import NOT_RETRIED, OUT_OF_MEMORY
-from paceline.store.cells import Attempt, Cell, CellFolder
+from paceline.store.cell_folder import Attempt, Cell, CellFolder
 from paceline.store.files import read_json, read_jsonl
 from paceline.store.owner import age_of, alive
 from paceline.store.root import Store

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 from paceline import tasks
 from paceline.config.schema import TaskSpec
 from paceline.stats import Interval
-from paceline.store.cells import CellFolder
+from paceline.store.cell_folder import CellFolder
 from paceline.store.files import read_jsonl
 from paceline.tasks import panels as panel_data
 from paceline.tasks.answers import key_of

@@ -15,8 +15,8 @@ from typing import Any
 
 from paceline.errors import Unavailable, UserError
 from paceline.report.analysis import differences
-from paceline.report.read.results import Group, Report, Row
-from paceline.store.cells import CellFolder
+from paceline.report.read.sweep_results import Group, Report, Row
+from paceline.store.cell_folder import CellFolder
 from paceline.store.files import SCHEMA, read_json, write_json
 from paceline.store.root import Store, SweepFolder
 from paceline.tracking import sync

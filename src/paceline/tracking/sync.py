@@ -24,7 +24,7 @@ from typing import Any
 from paceline.attempts.attempt import lives
 from paceline.errors import Unavailable, UserError
 from paceline.scoring.judge import numbers
-from paceline.store.cells import CellFolder
+from paceline.store.cell_folder import CellFolder
 from paceline.store.files import SCHEMA, digest, read_json, write_json
 from paceline.store.owner import HEARTBEAT_SECONDS, age_of, alive, this_process
 from paceline.store.root import Store

@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from paceline.attempts.causes import classify
+from paceline.attempts.classify import classify
 from paceline.attempts.provenance import gpus
 from paceline.attempts.run import Run
 from paceline.scoring.judge import numbers
-from paceline.store.cells import CellFolder
+from paceline.store.cell_folder import CellFolder
 from paceline.store.files import read_jsonl
 from paceline.tracking.answers_table import Results
 

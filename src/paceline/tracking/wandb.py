@@ -24,7 +24,7 @@ from typing import Any
 from paceline.attempts.run import Run
 from paceline.config.build import plain
 from paceline.store.causes import WAITS_FOR_PEOPLE
-from paceline.store.cells import CellFolder
+from paceline.store.cell_folder import CellFolder
 from paceline.store.files import SCHEMA, read_json, write_json
 from paceline.tracking import wandb_log
 from paceline.tracking.answers_table import Results

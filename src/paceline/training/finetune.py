@@ -28,7 +28,7 @@ from paceline.config.schema import MethodSpec
 from paceline.errors import DataError, Interrupted, NonFiniteLoss, UserError
 from paceline.models import load_family
 from paceline.models.family import Family
-from paceline.store.cells import CellFolder
+from paceline.store.cell_folder import CellFolder
 from paceline.store.files import read_jsonl
 from paceline.training import adapters, audits, batch_probe, vision_cache
 from paceline.training.arguments import trainer_arguments

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from paceline.attempts import checkpoints
-from paceline.store.cells import CellFolder
+from paceline.store.cell_folder import CellFolder
 
 
 def cell(tmp_path: Path) -> CellFolder:

@@ -16,7 +16,7 @@ from published import images_only
 from paceline.config.schema import MethodSpec, ModelSpec
 from paceline.errors import UserError
 from paceline.gpu_memory import count_shape
-from paceline.gpu_memory.images import see
+from paceline.gpu_memory.image_tokens import see
 from paceline.gpu_memory.shapes import shape_of, trainable
 from paceline.models import load_family
 from paceline.models.families.phi35_vision.processing import Phi3VImageProcessor

@@ -25,7 +25,7 @@ from paceline.models import load_family
 from paceline.models.conversation import Conversation
 from paceline.models.family import Family
 from paceline.models.generate import generate
-from paceline.store.cells import CellFolder
+from paceline.store.cell_folder import CellFolder
 
 PLACED = [n for n in TWINS if load_family(model_spec(n).family).layout is not Family.layout]
 SIZES = [(64, 64), (96, 40), (40, 96), (33, 70), (200, 30)]

@@ -21,7 +21,7 @@ from paceline.models import load_family
 from paceline.models.answerer import Answerer, Reads
 from paceline.models.family import Family
 from paceline.scoring import judge
-from paceline.store.cells import Cell, CellFolder
+from paceline.store.cell_folder import Cell, CellFolder
 from paceline.tasks.kind import Kind
 
 PROMPTS = {"alone": "On {place}: {question}", "together": "On {place}:\n{questions}"}

@@ -16,7 +16,7 @@ from tracked_sweep import SPLITS, cell_of
 from wandb_server import serving
 
 from paceline import report
-from paceline.report.read.results import Report
+from paceline.report.read.sweep_results import Report
 from paceline.store.files import read_json, write_json
 from paceline.store.root import Store
 from paceline.tracking import dashboard

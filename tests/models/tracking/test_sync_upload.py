@@ -19,7 +19,7 @@ from syncing import KEY, Lab
 from wandb_server import serving
 
 from paceline.errors import Interrupted
-from paceline.store.cells import CellFolder
+from paceline.store.cell_folder import CellFolder
 from paceline.store.files import append_jsonl, write_json, write_jsonl
 from paceline.tracking import tracker as tracking
 from paceline.tracking import wandb_log

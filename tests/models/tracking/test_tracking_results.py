@@ -22,7 +22,7 @@ from wandb_server import serving
 from paceline import report, tasks
 from paceline.config.schema import Config, TaskSpec
 from paceline.report.text import export
-from paceline.store.cells import CellFolder
+from paceline.store.cell_folder import CellFolder
 from paceline.store.files import read_jsonl, write_json, write_jsonl
 from paceline.store.root import Store
 from paceline.tracking import answers_table, wandb_log

@@ -28,7 +28,7 @@ from finetune_twin import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from paceline.attempts.causes import classify
+from paceline.attempts.classify import classify
 from paceline.config.schema import LoraSpec, MethodSpec
 from paceline.errors import DataError, FailedAudit, NonFiniteLoss, UserError
 from paceline.models.conversation import Conversation

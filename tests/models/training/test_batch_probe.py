@@ -13,13 +13,13 @@ import torch
 from finetune_twin import FULL, LORA, Squares, attempt, config, curve, group, load, simulated_card, tune, weights
 from PIL import Image
 
-from paceline.attempts.causes import classify
+from paceline.attempts.classify import classify
 from paceline.config.schema import MethodSpec, PromptSpec, TaskSpec
 from paceline.data.conversations import Lessons
 from paceline.errors import DataError
 from paceline.models.conversation import Conversation
 from paceline.models.family import Family
-from paceline.store.cells import Attempt
+from paceline.store.cell_folder import Attempt
 from paceline.store.files import read_jsonl, write_json
 from paceline.sweep import status
 from paceline.training import adapters, batch_probe

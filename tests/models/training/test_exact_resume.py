@@ -15,7 +15,7 @@ from finetune_twin import ADAPTED, FULL, LORA, ZERO2, ZERO3, attempt, config, cu
 from paceline.attempts import checkpoints
 from paceline.config.schema import MethodSpec
 from paceline.errors import UserError
-from paceline.store.cells import CellFolder
+from paceline.store.cell_folder import CellFolder
 from paceline.store.files import read_jsonl
 
 # Sums over ranks are made in another order. Measured on the toy: 5e-7 in the loss, 4e-8 in the weights.

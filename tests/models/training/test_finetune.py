@@ -32,7 +32,7 @@ from paceline.attempts import checkpoints
 from paceline.config.schema import LoraSpec, MethodSpec
 from paceline.errors import DataError, Interrupted, NonFiniteLoss, UserError
 from paceline.models import load_family
-from paceline.store.cells import CellFolder
+from paceline.store.cell_folder import CellFolder
 from paceline.store.files import read_jsonl
 from paceline.training import adapters, finetune
 from paceline.training import stream as batches

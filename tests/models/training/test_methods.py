@@ -20,7 +20,7 @@ from paceline.data.conversations import question
 from paceline.models import load_family
 from paceline.models.family import Family
 from paceline.scoring import judge
-from paceline.store.cells import CellFolder
+from paceline.store.cell_folder import CellFolder
 from paceline.store.files import read_jsonl
 from paceline.store.root import Store
 from paceline.training import adapters

@@ -18,11 +18,11 @@ import torch
 from finetune_twin import ZERO2, attempt, config, curve, group, held, load, method, sharding, tune, twin, weights
 from peft import PeftModel
 
-from paceline.attempts import causes, ranks
+from paceline.attempts import classify, ranks
 from paceline.config import conflicts
 from paceline.config.schema import DeepSpeedSpec
 from paceline.errors import UserError
-from paceline.store.cells import CellFolder
+from paceline.store.cell_folder import CellFolder
 from paceline.training import adapters
 
 STAGES = ("none", "zero1", "zero2", "zero3", "zero2_offload", "zero3_offload")
@@ -191,4 +191,4 @@ def test_a_rank_whose_peer_was_killed_as_it_began_is_not_waited_for_long(
         port = probe.getsockname()[1]
     with pytest.raises(RuntimeError) as raised:
         ranks.set_up(rank=rank, local_rank=rank, world=2, local_world=2, port=port)
-    assert causes.classify(raised.value) == "unknown", "a resume takes it up again"
+    assert classify.classify(raised.value) == "unknown", "a resume takes it up again"

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from paceline import worker
-from paceline.attempts import attempt, causes, signals
+from paceline.attempts import attempt, classify, signals
 from paceline.attempts import run as attempts
 from paceline.attempts.signals import STOP
 from paceline.config.identity import placement_of
 from paceline.config.schema import Config
 from paceline.errors import DataError, Interrupted, NonFiniteLoss, Unavailable
 from paceline.store.causes import CAUSES
-from paceline.store.cells import Cell, CellFolder
+from paceline.store.cell_folder import Cell, CellFolder
 from paceline.store.root import Store
 
 CELL = Cell("evaluate-m-0123456789ab", "evaluate", {"data": "d", "model": {"name": "m"}})
@@ -76,7 +76,7 @@ def launch(**more: object) -> attempts.Launch:
     ],
 )
 def test_each_error_has_its_cause(error: Exception, cause: str) -> None:
-    assert causes.classify(error) == cause
+    assert classify.classify(error) == cause
     assert cause in CAUSES
 
 
@@ -203,7 +203,7 @@ def test_what_a_term_meant_is_asked_of_slurm_while_it_knows(
     scontrol.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    assert causes.why_ended() == cause
+    assert classify.why_ended() == cause
 
 
 @pytest.mark.parametrize(
@@ -214,5 +214,5 @@ def test_what_a_term_meant_is_asked_of_slurm_while_it_knows(
     ],
 )
 def test_a_rank_whose_peer_was_lost_has_no_bug(said: str) -> None:
-    assert causes.classify(RuntimeError(said)) == "unknown"
-    assert causes.classify(RuntimeError("shapes differ")) == "code bug"
+    assert classify.classify(RuntimeError(said)) == "unknown"
+    assert classify.classify(RuntimeError("shapes differ")) == "code bug"

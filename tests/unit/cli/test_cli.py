@@ -47,7 +47,7 @@ def fake_launch(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
                 folder.publish(attempt, [folder.predictions], {})
         files.write_json(decided.path / "closed.json", {"schema": 1})
 
-    monkeypatch.setattr("paceline.launch.run.run", run)
+    monkeypatch.setattr("paceline.launch.foreground.run", run)
     return launched
 
 
@@ -222,7 +222,7 @@ def test_ctrl_c_is_one_word(monkeypatch: pytest.MonkeyPatch, paceline: Paceline)
     def interrupted(*words: Any, **more: Any) -> None:
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("paceline.launch.run.run", interrupted)
+    monkeypatch.setattr("paceline.launch.foreground.run", interrupted)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell has it ignored
     try:
         code, _, err = paceline("submit", *WORDS, "name=s")

@@ -18,7 +18,7 @@ from paceline.inference import relevance_picture
 from paceline.launch import environments
 from paceline.scoring import judge
 from paceline.store import files
-from paceline.store.cells import CellFolder
+from paceline.store.cell_folder import CellFolder
 from paceline.store.root import Store
 from paceline.sweep.cells import expand
 from paceline.sweep.compose import compose

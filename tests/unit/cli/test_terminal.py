@@ -25,7 +25,7 @@ from paceline.launch.elements import Element
 from paceline.store import root as store
 from paceline.store.files import write_json
 from paceline.store.root import Store
-from paceline.sweep.labels import variants
+from paceline.sweep.cell_labels import variants
 from paceline.sweep.status import CellState
 
 HOSTILE = "shape error at [/INST] on [rank0]: [bold]x :smile:"

@@ -20,11 +20,11 @@ from paceline.config.build import build
 from paceline.config.identity import placement_of
 from paceline.config.schema import ClusterSpec, Config, LoraSpec, MethodSpec, ModelSpec, PlacementSpec, TrainSpec
 from paceline.errors import UserError
-from paceline.gpu_memory import assumptions, choose, images, measured, shapes, training
+from paceline.gpu_memory import assumptions, choose, image_tokens, measured, shapes, tuning
 from paceline.gpu_memory.parts import Memory, Sample
 from paceline.gpu_memory.shapes import Shape
 from paceline.launch import gpu_fit
-from paceline.store.cells import Cell
+from paceline.store.cell_folder import Cell
 from paceline.store.code import shipped
 from paceline.store.files import write_json
 from paceline.store.root import Store
@@ -159,17 +159,19 @@ def test_a_shape_under_the_root_is_found(tmp_path: Path) -> None:
         ("pixtral_12b", (2000, 500), 1040), ("pixtral_12b", (500, 2000), 1088), ("pixtral_12b", (1024, 1024), 4160),
     ],
 )  # fmt: skip
-def test_an_image_has_as_many_tokens_as_the_processor_makes(name: str, size: images.Size, tokens: int) -> None:
-    seen = images.see(shape(name).image, model(name).processor, size)
+def test_an_image_has_as_many_tokens_as_the_processor_makes(name: str, size: image_tokens.Size, tokens: int) -> None:
+    seen = image_tokens.see(shape(name).image, model(name).processor, size)
     marks = 2 if name == "qwen2_vl_2b" else 0
     assert seen.tokens - marks == tokens
 
 
 def test_llama_pays_for_all_its_tiles_whatever_the_picture() -> None:
-    small, large = (images.see(shape("llama32_11b_vision_instruct").image, {}, s) for s in ((10, 10), (4000, 3000)))
+    small, large = (
+        image_tokens.see(shape("llama32_11b_vision_instruct").image, {}, s) for s in ((10, 10), (4000, 3000))
+    )
     assert small == large
     assert (small.tokens, small.states, small.patches) == (1, 4 * 1601, 4 * 1608)
-    one = images.see(shape("llama32_11b_vision").image, {"max_image_tiles": 1}, None)
+    one = image_tokens.see(shape("llama32_11b_vision").image, {"max_image_tiles": 1}, None)
     assert one.states == 1025
 
 
@@ -177,8 +179,8 @@ def test_llama_pays_for_all_its_tiles_whatever_the_picture() -> None:
 @given(width=st.integers(30, 4000), height=st.integers(30, 4000))
 @settings(max_examples=40, deadline=None)
 def test_no_picture_costs_more_than_the_one_that_is_assumed(name: str, width: int, height: int) -> None:
-    most = images.see(shape(name).image, model(name).processor, None)
-    assert images.see(shape(name).image, model(name).processor, (width, height)).tokens <= most.tokens
+    most = image_tokens.see(shape(name).image, model(name).processor, None)
+    assert image_tokens.see(shape(name).image, model(name).processor, (width, height)).tokens <= most.tokens
 
 
 # -- memory
@@ -202,7 +204,7 @@ def test_no_picture_costs_more_than_the_one_that_is_assumed(name: str, width: in
 def test_model_states_are_those_of_the_literature(
     name: str, how: str, preset: str, ranks: int, gigabytes: float
 ) -> None:
-    found = training.training(config(name, how, preset, ranks), shape(name), Sample())
+    found = tuning.training(config(name, how, preset, ranks), shape(name), Sample())
     assert states(found) == pytest.approx(gigabytes, abs=0.06)
 
 
@@ -221,7 +223,7 @@ def test_frozen_weights_are_those_of_the_literature(
 
 def test_an_offloaded_optimiser_takes_twelve_bytes_of_the_host() -> None:
     for name, gigabytes in (("llama32_11b_vision_instruct", 128), ("pixtral_12b", 152)):
-        found = training.training(config(name, "full", "zero2_offload"), shape(name), Sample())
+        found = tuning.training(config(name, "full", "zero2_offload"), shape(name), Sample())
         held = {p.name: p.gib * 2**30 for p in found.hosted}
         gradients = 4 * shape(name).total  # a float32 copy of them, where they are added
         assert (held["offloaded"] - gradients) / 1e9 == pytest.approx(gigabytes, abs=0.3)
@@ -239,7 +241,7 @@ def test_the_host_holds_a_copy_of_the_weights_that_are_saved(
     how: str, preset: str, ranks: int, bytes_each: int
 ) -> None:
     name = "llama32_11b_vision_instruct"
-    found = training.training(config(name, how, preset, ranks), shape(name), Sample())
+    found = tuning.training(config(name, how, preset, ranks), shape(name), Sample())
     held = {p.name: p.gib for p in found.hosted}
     trained = sum(shapes.trainable(shape(name), method(how)).values())
     assert held["weights being saved"] * 2**30 == pytest.approx(trained * bytes_each, rel=0.01)
@@ -250,7 +252,7 @@ def test_the_host_holds_a_copy_of_the_weights_that_are_saved(
 def test_ranks_that_read_quantised_weights_hold_them_whole_until_they_are_split() -> None:
     for preset, ranks in (("zero3", 4), ("zero3_offload", 4), ("zero3_offload", 1)):
         made = config("llama32_11b_vision_instruct", "qlora", preset, ranks)
-        found = training.training(made, shape(made.model.name), Sample())
+        found = tuning.training(made, shape(made.model.name), Sample())
         whole = assumptions.base_bytes(shape(made.model.name), made.method, 2) / 2**30
         weights = next((p.gib for p in found.parts if p.name == "weights"), 0.0)
         (rest,) = found.moments["while weights are read"]
@@ -260,7 +262,7 @@ def test_ranks_that_read_quantised_weights_hold_them_whole_until_they_are_split(
 def needed(made: Config, sample: Sample) -> float:
     found = shapes.shape_of(made.model)
     assert found is not None
-    return training.training(made, found, sample).needed
+    return tuning.training(made, found, sample).needed
 
 
 NAMES = st.sampled_from(sorted(COUNTS))
@@ -292,7 +294,7 @@ def test_longer_texts_never_take_less(name: str, how: str, preset: str, tokens: 
 @settings(max_examples=60, deadline=None)
 def test_a_higher_stage_never_holds_more_of_the_state(name: str, how: str, ranks: int) -> None:
     none, zero1, zero2, zero3 = (
-        states(training.training(config(name, how, p, ranks, micro_batch=1), shape(name), Sample()))
+        states(tuning.training(config(name, how, p, ranks, micro_batch=1), shape(name), Sample()))
         for p in ("none", "zero1", "zero2", "zero3")
     )
     assert zero3 <= zero2 <= zero1 <= none
@@ -303,14 +305,14 @@ def test_a_higher_stage_never_holds_more_of_the_state(name: str, how: str, ranks
 def test_checkpointing_keeps_no_more_activations(name: str, how: str, micro: int) -> None:
     def kept(checkpointing: bool) -> float:
         made = config(name, how, micro_batch=micro, activation_checkpointing=checkpointing)
-        parts = training.training(made, shape(name), Sample()).moments["after the forward pass"]
+        parts = tuning.training(made, shape(name), Sample()).moments["after the forward pass"]
         return sum(p.gib for p in parts if p.name == "activations")
 
     assert kept(True) <= kept(False)
 
 
 def test_the_parts_are_the_whole() -> None:
-    found = training.training(config("pixtral_12b"), shape("pixtral_12b"), Sample())
+    found = tuning.training(config("pixtral_12b"), shape("pixtral_12b"), Sample())
     parts = [*found.parts, *found.moments[found.moment], *found.outside]
     assert found.needed == pytest.approx(sum(p.gib for p in parts))
     assert all(p.gib >= 0 for p in parts)
@@ -432,7 +434,7 @@ def test_the_largest_micro_batch_fits_and_the_next_does_not() -> None:
 def test_measured_peaks_correct_the_plan_upwards_alone(tmp_path: Path) -> None:
     store = Store(tmp_path)
     made = dataclasses.replace(config("qwen2_vl_2b", micro_batch=1), cluster=ClusterSpec(gpu="A100", gpus=1))
-    planned = training.training(made, shape("qwen2_vl_2b"), choose.sample_of(made, None)).allocated
+    planned = tuning.training(made, shape("qwen2_vl_2b"), choose.sample_of(made, None)).allocated
     identity = {
         "model": {k: v for k, v in TREE.load("model", "qwen2_vl_2b").items() if v} | {"name": "qwen2_vl_2b"},
         "method": {"name": "lora", "trains": "adapter"}, "train": {"batch": 32}, "data": "x",

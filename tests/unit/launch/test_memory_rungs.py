@@ -25,7 +25,7 @@ from paceline.launch import submit
 from paceline.launch.elements import Element
 from paceline.launch.memory_rungs import Ladders
 from paceline.store import causes, files
-from paceline.store.cells import Attempt
+from paceline.store.cell_folder import Attempt
 from paceline.store.code import shipped
 from paceline.store.root import Store
 from paceline.sweep import status

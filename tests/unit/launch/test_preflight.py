@@ -24,8 +24,8 @@ from paceline.launch import granted as reading_back
 from paceline.launch import preflight, preflight_checks, storage
 from paceline.launch.elements import Element
 from paceline.launch.preflight_checks import Finding
+from paceline.slurm.formats import fields
 from paceline.slurm.site import Site
-from paceline.slurm.text import fields
 from paceline.store.root import Store
 from paceline.sweep.cells import PlannedCell, Sweep, expand
 from paceline.sweep.compose import compose

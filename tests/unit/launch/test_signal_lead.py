@@ -9,7 +9,7 @@ import pytest
 from paceline.attempts import checkpoints
 from paceline.launch import arrays, signal_lead
 from paceline.launch.elements import Element, group, recorded
-from paceline.store.cells import CellFolder
+from paceline.store.cell_folder import CellFolder
 from paceline.store.files import append_jsonl
 from paceline.store.root import Store
 from paceline.sweep.cells import Sweep, expand

@@ -23,7 +23,7 @@ from paceline import stats
 from paceline.report import wording
 from paceline.report.analysis import differences, examples
 from paceline.report.page import case_browser, page, pictures
-from paceline.report.read.results import Group, Report
+from paceline.report.read.sweep_results import Group, Report
 from paceline.store.files import read_jsonl
 from paceline.tasks.metrics import per_sample
 

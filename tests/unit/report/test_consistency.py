@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from paceline import stats
 from paceline.config.schema import GROUPS
 from paceline.errors import UserError
-from paceline.report.consistency import Finding, across, check, rows
+from paceline.report.consistency import Finding, across, check, row_checks
 from paceline.report.consistency.published import read_table
 from paceline.sweep.config_files import ConfTree, conf_folders
 from paceline.tasks.figures import parse_figure
@@ -70,7 +70,7 @@ def test_the_table_that_the_documentation_shows_is_read_and_has_no_findings(tmp_
 
 def test_every_check_is_explained_where_it_is_listed() -> None:
     text = (PUBLISHED.parents[1] / "docs" / "review.md").read_text(encoding="utf-8")
-    for function in (*rows.checks(), *across.checks()):
+    for function in (*row_checks.checks(), *across.checks()):
         assert function.__doc__
         assert function is across.within_rows or f"`{function.__name__}`" in text
 

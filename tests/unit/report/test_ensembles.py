@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from paceline import stats
 from paceline.report.analysis import differences, ensembles
 from paceline.report.page import page
-from paceline.report.read.results import Report
+from paceline.report.read.sweep_results import Report
 from paceline.report.text import export
 from paceline.tasks import load
 from paceline.tasks.answers import Answers

@@ -17,7 +17,7 @@ from builders import MODELS, PROMPTS, check_golden, make_sweep
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from paceline.report.read.results import Report
+from paceline.report.read.sweep_results import Report
 from paceline.report.text import export, latex
 
 Paceline = Callable[..., tuple[int, str, str]]

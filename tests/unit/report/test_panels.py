@@ -24,10 +24,10 @@ from paceline.report.analysis import differences
 from paceline.report.page import page, panel_sections
 from paceline.report.page import pictures as embedded
 from paceline.report.page.charts import marks, scatter
-from paceline.report.read.results import Report
+from paceline.report.read.sweep_results import Report
 from paceline.report.text import export, terminal
 from paceline.stats import Interval
-from paceline.store.cells import Cell
+from paceline.store.cell_folder import Cell
 from paceline.store.files import SCHEMA, digest, write_json, write_jsonl
 from paceline.store.root import Store
 from paceline.tasks import panels

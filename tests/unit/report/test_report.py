@@ -18,7 +18,7 @@ from paceline.data import samples
 from paceline.report.analysis import differences, prompt_sensitivity
 from paceline.report.consistency import sweeps
 from paceline.report.page import page
-from paceline.report.read.results import Report
+from paceline.report.read.sweep_results import Report
 from paceline.report.text import export, terminal
 from paceline.store.files import SCHEMA, write_json
 from paceline.store.root import Store

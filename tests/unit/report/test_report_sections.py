@@ -36,14 +36,14 @@ from paceline.data import samples as prepared
 from paceline.report.analysis import cost, differences, failures, training_curves
 from paceline.report.page import page
 from paceline.report.page.charts import by_class, calibration, curves, heat, style
-from paceline.report.page.charts import cost as cost_chart
-from paceline.report.read.results import Group, Report
+from paceline.report.page.charts import pareto as cost_chart
+from paceline.report.read.sweep_results import Group, Report
 from paceline.report.text import export
-from paceline.store.cells import Attempt
+from paceline.store.cell_folder import Attempt
 from paceline.store.files import SCHEMA, read_jsonl, write_json, write_jsonl
 from paceline.store.root import Store
 from paceline.tasks import labels
-from paceline.tasks.calibration import calibration_error
+from paceline.tasks.calibration_error import calibration_error
 from paceline.tasks.geolocation import by_region, gazetteer
 from paceline.tasks.panels import Calibration, CellResult, Matrix, PerClass
 

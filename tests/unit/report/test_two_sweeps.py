@@ -16,10 +16,10 @@ from builders import MODELS, PROMPTS, TASK, check_golden, finish, freeze, make_s
 from paceline import report, stats
 from paceline.config.schema import Config, GenerationSpec, LoraSpec, MethodSpec, ModelSpec, PromptSpec, TrainSpec
 from paceline.data import samples as prepared
-from paceline.report.read.results import Report
-from paceline.report.two_sweeps import compare, terminal
+from paceline.report.read.sweep_results import Report
+from paceline.report.two_sweeps import compare, comparison_tables
 from paceline.report.two_sweeps.compare import Comparison
-from paceline.store.cells import Cell
+from paceline.store.cell_folder import Cell
 from paceline.store.files import SCHEMA, digest, read_json, write_json
 from paceline.store.root import Store
 from paceline.tasks.metrics import per_sample
@@ -100,7 +100,7 @@ def shown(found: Comparison, width: int) -> str:
     from rich.console import Console
 
     stream = io.StringIO()
-    terminal.show(found, Console(file=stream, width=width, color_system=None, legacy_windows=False))
+    comparison_tables.show(found, Console(file=stream, width=width, color_system=None, legacy_windows=False))
     return "".join(line.rstrip() + "\n" for line in stream.getvalue().splitlines())
 
 

@@ -15,8 +15,8 @@ from slurm_answers import ANSWERS, CONFIG, ICE, PARTITIONS, PHOENIX, QOS, USER, 
 
 from paceline.config.schema import ClusterSpec
 from paceline.errors import Unavailable
+from paceline.slurm import formats as slurm_text
 from paceline.slurm import site
-from paceline.slurm import text as slurm_text
 from paceline.slurm.site import Site
 
 

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paceline.errors import Unavailable, UserError
-from paceline.store import cells, files, lock
+from paceline.store import cell_folder, files, lock
 from paceline.store import root as store
-from paceline.store.cells import Cell
+from paceline.store.cell_folder import Cell
 from paceline.store.owner import this_process
 from paceline.store.root import Store
 
@@ -28,7 +28,7 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return tmp_path / request.param
 
 
-def folder_of(root: Path) -> cells.CellFolder:
+def folder_of(root: Path) -> cell_folder.CellFolder:
     folder = Store(root).cell(CELL.id)
     folder.freeze(CELL)
     return folder

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from paceline.config.build import build
 from paceline.config.schema import GROUPS, SCALARS, Config
 from paceline.errors import UserError
-from paceline.store.cells import Cell
+from paceline.store.cell_folder import Cell
 from paceline.store.code import shipped
 from paceline.sweep.cells import evaluate_cell, expand, finetune_cell, impossible, left_out
 from paceline.sweep.compose import compose

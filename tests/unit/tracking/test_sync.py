@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paceline.errors import Unavailable, UserError
-from paceline.store.cells import CellFolder
+from paceline.store.cell_folder import CellFolder
 from paceline.store.files import write_json
 from paceline.store.owner import this_process
 from paceline.store.root import Store

@@ -22,7 +22,7 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
     from paceline import report
     from paceline.cli.cell_table import Literal
     from paceline.errors import UserError
-    from paceline.report.two_sweeps import compare, terminal
+    from paceline.report.two_sweeps import compare, comparison_tables
 
     names, overrides = split(words)
     _, store = one_name(overrides, conf)
@@ -36,4 +36,4 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
     if as_json:
         say_json(compare.side_by_side(before, after, metrics=lambda group: group.headline).as_json())
         return
-    terminal.show(compare.side_by_side(before, after), Literal())
+    comparison_tables.show(compare.side_by_side(before, after), Literal())

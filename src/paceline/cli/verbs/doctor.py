@@ -23,7 +23,7 @@ from paceline.cli.resolve import compose_words, short, store_of
 if TYPE_CHECKING:
     from paceline.config.schema import ClusterSpec, ModelSpec
     from paceline.slurm.site import Site
-    from paceline.store.cells import CellFolder
+    from paceline.store.cell_folder import CellFolder
     from paceline.store.root import Store
     from paceline.sweep.compose import Composition
 

@@ -16,7 +16,7 @@ from paceline.cli.resolve import one_name, say_json, short, use_code_of_cell
 
 if TYPE_CHECKING:
     from paceline.config.schema import Config, ModelSpec
-    from paceline.store.cells import CellFolder
+    from paceline.store.cell_folder import CellFolder
 
 
 @click.command(short_help="draw which places of its image an answer hangs on")

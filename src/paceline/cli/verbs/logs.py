@@ -13,7 +13,7 @@ from paceline.cli.options import name_argument
 from paceline.cli.resolve import one_name, short
 
 if TYPE_CHECKING:
-    from paceline.store.cells import Attempt, CellFolder
+    from paceline.store.cell_folder import Attempt, CellFolder
     from paceline.store.root import Store
 
 POLL_SECONDS = 0.5

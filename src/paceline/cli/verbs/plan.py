@@ -30,8 +30,8 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
     from paceline.launch import elements, environments, gpu_fit, submit
     from paceline.slurm.remembered import Answers
     from paceline.sweep import status
+    from paceline.sweep.cell_labels import variants
     from paceline.sweep.cells import expand
-    from paceline.sweep.labels import variants
 
     composition = compose_words(words, conf)
     store = store_of(composition)

@@ -112,9 +112,9 @@ def command(words: Sequence[str], conf: str | None, as_json: bool, show_all: boo
 def look_at(folder: SweepFolder, store: Store) -> Callable[[Answers], Look]:
     """A function that takes a snapshot of a sweep. Frozen cells are read again only if the sweep was extended."""
     from paceline.sweep import status
+    from paceline.sweep.cell_labels import variants
     from paceline.sweep.cells import Sweep, recorded
     from paceline.sweep.forecast import forecast
-    from paceline.sweep.labels import variants
 
     known: dict[float, tuple[Sweep, dict[str, str]]] = {}
 

@@ -62,7 +62,7 @@ def make_true(sweep: Sweep, store: Store, composition: Composition, as_json: boo
     """
     from paceline.cli.progress import Watch
     from paceline.errors import CellsFailed
-    from paceline.launch import run as launch_run
+    from paceline.launch import foreground as launch_run
     from paceline.launch import submit
     from paceline.sweep import status
 

@@ -12,11 +12,11 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from paceline.report.analysis import differences
-from paceline.report.read import attempts
+from paceline.report.read import attempt_records
 
 if TYPE_CHECKING:
-    from paceline.report.read.attempts import Tried
-    from paceline.report.read.results import Group, Report
+    from paceline.report.read.attempt_records import Tried
+    from paceline.report.read.sweep_results import Group, Report
 
 HOUR = 3600.0
 
@@ -71,7 +71,7 @@ class Tradeoff:
 @cache
 def of_cells(report: Report) -> dict[str, Cost]:
     """Evaluate cell -> its cost, the tuning's included; cells without an attempt are missing."""
-    tried = attempts.of_sweep(report)
+    tried = attempt_records.of_sweep(report)
     with_tuning = {row.id: [*tried.get(row.tuned, ()), *tried[row.id]] for row in report.rows}
     return {cell: total(cell_attempts) for cell, cell_attempts in with_tuning.items() if cell_attempts}
 
@@ -80,14 +80,17 @@ def of_sweep(report: Report) -> Cost:
     """The cost of all attempts of the sweep's own cells, each once."""
     sweep_cells = {*(t.id for t in report.tunings), *(row.id for row in report.rows)}
     return total(
-        t for cell, cell_attempts in attempts.of_sweep(report).items() if cell in sweep_cells for t in cell_attempts
+        t
+        for cell, cell_attempts in attempt_records.of_sweep(report).items()
+        if cell in sweep_cells
+        for t in cell_attempts
     )
 
 
 def total(tried: Iterable[Tried]) -> Cost:
     """The cost of attempts together."""
     every = list(tried)
-    lost = [t for t in every if t.cause not in ("done", attempts.RUNNING)]
+    lost = [t for t in every if t.cause not in ("done", attempt_records.RUNNING)]
     held = [t for t in every if t.gpu_seconds]
     usd = sum(t.gpu_seconds * t.gpu_hour_usd for t in held) / HOUR
     return Cost(

@@ -19,7 +19,7 @@ from paceline.tasks.metrics import PARSED, READ_SHARE, per_sample
 from paceline.tasks.panels import CellResult, Panel, Results
 
 if TYPE_CHECKING:
-    from paceline.report.read.results import Group, Report, Row
+    from paceline.report.read.sweep_results import Group, Report, Row
     from paceline.tasks.kind import Kind
 
 LEVEL = 0.05

@@ -19,7 +19,7 @@ from paceline.report.analysis import differences
 from paceline.tasks.answers import Answers
 
 if TYPE_CHECKING:
-    from paceline.report.read.results import Group, Report, Row
+    from paceline.report.read.sweep_results import Group, Report, Row
 
 Over = Literal["prompts", "models"]
 Naming = Callable[["Row"], tuple[str, str]]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from paceline.report.read.results import Group, Report, Row
+from paceline.report.read.sweep_results import Group, Report, Row
 from paceline.store.files import read_jsonl
 from paceline.tasks.answers import Answers, key_of
 from paceline.tasks.kind import Order

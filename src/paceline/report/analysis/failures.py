@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from paceline.report.analysis import cost
-from paceline.report.read import attempts
+from paceline.report.read import attempt_records
 
 if TYPE_CHECKING:
-    from paceline.report.read.results import Report
+    from paceline.report.read.sweep_results import Report
 
 REMEDIES: Mapping[str, str] = {
     "timeout": "resume goes on from the last checkpoint or batch; where it gets nowhere, raise cluster.minutes or "
@@ -48,20 +48,20 @@ class Failure:
 
 def of_sweep(report: Report) -> tuple[Failure, ...]:
     """Cause by cause, the most frequent first."""
-    by_cause: dict[str, list[attempts.Tried]] = {}
+    by_cause: dict[str, list[attempt_records.Tried]] = {}
     done: set[str] = set()
-    for cell, tried in attempts.of_sweep(report).items():
+    for cell, tried in attempt_records.of_sweep(report).items():
         for one in tried:
             if one.cause == "done":
                 done.add(cell)
-            elif one.cause != attempts.RUNNING:
+            elif one.cause != attempt_records.RUNNING:
                 by_cause.setdefault(one.cause, []).append(one)
     done -= {absent.id for absent in report.missing if absent.state != "unscored"}
     causes = [_failure(cause, tried, done) for cause, tried in by_cause.items()]
     return tuple(sorted(causes, key=lambda f: -f.attempts))
 
 
-def _failure(cause: str, tried: list[attempts.Tried], done: set[str]) -> Failure:
+def _failure(cause: str, tried: list[attempt_records.Tried], done: set[str]) -> Failure:
     shown = max(tried, key=lambda t: bool(t.message))  # the first with a message
     took = cost.total(tried)
     cells = {t.cell for t in tried}

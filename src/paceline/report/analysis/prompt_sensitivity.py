@@ -10,7 +10,7 @@ import numpy as np
 from paceline import stats
 
 if TYPE_CHECKING:
-    from paceline.report.read.results import Group
+    from paceline.report.read.sweep_results import Group
 
 FEWEST_JUDGES = 4
 """Below, leaving one out leaves too little to tell how much they vary."""

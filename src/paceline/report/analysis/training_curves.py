@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from paceline.store.cells import CellFolder
+from paceline.store.cell_folder import CellFolder
 from paceline.store.files import read_jsonl
 
 if TYPE_CHECKING:
-    from paceline.report.read.results import Report, Tuning
+    from paceline.report.read.sweep_results import Report, Tuning
 
 MOST_POINTS = 120
 

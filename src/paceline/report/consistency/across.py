@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from paceline import stats
-from paceline.report.consistency import rows
+from paceline.report.consistency import row_checks
 from paceline.tasks.figures import (
     Better,
     Figure,
@@ -26,9 +26,9 @@ from paceline.tasks.figures import (
 
 
 def within_rows(table: ResultTable) -> Iterator[Finding]:
-    """Every check of :mod:`paceline.report.consistency.rows`, row by row."""
+    """Every check of :mod:`paceline.report.consistency.row_checks`, row by row."""
     for row in table.rows:
-        for check in rows.checks():
+        for check in row_checks.checks():
             yield from check(row)
 
 
@@ -36,7 +36,7 @@ def implied_bases(table: ResultTable) -> Iterator[Finding]:
     """A figure less its change is the base's figure, and the base must be possible too."""
     for row in table.rows:
         base = _base(row)
-        for check in rows.checks():
+        for check in row_checks.checks():
             yield from check(base)
 
 

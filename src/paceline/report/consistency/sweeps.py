@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from paceline.report.consistency import check
-from paceline.report.read.results import Group, Metric, Report
-from paceline.report.read.results import Row as Cell
+from paceline.report.read.sweep_results import Group, Metric, Report
+from paceline.report.read.sweep_results import Row as Cell
 from paceline.tasks.figures import Case, Finding, Quoted, ResultTable, Row, exact
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from paceline.report import wording
 from paceline.report.analysis import differences, examples
 from paceline.report.page.pictures import Pictures
-from paceline.report.read.results import Group, Report, Row
+from paceline.report.read.sweep_results import Group, Report, Row
 from paceline.store.files import canonical, read_json, read_jsonl
 from paceline.tasks.answers import Answers, key_of
 from paceline.tasks.kind import Kind, Order, images_of

@@ -13,10 +13,10 @@ from paceline.report.analysis import cost, ensembles, examples, failures, prompt
 from paceline.report.analysis import differences as compare
 from paceline.report.consistency import sweeps
 from paceline.report.page import case_browser, panel_sections
-from paceline.report.page.charts import cost as cost_chart
 from paceline.report.page.charts import curves, forest, heat, marks, outcomes, world_map
+from paceline.report.page.charts import pareto as cost_chart
 from paceline.report.page.pictures import Pictures, jpeg
-from paceline.report.read.results import Group, Report
+from paceline.report.read.sweep_results import Group, Report
 from paceline.store.files import write_bytes
 from paceline.tasks.metrics import READ_SHARE
 from paceline.tasks.panels import Points

@@ -11,7 +11,7 @@ from paceline.report import wording
 from paceline.report.page import case_browser
 from paceline.report.page.charts import by_class, calibration, heat, marks, scatter
 from paceline.report.page.pictures import Picture, Pictures
-from paceline.report.read.results import Group
+from paceline.report.read.sweep_results import Group
 from paceline.tasks import panels as data
 from paceline.tasks.panels import Panel
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paceline.errors import DataError
-from paceline.report.read.results import Report
+from paceline.report.read.sweep_results import Report
 from paceline.tasks.kind import images_of
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import Any
 from paceline.report import wording
 from paceline.report.analysis import cost, differences, ensembles, failures, prompt_sensitivity, training_curves
 from paceline.report.consistency import sweeps
-from paceline.report.read import provenance
-from paceline.report.read.results import Group, Report
+from paceline.report.read import sweep_provenance
+from paceline.report.read.sweep_results import Group, Report
 from paceline.report.text import markdown_sections
 from paceline.store.files import SCHEMA, write_bytes, write_json
 from paceline.tasks.panels import exports
@@ -90,7 +90,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "dropped": [dict(d) for d in report.dropped],
         "findings": [dataclasses.asdict(finding) for finding in sweeps.findings(report)],
         "notes": list(report.notes),
-        "provenance": provenance.as_json(report),
+        "provenance": sweep_provenance.as_json(report),
     }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from paceline.report import wording
 from paceline.report.analysis import differences
 from paceline.report.analysis.differences import Standing
-from paceline.report.read.results import Group, Report, Row
+from paceline.report.read.sweep_results import Group, Report, Row
 from paceline.store.files import write_bytes
 
 # What TeX takes for a command, or sets as another sign, and signs that the fonts of an article lack. A bracket or a

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from paceline.report import wording
-from paceline.report.read.results import Group
+from paceline.report.read.sweep_results import Group
 from paceline.tasks.panels import Panel, Table, Texts
 
 MOST_ROWS = 60

@@ -19,8 +19,8 @@ from paceline.report.analysis import ensembles, prompt_sensitivity
 from paceline.report.analysis.differences import Difference, Standing
 from paceline.report.analysis.prompt_sensitivity import PromptSummary
 from paceline.report.consistency import Finding, sweeps
-from paceline.report.read import results
-from paceline.report.read.results import Absent, Report, Row
+from paceline.report.read import sweep_results
+from paceline.report.read.sweep_results import Absent, Report, Row
 from paceline.report.text import terminal_sections
 
 if TYPE_CHECKING:
@@ -88,7 +88,9 @@ def _summary(report: Report) -> str:
     return f"Sweep {report.sweep}: {report.cells} cells{missing}"
 
 
-def _leaderboard(report: Report, group: results.Group, shortened: results.Group, console: Console) -> RenderableType:
+def _leaderboard(
+    report: Report, group: sweep_results.Group, shortened: sweep_results.Group, console: Console
+) -> RenderableType:
     """One row a cell: the share read and the headline metrics, as many as fit, the interval beside or below."""
     standings = {metric: compare.standing(report, group, metric) for metric in group.columns}
     wide = console.options.update(max_width=10_000)
@@ -104,7 +106,7 @@ def _leaderboard(report: Report, group: results.Group, shortened: results.Group,
     return _caption(report, group, (), 0)
 
 
-def _leading(group: results.Group) -> list[str]:
+def _leading(group: sweep_results.Group) -> list[str]:
     """The headline metrics in the order in which a narrow terminal gives them room."""
     first = [m for m in group.columns if group.kind.metric(m).leads or m == compare.tested_metric(group)]
     return first + [m for m in group.columns if m not in first]
@@ -112,7 +114,7 @@ def _leading(group: results.Group) -> list[str]:
 
 def _fill_leaderboard(
     report: Report,
-    group: results.Group,
+    group: sweep_results.Group,
     metrics: Sequence[str],
     standings: Mapping[str, Standing],
     stacked: bool,
@@ -134,7 +136,7 @@ def _fill_leaderboard(
     return table
 
 
-def _value(group: results.Group, row: Row, metric: str, mark: str, stacked: bool) -> Text:
+def _value(group: sweep_results.Group, row: Row, metric: str, mark: str, stacked: bool) -> Text:
     measured = group.metric(row, metric)
     if measured is None:
         return Text("–  ")
@@ -145,7 +147,7 @@ def _value(group: results.Group, row: Row, metric: str, mark: str, stacked: bool
     return number + end + "\n" + interval + "  " if stacked else number + " " + interval + end
 
 
-def _caption(report: Report, group: results.Group, left_out: Sequence[str], hidden: int) -> RenderableType:
+def _caption(report: Report, group: sweep_results.Group, left_out: Sequence[str], hidden: int) -> RenderableType:
     caption = f"[ ] 95 % interval. {BEST} best, {TIED} can't be told apart from the best. "
     caption += wording.denominators(report, group)
     others = sorted({row.trained_on for row in group.rows if row.other_prompt})
@@ -161,7 +163,7 @@ def _caption(report: Report, group: results.Group, left_out: Sequence[str], hidd
     return Padding(Text(caption, style="dim"), (0, 1))
 
 
-def _differences(group: results.Group, differences: Sequence[Difference]) -> RenderableType:
+def _differences(group: sweep_results.Group, differences: Sequence[Difference]) -> RenderableType:
     """Untuned -> tuned, a table for each of the leading metrics."""
     tested = [d.metric for d in differences if d.p is not None]
     shown = list(dict.fromkeys([*tested, *(m for m in _leading(group) if m in {d.metric for d in differences})]))[
@@ -171,7 +173,7 @@ def _differences(group: results.Group, differences: Sequence[Difference]) -> Ren
     return Group(*tables, Padding(Text(wording.paired(group.kind), style="dim"), (0, 1)))
 
 
-def _fill_differences(group: results.Group, metric: str, differences: Sequence[Difference]) -> Table:
+def _fill_differences(group: sweep_results.Group, metric: str, differences: Sequence[Difference]) -> Table:
     unit = differences[0].unit
     heading = f"{group.title} · what tuning changed: {group.heading(metric)}"
     table = ruled(heading, "model · prompt", "method")
@@ -197,7 +199,7 @@ def add_changes(table: Table, changes: Iterable[Change], verdict: Callable[[Chan
             )
 
 
-def _prompts(group: results.Group) -> Iterator[RenderableType]:
+def _prompts(group: sweep_results.Group) -> Iterator[RenderableType]:
     """What the choice of the prompt does to the leading metric: over models, and within each."""
     sensitivity = prompt_sensitivity.prompt_sensitivity(group, compare.leading(group)[0]) if group.headline else None
     if sensitivity is None:
@@ -233,7 +235,7 @@ def _ranking(sensitivity: prompt_sensitivity.Sensitivity) -> str:
     return f"{caption}; {wording.agreement(sensitivity.agreement)}." if sensitivity.agreement else f"{caption}."
 
 
-def _ensembles(report: Report, group: results.Group) -> Iterator[RenderableType]:
+def _ensembles(report: Report, group: sweep_results.Group) -> Iterator[RenderableType]:
     """What cells gain together in the leading metric."""
     group_ensembles = ensembles.ensembles(report)[group.task, group.split]
     metric = next((m for m in compare.leading(group) if group_ensembles.in_metric(m)), None)
@@ -262,7 +264,7 @@ def _ensembles(report: Report, group: results.Group) -> Iterator[RenderableType]
     )
 
 
-def _sections(report: Report, group: results.Group) -> Iterator[RenderableType]:
+def _sections(report: Report, group: sweep_results.Group) -> Iterator[RenderableType]:
     for panel in compare.panels(report, group):
         if part := terminal_sections.panel(group, panel, lambda name: ruled("", name, whole=False)):
             yield part

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from paceline.report import wording
 from paceline.report.analysis import cost, failures
-from paceline.report.read import results
-from paceline.report.read.results import Report
+from paceline.report.read import sweep_results
+from paceline.report.read.sweep_results import Report
 from paceline.tasks import panels as data
 from paceline.tasks.panels import Calibration, Panel, PerClass
 
@@ -23,7 +23,7 @@ MOST_SCORES = 3  # beside an answer
 MOST_LETTERS = 200
 
 
-def panel(group: results.Group, shown: Panel, ruled: Callable[[str], Table]) -> RenderableType | None:
+def panel(group: sweep_results.Group, shown: Panel, ruled: Callable[[str], Table]) -> RenderableType | None:
     """What a kind shows, as a table; None where it is a picture or has nothing to show.
 
     ``ruled`` makes a table with its first column.
@@ -43,7 +43,7 @@ def panel(group: results.Group, shown: Panel, ruled: Callable[[str], Table]) -> 
             return None
 
 
-def per_class(group: results.Group, shown: PerClass, ruled: Callable[[str], Table]) -> RenderableType | None:
+def per_class(group: sweep_results.Group, shown: PerClass, ruled: Callable[[str], Table]) -> RenderableType | None:
     """Figures by class of the group's best cell."""
     cell = next(iter(shown.cells), None)
     if cell is None:
@@ -61,7 +61,7 @@ def per_class(group: results.Group, shown: PerClass, ruled: Callable[[str], Tabl
     return Group(Text(heading, style="bold"), table, Padding(Text(caption, style="dim"), (0, 1)))
 
 
-def confidence(group: results.Group, shown: Calibration, ruled: Callable[[str], Table]) -> RenderableType | None:
+def confidence(group: sweep_results.Group, shown: Calibration, ruled: Callable[[str], Table]) -> RenderableType | None:
     """How far stated confidence is from the share that was right."""
     if not shown.cells:
         return None
@@ -79,7 +79,7 @@ def confidence(group: results.Group, shown: Calibration, ruled: Callable[[str], 
     return Group(Text(heading, style="bold"), table, Padding(Text(caption, style="dim"), (0, 1)))
 
 
-def _framed(group: results.Group, shown: Panel, rich_table: Table, caption: str) -> RenderableType:
+def _framed(group: sweep_results.Group, shown: Panel, rich_table: Table, caption: str) -> RenderableType:
     heading = Text(f"{group.title} · {shown.title[:1].lower()}{shown.title[1:]}", style="bold")
     return Group(heading, rich_table, *([Padding(Text(caption, style="dim"), (0, 1))] if caption else []))
 
@@ -89,7 +89,7 @@ def _cut(text: str) -> str:
     return line if len(line) <= MOST_LETTERS else f"{line[:MOST_LETTERS]} …"
 
 
-def table(group: results.Group, shown: data.Table, ruled: Callable[[str], Table]) -> RenderableType | None:
+def table(group: sweep_results.Group, shown: data.Table, ruled: Callable[[str], Table]) -> RenderableType | None:
     """The first rows of a table."""
     if not shown.rows:
         return None
@@ -113,7 +113,7 @@ def _heading(column: data.TableColumn) -> str:
     return f"{column.heading}\n{unit}".rstrip()
 
 
-def texts(group: results.Group, shown: data.Texts, ruled: Callable[[str], Table]) -> RenderableType | None:
+def texts(group: sweep_results.Group, shown: data.Texts, ruled: Callable[[str], Table]) -> RenderableType | None:
     """The first samples, each with a reference and some answers."""
     if not shown.cases:
         return None
@@ -141,7 +141,7 @@ def texts(group: results.Group, shown: data.Texts, ruled: Callable[[str], Table]
     return _framed(group, shown, rich_table, shown.caption)
 
 
-def pictures(group: results.Group, shown: data.Pictures, ruled: Callable[[str], Table]) -> RenderableType | None:
+def pictures(group: sweep_results.Group, shown: data.Pictures, ruled: Callable[[str], Table]) -> RenderableType | None:
     """What the first cell answered about its first pictures, as text."""
     cell = next((c for c in shown.cells if c.cases), None)
     if cell is None:
@@ -168,7 +168,7 @@ def _marked(text: str, labels: list[str]) -> str:
     return "; ".join(filter(None, (text, f"boxes: {boxes}" if boxes else "")))
 
 
-def costs(report: Report, group: results.Group, ruled: Table) -> RenderableType | None:
+def costs(report: Report, group: sweep_results.Group, ruled: Table) -> RenderableType | None:
     """The cells that no other beats in both cost and score."""
     tradeoff = cost.tradeoff(report, group)
     if tradeoff is None:

@@ -16,12 +16,12 @@ from typing import Any
 
 from paceline.report.analysis import differences
 from paceline.report.analysis.differences import Difference
-from paceline.report.read import provenance
-from paceline.report.read.results import Group, Report, Row
-from paceline.store.cells import Cell
+from paceline.report.read import sweep_provenance
+from paceline.report.read.sweep_results import Group, Report, Row
+from paceline.store.cell_folder import Cell
 from paceline.store.code import STAMP
 from paceline.store.files import SCHEMA, canonical
-from paceline.sweep.labels import flat, said
+from paceline.sweep.cell_labels import flat, said
 
 TUNED_ON = "tuned on "
 
@@ -291,11 +291,11 @@ def _differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[
 def _code(before: Report, after: Report, pairs: Sequence[Pair]) -> CodeChange:
     rows = [(before, [p.before for p in pairs]), (after, [p.after for p in pairs])]
     ran = [
-        dict(Counter(provenance.code(provenance.of_cell(report, row.id)) for row in report.done))
+        dict(Counter(sweep_provenance.code(sweep_provenance.of_cell(report, row.id)) for row in report.done))
         for report in (before, after)
     ]
     scored = [
-        sorted({provenance.scorer(report, row.id) for row in sweep_rows if row.state == "done"})
+        sorted({sweep_provenance.scorer(report, row.id) for row in sweep_rows if row.state == "done"})
         for report, sweep_rows in rows
     ]
     folders = [report.store.code(report.code) if report.code else None for report in (before, after)]

@@ -16,8 +16,8 @@ import numpy as np
 
 from paceline.errors import DataError
 from paceline.tasks.captioning import cider, overlap
+from paceline.tasks.captioning.caption_tokens import read_caption, tokens
 from paceline.tasks.captioning.fields import references_of
-from paceline.tasks.captioning.text import read_caption, tokens
 from paceline.tasks.kind import Answer, Answered, Order, Part
 from paceline.tasks.metrics import MALFORMED, PARSED, REFUSED, Judged, Metric, Reading, outcome_shares
 

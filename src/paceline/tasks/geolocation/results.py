@@ -10,7 +10,7 @@ import numpy as np
 from paceline.errors import UserError
 from paceline.tasks.answers import Answers
 from paceline.tasks.geolocation.by_region import error_by_region, region_confusion
-from paceline.tasks.geolocation.calibration import stated_calibration
+from paceline.tasks.geolocation.confidence_levels import stated_calibration
 from paceline.tasks.geolocation.gazetteer import package_file
 from paceline.tasks.geolocation.score import ORDER
 from paceline.tasks.panels import CellPoints, Panel, Points, Results

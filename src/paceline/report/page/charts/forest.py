@@ -6,7 +6,7 @@ from typing import Any
 
 from paceline.report import wording
 from paceline.report.page.charts import style
-from paceline.report.read.results import Group
+from paceline.report.read.sweep_results import Group
 
 LABELS, RIGHT = 210, 24
 ROW, GAP, MODEL, TOP, BOTTOM = 13, 9, 26, 8, 44

@@ -11,7 +11,7 @@ from typing import Any
 
 from paceline.report import wording
 from paceline.report.analysis import differences
-from paceline.report.read.results import Group, Report, Row
+from paceline.report.read.sweep_results import Group, Report, Row
 from paceline.tasks.panels import CellMatrix
 
 # White to Okabe and Ito's blue and on to a dark one; lightness falls all the way.

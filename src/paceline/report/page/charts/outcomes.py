@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from paceline.report.read.results import Group, Report
+from paceline.report.read.sweep_results import Group, Report
 
 # By outcome, so that one has the same colour in every task.
 COLOURS = {

@@ -24,13 +24,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from paceline.tasks.geolocation.coordinates.bare import pair_bare
-from paceline.tasks.geolocation.coordinates.choose import choose, find_refusals
 from paceline.tasks.geolocation.coordinates.commas import join_decimal_commas
+from paceline.tasks.geolocation.coordinates.final_answer import choose, find_refusals
 from paceline.tasks.geolocation.coordinates.machine import pair_map_links
-from paceline.tasks.geolocation.coordinates.rank import ECHO_TOLERANCE_DEGREES, is_echo, rank_pairs
+from paceline.tasks.geolocation.coordinates.pair_ranking import ECHO_TOLERANCE_DEGREES, is_echo, rank_pairs
+from paceline.tasks.geolocation.coordinates.plain_text import plain_copy
 from paceline.tasks.geolocation.coordinates.scan import read_values
 from paceline.tasks.geolocation.coordinates.stated import pair_half_stated, pair_stated
-from paceline.tasks.geolocation.coordinates.text import plain_copy
 from paceline.tasks.geolocation.coordinates.tokens import Tokens, tokenise
 from paceline.tasks.geolocation.coordinates.values import Pair
 

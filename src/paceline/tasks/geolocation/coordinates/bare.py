@@ -11,8 +11,8 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from paceline.tasks.geolocation.coordinates.axis_labels import read_order
 from paceline.tasks.geolocation.coordinates.gaps import join, left_of, only_brackets
-from paceline.tasks.geolocation.coordinates.labels import read_order
 from paceline.tasks.geolocation.coordinates.machine import container
 from paceline.tasks.geolocation.coordinates.plausible import Candidate, is_plausible
 from paceline.tasks.geolocation.coordinates.stated import make_pair

@@ -1,7 +1,7 @@
 """Places as machines write them, where the format defines which number is which: map links, WKT, GeoJSON.
 
 JSON keys and XML tags need nothing of their own: ``{"lat": 48.8566}`` and ``<lat>48.8566</lat>`` are labels with signs
-behind them (:mod:`paceline.tasks.geolocation.coordinates.labels`).
+behind them (:mod:`paceline.tasks.geolocation.coordinates.axis_labels`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from paceline.tasks.geolocation.coordinates import hemispheres, labels
+from paceline.tasks.geolocation.coordinates import axis_labels, hemispheres
 from paceline.tasks.geolocation.coordinates.degrees import read_minutes
 from paceline.tasks.geolocation.coordinates.measures import has_unit, is_list_number, mark_ranges
 from paceline.tasks.geolocation.coordinates.tokens import NUMBER, WORD, Token, Tokens, decimal
@@ -48,7 +48,7 @@ def _read_value(tokens: Tokens, value: Value) -> bool:
         value.bad = value.bad or _is_part_of_name(tokens, left)
     if is_list_number(tokens, i, left):
         return False
-    before = labels.read_before(tokens, value, left)
+    before = axis_labels.read_before(tokens, value, left)
     j = read_minutes(tokens, value, prefixed=before.sign != 0)
     value.raw = -value.degrees if negative else value.degrees
     value.last = j - 1
@@ -56,7 +56,7 @@ def _read_value(tokens: Tokens, value: Value) -> bool:
         value.bad = True
         if before.axis is None:
             return True
-    labels.read_behind(tokens, value, j, before)
+    axis_labels.read_behind(tokens, value, j, before)
     if tokens.lower(left) in _CURRENCY:
         value.bad = True
     return True

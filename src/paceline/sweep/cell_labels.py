@@ -8,7 +8,7 @@ from typing import Any
 
 from paceline.config.build import plain
 from paceline.config.schema import Config
-from paceline.store.cells import Cell
+from paceline.store.cell_folder import Cell
 from paceline.store.files import canonical
 
 NAMED = ("model", "task", "prompt", "method")

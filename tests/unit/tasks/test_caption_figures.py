@@ -17,11 +17,11 @@ from paceline.report.analysis import differences
 from paceline.scoring.judge import score_predictions
 from paceline.tasks.answers import Answers
 from paceline.tasks.captioning import cider, overlap, score
-from paceline.tasks.captioning.text import tokens
+from paceline.tasks.captioning.caption_tokens import tokens
 
 KIND = tasks.load("captioning")
 CONFIG = Config(task=TaskSpec(name="captioning", kind="captioning", evaluate=["test"]), prompt=PromptSpec())
-GOLDEN: dict[str, Any] = json.loads((Path(__file__).parent / "golden" / "captioning.json").read_text())
+GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[1] / "golden" / "captioning.json").read_text())
 PAIRS = [(pair["caption"], tuple(pair["references"])) for pair in GOLDEN["pairs"]]
 
 Pair = tuple[str, tuple[str, ...]]

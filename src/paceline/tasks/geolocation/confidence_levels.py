@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from paceline import stats
-from paceline.tasks.calibration import calibration_error
+from paceline.tasks.calibration_error import calibration_error
 from paceline.tasks.panels import Calibration, CellCalibration, CellResult, Results
 
 LEVELS_KM = {"country": 750.0, "region": 200.0, "city": 25.0}

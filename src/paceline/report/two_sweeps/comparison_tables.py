@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from paceline.report import wording
-from paceline.report.read import results
+from paceline.report.read import sweep_results
 from paceline.report.text.terminal import TIED, add_changes, ruled
 from paceline.report.two_sweeps.compare import CodeChange, Comparison, DataChange, Effect, FileChange, Pair
 from paceline.tasks.kind import Kind
@@ -219,7 +219,7 @@ def _lacking(pairs: Sequence[Pair]) -> list[str]:
     return [f"{_named(p.after)}: {a} → {b}" for p, (a, b) in zip(pairs, states, strict=True)]
 
 
-def _named(row: results.Row) -> str:
+def _named(row: sweep_results.Row) -> str:
     return " · ".join((row.model, row.task, row.prompt, row.label))
 
 

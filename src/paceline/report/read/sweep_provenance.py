@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from paceline.errors import UserError
-from paceline.report.read.results import Report
+from paceline.report.read.sweep_results import Report
 from paceline.store.files import canonical, read_json
 
 

@@ -10,6 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from paceline.tasks.geolocation.coordinates.pair_ranking import ANSWER, COMPARISON, NO_ANSWER
 from paceline.tasks.geolocation.coordinates.phrases import (
     ASSERTED,
     BACKWARD,
@@ -24,7 +25,6 @@ from paceline.tasks.geolocation.coordinates.phrases import (
     TAG,
     sentence_start,
 )
-from paceline.tasks.geolocation.coordinates.rank import ANSWER, COMPARISON, NO_ANSWER
 from paceline.tasks.geolocation.coordinates.values import Pair
 from paceline.tasks.geolocation.coordinates.words import END_OF_THOUGHT
 

@@ -14,11 +14,11 @@ from paceline import tasks
 from paceline.config.schema import TaskSpec
 from paceline.data import samples as prepared
 from paceline.errors import UserError
-from paceline.store.cells import Cell
+from paceline.store.cell_folder import Cell
 from paceline.store.files import canonical, read_json, read_jsonl
 from paceline.store.root import Store, SweepFolder
 from paceline.sweep import status
-from paceline.sweep.labels import variants
+from paceline.sweep.cell_labels import variants
 from paceline.sweep.status import CellState
 from paceline.tasks.kind import Kind
 from paceline.tasks.metrics import READ_SHARE

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from paceline.attempts.attempt import lives
 from paceline.errors import UserError
-from paceline.store.cells import Attempt
+from paceline.store.cell_folder import Attempt
 from paceline.sweep import forecast, status
 
 if TYPE_CHECKING:
-    from paceline.report.read.results import Report
+    from paceline.report.read.sweep_results import Report
 
 RUNNING = "running"
 

@@ -21,14 +21,14 @@ from paceline.report import wording
 from paceline.report.analysis import differences
 from paceline.report.consistency.sweeps import findings
 from paceline.report.page import page
-from paceline.report.read.results import Report
+from paceline.report.read.sweep_results import Report
 from paceline.scoring.digest import scorer_sources
 from paceline.scoring.judge import judge, score_predictions
-from paceline.store.cells import Cell
+from paceline.store.cell_folder import Cell
 from paceline.store.files import SCHEMA, digest, write_json, write_jsonl
 from paceline.store.root import Store
 from paceline.tasks.captioning import data_checks
-from paceline.tasks.captioning.text import read_caption, tokens
+from paceline.tasks.captioning.caption_tokens import read_caption, tokens
 from paceline.tasks.panels import CellResult, Results, exports
 
 # --- reading ---------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 from paceline.report import wording
 from paceline.report.analysis import cost
 from paceline.report.page.charts import style
-from paceline.report.read.results import Group, Report
+from paceline.report.read.sweep_results import Group, Report
 
 HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 420, 64, 24, 14, 44
 MOST_TOLD = 400  # marks with a text of their own

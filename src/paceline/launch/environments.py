@@ -43,14 +43,14 @@ SAME = ("submitit", "cloudpickle")
 _ASK = """
 import json, os, sys
 from importlib import metadata
-found = {}
+versions = {}
 for name in sys.argv[1:]:
     try:
-        found[name] = metadata.version(name)
+        versions[name] = metadata.version(name)
     except metadata.PackageNotFoundError:
         pass
 folders = {p: os.stat(p).st_mtime_ns for p in sys.path if os.path.isdir(p)}
-print(json.dumps({"python": sys.version.split()[0], "versions": found, "folders": folders}))
+print(json.dumps({"python": sys.version.split()[0], "versions": versions, "folders": folders}))
 """
 
 

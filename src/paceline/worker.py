@@ -22,6 +22,7 @@ from paceline import plugins
 from paceline.attempts.attempt import attempt
 from paceline.attempts.run import Launch, Run
 from paceline.attempts.signals import STOP
+from paceline.config.cell_kinds import kind_of
 from paceline.config.identity import placement_of
 from paceline.config.schema import Config
 from paceline.errors import Interrupted, UserError
@@ -36,8 +37,8 @@ EARLY_SECONDS = 120.0
 
 
 def load_job(kind: str) -> Callable[[Sequence[Path], Launch], None]:
-    """The ``main`` of ``jobs/<kind>.py``, from the same tree as this file."""
-    path = shipped("jobs") / f"{kind}.py"
+    """The ``main`` of a kind's file under ``jobs/``, from the same tree as this file."""
+    path = shipped("jobs") / kind_of(kind).job
     found = importlib.util.spec_from_file_location(f"paceline_job_{kind}", path)
     if found is None or found.loader is None or not path.exists():
         raise UserError(f"no job {path}")
@@ -138,7 +139,7 @@ def joined(run: Run) -> Iterator[None]:
         port=run.port,
         # Set, not found: the number of threads changes sums in the last bit, and so must be the same at every attempt.
         threads=run.config.placement.threads or 1,
-        deepspeed=bool(run.config.deepspeed.config) and run.cell.kind == "finetune",
+        deepspeed=bool(run.config.deepspeed.config) and kind_of(run.cell.kind).trains,
     )
     try:
         yield

@@ -17,7 +17,7 @@ JOBS = SOURCE.parents[1] / "jobs"
 LAYERS: list[set[str]] = [
     {"errors", "imports"},
     {"plugins"},
-    {"config/schema", "config/build", "config/identity", "config/checks", "store/owner"},
+    {"config/schema", "config/cell_kinds", "config/build", "config/identity", "config/checks", "store/owner"},
     {"store", "config/gpus"},
     {"config"},
     # shared: torch-free, no Hydra

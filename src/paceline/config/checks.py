@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from paceline.config.cell_kinds import kind_of
 from paceline.config.schema import Config, GenerationSpec, Kind, ModelSpec, PlacementSpec, TrainSpec
 from paceline.errors import UserError, nearest
 
@@ -23,7 +24,7 @@ def check(config: Config, kind: Kind, splits: Mapping[str, int] | None) -> None:
         UserError: the first contradiction, with the keys to change.
     """
     locate_weights(config.model)
-    if kind == "evaluate":
+    if kind_of(kind).answers:
         check_generation(config.generation)
         named = config.task.evaluate
         if not named:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from paceline.config.cell_kinds import kind_of
 from paceline.config.gpus import before_ampere
 from paceline.config.identity import as_loaded
 from paceline.config.schema import ClusterSpec, Config, Kind
@@ -30,8 +31,9 @@ def check(config: Config, kind: Kind, gpu: bool | None = None) -> None:
         UserError: the first combination found, with what works.
     """
     gpu = _has_gpu(config.cluster) if gpu is None else gpu
-    problems = [*_of_training(config, gpu)] if kind == "finetune" else []
-    if kind == "finetune" or config.method.trains == "nothing":
+    trains = kind_of(kind).trains
+    problems = [*_of_training(config, gpu)] if trains else []
+    if trains or config.method.trains == "nothing":
         problems += _of_format(config, gpu)
     if problems:
         raise UserError(problems[0])

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from paceline.config import conflicts
+from paceline.config.cell_kinds import kind_of
 from paceline.config.gpus import CARDS, Card
 from paceline.config.identity import as_loaded
 from paceline.config.schema import Config, DeepSpeedSpec, Kind
@@ -165,7 +166,7 @@ def judge(config: Config, kind: Kind, shape: Shape, sample: Sample, card: Card, 
 
 def settings(config: Config, kind: Kind, presets: Mapping[str, DeepSpeedSpec]) -> Iterator[Config]:
     """Placements of the same cell on the same ranks, those that hold together, the quickest first."""
-    if kind == "evaluate":
+    if not kind_of(kind).trains:
         yield config
         return
     world = config.placement.nodes * config.placement.ranks
@@ -222,7 +223,7 @@ def elsewhere(
 ) -> Verdict | None:
     """The cheapest setting over cards and numbers of GPUs on one node; None where none fits."""  # fmt: skip
     fitting = []
-    for gpus in counts if kind == "finetune" else (1,):
+    for gpus in counts if kind_of(kind).trains else (1,):
         placement = dataclasses.replace(config.placement, nodes=1, ranks=gpus)
         candidate = dataclasses.replace(config, placement=placement)
         verdicts = (cheapest(candidate, kind, shape, sample, card, presets, factor) for card in cards)
@@ -235,7 +236,7 @@ def largest(
 ) -> Verdict | None:
     """The largest micro-batch that fits under a placement's other settings; None where not even one sample does."""
     world = config.placement.nodes * config.placement.ranks
-    if kind == "evaluate" or config.train.batch % world:
+    if not kind_of(kind).trains or config.train.batch % world:
         verdict = judge(config, kind, shape, sample, card, factor)
         return verdict if verdict.fits else None
     share = config.train.batch // world
@@ -279,7 +280,7 @@ def settle(
         UserError: nothing fits; the message names a setting that would.
     """  # fmt: skip
     settled = dataclasses.replace(config, placement=dataclasses.replace(config.placement, auto=False))
-    if not cards or shape is None or kind == "evaluate":
+    if not cards or shape is None or not kind_of(kind).trains:
         return settled
     sample = sample_of(config, picture, images)
     verdict = cheapest(settled, kind, shape, sample, cards[0], presets)
@@ -297,9 +298,9 @@ def refusal(
     config = dataclasses.replace(config, cluster=dataclasses.replace(config.cluster, memory_gib=0))
     name = f"{config.model.name} {config.method.name}".strip()
     here = cheapest(config, kind, shape, sample, card, presets)
-    remedies = [f"cheapest that fits: {here.words}"] if here and kind == "finetune" else []
+    remedies = [f"cheapest that fits: {here.words}"] if here and kind_of(kind).trains else []
     other = elsewhere(config, kind, shape, sample, presets) if not here else None
-    if kind == "evaluate" and not verdict.why:
+    if kind_of(kind).answers and not verdict.why:
         remedies.append("lower generation.batch (another cell)")
     if other is not None:
         ranks = f" placement.ranks={other.gpus}" if other.gpus != verdict.gpus else ""
@@ -314,4 +315,4 @@ def refusal(
 
 def needs(config: Config, kind: Kind, shape: Shape, sample: Sample) -> Memory:
     """Memory of a cell."""
-    return training(config, shape, sample) if kind == "finetune" else evaluating(config, shape, sample)
+    return training(config, shape, sample) if kind_of(kind).trains else evaluating(config, shape, sample)

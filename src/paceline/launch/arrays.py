@@ -18,6 +18,7 @@ import submitit
 from submitit.slurm.slurm import _make_sbatch_string
 
 from paceline.config.build import build
+from paceline.config.cell_kinds import kind_of
 from paceline.config.gpus import asked_as
 from paceline.config.schema import ClusterSpec
 from paceline.errors import Unavailable
@@ -53,7 +54,7 @@ def chunks(elements: Sequence[Element], job_of_cell: Mapping[str, str], free: in
     index_lists: list[list[int]] = []
     making = set(job_of_cell)
     to_make = {c for e in elements for c in e.cells}
-    for array in sorted(arrays(elements), key=lambda a: a["kind"] != "finetune"):
+    for array in sorted(arrays(elements), key=lambda a: not kind_of(a["kind"]).trains):
         indices = [i for i in array["elements"] if all(n in making or n not in to_make for n in elements[i].needs)]
         most = max(1, cluster_of(elements[array["elements"][0]]).max_array - 1)
         while indices and (free is None or free > 0):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from paceline.config.cell_kinds import kind_of
 from paceline.store.files import canonical, digest
 from paceline.sweep.cells import PlannedCell, placements_of
 
@@ -76,18 +77,18 @@ def group(cells: Sequence[PlannedCell]) -> list[Element]:
     texts: dict[int, str] = {}
     for planned, placement in zip(cells, placements_of(cells), strict=True):
         cell = planned.cell
-        if cell.kind == "finetune":
-            elements.append(Element("finetune", placement, [cell.id]))
+        if not kind_of(cell.kind).shares_element:
+            elements.append(Element(cell.kind, placement, [cell.id]))
             continue
         # Cells share the mapping, so its text is made once for each.
         if id(placement) not in texts:
             texts[id(placement)] = canonical(placement)
         method = cell.identity.get("method", {})
         weights = canonical([cell.identity.get("model", {}), method.get("quantise"), method.get("dtype")])
-        key = (weights, cell.needs, cell.data, texts[id(placement)])
+        key = (cell.kind, weights, cell.needs, cell.data, texts[id(placement)])
         element = open_elements.get(key)
         if element is None or len(element.cells) >= planned.config.cluster.cells_per_element:
-            element = Element("evaluate", placement, needs=list(cell.needs))
+            element = Element(cell.kind, placement, needs=list(cell.needs))
             open_elements[key] = element
             elements.append(element)
         element.cells.append(cell.id)
@@ -106,7 +107,7 @@ def arrays(elements: Sequence[Element]) -> list[dict[str, Any]]:
     for index, element in enumerate(elements):
         waits_for = [made_in.get(cell, "") for cell in element.needs]
         key = canonical([element.kind, waits_for, element.resources])
-        if element.kind == "finetune":
+        if kind_of(element.kind).trains:
             made_in |= dict.fromkeys(element.cells, digest(key))
         entry = found.setdefault(
             key, {"kind": element.kind, "resources": element.resources, "elements": [], "cells": 0}

@@ -13,6 +13,7 @@ from typing import Any
 
 from paceline.attempts import checkpoints
 from paceline.config.build import build
+from paceline.config.cell_kinds import kind_of
 from paceline.config.gpus import Card, cards_of
 from paceline.config.identity import placement_of, rung_of
 from paceline.config.schema import ClusterSpec, Config, DeepSpeedSpec, PlacementSpec
@@ -264,7 +265,7 @@ def taken_up(
     taken = {}
     for planned in cells:
         state = found[planned.id]
-        if planned.cell.kind != "finetune" or (way := ladders.take_up(planned, state, again)) is None:
+        if not kind_of(planned.cell.kind).trains or (way := ladders.take_up(planned, state, again)) is None:
             continue
         if way.ended:
             folder = ladders.store.cell(planned.id)

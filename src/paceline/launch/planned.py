@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from paceline import tasks
 from paceline.attempts import checkpoints
+from paceline.config.cell_kinds import kind_of
 from paceline.config.schema import Config, DeepSpeedSpec
 from paceline.errors import UserError
 from paceline.launch import environments, gpu_fit
@@ -123,7 +124,7 @@ def require(plan: Plan, seen: Seen, store: Store, presets: Mapping[str, DeepSpee
         UserError: with the remedy.
     """
     for planned in seen.cells:
-        if planned.cell.kind == "finetune":
+        if kind_of(planned.cell.kind).trains:
             _refuse_misfit(store.cell(planned.id), planned.config)
     packages = tasks.packages(p.config.task.kind for p in plan.chosen if p.config.model.environment)
     lacks = environments.lacks((p.config.model for p in plan.chosen), store, packages)
@@ -178,7 +179,7 @@ def _taken_up(
     sweep: Sweep, states: dict[str, CellState], store: Store, answers: Answers, wishes: Wishes, tree: ConfTree
 ) -> dict[str, Taken]:
     """Where tunings that were begun go on, if not as asked. What has no rung left is failed in ``states``."""
-    tunings = [c for c in sweep.cells if c.cell.kind == "finetune" and states[c.id].attempts]
+    tunings = [c for c in sweep.cells if kind_of(c.cell.kind).trains and states[c.id].attempts]
     tunings = [c for c in tunings if states[c.id].state != "done"]
     if not tunings:
         return {}

@@ -10,6 +10,7 @@ from typing import Any
 
 from paceline.attempts import checkpoints
 from paceline.config.build import build
+from paceline.config.cell_kinds import kind_of
 from paceline.config.identity import identity_of
 from paceline.config.schema import ClusterSpec, Config
 from paceline.launch.elements import Element, arrays
@@ -51,9 +52,9 @@ def applied(elements: Sequence[Element], cells: Sequence[PlannedCell], store: St
         cells: all cells of the sweep, done ones too.
         store: where their checkpoints are.
     """
-    if all(e.kind != "finetune" for e in elements):
+    if not any(kind_of(e.kind).trains for e in elements):
         return list(elements), []
-    like = {c.id: _kin(c.config) for c in cells if c.cell.kind == "finetune"}
+    like = {c.id: _kin(c.config) for c in cells if kind_of(c.cell.kind).trains}
     longest: dict[str, float] = defaultdict(float)
     for planned in cells:
         if planned.id in like:

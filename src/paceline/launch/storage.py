@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paceline.attempts import checkpoints
+from paceline.config.cell_kinds import kind_of
 from paceline.config.checks import locate_weights
 from paceline.config.identity import as_loaded
 from paceline.config.schema import Config, ModelSpec
@@ -97,7 +98,7 @@ def need(elements: Sequence[Element], planned: Iterable[PlannedCell], store: Sto
             attempt = _attempt_files(cell, config)
             again += attempt
             files += _cell_files(cell, config) + attempt
-            if cell.kind != "finetune":
+            if not kind_of(cell.kind).trains:
                 continue
             key = (config.model.name, config.model.weights, config.model.revision)
             if key not in known:
@@ -124,17 +125,16 @@ def _element_files(element: Element) -> int:
 
 def _cell_files(cell: Cell, config: Config) -> int:
     """What a cell has once: two folders, ``cell.json``, ``DONE.json``; predictions, scores and metrics."""
-    return (4 if cell.kind == "finetune" else 7) + (config.tracking.backend != "none")
+    return kind_of(cell.kind).cell_files + (config.tracking.backend != "none")
 
 
 def _attempt_files(cell: Cell, config: Config) -> int:
     """What each attempt has: a folder, start, heartbeat, end and log; a log and an end of every further rank."""
+    kind = kind_of(cell.kind)
     ranks = config.placement.nodes * config.placement.ranks
-    files = 5 + 2 * (ranks - 1)
-    files += 2 if cell.kind == "finetune" else 1  # history and the folder of the checkpoints, or predictions
+    files = 5 + 2 * (ranks - 1) + kind.attempt_files
     if config.tracking.backend != "none":
-        # W&B's folders, its run and logs; a table and its drafts; of answers two pictures, and an image each.
-        files += 21 if cell.kind == "finetune" else 25 + config.tracking.samples
+        files += kind.tracking_files + (config.tracking.samples if kind.tracks_samples else 0)
     return files
 
 

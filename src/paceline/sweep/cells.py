@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from paceline import plugins, tasks
 from paceline.config import conflicts
+from paceline.config.cell_kinds import kind_of
 from paceline.config.checks import check
 from paceline.config.identity import clear_inactive, identity_of, placement_of, read_config, with_placement
 from paceline.config.schema import PLACEMENT_GROUPS, Config, Kind, PromptSpec, TaskSpec, TrainSpec
@@ -215,7 +216,7 @@ def expand(
         if dropped:
             raise UserError("; ".join(dict.fromkeys(d["reason"] for d in dropped)))
         raise UserError("no point is left: `only` and `exclude` leave out the whole product")
-    kept = sum(1 for c in cells.values() if c.cell.kind == "evaluate")
+    kept = sum(1 for c in cells.values() if kind_of(c.cell.kind).answers)
     return Sweep(
         name=sweep_name(composition, cells),
         overrides=composition.overrides,

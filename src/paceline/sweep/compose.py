@@ -20,6 +20,7 @@ from hydra.core.override_parser.types import OverrideType
 from paceline import plugins
 from paceline.config import conflicts
 from paceline.config.build import build, plain
+from paceline.config.cell_kinds import kind_of
 from paceline.config.checks import share_out
 from paceline.config.gpus import cards_of
 from paceline.config.identity import with_placement
@@ -142,8 +143,8 @@ class Composition:
         # Of a sweep over many models, those that have an environment, or run on other versions, are meant.
         if "model.environment" in named and (config.model.environment or config.model.transformers):
             config = with_placement(config, {"model": self.fixed["model"]})
-        config = self._settled(_on_one_rank(config) if kind == "evaluate" else config, kind)
-        if kind == "finetune" and config.placement != placement:
+        config = self._settled(config if kind_of(kind).trains else _on_one_rank(config), kind)
+        if kind_of(kind).trains and config.placement != placement:
             share_out(config.train, config.placement, config.placement.nodes * config.placement.ranks)
         conflicts.check(config, kind)
         return config
@@ -197,7 +198,7 @@ class Composition:
                 settings = {k: v for k, v in values.items() if k.startswith(group + ".")}
                 if group in rule["set"] or settings:
                     config = dataclasses.replace(config, **{group: self.spec(group, names[group] or None, settings)})
-        return self._settled(_on_one_rank(config) if kind == "evaluate" else config, kind)
+        return self._settled(config if kind_of(kind).trains else _on_one_rank(config), kind)
 
     def _settled(self, config: Config, kind: Kind) -> Config:
         """The config with what ``placement=auto`` stands for. Cells that differ in their prompt alone share it.

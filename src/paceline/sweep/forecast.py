@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from paceline.config.cell_kinds import kind_of
 from paceline.config.identity import identity_of
 from paceline.config.schema import Config, Kind
 from paceline.store.cell_folder import Attempt, CellFolder
@@ -104,7 +105,7 @@ def forecast(store: Store, sweep: Sweep, states: Mapping[str, CellState]) -> For
         if left is not None:
             estimated += cell_spent.gpu_seconds + left * gpus
         else:
-            share = cluster.cells_per_element if planned.cell.kind == "evaluate" else 1
+            share = cluster.cells_per_element if kind_of(planned.cell.kind).shares_element else 1
             estimated += cell_spent.gpu_seconds + cluster.minutes * 60 * gpus / share
             estimate.at_most = estimate.at_most or gpus > 0
     estimate.estimated_gpu_hours = estimated / 3600

@@ -7,6 +7,7 @@ import fnmatch
 from collections.abc import Mapping
 from typing import Any
 
+from paceline.config.cell_kinds import KINDS
 from paceline.config.schema import GROUPS, PLACEMENT_GROUPS, Config
 from paceline.errors import UserError, nearest
 from paceline.sweep.config_files import ConfTree
@@ -71,8 +72,8 @@ def _matched_rules(rules: Any, name: str, tree: ConfTree) -> list[dict[str, Any]
             if not isinstance(rule[part], dict):
                 raise UserError(f"{name}: {part}: expected a mapping of keys to values, got {rule[part]!r}")
         match = dict(rule["match"])
-        if name == "place" and match.pop("kind", "finetune") not in ("finetune", "evaluate"):
-            raise UserError(f"place: kind is finetune or evaluate, not '{rule['match']['kind']}'")
+        if name == "place" and "kind" in match and match.pop("kind") not in tuple(KINDS):
+            raise UserError(f"place: kind is {' or '.join(KINDS)}, not '{rule['match']['kind']}'")
         filter_rules([match], f"{name}: match", tree)
         for key, value in rule["set"].items():
             check_key(str(key), f"{name}: set")

@@ -100,12 +100,14 @@ def first_of_each(records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any
 
 def from_records(records: Sequence[Mapping[str, Any]], columns: Mapping[str, Column] | None = None) -> Answers:
     """The columns of score records, one a question."""
-    names = dict.fromkeys(name for r in records for name, v in r["scores"].items() if isinstance(v, int | float | None))
+    names = dict.fromkeys(
+        name for r in records for name, v in r.get("scores", {}).items() if isinstance(v, int | float | None)
+    )
     parts = any(r.get("part") for r in records)
     return Answers(
         tuple(sys.intern(key_of(r)) for r in records),
         tuple(sys.intern(r["outcome"]) for r in records),
-        {name: np.array([_number(r["scores"].get(name)) for r in records]) for name in names},
+        {name: np.array([_number(s.get(name)) for s in scores]) for name in names},
         columns or {},
         ids=tuple(sys.intern(str(r["sample"])) for r in records) if parts else (),
     )

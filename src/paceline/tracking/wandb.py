@@ -23,6 +23,7 @@ from typing import Any
 
 from paceline.attempts.run import Run
 from paceline.config.build import plain
+from paceline.config.cell_kinds import kind_of
 from paceline.store.causes import WAITS_FOR_PEOPLE
 from paceline.store.cell_folder import CellFolder
 from paceline.store.files import SCHEMA, read_json, write_json
@@ -276,7 +277,7 @@ def _tags(run: Run) -> list[str]:
 def _notes(run: Run) -> str:
     """What the run is, and where it lies, in one line."""
     config = run.config
-    does = "tuned on" if run.cell.kind == "finetune" else "asked"
+    does = "tuned on" if kind_of(run.cell.kind).trains else "asked"
     what = f"{config.model.name} {does} {config.prompt.name or config.task.name}, {config.method.name}"
     where = f"{config.cluster.name}:{run.folder.path}" if config.cluster.name else str(run.folder.path)
     return f"{what}; sweep {run.sweep or '(none)'}, {where}"

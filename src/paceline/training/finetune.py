@@ -32,7 +32,9 @@ from paceline.store.cell_folder import CellFolder
 from paceline.store.files import read_jsonl
 from paceline.training import adapters, audits, batch_probe, vision_cache
 from paceline.training.arguments import trainer_arguments
+from paceline.training.published import save_weights
 from paceline.training.step_loop import Curve, StepLoop
+from paceline.training.step_record import StepRecord
 from paceline.training.stream import Conversations, Plan, Stream, order, plan
 from paceline.training.trainer import CellTrainer
 
@@ -153,10 +155,11 @@ def train(
             f"{planned.steps} steps of {planned.batch} samples = {run.world} ranks × {planned.micro_batch} "
             f"× {planned.accumulation} accumulated" + (f"; going on after step {resume.step}" if resume else "")
         )
-    loop = StepLoop(run, planned, engine, curve)
+    record = StepRecord()
+    loop = StepLoop(run, family, planned, engine, curve, record)
     seen, validation = _looked_at(run, family, stream, validation, planned)
     stream = Stream(seen, indices, planned.together)
-    trainer = CellTrainer(family, arguments, stream, validation, loop)
+    trainer = CellTrainer(run, family, arguments, stream, validation, record, [loop])
     began = time.monotonic()
     try:
         trainer.train(resume_from_checkpoint=trainer.readable(resume) if resume else None)
@@ -249,7 +252,8 @@ def _resume_point(run: Run, planned: Plan) -> checkpoints.Checkpoint | None:
 def _publish(run: Run, trainer: CellTrainer, output: Path) -> None:
     """Write the weights that the cell stands for: the last, or those of the best validation."""
     if run.config.train.keep == "last":
-        trainer.save_weights(output)
+        everything = run.config.method.trains == "all"
+        save_weights(trainer.family, trainer.model, output, everything=everything, writes=trainer.args.should_save)
         return
     step = trainer.state.best_global_step
     if step is None:

@@ -15,9 +15,12 @@ import torch
 from paceline.attempts import checkpoints, ranks
 from paceline.attempts.run import Run
 from paceline.errors import NonFiniteLoss
+from paceline.models.family import Family
 from paceline.store.causes import CAUSES
 from paceline.store.files import SCHEMA, append_jsonl
 from paceline.training import audits
+from paceline.training.published import save_weights
+from paceline.training.step_record import StepRecord
 from paceline.training.stream import Plan
 
 # isort: split
@@ -50,14 +53,16 @@ def _memory() -> dict[str, float]:
 class StepLoop(TrainerCallback):
     """What happens at the end of every optimiser step: agree with the other ranks, write, save, stop."""
 
-    def __init__(self, run: Run, planned: Plan, engine: str, curve: Curve | None) -> None:
+    def __init__(
+        self, run: Run, family: Family, planned: Plan, engine: str, curve: Curve | None, record: StepRecord
+    ) -> None:
         self.run = run
+        self.family = family
         self.plan = planned
         self.engine = engine
         self.curve = curve
-        self.trainer: Any = None
+        self.record = record
         self.cause: str | None = None
-        self.assembled = False
         self.loss: float | None = None
         self._rate = 0.0
         self._learning: audits.Learning | None = None
@@ -65,12 +70,12 @@ class StepLoop(TrainerCallback):
         self._tokens: list[torch.Tensor] = []
         self._saved_at = self._written_at = time.monotonic()
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """The clocks start when the first step does, not while weights are moved."""
         # To recompute a layer, reentrant checkpoints had to see a gradient at its input, so the library asks for one at
         # every embedding, a frozen tower's too. Ours need none, and the backward pass ends where training does.
-        self.trainer.model.disable_input_require_grads()
-        to_learn = {name: p for name, p in self.trainer.model.named_parameters() if p.requires_grad}
+        model.disable_input_require_grads()
+        to_learn = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self._learning = audits.Learning(to_learn, float16=args.fp16)
         self._saved_at = self._written_at = time.monotonic()
         self.run.progress(state.global_step, self.plan.steps, "steps")
@@ -82,13 +87,15 @@ class StepLoop(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Decide, as one, whether to write, to validate, to save and to stop."""
         step = state.global_step
-        self._points.append((step, self.trainer.step_loss, self._rate, self.trainer.step_norm))
-        self._tokens.append(self.trainer.step_tokens)
-        self.trainer.step_loss = self.trainer.step_tokens = None
+        made = self.record
+        assert made.loss is not None and made.tokens is not None, "a step has micro-batches"
+        self._points.append((step, made.loss, self._rate, made.norm))
+        self._tokens.append(made.tokens)
+        made.begin()
         cause, save, write = ranks.agree(self._wishes(step))
-        if self.assembled and self.run.rank == 0:  # every rank has made a step, and thus read it
+        if made.assembled and self.run.rank == 0:  # every rank has made a step, and thus read it
             checkpoints.drop_universal(self.run.folder)
-        self.assembled = False
+        made.assembled = False
         last = step >= self.plan.steps
         if cause and not last:  # at the last step, what is left is to publish
             self.cause = CAUSES[cause - 1]
@@ -140,7 +147,7 @@ class StepLoop(TrainerCallback):
             if norm is not None and math.isfinite(norm):  # float16's scaling makes infinite ones, and skips them
                 values["grad_norm"] = float(norm)
             records.append({"step": step, **values})
-        self._record(records)
+        self._add_to_curve(records)
         self.measure()
         if broken:
             raise NonFiniteLoss(
@@ -151,7 +158,7 @@ class StepLoop(TrainerCallback):
             self._learning.look((step, rate, norm) for step, _, rate, norm in points)
         self.loss = records[-1]["loss"]
 
-    def _record(self, records: list[dict[str, Any]]) -> None:
+    def _add_to_curve(self, records: list[dict[str, Any]]) -> None:
         if self.run.rank != 0 or not records:
             return
         append_jsonl(self.run.attempt.path / "history.jsonl", ({"schema": SCHEMA, **r} for r in records))
@@ -166,32 +173,35 @@ class StepLoop(TrainerCallback):
         if torch.cuda.is_available():
             self.run.peaks["cuda_gib"] = torch.cuda.max_memory_allocated() / 2**30
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
+    def on_evaluate(
+        self, args: Any, state: Any, control: Any, metrics: Any = None, model: Any = None, **kwargs: Any
+    ) -> None:
         """Write the validation's point, and its weights where they are the best so far."""
         loss = float(metrics["eval_loss"])
         step = state.global_step
         if math.isfinite(loss):
-            self._record([{"step": step, "validation_loss": loss}])
+            self._add_to_curve([{"step": step, "validation_loss": loss}])
         if self.run.config.train.keep == "best" and loss < (state.best_metric or math.inf):
             state.best_metric, state.best_global_step = loss, step
             began = time.monotonic()
             folder = self.run.attempt.checkpoints / f"{checkpoints.BEST}-{step}"
-            self.trainer.save_weights(folder)
-            self._attest(folder, began)
+            everything = self.run.config.method.trains == "all"
+            save_weights(self.family, model, folder, everything=everything, writes=args.should_save)
+            self._attest(folder, state, began)
         self._written_at = time.monotonic()  # the next steps' speed is theirs alone
 
-    def saved(self, folder: Path, began: float) -> None:
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Mark a checkpoint that every rank has written, and delete those that it replaces."""
-        self._attest(folder, began)
+        began = self.record.save_began
+        self._attest(self.run.attempt.checkpoints / f"{checkpoints.STATE}-{state.global_step}", state, began)
         if self.run.rank == 0:
             checkpoints.keep(self.run.folder, self.run.config.placement.keep_checkpoints)
-            self.run.note(f"checkpoint of step {self.trainer.state.global_step} in {time.monotonic() - began:.1f} s")
+            self.run.note(f"checkpoint of step {state.global_step} in {time.monotonic() - began:.1f} s")
         ranks.barrier()  # nobody leaves before the marker is there
         self._saved_at = self._written_at = time.monotonic()
 
-    def _attest(self, folder: Path, began: float) -> None:
+    def _attest(self, folder: Path, state: Any, began: float) -> None:
         if self.run.rank == 0:
-            state = self.trainer.state
             checkpoints.complete(
                 folder,
                 step=state.global_step,

@@ -1,13 +1,12 @@
-"""The library's trainer, with our checkpoints, our validation and weights as they are published."""
+"""The library's trainer, with our checkpoints and our validation."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import math
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,17 @@ import numpy as np
 import torch
 
 from paceline.attempts import checkpoints, ranks
+from paceline.attempts.run import Run
 from paceline.errors import UserError
 from paceline.models.family import Family
 from paceline.models.tensors import IGNORED
-from paceline.training.step_loop import StepLoop
+from paceline.training.step_record import StepRecord
 from paceline.training.stream import Conversations, Stream
 
 # isort: split
 # After the families, which define the operators that these imports may want.
 import safetensors.torch
-from transformers import PrinterCallback, Trainer, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 _WEIGHTS = "trained.safetensors"
 
@@ -33,23 +33,27 @@ class CellTrainer(Trainer):
     """The library's loop, with every step's loss kept and validation that does not depend on the ranks."""
 
     def __init__(
-        self, family: Family, args: TrainingArguments, stream: Stream, validation: Conversations, loop: StepLoop
+        self,
+        run: Run,
+        family: Family,
+        args: TrainingArguments,
+        stream: Stream,
+        validation: Conversations,
+        record: StepRecord,
+        callbacks: Sequence[TrainerCallback],
     ) -> None:
         super().__init__(
             model=family.model,
             args=args,
             data_collator=family.training_batch,
             train_dataset=stream,
-            callbacks=[loop],
+            callbacks=list(callbacks),
         )
         self.remove_callback(PrinterCallback)
+        self.run = run
         self.family = family
         self.validation = validation
-        self.loop = loop
-        self.step_loss: torch.Tensor | None = None
-        self.step_tokens: torch.Tensor | None = None
-        self.step_norm: Any = None
-        loop.trainer = self
+        self.record = record
 
     def readable(self, found: checkpoints.Checkpoint) -> str:
         """The folder that this many ranks can read a checkpoint from. Every rank calls it.
@@ -57,7 +61,7 @@ class CellTrainer(Trainer):
         Raises:
             UserError: DeepSpeed can't share it out anew.
         """
-        run = self.loop.run
+        run = self.run
         if found.engine == "torch" or found.world == run.world:
             return str(found.path)
         made: Path | Exception | None = None
@@ -70,7 +74,7 @@ class CellTrainer(Trainer):
         made = ranks.from_first(made)
         if isinstance(made, Exception):
             raise made
-        self.loop.assembled = True
+        self.record.assembled = True
         settings: Any = self.args.hf_deepspeed_config
         settings.config.setdefault("checkpoint", {})["load_universal"] = True
         return str(made)
@@ -92,18 +96,16 @@ class CellTrainer(Trainer):
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         """One forward and backward; its share of the step's loss and tokens stays on the device, without waiting."""
         loss = super().training_step(model, inputs, num_items_in_batch)
-        self.step_loss = loss.clone() if self.step_loss is None else self.step_loss + loss
-        tokens = inputs["attention_mask"].sum(dtype=torch.float64)
-        self.step_tokens = tokens if self.step_tokens is None else self.step_tokens + tokens
+        self.record.add(loss, inputs["attention_mask"].sum(dtype=torch.float64))
         return loss
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
-        self.step_norm = super()._get_grad_norm(model, grad_norm)
-        return self.step_norm
+        self.record.norm = super()._get_grad_norm(model, grad_norm)
+        return self.record.norm
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Mean loss per answer token over the validation split, the same whatever the ranks."""
-        size, world, rank = self.args.per_device_train_batch_size, self.loop.run.world, self.loop.run.rank
+        size, world, rank = self.args.per_device_train_batch_size, self.run.world, self.run.rank
         count = len(self.validation)
         rounds = math.ceil(count / (size * world))
         # Every rank runs the same number of forwards, or ZeRO-3 would wait for ever; surplus weighs nothing.
@@ -163,7 +165,7 @@ class CellTrainer(Trainer):
                 here[name].copy_(tensor)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        began = time.monotonic()
+        self.record.save_began = time.monotonic()
         folder = Path(str(self.args.output_dir)) / f"{checkpoints.STATE}-{self.state.global_step}"
         try:
             super()._save_checkpoint(model, trial)
@@ -172,46 +174,7 @@ class CellTrainer(Trainer):
             if _is_write_failure(error):
                 raise OSError(errno.ENOSPC, f"can't save the checkpoint: {error}", str(folder)) from error
             raise
-        ranks.barrier()
-        self.loop.saved(folder, began)
-
-    def save_weights(self, folder: Path) -> None:
-        """Write the weights as they would be published, in the model's number format. Every rank calls it."""
-        model = self.accelerator.unwrap_model(self.model_wrapped)
-        state = self._whole_state(model)
-        if self.args.should_save:
-            folder.mkdir(parents=True, exist_ok=True)
-            self.family.save(model, folder, state)
-        ranks.barrier()
-
-    def _whole_state(self, model: Any) -> dict[str, torch.Tensor]:
-        """What is published, by its names in memory: an adapter's weights, or all. Whole on the rank that saves."""
-        everything = self.loop.run.config.method.trains == "all"
-        dtype = getattr(torch, self.family.spec.dtype)
-        state: dict[str, torch.Tensor] = {}
-        # Each tied weight once: a copy is no longer seen to be tied, and would be written twice.
-        for name, parameter in model.named_parameters():
-            if everything or parameter.requires_grad:
-                with _gathered(parameter):
-                    if self.args.should_save:
-                        # Copied, because DeepSpeed lays weights out in one storage, which the library takes for ties.
-                        state[name] = parameter.detach().to("cpu", dtype if everything else None, copy=True)
-        if everything:
-            buffers = dict(model.named_buffers())
-            state |= {name: buffers[name] for name in model.state_dict() if name in buffers}
-        return state
-
-
-@contextlib.contextmanager
-def _gathered(parameter: torch.nn.Parameter) -> Iterator[None]:
-    """Make a weight whole for a moment, where ZeRO-3 has split it. Every rank must come here."""
-    if not hasattr(parameter, "ds_id"):
-        yield
-        return
-    import deepspeed
-
-    with deepspeed.zero.GatheredParameters([parameter]):
-        yield
+        ranks.barrier()  # the library's next event, on_save, marks the checkpoint as complete
 
 
 def _is_write_failure(error: Exception) -> bool:

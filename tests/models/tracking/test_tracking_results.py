@@ -180,7 +180,7 @@ def test_a_table_is_capped_in_bytes_and_rows_stay(tmp_path: Path, monkeypatch: p
     write_jsonl(folder.predictions, [{"sample": s["id"], "text": "red"} for s in samples])
     scores = [{"sample": s["id"], "outcome": "parsed", "truth": "red", "value": "blue", "scores": {}} for s in samples]
     write_jsonl(folder.scores, scores)
-    one = len(answers_table.thumbnail([tmp_path / "a.png"]) or b"")
+    one = len(answers_table.thumbnail(tmp_path / "a.png") or b"")
     monkeypatch.setattr(answers_table, "MOST_BYTES", 3 * one + 10)
     found = answers_table.Results.read(folder, TaskSpec(kind="a_kind_of_another_checkout"), {}, samples, most=10)
     at = found.columns.index("image")

@@ -185,7 +185,9 @@ def test_captions_that_are_also_trained_on_are_counted() -> None:
 
 def test_panels_do_not_make_scores_old() -> None:
     names = set(scorer_sources(KIND))
-    assert {f"paceline.tasks.captioning.{part}" for part in ("score", "overlap", "cider", "text", "fields")} <= names
+    assert {
+        f"paceline.tasks.captioning.{part}" for part in ("score", "overlap", "cider", "caption_tokens", "fields")
+    } <= names
     assert "paceline.tasks.captioning.results" not in names
 
 

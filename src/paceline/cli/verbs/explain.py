@@ -13,6 +13,7 @@ import click
 
 from paceline.cli.options import json_option, name_argument
 from paceline.cli.resolve import one_name, say_json, short, use_code_of_cell
+from paceline.config.cell_kinds import kind_of
 
 if TYPE_CHECKING:
     from paceline.config.schema import Config, ModelSpec
@@ -93,7 +94,7 @@ def require_answers(folder: CellFolder) -> None:
     """
     from paceline.errors import UserError
 
-    if folder.read().kind != "evaluate":
+    if not kind_of(folder.read().kind).answers:
         raise UserError(f"cell {folder.id} tunes, and answers nothing; give an evaluate cell: paceline status")
     if not folder.done():
         raise UserError(f"cell {folder.id} is not done, so its answers are not final; see: paceline status")

@@ -12,6 +12,7 @@ import click
 
 from paceline.cli.options import json_option, overrides_argument
 from paceline.cli.resolve import compose_words, say_json, store_of
+from paceline.config.cell_kinds import kind_of
 
 if TYPE_CHECKING:
     from paceline.config.gpus import Card
@@ -148,13 +149,14 @@ def _rows(
     from paceline.gpu_memory import choose
 
     kind = _kind(config)
-    if kind == "evaluate":
+    trains = kind_of(kind).trains
+    if not trains:
         presets, counts = {"none": presets.get("none", config.deepspeed)}, [1]
     for preset, gpus in itertools.product(presets.values(), counts):
         if config.train.batch % gpus or (gpus == 1 and preset.config and "offload" not in preset.name):
             continue  # one GPU has nothing to split
         configs = []
-        for checkpointing in (False, True) if kind == "finetune" else (False,):
+        for checkpointing in (False, True) if trains else (False,):
             placement = dataclasses.replace(
                 config.placement, nodes=1, ranks=gpus, activation_checkpointing=checkpointing, micro_batch=0
             )
@@ -174,7 +176,7 @@ def _field(row: Row, card: str) -> str:
     sizes = [v.memory.assumed["micro_batch"] if v else 0 for v in (plain, short)]
     if not any(sizes):
         return "float16" if "bfloat16" in row.judged[card].why else "-"
-    if _kind(row.config) == "evaluate":
+    if not kind_of(_kind(row.config)).trains:
         return "fits"
     return "  ".join(text for text in (str(sizes[0] or ""), f"{sizes[1]}c" if sizes[1] > sizes[0] else "") if text)
 

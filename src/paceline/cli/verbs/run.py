@@ -8,6 +8,7 @@ import click
 
 from paceline.cli.options import cell_or_overrides_argument
 from paceline.cli.resolve import compose_words, composed_name, data_digests, split, store_of, use_code_of_cell
+from paceline.config.cell_kinds import kind_of
 
 
 @click.command(short_help="run one cell here")
@@ -42,7 +43,7 @@ def command(words: Sequence[str], conf: str | None, retry_failed: bool) -> None:
             data_digests(store, words, conf),
             lambda task: samples.splits(store.root, task),
         )
-        points = sum(1 for c in sweep.cells if c.cell.kind == "evaluate")
+        points = sum(1 for c in sweep.cells if kind_of(c.cell.kind).answers)
         if points > 1:
             raise UserError(f"these overrides describe {points} cells; `paceline submit` runs a sweep")
         sweep.name = f"run-{sweep.cells[-1].id.rpartition('-')[2]}"

@@ -10,6 +10,7 @@ import click
 
 from paceline.cli.options import name_argument
 from paceline.cli.resolve import one_name, use_recorded_code
+from paceline.config.cell_kinds import kind_of
 
 
 @click.command(short_help="score kept predictions again")
@@ -25,7 +26,7 @@ def command(words: Sequence[str], conf: str | None) -> None:
         click.echo(
             f"note: {', '.join(recorded_code)} as recorded; for the scorer as it is now give --conf FOLDER", err=True
         )
-    cells = [c for c in recorded(folder, store).cells if c.cell.kind == "evaluate" and store.cell(c.id).done()]
+    cells = [c for c in recorded(folder, store).cells if kind_of(c.cell.kind).answers and store.cell(c.id).done()]
     changed = 0
     for planned in cells:
         cell_folder = store.cell(planned.id)

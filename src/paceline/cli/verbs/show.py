@@ -9,6 +9,7 @@ import click
 
 from paceline.cli.options import cell_or_overrides_argument, json_option
 from paceline.cli.resolve import compose_words, digests_or_not, one_name, say_json, split, store_of
+from paceline.config.cell_kinds import kind_of
 
 
 @click.command(short_help="print a resolved cell")
@@ -36,8 +37,7 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
         cells += [(c.cell, placement_of(c.config)) for c in expand(composition, data_digest).cells]
     for cell, placement in cells:
         resolved = plain(cell.config)
-        unused = ("generation",) if cell.kind == "finetune" else ("train",)
-        for group in (*unused, "placement", "deepspeed", "cluster", "tracking"):
+        for group in (*kind_of(cell.kind).unused, "placement", "deepspeed", "cluster", "tracking"):
             resolved.pop(group)
         extra = {k: cell.identity[k] for k in ("data", "tuned") if k in cell.identity}
         content = {"id": cell.id, "kind": cell.kind, **resolved, **extra, **placement}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paceline import tasks
+from paceline.config.cell_kinds import kind_of
 from paceline.config.schema import TaskSpec
 from paceline.data import samples as prepared
 from paceline.errors import UserError
@@ -297,11 +298,11 @@ def collect(store: Store, sweep: SweepFolder) -> Report:
             continue
         cells[cell_id] = folder.read()
     for cell_id, state in status.states(store, cells.values()).items():
-        if state.state == "done" and cells[cell_id].kind == "evaluate":
+        if state.state == "done" and kind_of(cells[cell_id].kind).answers:
             scored[cell_id] = _read_metrics(store.cell(cell_id).metrics)
         if no_result := _absent(cells[cell_id], state, scored.get(cell_id), sweep.name):
             absent[cell_id] = no_result
-    evaluated = [cell for cell in cells.values() if cell.kind == "evaluate"]
+    evaluated = [cell for cell in cells.values() if kind_of(cell.kind).answers]
     tunings = {cell.id: _tuning(store, cells, cell) for cell in evaluated}
     configs = {cell.id: cell.config for cell in evaluated}
     trained_on = {cell.id: cell.config.prompt.name for cell in tunings.values() if cell}
@@ -344,7 +345,7 @@ def collect(store: Store, sweep: SweepFolder) -> Report:
         code=record.get("code", ""),
         cells=len(record["cells"]),
         rows=tuple(rows),
-        tunings=_tunings(cell for cell in cells.values() if cell.kind == "finetune"),
+        tunings=_tunings(cell for cell in cells.values() if kind_of(cell.kind).trains),
         missing=tuple(absent[i] for i in record["cells"] if i in absent),
         dropped=tuple(record.get("dropped", [])),
         tasks=specs,
@@ -389,7 +390,7 @@ def _absent(cell: Cell, state: CellState, metrics: Mapping[str, Any] | None, swe
     """Why a cell has no result; None where it has one."""
     if state.state != "done":
         return Absent(cell.id, cell.kind, state.state, state.cause, state.detail, state.attempts)
-    if cell.kind == "finetune" or metrics is not None:
+    if not kind_of(cell.kind).answers or metrics is not None:
         return None
     remedy = f"answered, and metrics.json is missing or damaged; run: paceline score {sweep}"
     return Absent(cell.id, cell.kind, "unscored", "", remedy, state.attempts)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from paceline import tasks
 from paceline.tasks.kind import FILES
 
 SOURCE = Path(__file__).parents[2] / "src" / "paceline"
@@ -69,3 +70,9 @@ def test_a_file_and_a_function_stay_short(path: Path) -> None:
             if isinstance(node, ast.FunctionDef):
                 length = (node.end_lineno or node.lineno) - node.lineno + 1
                 assert length <= MOST_LINES_OF_FUNCTION, f"{path.name}: {node.name} has {length} lines"
+
+
+def test_the_helpers_of_tasks_are_no_kinds() -> None:
+    """A helper that was renamed would be taken for a kind of task."""
+    for name in tasks.names():
+        tasks.load(name).check()

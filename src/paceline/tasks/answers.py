@@ -100,9 +100,8 @@ def first_of_each(records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any
 
 def from_records(records: Sequence[Mapping[str, Any]], columns: Mapping[str, Column] | None = None) -> Answers:
     """The columns of score records, one a question."""
-    names = dict.fromkeys(
-        name for r in records for name, v in r.get("scores", {}).items() if isinstance(v, int | float | None)
-    )
+    scores = [r.get("scores", {}) for r in records]
+    names = dict.fromkeys(name for s in scores for name, value in s.items() if isinstance(value, int | float | None))
     parts = any(r.get("part") for r in records)
     return Answers(
         tuple(sys.intern(key_of(r)) for r in records),

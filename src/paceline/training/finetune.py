@@ -32,7 +32,7 @@ from paceline.store.cell_folder import CellFolder
 from paceline.store.files import read_jsonl
 from paceline.training import adapters, audits, batch_probe, vision_cache
 from paceline.training.arguments import trainer_arguments
-from paceline.training.published import save_weights
+from paceline.training.save_weights import save_weights
 from paceline.training.step_loop import Curve, StepLoop
 from paceline.training.step_record import StepRecord
 from paceline.training.stream import Conversations, Plan, Stream, order, plan

@@ -19,7 +19,7 @@ from paceline.models.family import Family
 from paceline.store.causes import CAUSES
 from paceline.store.files import SCHEMA, append_jsonl
 from paceline.training import audits
-from paceline.training.published import save_weights
+from paceline.training.save_weights import save_weights
 from paceline.training.step_record import StepRecord
 from paceline.training.stream import Plan
 

@@ -115,7 +115,7 @@ def test_jobs_run_a_labs_code_as_it_was_when_they_were_submitted(cluster: DevClu
     assert {c["state"] for c in lab.cells().values()} == {"done"}
     for start in root.glob("cells/*/attempts/1/start.json"):
         code = json.loads(start.read_text())["provenance"]["code"]
-        names = ("models.question_first", "readers.painted", "tasks._words", "tasks.colour")
+        names = ("data.readers.painted", "models.families.question_first", "tasks._words", "tasks.colour")
         assert code["plugins"] == [f"paceline.{name}" for name in names]
 
     # Looking back needs no --conf: the sweep's frozen code has the kind.

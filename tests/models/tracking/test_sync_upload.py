@@ -42,7 +42,8 @@ def write_attempt(folder: Path, steps: range, cause: str) -> None:
                 image = str(folder / "a.png")
                 Image.new("RGB", (8, 8), "red").save(image)
                 write_jsonl(run.folder.predictions, [{"sample": "a", "text": "says a"}])
-                write_jsonl(run.folder.scores, [{"sample": "a", "outcome": "parsed", "truth": [1, 2]}])
+                judged = {"sample": "a", "outcome": "parsed", "value": "red", "truth": "red", "scores": {"right": True}}
+                write_jsonl(run.folder.scores, [judged])
                 found = {"metrics": {"acc": {"value": 0.5, "low": 0.4, "high": 0.6}}}
                 tracker.results(found, [{"id": "a", "image": image}])
     except Interrupted:

@@ -38,11 +38,7 @@ def judge(
     metrics: dict[str, Any] = {}
     splits = config.task.evaluate
     for split in splits:
-        answers = kind.answers([s for s in scores if by_id[s["sample"]]["split"] == split])
-        if kind.group:
-            answers = answers.with_groups(
-                {name: str(s[kind.group]) for name, s in by_id.items() if s.get(kind.group) is not None}
-            )
+        answers = kind.answers([s for s in scores if by_id[s["sample"]]["split"] == split], by_id)
         prefix = f"{split}/" if len(splits) > 1 else ""
         metrics.update({prefix + name: metric for name, metric in kind.aggregate(answers).items()})
     return scores, {

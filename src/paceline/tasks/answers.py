@@ -79,10 +79,6 @@ class Answers:
         """Which answers were read, bool (n,)."""
         return np.array([outcome == PARSED.name for outcome in self.outcomes], dtype=bool)
 
-    def column(self, name: str) -> Column | None:
-        """A column of the kind's; None where it has none of that name."""
-        return self.columns.get(name)
-
 
 def key_of(record: Mapping[str, Any]) -> str:
     """What a prediction or a score is of: the sample, and the part where the kind asks several questions."""

@@ -285,12 +285,23 @@ class Kind:
         """Hold answers to the truth."""
         return list(self.get("score")(answers, task, prompt))
 
-    def answers(self, records: Iterable[Mapping[str, Any]]) -> Answers:
-        """The columns of score records; the first record of a question wins."""
+    def answers(
+        self, records: Iterable[Mapping[str, Any]], samples: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> Answers:
+        """The columns of score records; the first record of a question wins.
+
+        Args:
+            records: of ``scores.jsonl``.
+            samples: id -> prepared sample, of which the kind's group is read; without them nothing ties answers.
+        """
         from paceline.tasks.answers import first_of_each, from_records
 
         kept = first_of_each(records)
-        return from_records(kept, self.columns(kept))
+        answers = from_records(kept, self.columns(kept))
+        if not self.group or samples is None:
+            return answers
+        groups = {name: sample.get(self.group) for name, sample in samples.items()}
+        return answers.with_groups({name: str(group) for name, group in groups.items() if group is not None})
 
     def columns(self, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Column]:
         """What the kind's functions need of score records beside the scores; by default labels of answer and truth."""

@@ -260,11 +260,9 @@ class Report:
 
     def _read(self, row: Row) -> Answers:
         kind = self.kinds[row.task]
-        answers = kind.answers(read_jsonl(self.store.cell(row.id).scores))
-        if not kind.group:
-            return answers
-        records = self.samples[row.task]
-        return answers.with_groups({name: str(r[kind.group]) for name, r in records.items() if r.get(kind.group)})
+        # Samples are read where the kind ties them together, so that no other report waits for them.
+        samples = self.samples[row.task] if kind.group else None
+        return kind.answers(read_jsonl(self.store.cell(row.id).scores), samples)
 
     def _of_split(self, task: str, split: str, answers: Answers) -> Answers:
         # Cells of one task hold the same samples in the same order, so a thousand cells share a few lists.

@@ -74,3 +74,17 @@ def binds(tree: ast.Module, name: str) -> bool:
 def _bound(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.stmt) and not isinstance(node, ast.If | ast.Try | ast.With | ast.For | ast.While):
         yield from defined(node)
+
+
+def literal(tree: ast.AST, name: str) -> object:
+    """The plain value that is assigned to a name in a module or in the body of a class there; None where there is none.
+
+    Raises:
+        ValueError: it is computed, so that it can't be read without running the module.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if any(isinstance(t, ast.Name) and t.id == name for t in targets):
+                return ast.literal_eval(node.value)  # type: ignore[no-any-return]
+    return None

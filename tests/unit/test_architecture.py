@@ -21,7 +21,14 @@ LAYERS: list[set[str]] = [
     {"store", "config/gpus"},
     {"config"},
     # shared: torch-free, no Hydra
-    {"stats", "models/conversation", "models/answerer", "models/hub_files", "models/hub_download"},
+    {
+        "stats",
+        "models/conversation",
+        "models/answerer",
+        "models/architecture",
+        "models/hub_files",
+        "models/hub_download",
+    },
     {"gpu_memory", "tracking/wandb_key"},
     {"tasks"},
     {"data/prompts", "data/readers", "data/leakage"},

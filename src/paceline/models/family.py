@@ -23,8 +23,10 @@ from paceline.config.checks import locate_weights
 from paceline.config.schema import GenerationSpec, ModelSpec, Quantise
 from paceline.errors import UserError
 from paceline.models.answerer import Answer, How, Reads
+from paceline.models.architecture import other_architecture
 from paceline.models.conversation import Conversation
 from paceline.models.generate import generate
+from paceline.models.landed import Unread, require_adapter, require_whole
 from paceline.models.tensors import Tensors
 
 # isort: split
@@ -102,6 +104,9 @@ class Family(Tensors):
     """
 
     auto_class: ClassVar[str] = "AutoModelForImageTextToText"
+    # What `model_type` of the weights' config.json may be; read by the login side too, so a plain tuple of strings.
+    # Empty takes any: another architecture's weights would be read as far as their names agree.
+    model_types: ClassVar[tuple[str, ...]] = ()
     # Component -> prefixes of module names, as `model.named_modules()` of the bare model spells them.
     components: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     # Attention implementations that the network has.
@@ -170,8 +175,9 @@ class Family(Tensors):
             quantise: form of the linear layers outside of ``unquantised``; an adapter wants the form it was tuned on.
 
         Raises:
-            UserError: no such folder, a hub id without a revision, weights that can't be reached, an attention that
-                the family does not have, or a number format that the device does not have.
+            UserError: no such folder, a hub id without a revision, weights that can't be reached, that are of another
+                architecture or lack a tensor, an attention that the family does not have, or a number format that the
+                device does not have.
         """
         _require_format(spec, device)
         if spec.attention not in cls.attentions:
@@ -185,12 +191,14 @@ class Family(Tensors):
         with tempfile.TemporaryDirectory(prefix="twin-") as scratch:
             if spec.weights:
                 source, revision = locate_weights(spec)
+                cls.require_architecture(spec, source, revision)
                 processor = cls._read(spec, lambda: cls.make_processor(spec, source, revision))
             else:
                 source, revision = scratch, None
                 processor = cls.make_twin(spec, Path(scratch))
             if tuned is not None and not adapter:
                 source, revision = str(tuned), None
+                cls.require_architecture(spec, source, revision)
             options = cls.reading(spec, device, quantise)
             model = cls._read(spec, lambda: cls.make_model(spec, source, revision, options))
         _compute_plainly(model)
@@ -199,6 +207,7 @@ class Family(Tensors):
         model.name_or_path = model.config._name_or_path = spec.weights or spec.name
         family = cls(spec, model, processor)
         family.quantised = quantise
+        require_whole(model, f"model {spec.name}: {tuned or spec.weights}", family.is_idle)
         # Sampling settings shipped with the weights (Qwen2-VL: top_k 1) would silently override the sweep's.
         model.generation_config = GenerationConfig(
             eos_token_id=family.end_tokens,
@@ -209,6 +218,21 @@ class Family(Tensors):
             family.model = family._with_adapter(tuned, training)
         family.model.train(training)
         return family
+
+    @classmethod
+    def require_architecture(cls, spec: ModelSpec, source: str, revision: str | None) -> None:
+        """Refuse weights of an architecture that is not among ``model_types``.
+
+        Raises:
+            UserError: with what they are.
+        """
+
+        def read() -> Any:
+            return transformers.PretrainedConfig.get_config_dict(source, revision=revision)
+
+        config, _ = cls._read(spec, read)
+        if why := other_architecture(spec.family, config.get("model_type")):
+            raise UserError(f"model {spec.name}: {source}: {why}")
 
     @classmethod
     def reading(cls, spec: ModelSpec, device: str, quantise: Quantise = "none") -> dict[str, Any]:
@@ -233,9 +257,21 @@ class Family(Tensors):
     @classmethod
     def make_model(cls, spec: ModelSpec, source: str, revision: str | None, options: dict[str, Any]) -> PreTrainedModel:
         """The network, from a folder or a hub id; ``options`` are those of :meth:`reading`."""
-        return getattr(transformers, cls.auto_class).from_pretrained(
-            source, revision=revision, trust_remote_code=spec.remote_code, **options
+        auto_class = getattr(transformers, cls.auto_class)
+        return cls.read_weights(auto_class, source, revision, trust_remote_code=spec.remote_code, **options)
+
+    @staticmethod
+    def read_weights(network: Any, source: str, revision: str | None, **options: Any) -> Any:
+        """``network.from_pretrained``, and on the model a record of what was not read: :meth:`load` refuses it.
+
+        The library draws a tensor that is not there at random, and only logs it. So a family that makes its network in
+        a way of its own reads it by this method.
+        """
+        model, report = network.from_pretrained(
+            source, revision=revision or "main", output_loading_info=True, ignore_mismatched_sizes=True, **options
         )
+        model.unread = Unread.of(report)
+        return model
 
     @classmethod
     def make_processor(cls, spec: ModelSpec, source: str, revision: str | None) -> Any:
@@ -299,7 +335,13 @@ class Family(Tensors):
     def _with_adapter(self, folder: Path, training: bool) -> Any:
         from peft import PeftModel
 
-        return PeftModel.from_pretrained(self.model, str(folder), is_trainable=training)
+        try:
+            model = PeftModel.from_pretrained(self.model, str(folder), is_trainable=training)
+        except RuntimeError as error:  # tensors of other sizes, each on a line
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            raise UserError(f"model {self.spec.name}: adapter {folder} is of another model: {lines[-1]}") from error
+        require_adapter(model, folder, self.spec.name)
+        return model
 
     @classmethod
     def component_of(cls, name: str) -> str | None:

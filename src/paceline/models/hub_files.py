@@ -26,6 +26,7 @@ from typing import Any
 
 from paceline.config.checks import locate_weights
 from paceline.config.schema import ModelSpec
+from paceline.models.architecture import other_architecture
 
 Progress = Callable[[str, int, int], None]
 """``progress(stage, done, total)``, in whole megabytes."""
@@ -118,6 +119,8 @@ def lacking(model: ModelSpec) -> str:
         absent += sorted(set(_shards(folder / index)) - there - set(absent))
     if absent:
         return f"{what}: {len(absent)} files are missing in {folder}, such as {absent[0]}"
+    if other := other_architecture(model.family, _read_config(folder / "config.json").get("model_type")):
+        return f"{what}: {other}; name the family of these weights in conf/model/{model.name}.yaml"
     weights = [n for n in needed(there) if n.endswith((".safetensors", ".bin"))]
     if not weights:
         return f"{what}: no weights (model*.safetensors, pytorch_model*.bin) in {folder}"
@@ -127,13 +130,20 @@ def lacking(model: ModelSpec) -> str:
 
 def _modules(config: Path) -> set[str]:
     """Files of the code that a config names: ``auto_map: {AutoConfig: configuration_x.Name}``."""
-    try:
-        named = json.loads(config.read_bytes()).get("auto_map", {}).values()
-    except (OSError, ValueError, AttributeError):
-        return set()
+    auto_map = _read_config(config).get("auto_map", {})
+    named = auto_map.values() if isinstance(auto_map, dict) else ()
     # `owner/name--module.Class` is code of another repository.
     words = [n for value in named for n in (value if isinstance(value, list) else [value]) if isinstance(n, str)]
     return {f"{n.partition('.')[0]}.py" for n in words if "--" not in n}
+
+
+def _read_config(config: Path) -> dict[str, Any]:
+    """A config's values; none where it can't be read."""
+    try:
+        values = json.loads(config.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
 
 
 def _shards(index: Path) -> list[str]:

@@ -37,6 +37,7 @@ class Idefics(Family):
     tokens made of it.
     """
 
+    model_types = ("idefics",)
     components = {
         "vision": ("model.vision_model",),
         "connector": ("model.perceiver_resampler",),

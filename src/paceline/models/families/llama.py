@@ -20,6 +20,7 @@ class Llama(Family):
     """The tokenizer is the whole processor."""
 
     auto_class: ClassVar[str] = "AutoModelForCausalLM"
+    model_types = ("llama",)
     components: ClassVar[Mapping[str, tuple[str, ...]]] = {"language": ("model",)}
 
     @classmethod

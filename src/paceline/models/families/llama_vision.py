@@ -47,6 +47,7 @@ class LlamaVision(Family):
     before it.
     """
 
+    model_types = ("mllama",)
     components = {
         "vision": ("model.vision_model",),
         "connector": ("model.multi_modal_projector",),

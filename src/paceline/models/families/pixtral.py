@@ -30,6 +30,7 @@ class Pixtral(Family):
     Every row of patches ends with ``[IMG_BREAK]``, the last one with ``[IMG_END]``.
     """
 
+    model_types = ("llava",)
     components = {
         "vision": ("model.vision_tower",),
         "connector": ("model.multi_modal_projector",),

@@ -34,6 +34,7 @@ class Qwen2VL(Family):
     """``Qwen2VLForConditionalGeneration``. ``pixel_values`` is (patches of all images, values), with no batch
     axis."""
 
+    model_types = ("qwen2_vl", "qwen2_5_vl")
     components = {
         "vision": ("model.visual.patch_embed", "model.visual.blocks"),
         "connector": ("model.visual.merger",),

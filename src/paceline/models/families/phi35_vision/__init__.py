@@ -40,6 +40,7 @@ transformers.AutoProcessor.register(Phi3VConfig, Phi3VProcessor)
 class Phi35Vision(Family):
     """:class:`Phi3VForCausalLM`. ``pixel_values`` is (images, 1 + crops, 3, height, width)."""
 
+    model_types = ("phi3_v",)
     components = {
         "vision": ("model.vision_embed_tokens.img_processor",),
         "connector": (
@@ -61,7 +62,8 @@ class Phi35Vision(Family):
         cls, spec: ModelSpec, source: str, revision: str | None, options: dict[str, Any]
     ) -> Phi3VForCausalLM:
         """The network, of the class here: the weights' own code is never run."""
-        return Phi3VForCausalLM.from_pretrained(source, revision=revision or "main", **options)
+        network: Phi3VForCausalLM = cls.read_weights(Phi3VForCausalLM, source, revision, **options)
+        return network
 
     @classmethod
     def make_processor(cls, spec: ModelSpec, source: str, revision: str | None) -> Phi3VProcessor:

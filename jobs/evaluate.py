@@ -32,7 +32,7 @@ def main(folders: Sequence[Path], launch: attempts.Launch) -> None:
             config, root = run.config, run.root
             prepared.require(root, config.task, cell.data)
             if family is None:
-                family = load_weights(config, needed)
+                family = load_weights(config, needed, root)
             samples = judge.evaluated_samples(config, root)
             predictions = answer(run, family, samples)
             if folder.superseded(run.attempt):

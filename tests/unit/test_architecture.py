@@ -27,6 +27,7 @@ LAYERS: list[set[str]] = [
         "models/answerer",
         "models/architecture",
         "models/hub_files",
+        "models/local_weights",
         "models/hub_download",
     },
     {"gpu_memory", "tracking/wandb_key"},

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from paceline import plugins
-from paceline.config.schema import PLACEMENT_GROUPS, TaskSpec
+from paceline.config.schema import PLACEMENT_GROUPS, ModelSpec, TaskSpec
 from paceline.errors import DataError, UserError, nearest
 from paceline.store.cell_folder import CellFolder
 from paceline.store.root import Store, SweepFolder, resolve_root
@@ -107,6 +107,34 @@ def digests_or_not(
     return digest, unprepared
 
 
+def pins(store: Store) -> Callable[[ModelSpec], ModelSpec]:
+    """A function that puts the content's digest in the place of a folder of weights.
+
+    It raises DataError where the folder is not prepared, or changed since.
+    """
+    from paceline.models import local_weights
+
+    return lambda model: local_weights.pin(model, store.root)
+
+
+def pins_or_not(store: Store) -> tuple[Callable[[ModelSpec], ModelSpec], dict[str, DataError]]:
+    """As :func:`pins`, for read-only verbs: a folder that is not as prepared stays, and its error is kept.
+
+    Returns:
+        The function, and model name -> error, which fills while the function is used.
+    """
+    strict, unprepared = pins(store), {}
+
+    def pin(model: ModelSpec) -> ModelSpec:
+        try:
+            return strict(model)
+        except DataError as error:
+            unprepared[model.name] = error
+            return model
+
+    return pin, unprepared
+
+
 def composed_name(words: Sequence[str], conf: str | None) -> tuple[str | None, Store, Composition]:
     """The name (if any), the store, and the placement that a verb is given for a sweep or a cell.
 
@@ -119,11 +147,14 @@ def composed_name(words: Sequence[str], conf: str | None) -> tuple[str | None, S
     composition = compose_words(overrides, conf)
     for override in overrides:
         key = override.lstrip("+~").partition("=")[0]
-        if key.partition(".")[0] not in (*PLACEMENT_GROUPS, "root") and key != "model.environment":
+        if key.partition(".")[0] not in (*PLACEMENT_GROUPS, "root") and key not in _PLACED:
             raise UserError(
                 f"'{override}': a recorded cell keeps what it computes; only root= and placement may change"
             )
     return (names[0] if names else None), store_of(composition), composition
+
+
+_PLACED = ("model.environment", "model.folder")
 
 
 def one_name(words: Sequence[str], conf: str | None) -> tuple[str | None, Store]:

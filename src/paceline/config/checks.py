@@ -102,6 +102,25 @@ def optimiser_steps(train: TrainSpec, samples: int) -> int:
 
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_HUB_ID = re.compile(r"[^/.~][^/]*/[^/]+")
+CONTENT = "sha256:"
+"""Before the digest of a folder's content, which stands for the folder in a cell."""
+
+
+def in_folder(model: ModelSpec) -> bool:
+    """Whether a model's weights lie in a folder of the user's: neither a twin's nor the hub's."""
+    return model.weights.startswith(CONTENT) or _folder(model) is not None
+
+
+def _folder(model: ModelSpec) -> Path | None:
+    # A pinned hub id is the hub's, though a folder of that name may lie where the command is typed.
+    if not model.weights or (model.revision and _HUB_ID.fullmatch(model.weights)):
+        return None
+    try:
+        folder = Path(model.weights).expanduser()
+    except RuntimeError:  # the home folder of somebody who is not known
+        folder = Path(model.weights)
+    return folder if folder.is_dir() else None
 
 
 def locate_weights(model: ModelSpec) -> tuple[str, str | None]:
@@ -110,12 +129,17 @@ def locate_weights(model: ModelSpec) -> tuple[str, str | None]:
     Raises:
         UserError: no such folder, or a hub id without a revision that stands still.
     """
-    try:
-        folder = Path(model.weights).expanduser()
-    except RuntimeError:  # the home folder of somebody who is not known
-        folder = Path(model.weights)
-    if not model.weights or folder.is_dir():
-        return (str(folder) if model.weights else ""), None
+    if not model.weights:
+        return "", None
+    if model.weights.startswith(CONTENT):
+        if not model.folder or not Path(model.folder).is_dir():
+            raise UserError(
+                f"model {model.name}: the weights with {model.weights[: len(CONTENT) + 12]} lie in "
+                f"{model.folder or 'a folder that is not named'}, which is not there; give model.folder=FOLDER"
+            )
+        return model.folder, None
+    if folder := _folder(model):
+        return str(folder), None
     name = f"conf/model/{model.name}.yaml"
     if model.weights.startswith(("/", ".", "~")) or model.weights.count("/") != 1:
         raise UserError(f"{name}: weights: {model.weights} is neither a folder nor a hub id (owner/name)")

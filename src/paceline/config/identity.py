@@ -73,16 +73,23 @@ def read_config(identity_values: Mapping[str, Any], where: str) -> Config:
 def placement_of(config: Config) -> dict[str, Any]:
     """The placement of a config as JSON values: what a submission records of each cell."""
     placed = {group: plain(getattr(config, group)) for group in PLACEMENT_GROUPS}
-    # The one field of another group, and left out where it is empty, as it nearly always is.
-    return placed | ({"model": {"environment": config.model.environment}} if config.model.environment else {})
+    # Of another group, and left out where they are empty, as they nearly always are.
+    model = model_placement(config.model)
+    return placed | ({"model": model} if model else {})
+
+
+def model_placement(model: ModelSpec) -> dict[str, str]:
+    """The placement fields of a model that say something."""
+    fields = {"environment": model.environment, "folder": model.folder}
+    return {name: value for name, value in fields.items() if value}
 
 
 def with_placement(config: Config, recorded: Mapping[str, Any]) -> Config:
     """A config with the placement that :func:`placement_of` recorded."""
     groups: dict[str, Any] = {g: build(GROUPS[g], recorded[g], g) for g in PLACEMENT_GROUPS if g in recorded}
-    environment = recorded.get("model", {}).get("environment", "")
-    if environment != config.model.environment:
-        groups["model"] = dataclasses.replace(config.model, environment=environment)
+    model = {"environment": "", "folder": "", **recorded.get("model", {})}
+    if model != {"environment": config.model.environment, "folder": config.model.folder}:
+        groups["model"] = dataclasses.replace(config.model, **model)
     return dataclasses.replace(config, **groups)
 
 

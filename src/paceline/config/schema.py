@@ -55,7 +55,9 @@ class ModelSpec:
 
     name: str = identity_field("", "the file's name in conf/model/")
     family: str = identity_field("", "module in paceline/models/families/ that loads and drives it")
-    weights: str = identity_field("", "hub id or folder of the weights; empty builds a twin from `config`")
+    weights: str = identity_field(
+        "", "hub id or folder of the weights (in a cell: the digest of that); empty builds a twin"
+    )
     revision: str = identity_field("", "commit of the hub repository, 40 hex digits; a hub model needs one")
     inputs: list[str] = identity_field(
         ["image", "text"], "what the model can read: image (one a question), images (several too), text"
@@ -65,6 +67,9 @@ class ModelSpec:
     attention: Literal["sdpa", "eager", "flash_attention_2"] = identity_field("sdpa", "attention implementation")
     remote_code: bool = identity_field(False, "run code shipped with the weights; needs a pinned revision")
     transformers: str = identity_field("", "versions of transformers that the code runs on, such as >=4.43,<4.49")
+    folder: str = placement_field(
+        "", "where a folder of weights lies whose content `weights` names; set by planning, not in a YAML"
+    )
     environment: str = placement_field(
         "", "folder of the Python environment (venv, conda) that runs the cells, $VARIABLES expanded; empty: this one"
     )

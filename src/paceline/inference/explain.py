@@ -212,7 +212,7 @@ def load(folder: CellFolder) -> tuple[Config, Family]:
     needed = [CellFolder(folder.path.parent / n) for n in cell.needs]
     if gone := [n.id for n in needed if not n.done()]:
         raise UserError(f"the weights of {folder.id} are gone: {gone[0]} is not done; see: paceline status")
-    family = load_weights(config, needed)
+    family = load_weights(config, needed, folder.path.parents[1])
     family.model.requires_grad_(False)  # gradients of the image's states are all that is wanted
     return config, family
 

@@ -19,9 +19,10 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from paceline import __version__, plugins
 from paceline.config.build import plain
+from paceline.config.checks import CONTENT, in_folder
 from paceline.config.schema import Config, ModelSpec
 from paceline.errors import PacelineError, Unavailable, UserError
-from paceline.models import hub_files
+from paceline.models import hub_files, local_weights
 from paceline.store.files import SCHEMA, digest, read_json, write_json
 from paceline.store.root import Store
 
@@ -213,8 +214,10 @@ def lacks(models: Iterable[ModelSpec], store: Store, packages: Sequence[str] = (
         seen.add(key)
         try:
             if missing := hub_files.lacking(model):
-                remedy = "" if Path(model.weights).expanduser().is_dir() else f"; run: {prepare_command(model)}"
+                remedy = "" if in_folder(model) else f"; run: {prepare_command(model)}"
                 lines[f"model {model.name} is not prepared: {missing}{remedy}"] = None
+            elif model.weights.startswith(CONTENT) and (why := local_weights.difference(model, store.root)):
+                lines[f"model {model.name}: {why}"] = None
         except UserError as error:
             lines[str(error)] = None
         lines |= dict.fromkeys(problems(model, store, packages))

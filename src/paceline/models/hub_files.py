@@ -24,7 +24,7 @@ from functools import cache as kept
 from pathlib import Path
 from typing import Any
 
-from paceline.config.checks import locate_weights
+from paceline.config.checks import in_folder, locate_weights
 from paceline.config.schema import ModelSpec
 from paceline.models.architecture import other_architecture
 
@@ -107,8 +107,8 @@ def lacking(model: ModelSpec) -> str:
     folder = folder_of(model)
     if folder is None:
         return ""
-    from_hub = not Path(model.weights).expanduser().is_dir()
-    what = f"{model.weights} at {model.revision[:12]}" if from_hub else model.weights
+    from_hub = not in_folder(model)
+    what = f"{model.weights} at {model.revision[:12]}" if from_hub else str(folder)
     if not folder.is_dir():
         return f"{what} is not in {cache()}"
     there = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}

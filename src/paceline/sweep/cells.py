@@ -6,14 +6,21 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from paceline import plugins, tasks
 from paceline.config import conflicts
 from paceline.config.cell_kinds import kind_of
 from paceline.config.checks import check
-from paceline.config.identity import clear_inactive, identity_of, placement_of, read_config, with_placement
-from paceline.config.schema import PLACEMENT_GROUPS, Config, Kind, PromptSpec, TaskSpec, TrainSpec
+from paceline.config.identity import (
+    clear_inactive,
+    identity_of,
+    model_placement,
+    placement_of,
+    read_config,
+    with_placement,
+)
+from paceline.config.schema import PLACEMENT_GROUPS, Config, Kind, ModelSpec, PromptSpec, TaskSpec, TrainSpec
 from paceline.data import readers
 from paceline.errors import UserError
 from paceline.store.cell_folder import Cell
@@ -22,6 +29,9 @@ from paceline.store.root import Store, SweepFolder
 
 if TYPE_CHECKING:
     from paceline.sweep.compose import Composition
+
+T = TypeVar("T")
+Spec = TypeVar("Spec", ModelSpec, TaskSpec)
 
 HASH_LENGTH = 12
 UNPREPARED = "unprepared"
@@ -86,7 +96,7 @@ def placements_of(cells: Iterable[PlannedCell]) -> list[dict[str, Any]]:
     placements = []
     for planned in cells:
         groups = (id(getattr(planned.config, group)) for group in PLACEMENT_GROUPS)
-        key = (planned.config.model.environment, *groups)
+        key = (*model_placement(planned.config.model).items(), *groups)
         if key not in known:
             known[key] = placement_of(planned.config)
         placements.append(known[key])
@@ -151,6 +161,7 @@ def expand(
     composition: Composition,
     data_digest: Callable[[TaskSpec], str],
     splits: Callable[[TaskSpec], Mapping[str, int] | None] = lambda task: None,
+    pin: Callable[[ModelSpec], ModelSpec] = lambda model: model,
 ) -> Sweep:
     """The cells of a composition, equal ones folded into one, in the order of the product.
 
@@ -158,16 +169,16 @@ def expand(
         composition: what the user asked for.
         data_digest: digest of a task's prepared data; called once per task.
         splits: split -> samples of a task's prepared data, None where it is not prepared; called once per task.
+        pin: the model with the digest of its weights' content, where they lie in a folder; called once per model.
 
     Raises:
         UserError: no point is left, or the only one is impossible; code of a lab's can't be used.
     """
     cells: dict[str, PlannedCell] = {}
     dropped: list[dict[str, Any]] = []
-    digests: dict[str, str] = {}
-    known_splits: dict[str, Mapping[str, int] | None] = {}
     problems: dict[str, None] = {}
     tunings: dict[tuple[int, ...], Cell] = {}
+    data_digest, splits, pin = _once(data_digest), _once(splits), _once(pin)
 
     def tuning(config: Config, data: str) -> Cell:
         # Many points share one. The composition makes each spec once and holds it, so its id stands for its content.
@@ -177,11 +188,11 @@ def expand(
             tunings[key] = finetune_cell(config, composition, data)
         return tunings[key]
 
-    def add(cell: Cell, config: Config, splits: Mapping[str, int] | None) -> None:
+    def add(cell: Cell, config: Config) -> None:
         if cell.id not in cells:
             cells[cell.id] = PlannedCell(cell, composition.placed(config, cell.kind))
             try:
-                check(cells[cell.id].config, cell.kind, splits)
+                check(cells[cell.id].config, cell.kind, splits(config.task))
                 conflicts.check(cells[cell.id].config, cell.kind)
             except UserError as error:
                 problems[str(error)] = None
@@ -201,17 +212,14 @@ def expand(
             coded.add(code)
             if why := plugins.no_family(config.model.family):
                 problems[why] = None
-        key = repr((config.task.kind, config.task.reader, config.task.options))
-        if key not in digests:
-            digests[key] = data_digest(config.task)
-            known_splits[key] = splits(config.task)
+        config = dataclasses.replace(config, model=pin(config.model))
+        data = data_digest(config.task)
         tuned = None
         if config.method.trains != "nothing":
-            tuned = tuning(config, digests[key])
-            add(tuned, config, known_splits[key])
-        cell = evaluate_cell(config, digests[key], tuned)
+            tuned = tuning(config, data)
+            add(tuned, config)
         evaluations += 1
-        add(cell, config, known_splits[key])
+        add(evaluate_cell(config, data, tuned), config)
     if not cells:
         if dropped:
             raise UserError("; ".join(dict.fromkeys(d["reason"] for d in dropped)))
@@ -226,6 +234,18 @@ def expand(
         folded=evaluations - kept,
         problems=list(problems),
     )
+
+
+def _once(look: Callable[[Spec], T]) -> Callable[[Spec], T]:
+    """A function that looks once at each spec. Points share their specs, and the composition holds them."""
+    known: dict[int, tuple[Spec, T]] = {}
+
+    def looked(spec: Spec) -> T:
+        if id(spec) not in known:
+            known[id(spec)] = (spec, look(spec))
+        return known[id(spec)][1]
+
+    return looked
 
 
 def left_out(dropped: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -310,8 +330,8 @@ def recorded(folder: SweepFolder, store: Store) -> Sweep:
                     specs[key] = getattr(read_config({name: section}, f"cell {cell_id}"), name)
                 values[name] = specs[key]
         config = Config(**values)
-        if placed.model.environment:
-            config = with_placement(config, {"model": {"environment": placed.model.environment}})
+        if model := model_placement(placed.model):
+            config = with_placement(config, {"model": model})
         cells.append(PlannedCell(cell, config))
     return Sweep(folder.name, tuple(content["overrides"]), content["experiment"], cells, content["dropped"])
 

@@ -23,7 +23,7 @@ from paceline.config.build import build, plain
 from paceline.config.cell_kinds import kind_of
 from paceline.config.checks import share_out
 from paceline.config.gpus import cards_of
-from paceline.config.identity import with_placement
+from paceline.config.identity import model_placement, with_placement
 from paceline.config.schema import GROUPS, PLACEMENT_GROUPS, SCALARS, Config, DeepSpeedSpec, Kind, PlacementSpec
 from paceline.data import readers, samples
 from paceline.errors import UserError, nearest
@@ -142,7 +142,9 @@ class Composition:
                 config = dataclasses.replace(config, **{group: build(GROUPS[group], settings, group)})
         # Of a sweep over many models, those that have an environment, or run on other versions, are meant.
         if "model.environment" in named and (config.model.environment or config.model.transformers):
-            config = with_placement(config, {"model": self.fixed["model"]})
+            config = _with_model(config, {"environment": self.fixed["model"]["environment"]})
+        if "model.folder" in named and config.model.folder:
+            config = _with_model(config, {"folder": str(Path(self.fixed["model"]["folder"]).expanduser().absolute())})
         config = self._settled(config if kind_of(kind).trains else _on_one_rank(config), kind)
         if kind_of(kind).trains and config.placement != placement:
             share_out(config.train, config.placement, config.placement.nodes * config.placement.ranks)
@@ -229,6 +231,10 @@ class Composition:
 
 
 _WITHOUT_DEEPSPEED = DeepSpeedSpec(name="none")
+
+
+def _with_model(config: Config, placed: dict[str, str]) -> Config:
+    return with_placement(config, {"model": {**model_placement(config.model), **placed}})
 
 
 def _on_one_rank(config: Config) -> Config:

@@ -26,7 +26,7 @@ from paceline.config import conflicts
 from paceline.config.identity import as_loaded
 from paceline.config.schema import MethodSpec
 from paceline.errors import DataError, Interrupted, NonFiniteLoss, UserError
-from paceline.models import load_family
+from paceline.models import load_family, local_weights
 from paceline.models.family import Family
 from paceline.store.cell_folder import CellFolder
 from paceline.store.files import read_jsonl
@@ -63,6 +63,8 @@ def load(run: Run, samples: int) -> Family:
         raise UserError("train.kernels=liger: the package is not installed here; pip install 'paceline[liger]'")
     family = load_family(config.model.family)
     unset_hf_deepspeed_config()  # of an earlier cell of this process, which may have been split
+    if run.local_rank == 0:
+        local_weights.require(config.model, run.root)
     split = checkpoints.engine(config.deepspeed) == "zero3" and config.method.quantise == "none"
     # While these arguments live, the library reads weights into parts.
     arguments = trainer_arguments(run, plan(config, run.world, samples)) if split else None

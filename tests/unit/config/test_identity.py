@@ -61,7 +61,8 @@ def test_every_field_is_declared_identity_or_placement_and_told_what_it_is(name:
     assert declared.metadata.get("doc"), f"{name} has no line for people"
     group = name.partition(".")[0]
     if group in schema.GROUPS:
-        placed = group in schema.PLACEMENT_GROUPS or name == "model.environment"  # see docs/decisions/0013
+        # See docs/decisions/0013 and 0027.
+        placed = group in schema.PLACEMENT_GROUPS or name in ("model.environment", "model.folder")
         wanted = "placement" if placed else "identity"
         assert declared.metadata["part"] == wanted
 

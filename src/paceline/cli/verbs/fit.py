@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from paceline.cli.options import json_option, overrides_argument
-from paceline.cli.resolve import compose_words, say_json, store_of
+from paceline.cli.resolve import compose_words, pins_or_not, say_json, store_of
 from paceline.config.cell_kinds import kind_of
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ def command(words: Sequence[str], conf: str | None, gpus: str, tokens: int, imag
     composition = compose_words(words, conf)
     store = store_of(composition)
     counts, size = _counts(gpus), _size(image)
-    configs = list(_configs(composition, words))
+    pin, _ = pins_or_not(store)
+    configs = [dataclasses.replace(c, model=pin(c.model)) for c in _configs(composition, words)]
     # This verb is about GPUs, however many the cluster's file gives.
     cluster = dataclasses.replace(configs[0].cluster, gpus=max(1, configs[0].cluster.gpus))
     cards = cards_of(cluster) or ([by_name(cluster.gpu)] if cluster.gpu else list(CARDS))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from paceline.cli.options import json_option, overrides_argument
-from paceline.cli.resolve import compose_words, digests_or_not, say_json, short, store_of
+from paceline.cli.resolve import compose_words, digests_or_not, pins_or_not, say_json, short, store_of
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from paceline.config.schema import Config
 
 
 @click.command(short_help="show what a submit would start")
@@ -36,7 +38,8 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
     composition = compose_words(words, conf)
     store = store_of(composition)
     data_digest, unprepared = digests_or_not(store, words, conf)
-    sweep = expand(composition, data_digest, lambda task: samples.splits(store.root, task))
+    pin, unpinned = pins_or_not(store)
+    sweep = expand(composition, data_digest, lambda task: samples.splits(store.root, task), pin)
     answers = Answers(store.root, fresh=False)
     states = status.of_sweep(store, sweep, answers)
     chosen, left = submit.choose(sweep.cells, states)
@@ -53,7 +56,9 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
         "sweep": sweep.name,
         "root": str(store.root),
         "cells": [
-            describe(c, states[c.id], differing[c.id], where.get(c.id), left, c.config.task.name in unprepared)
+            describe(
+                c, states[c.id], differing[c.id], where.get(c.id), left, not_prepared(c.config, unprepared, unpinned)
+            )
             for c in sweep.cells
         ],
         "elements": [{**e.as_json(), "resources": e.resources} for e in grouped],
@@ -62,7 +67,7 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
         "folded": sweep.folded,
         "memory": [f.as_json() for f in memory_fits],
         "problems": problems,
-        "unprepared": sorted(unprepared),
+        "unprepared": sorted([*unprepared, *unpinned]),
     }
     try:
         on_slurm = bool(grouped) and submit.executor_of(grouped) == "slurm"
@@ -77,12 +82,19 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
         say_json(plan)
     else:
         show(plan, short(store.root))
-    for error in unprepared.values():
+    for error in [*unprepared.values(), *unpinned.values()]:
         raise error
 
 
+def not_prepared(config: Config, data: Container[str], weights: Container[str]) -> str:
+    """What of a cell's is not as prepared; empty where all is."""
+    if config.task.name in data:
+        return "data"
+    return "weights" if config.model.name in weights else ""
+
+
 def describe(
-    planned: Any, state: Any, variant: str, index: int | None, left: dict[str, str], unprepared: bool
+    planned: Any, state: Any, variant: str, index: int | None, left: dict[str, str], unprepared: str
 ) -> dict[str, Any]:
     """One cell of the plan: its names, its state, and why it will run or not."""
     from paceline.cli.cell_table import short_hash
@@ -100,7 +112,7 @@ def describe(
         "method": config.method.name,
         "variant": variant,
         "state": "unprepared" if unprepared else state.state,
-        "why": "data not prepared" if unprepared else left.get(cell.id) or why,
+        "why": f"{unprepared} not prepared" if unprepared else left.get(cell.id) or why,
         "attempts": state.attempts,
         "needs": list(cell.needs),
         "element": index,

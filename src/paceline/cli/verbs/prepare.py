@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from paceline.cli.options import overrides_argument
 from paceline.cli.resolve import compose_words, short, store_of
+from paceline.config.checks import in_folder
 
 if TYPE_CHECKING:
     from paceline.config.schema import ModelSpec, TaskSpec
@@ -46,8 +48,12 @@ def command(words: Sequence[str], conf: str | None) -> None:
         make_data(tasks(composition), store_of(composition))
     if "model" in named:
         fetch(models(composition), store_of(composition))
-    elif "experiment" in named and (names := [m.name for m in models(composition) if not _there(m)]):
-        click.echo(f"not fetched: paceline prepare model={','.join(dict.fromkeys(names))}")
+    elif "experiment" in named:
+        chosen = models(composition)
+        for model in (m for m in chosen if in_folder(m)):
+            read_folder(model, store_of(composition))
+        if names := [m.name for m in chosen if not _there(m)]:
+            click.echo(f"not fetched: paceline prepare model={','.join(dict.fromkeys(names))}")
 
 
 def make_data(tasks: Sequence[TaskSpec], store: Store) -> None:
@@ -120,8 +126,6 @@ def fetch(models: Sequence[ModelSpec], store: Store) -> None:
         UserError: a revision that is not pinned, a gated model, no such model.
         Unavailable: no network, or no room.
     """
-    from pathlib import Path
-
     from paceline.cli.progress import counting
     from paceline.models import hub_download, hub_files
 
@@ -135,9 +139,8 @@ def fetch(models: Sequence[ModelSpec], store: Store) -> None:
             click.echo(f"{model.name}: a twin, built where it runs; nothing to fetch")
             count_shape(model, store)
             continue
-        if Path(model.weights).expanduser().is_dir():
-            click.echo(f"{model.name}: a folder, {model.weights}; nothing to fetch")
-            count_shape(model, store)
+        if in_folder(model):
+            count_shape(read_folder(model, store), store)
             continue
         listing = hub_download.listing(model)
         size = listing.to_fetch()
@@ -151,6 +154,18 @@ def fetch(models: Sequence[ModelSpec], store: Store) -> None:
             f"{listing.bytes / GIB:,.1f} GiB {state}, in {short(hub_files.cache())}"
         )
         count_shape(model, store)
+
+
+def read_folder(model: ModelSpec, store: Store) -> ModelSpec:
+    """Record the content of a folder of weights, which is part of a cell's identity; the model, pinned to it."""
+    from paceline.cli.progress import counting
+    from paceline.models import local_weights
+
+    with counting(model.name) as progress:
+        pinned, read = local_weights.prepare(model, store.root, progress)
+    state = "read and recorded" if read else "as recorded"
+    click.echo(f"{model.name}: the folder {short(Path(pinned.folder))}, {pinned.weights[:19]}, {state}")
+    return pinned
 
 
 def count_shape(model: ModelSpec, store: Store) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from paceline.cli.options import cell_or_overrides_argument, json_option
-from paceline.cli.resolve import compose_words, digests_or_not, one_name, say_json, split, store_of
+from paceline.cli.resolve import compose_words, digests_or_not, one_name, pins_or_not, say_json, split, store_of
 from paceline.config.cell_kinds import kind_of
 
 
@@ -34,7 +34,8 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
         composition = compose_words(words, conf)
         store = store_of(composition)
         data_digest, _ = digests_or_not(store, words, conf)
-        cells += [(c.cell, placement_of(c.config)) for c in expand(composition, data_digest).cells]
+        pin, _ = pins_or_not(store)
+        cells += [(c.cell, placement_of(c.config)) for c in expand(composition, data_digest, pin=pin).cells]
     for cell, placement in cells:
         resolved = plain(cell.config)
         for group in (*kind_of(cell.kind).unused, "placement", "deepspeed", "cluster", "tracking"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from paceline.cli.options import json_option, overrides_argument, wishes_options
-from paceline.cli.resolve import compose_words, data_digests, say_json, short, store_of, with_mail
+from paceline.cli.resolve import compose_words, data_digests, pins, say_json, short, store_of, with_mail
 
 if TYPE_CHECKING:
     from paceline.launch.submit import Submission
@@ -41,6 +41,7 @@ def command(
         composition,
         data_digests(store, words, conf),
         lambda task: samples.splits(store.root, task),
+        pins(store),
     )
     for line in left_out(sweep.dropped):
         click.echo(line, err=True)

@@ -1,0 +1,220 @@
+"""Weights in a folder of the user's, known by their content: a folder's name stays when its files are exchanged.
+
+    <root>/weights/<digest of the folder's path>.json
+        {folder, digest, prepared, files: {name: {bytes, mtime_ns, sha256}}}
+
+``prepare`` reads every byte once. Planning compares sizes and times with that record, in an instant, and puts the
+digest in the place of the path: a cell's identity holds what the weights are, its placement where they lie
+(``model.folder``). A cell reads every byte again before it loads them. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from paceline.config.checks import CONTENT, in_folder, locate_weights
+from paceline.config.schema import ModelSpec
+from paceline.errors import DataError, UserError
+from paceline.models.hub_files import MEGABYTE, Progress, needed
+from paceline.store import files
+
+READERS = 4
+"""Files read at a time: hashing takes a core each, and a shared file system answers several readers faster than one."""
+_CHUNK = 1 << 22
+
+
+def record_path(root: Path, folder: Path) -> Path:
+    """Where the digest of a folder of weights is recorded."""
+    return root / "weights" / f"{files.digest(str(folder), 12)}.json"
+
+
+def folder_of(model: ModelSpec) -> Path:
+    """The folder of a model's weights, from the root of the file system."""
+    return Path(locate_weights(model)[0]).absolute()
+
+
+def prepare(model: ModelSpec, root: Path, progress: Progress) -> tuple[ModelSpec, bool]:
+    """Read the weights of a folder and record their digest, unless sizes and times are as recorded.
+
+    Returns:
+        The model, pinned to the content, and whether anything was read.
+
+    Raises:
+        UserError: no weights in the folder, or a file changed while it was read.
+        Unavailable: the record can't be written.
+    """
+    folder = folder_of(model)
+    names = _names(model, folder)
+    if not any(name.endswith((".safetensors", ".bin")) for name in names):
+        raise UserError(f"model {model.name}: no weights (model*.safetensors, pytorch_model*.bin) in {folder}")
+    before = _stats(folder, names)
+    record = _recorded(root, folder)
+    read = record is None or _differing(record, before) != []
+    if record is None or read:
+        digests = _digests(folder, names, progress)
+        if _stats(folder, _names(model, folder)) != before:
+            raise UserError(f"model {model.name}: {folder} changed while it was read; wait until it is whole")
+        record = {
+            "schema": files.SCHEMA,
+            "folder": str(folder),
+            "digest": _joined(digests),
+            "prepared": time.time(),
+            "files": {name: {**before[name], "sha256": digests[name]} for name in names},
+        }
+        files.write_json(record_path(root, folder), record)
+    return _pinned(model, folder, record), read
+
+
+def pin(model: ModelSpec, root: Path) -> ModelSpec:
+    """A model whose weights lie in a folder, with the digest of their content in the place of the folder's name.
+
+    Other models are given back as they are. Looks at sizes and times alone.
+
+    Raises:
+        DataError: the folder was not prepared under this root, or changed since.
+        UserError: no such folder.
+    """
+    if not in_folder(model):
+        return model
+    if why := difference(model, root):
+        raise DataError(f"model {model.name}: {why}")
+    folder = folder_of(model)
+    record = _recorded(root, folder)
+    assert record is not None
+    return _pinned(model, folder, record)
+
+
+def difference(model: ModelSpec, root: Path) -> str:
+    """Why a folder of weights is not what it was prepared as, or what a cell was made for; empty where it is.
+
+    Looks at sizes and times alone, so that a plan may ask it.
+
+    Raises:
+        UserError: no such folder.
+    """
+    if not in_folder(model):
+        return ""
+    folder = folder_of(model)
+    record = _recorded(root, folder)
+    remedy = f"run: paceline prepare model={model.name}" + (
+        f" model.weights={folder}" if model.weights.startswith(CONTENT) else ""
+    )
+    if record is None:
+        return f"the content of {folder} is part of a cell's identity, and was not read yet; {remedy}"
+    if differing := _differing(record, _stats(folder, _names(model, folder))):
+        day = time.strftime("%Y-%m-%d %H:%M", time.localtime(record["prepared"]))
+        return (
+            f"{folder} was prepared on {day}, and since then: {_some(differing)}. Put the old files back, or {remedy} "
+            "(cells of the weights as they are now are other cells)"
+        )
+    if model.weights.startswith(CONTENT) and model.weights != CONTENT + record["digest"]:
+        return _other(model, folder, record["digest"])
+    return ""
+
+
+def require(model: ModelSpec, root: Path) -> None:
+    """Refuse weights that are not those that a cell was made for. Reads every byte of them.
+
+    Raises:
+        DataError: with the files that differ from the record, where there is one.
+    """
+    if not model.weights.startswith(CONTENT):
+        return
+    folder = folder_of(model)
+    digests = _digests(folder, _names(model, folder), lambda stage, done, total: None)
+    if (now := CONTENT + _joined(digests)) == model.weights:
+        return
+    record = _recorded(root, folder)
+    message = _other(model, folder, now.removeprefix(CONTENT))
+    if record is not None and CONTENT + record["digest"] == model.weights:
+        known = {name: entry["sha256"] for name, entry in record["files"].items()}
+        message += f"; what differs: {_some(_compared(known, digests))}"
+    raise DataError(f"model {model.name}: {message}")
+
+
+def _other(model: ModelSpec, folder: Path, now: str) -> str:
+    return (
+        f"the weights in {folder} are not those that the cell was made for (sha256 {now[:12]} now, "
+        f"{model.weights.removeprefix(CONTENT)[:12]} then): put the old ones back, or submit again for cells of the new"
+    )
+
+
+def _pinned(model: ModelSpec, folder: Path, record: Mapping[str, Any]) -> ModelSpec:
+    return dataclasses.replace(model, weights=CONTENT + record["digest"], folder=str(folder), revision="")
+
+
+def _recorded(root: Path, folder: Path) -> dict[str, Any] | None:
+    path = record_path(root, folder)
+    if not path.exists():
+        return None
+    record = files.read_json(path)
+    try:
+        whole = record["folder"] == str(folder) and _joined({n: e["sha256"] for n, e in record["files"].items()})
+    except (KeyError, TypeError, AttributeError):
+        whole = False
+    if not whole or whole != record.get("digest") or not isinstance(record.get("prepared"), float):
+        raise UserError(f"{path} is damaged; remove it and run: paceline prepare model=NAME")
+    return dict(record)
+
+
+def _names(model: ModelSpec, folder: Path) -> list[str]:
+    """The files that decide what a model answers: weights, configs, vocabularies, templates; its code where it runs."""
+    there = (str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+    return needed((n for n in there if not n.startswith(".")), code=model.remote_code)
+
+
+def _stats(folder: Path, names: Iterable[str]) -> dict[str, dict[str, int]]:
+    stats = {}
+    for name in names:
+        try:
+            stat = (folder / name).stat()
+        except OSError as error:
+            raise UserError(f"{folder / name} can't be read: {error.strerror}") from None
+        stats[name] = {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+    return stats
+
+
+def _differing(record: Mapping[str, Any], stats: Mapping[str, dict[str, int]]) -> list[str]:
+    known = {n: {"bytes": e["bytes"], "mtime_ns": e["mtime_ns"]} for n, e in record["files"].items()}
+    return _compared(known, stats)
+
+
+def _compared(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """The names whose values differ, each with how."""
+    words = {(True, True): "changed", (True, False): "gone", (False, True): "new"}
+    differing = sorted(n for n in {*before, *now} if before.get(n) != now.get(n))
+    return [f"{name} {words[name in before, name in now]}" for name in differing]
+
+
+def _some(differing: list[str]) -> str:
+    return ", ".join(differing[:3]) + (f" and {len(differing) - 3} more" if len(differing) > 3 else "")
+
+
+def _joined(digests: Mapping[str, str]) -> str:
+    return files.digest(dict(digests))
+
+
+def _digests(folder: Path, names: list[str], progress: Progress) -> dict[str, str]:
+    """The sha256 of each file, several read at a time."""
+    done, total = [0], sum((folder / n).stat().st_size for n in names)
+
+    def read(name: str) -> str:
+        hashed = hashlib.sha256()
+        with (folder / name).open("rb") as stream:
+            while chunk := stream.read(_CHUNK):
+                hashed.update(chunk)
+                done[0] += len(chunk)
+                progress("MB read", done[0] // MEGABYTE, total // MEGABYTE)
+        return hashed.hexdigest()
+
+    try:
+        with ThreadPoolExecutor(READERS) as pool:
+            return dict(zip(names, pool.map(read, names), strict=True))
+    except OSError as error:
+        raise UserError(f"{error.filename or folder} can't be read: {error.strerror}") from error

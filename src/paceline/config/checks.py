@@ -112,6 +112,13 @@ def in_folder(model: ModelSpec) -> bool:
     return model.weights.startswith(CONTENT) or _folder(model) is not None
 
 
+def named_by_folder(model: ModelSpec) -> bool:
+    """Whether a recorded cell names its weights by their folder alone, as earlier versions did: of what content, it
+    does not say. A hub model has a revision, a twin no weights.
+    """
+    return bool(model.weights) and not model.revision and not model.weights.startswith(CONTENT)
+
+
 def _folder(model: ModelSpec) -> Path | None:
     # A pinned hub id is the hub's, though a folder of that name may lie where the command is typed.
     if not model.weights or (model.revision and _HUB_ID.fullmatch(model.weights)):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from paceline import plugins, tasks
 from paceline.config import conflicts
 from paceline.config.cell_kinds import kind_of
-from paceline.config.checks import check
+from paceline.config.checks import check, named_by_folder
 from paceline.config.identity import (
     clear_inactive,
     identity_of,
@@ -283,12 +283,23 @@ def record(sweep: Sweep, store: Store, code: str, extend: bool) -> SweepFolder:
         before = folder.read()
         old, new = set(before["cells"]), set(content["cells"])
         if old != new and not extend:
-            raise UserError(difference(sweep.name, old, new))
+            raise UserError(difference(sweep.name, old, new) + _of_earlier_version(old - new, store))
         content = _extended(before, content)
     store.freeze(planned.cell for planned in sweep.cells)
     if not folder.sweep_json.exists() or _said(folder.read()) != _said(content):
         write_json(folder.sweep_json, content)
     return folder
+
+
+def _of_earlier_version(cells: Iterable[str], store: Store) -> str:
+    """That cells name their weights by a folder, and so are told apart from those of its content."""
+    named = [c for c in cells if named_by_folder(store.cell(c).read().config.model)]
+    if not named:
+        return ""
+    return (
+        f". {len(named)} of its own name a folder of weights whose content an earlier version did not record, so they "
+        "are not those of the folder as it is now"
+    )
 
 
 def _said(content: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from paceline import tasks
 from paceline.config.cell_kinds import kind_of
+from paceline.config.checks import named_by_folder
 from paceline.config.schema import TaskSpec
 from paceline.data import samples as prepared
 from paceline.errors import UserError
@@ -191,6 +192,8 @@ class Report:
     limits: Mapping[str, int]
     data: Mapping[str, str]
     """Task -> digest of the data that its cells answered."""
+    by_folder: Mapping[str, str]
+    """Model -> folder, of cells that an earlier version made: what the folder held is not recorded."""
     store: Store = dataclasses.field(repr=False, compare=False)
 
     @property
@@ -350,6 +353,7 @@ def collect(store: Store, sweep: SweepFolder) -> Report:
         kinds={name: _kind(task, [r for r in rows if r.task == name]) for name, task in specs.items()},
         limits=limits,
         data=data,
+        by_folder={c.model.name: c.model.weights for c in configs.values() if named_by_folder(c.model)},
         store=store,
     )
 
@@ -424,6 +428,11 @@ def _why_not(kind: str) -> str:
 
 
 def _notes(report: Report) -> Iterator[str]:
+    for model, folder in report.by_folder.items():
+        yield (
+            f"{model}: its cells name their weights by the folder {folder}, as an earlier version did; what it held "
+            "then is not recorded."
+        )
     others = [row for row in report.done if row.other_prompt]
     if others:
         pairs = sorted({(row.trained_on, row.prompt) for row in others})

@@ -32,7 +32,7 @@ LAYERS: list[set[str]] = [
     },
     {"gpu_memory", "tracking/wandb_key"},
     {"tasks"},
-    {"data/prompts", "data/readers", "data/leakage"},
+    {"data/prompts", "data/readers", "data/leakage", "data/images", "data/folders"},
     {"data"},
     {"scoring"},
     {"attempts", "tracking/wandb_log"},

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from paceline.config.cell_kinds import kind_of
-from paceline.config.schema import Config, GenerationSpec, Kind, ModelSpec, PlacementSpec, TrainSpec
+from paceline.config.schema import Config, GenerationSpec, Kind, ModelSpec, PictureSpec, PlacementSpec, TrainSpec
 from paceline.errors import UserError, nearest
 
 
@@ -63,6 +63,32 @@ def check_generation(generation: GenerationSpec) -> None:
         raise UserError(
             f"generation: beams={generation.beams} search for the likeliest answer, temperature="
             f"{generation.temperature} draws one; set temperature=0 or beams=1"
+        )
+
+
+def check_pictures(rule: PictureSpec) -> None:
+    """Refuse a rule of showing pictures that contradicts itself.
+
+    Raises:
+        UserError: with the key to change.
+    """
+    low, high = rule.limits if len(rule.limits) == 2 else (0.0, 1.0)
+    if len(rule.limits) not in (0, 2) or not -math.inf < low < high < math.inf:
+        raise UserError(
+            f"task.pictures.limits: expected two numbers, the smaller first, got {rule.limits}; for example [2, 98]"
+        )
+    if rule.limits and rule.scale not in ("percentiles", "range"):
+        raise UserError(
+            f"task.pictures.limits={rule.limits} is not read by task.pictures.scale={rule.scale}; "
+            "set task.pictures.scale=range or percentiles"
+        )
+    if rule.scale == "range" and not rule.limits:
+        raise UserError("task.pictures.scale=range needs task.pictures.limits: the two values, such as [0, 4095]")
+    if rule.scale == "percentiles" and rule.limits and not 0 <= low < high <= 100:
+        raise UserError(f"task.pictures.limits: percentiles lie between 0 and 100, got {rule.limits}")
+    if len(rule.bands) not in (0, 1, 3) or any(band < 1 for band in rule.bands):
+        raise UserError(
+            f"task.pictures.bands: expected one band or three (red, green, blue), counted from 1, got {rule.bands}"
         )
 
 

@@ -78,6 +78,23 @@ class ModelSpec:
 
 
 @dataclass(frozen=True)
+class PictureSpec:
+    """How pictures of more than 8 bits a channel, and TIFFs of several bands, become what a model is shown."""
+
+    scale: Literal["auto", "type", "data", "percentiles", "range"] = identity_field(
+        "auto",
+        "which values become black and white: the ends of the file's type, of its data, two percentiles of it, or a "
+        "range for all files; auto: of the type where the values fill half of it, else the 0.1th and 99.9th percentile",
+    )
+    limits: list[float] = identity_field(
+        [], "the two percentiles, where empty the 2nd and the 98th; or the two values of the range, such as [0, 4095]"
+    )
+    bands: list[int] = identity_field(
+        [], "of TIFFs, counted from 1: red, green and blue, or one as grey; empty: the colours that the file names"
+    )
+
+
+@dataclass(frozen=True)
 class TaskSpec:
     """A task: a dataset, what is asked of it, and the kind that scores it."""
 
@@ -88,6 +105,7 @@ class TaskSpec:
     )
     reader: str = identity_field("", "module in paceline/data/readers/ that makes the prepared data")
     options: dict[str, Any] = identity_field({}, "options of the reader")
+    pictures: PictureSpec = identity_field(PictureSpec, "what is shown of pictures that hold more than 8 bits")
     target: str = identity_field("", "the answer trained on, with {fields} of the sample", only="finetune")
     prompt: str = identity_field("", "the prompt trained on where train.prompt is not set", only="finetune")
     train: str = identity_field("train", "split to train on", only="finetune")

@@ -23,6 +23,7 @@ from paceline.store import files
 from paceline.tasks.kind import images_of
 
 if TYPE_CHECKING:
+    from paceline.data.shown_pictures import Pictures
     from paceline.tasks.kind import Kind
 
 
@@ -78,8 +79,10 @@ def _publish(temporary: Path, folder: Path) -> None:
 
 def _build(folder: Path, task: TaskSpec, progress: Progress) -> None:
     from paceline.data import leakage  # numpy
+    from paceline.data.shown_pictures import Pictures
 
     reader, options = readers.load(task.reader), options_of(task)
+    pictures = Pictures(folder, task.pictures)
     records: list[dict[str, Any]] = []
     thumbnails: list[bytes] = []
     skipped: list[Skipped] = []
@@ -88,7 +91,7 @@ def _build(folder: Path, task: TaskSpec, progress: Progress) -> None:
     complete = (Complete(kind.complete, kind.group),) if getattr(reader, "ANY_KIND", False) else ()
     for item in reader.read(options, folder / "images", progress, *complete):
         if isinstance(item, Sample):
-            prepared = _record(item, folder, seen)
+            prepared = _record(item, folder, seen, pictures)
             if not isinstance(prepared, Skipped):
                 records.append(prepared[0])
                 thumbnails += prepared[1]
@@ -114,6 +117,8 @@ def _build(folder: Path, task: TaskSpec, progress: Progress) -> None:
         "leakage": _leakage(records, thumbnails, kind, task.train, folder, progress),
         "made": {**reader.made(options), "paceline": __version__},
     }
+    if told := pictures.told():
+        manifest["pictures"] = told
     if (most := max(len(images_of(r)) for r in records)) > 1:
         manifest["images_per_sample"] = most
     if shared := leakage.shared_groups(records, kind.group or "group"):
@@ -122,7 +127,9 @@ def _build(folder: Path, task: TaskSpec, progress: Progress) -> None:
     files.write_json(folder / "manifest.json", manifest)
 
 
-def _record(sample: Sample, folder: Path, seen: set[str]) -> tuple[dict[str, Any], list[bytes]] | Skipped:
+def _record(
+    sample: Sample, folder: Path, seen: set[str], pictures: Pictures
+) -> tuple[dict[str, Any], list[bytes]] | Skipped:
     """A sample's record, and a thumbnail of each image, made while it is decoded anyway."""
     from paceline.data import leakage  # numpy
 
@@ -130,13 +137,16 @@ def _record(sample: Sample, folder: Path, seen: set[str]) -> tuple[dict[str, Any
     if sample.id in seen:
         return Skipped(sample.id, "id seen before", name)
     thumbnails = []
+    shown: list[Path] = []
     for path in sample.pictures:
         try:
-            thumbnails.append(leakage.thumbnail(decode(path)))
+            file, image = pictures.take(path)
+            shown.append(file)
+            thumbnails.append(leakage.thumbnail(image))
         except BadImage as error:
             return Skipped(sample.id, str(error), path.name)
-    paths = [str(p.relative_to(folder) if p.is_relative_to(folder) else p.absolute()) for p in sample.pictures]
-    digests = [files.file_digest(p) for p in sample.pictures]
+    paths = [str(p.relative_to(folder) if p.is_relative_to(folder) else p.absolute()) for p in shown]
+    digests = [files.file_digest(p) for p in shown]
     image_keys: dict[str, Any] = {"id": sample.id, "split": sample.split}
     if len(paths) == 1:
         image_keys |= {"image": paths[0], "sha256": digests[0]}

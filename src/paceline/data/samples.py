@@ -5,7 +5,9 @@
         samples.jsonl    one sample a line, in prepared order
         skipped.jsonl    each record left out, and why
         leakage.jsonl    each test image that is also trained on, or looks like one that is; texts likewise
+        pictures.jsonl   pictures that are not shown whole, or not as their file has them; not there without any
         images/          what the reader made
+        scaled/          pictures of more than 8 bits or chosen bands, as they are shown
 
 A sample is ``{id, split, image, sha256}`` and the reader's fields. ``image`` is relative to the folder, or
 absolute where the image lies in a folder of the user's. A sample of several images has ``images`` and ``sha256s``
@@ -24,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from paceline import tasks
 from paceline.config.build import build, defaults, plain
+from paceline.config.checks import check_pictures
 from paceline.config.schema import TaskSpec
 from paceline.data import readers
 from paceline.data.images import picture_size
@@ -50,6 +53,9 @@ def dataset_folder(root: Path, task: TaskSpec) -> Path:
     """Where the task's data lies once it is prepared.
 
     Tasks of the same reader and options share it; of a reader for any kind, those of the same kind.
+
+    Raises:
+        UserError: options that can't be recorded, or that contradict each other.
     """
     options = stated_options(options_of(task))
     for name, value in options.items():
@@ -58,6 +64,9 @@ def dataset_folder(root: Path, task: TaskSpec) -> Path:
         except (TypeError, ValueError) as error:
             raise UserError(f"task.options.{name}: {value!r} can't be recorded: {error}") from None
     key = {"reader": task.reader, "options": options}
+    check_pictures(task.pictures)
+    if rule := stated_options(task.pictures):
+        key["pictures"] = rule
     if getattr(readers.load(task.reader), "ANY_KIND", False) and (task.reader, task.kind) != _WITHOUT_KIND:
         key["kind"] = task.kind
     return root / "data" / f"{task.reader}-{files.digest(key, 12)}"

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 
+from paceline.data.images import load_image
+from paceline.errors import DataError
 from paceline.tasks.panels import CellScatter, Mark, MarkedImage, Measure, Scatter
 
 SIDE = 448  # pixels of the longest side of an image with boxes
@@ -33,10 +35,8 @@ def marked(paths: Sequence[str | Path], images: Sequence[MarkedImage]) -> Image.
 def read(path: str | Path, side: int) -> Image.Image | None:
     """An image file as RGB, rotated by its EXIF tag, not larger than requested; None where it can't be read."""
     try:
-        with Image.open(path) as opened:
-            opened.draft("RGB", (side, side))
-            small = ImageOps.exif_transpose(opened).convert("RGB")
-    except (OSError, Image.DecompressionBombError):
+        small = load_image(path, side)
+    except DataError:
         return None
     small.thumbnail((side, side))
     return small

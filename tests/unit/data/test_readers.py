@@ -295,6 +295,7 @@ def test_parquet_rows_become_samples_and_bad_rows_are_counted(tmp_path: Path, st
         "images",
         "leakage.jsonl",
         "manifest.json",
+        "pictures.jsonl",
         "samples.jsonl",
         "skipped.jsonl",
     ]

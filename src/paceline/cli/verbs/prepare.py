@@ -71,8 +71,39 @@ def make_data(tasks: Sequence[TaskSpec], store: Store) -> None:
         for reason, count in manifest["skipped"].items():
             click.echo(f"  {count} skipped: {reason} (named in {where}/skipped.jsonl)")
         kind_lines = load_kind(task.kind).data_lines(manifest, task)
-        for line in (*told_of_leakage(manifest, task.train, where), *shared_groups(manifest), *kind_lines):
+        for line in (
+            *told_of_pictures(manifest, where),
+            *told_of_leakage(manifest, task.train, where),
+            *shared_groups(manifest),
+            *kind_lines,
+        ):
             click.echo(f"  {line}")
+
+
+SCALED = {
+    "type": "from the range of their file's type",
+    "data": "from the least and most value of each",
+    "percentiles": "from percentiles of each one's values",
+    "range": "from one range of values",
+}
+
+
+def told_of_pictures(manifest: Mapping[str, Any], where: str) -> Iterator[str]:
+    """What models are shown that is not the whole file as it is, a line each."""
+    told, named = manifest.get("pictures", {}), f"(named in {where}/pictures.jsonl)"
+    for rule, count in told.get("scaled", {}).items():
+        scaled = f"{_pictures(count)} of more than 8 bits scaled {SCALED[rule]}"
+        yield f"{scaled} {named}; task.pictures.scale has other rules"
+    for bands, count in told.get("bands", {}).items():
+        yield f"{_pictures(count)} shown by bands {bands} {named}"
+    for form, count in told.get("first_of", {}).items():
+        yield f"{_pictures(count)} ({form}) hold more frames or pages: the first is shown {named}"
+    if count := told.get("one_colour"):
+        yield f"{_pictures(count)} of nearly one colour {named}: look at one before you train on it"
+
+
+def _pictures(count: int) -> str:
+    return f"{count} picture{'s' * (count != 1)}"
 
 
 def told_of_leakage(manifest: Mapping[str, Any], train: str, where: str) -> Iterator[str]:

@@ -33,7 +33,7 @@ def main(folders: Sequence[Path], launch: attempts.Launch) -> None:
             prepared.require(root, config.task, cell.data)
             if family is None:
                 family = load_weights(config, needed, root)
-            samples = judge.evaluated_samples(config, root)
+            samples = judge.evaluated_samples(config, root, cell.data)
             predictions = answer(run, family, samples)
             if folder.superseded(run.attempt):
                 continue

@@ -27,9 +27,9 @@ def main(folders: Sequence[Path], launch: attempts.Launch) -> None:
         with attempt.attempt(folder, launch) as run, worker.joined(run), tracking.tracked(run) as tracker:
             cell, config, root = run.cell, run.config, run.root
             samples.require(root, config.task, cell.data)
-            train = samples.read_samples(root, config.task, [config.task.train], config.limit)
+            train = samples.read_samples(root, config.task, [config.task.train], config.limit, cell.data)
             watched = [config.task.validation] if config.train.validations else []  # data may have no such split
-            validation = samples.read_samples(root, config.task, watched, config.limit)
+            validation = samples.read_samples(root, config.task, watched, config.limit, cell.data)
             family = finetune.load(run, len(train))
             output = run.attempt.path / "weights"
             result = finetune.train(

@@ -20,7 +20,7 @@ from paceline.data import samples as prepared
 from paceline.report.read.sweep_results import Report
 from paceline.report.text import terminal
 from paceline.store.cell_folder import Attempt, Cell
-from paceline.store.files import SCHEMA, append_jsonl, digest, read_jsonl, write_json, write_jsonl
+from paceline.store.files import SCHEMA, append_jsonl, digest, file_digest, read_jsonl, write_json, write_jsonl
 from paceline.store.root import Store
 from paceline.tasks import load
 
@@ -68,7 +68,7 @@ def make_samples(root: Path, per_split: int) -> list[dict]:
                     "id": name,
                     "split": split,
                     "image": f"images/{name}.jpg",
-                    "sha256": digest(name),
+                    "sha256": file_digest(folder / "images" / f"{name}.jpg"),
                     "latitude": round(lat + rng.uniform(-6, 6), 4),
                     "longitude": round(lon + rng.uniform(-4, 4), 4),
                     "country": country,

@@ -73,11 +73,14 @@ def data_digests(store: Store, words: Sequence[str], conf: str | None) -> Callab
 
     It raises DataError where the data is not prepared; the message ends with the command for these arguments.
     """
-    from paceline.data import samples
+    from paceline.data import samples, source_files
 
     def digest(task: TaskSpec) -> str:
         try:
-            return samples.data_digest(store.root, task)
+            digest = samples.data_digest(store.root, task)
+            if note := source_files.require(store.root, task, prepare_command(task.name, words, conf)):
+                click.echo(f"note: {note}", err=True)
+            return digest
         except DataError as error:
             message = str(error).replace(f"paceline prepare task={task.name}", prepare_command(task.name, words, conf))
             raise DataError(message) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from paceline import tasks
 from paceline.config.schema import PromptSpec, TaskSpec
@@ -13,7 +13,10 @@ from paceline.data.images import load_image, picture_size
 from paceline.data.samples import without_images
 from paceline.errors import UserError
 from paceline.models.conversation import Conversation
-from paceline.tasks.kind import Part, images_of
+from paceline.tasks.kind import Part, digests_of, images_of
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 def asks_together(prompt: PromptSpec, task: TaskSpec) -> bool:
@@ -75,10 +78,21 @@ def question(
     shown = {name: fields[name] for name in kind.shown} | _asked(parts, asks_together(prompt, task))
     return Conversation(
         prompt=prompts.render(prompt.text, shown),
-        images=[load_image(path) for path in images_of(sample)],
+        images=pictures(sample),
         system=prompts.render(prompt.system, shown),
         shots=list(shots),
     )
+
+
+def pictures(sample: Mapping[str, Any]) -> list[Image.Image]:
+    """A sample's images, in order, each held to the digest that it was prepared with.
+
+    Raises:
+        DataError: one is missing, broken, or another than was prepared.
+    """
+    paths = images_of(sample)
+    digests = (digests_of(sample) or [""] * len(paths)) if paths else []
+    return [load_image(path, sha256=digest) for path, digest in zip(paths, digests, strict=True)]
 
 
 def _asked(parts: Sequence[Part], together: bool) -> dict[str, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from paceline.errors import DataError
+from paceline.store.files import file_digest
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -41,18 +42,24 @@ def picture_size(path: Path | str) -> tuple[int, int] | None:
         return None
 
 
-def load_image(path: Path | str, side: int = 0) -> Image.Image:
+def load_image(path: Path | str, side: int = 0, sha256: str = "") -> Image.Image:
     """An image as RGB, rotated by its EXIF orientation, transparent parts on white.
 
     Args:
         path: the image file.
         side: pixels that are enough for the longest side: a JPEG file is decoded at the smallest of its scales that
             has them, which is much faster. 0 decodes all.
+        sha256: of the file when it was prepared; empty does not ask.
 
     Raises:
-        DataError: missing, broken, more than 200 times as long as wide, of more pixels than Pillow's limit against
-            decompression bombs, or of values above 8 bits, which only ``prepare`` scales.
+        DataError: not the file that was prepared, missing, broken, more than 200 times as long as wide, of more pixels
+            than Pillow's limit against decompression bombs, or of values above 8 bits, which only ``prepare`` scales.
     """
+    if sha256 and Path(path).is_file() and file_digest(Path(path)) != sha256:
+        raise DataError(
+            f"{path}: this is not the picture that was prepared; put it back, or run: paceline prepare --refresh, and "
+            "submit again for cells of the new data"
+        )
     try:
         return decode(Path(path), side)
     except BadImage as error:

@@ -7,20 +7,29 @@ import hashlib
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paceline import __version__, tasks
 from paceline.config.build import plain
 from paceline.config.schema import TaskSpec
-from paceline.data import readers
+from paceline.data import readers, source_files
 from paceline.data.images import BadImage, decode
 from paceline.data.readers import Complete, Progress, Sample, Skipped
-from paceline.data.samples import dataset_folder, options_of, read_manifest, stated_options, without_images
+from paceline.data.samples import (
+    current_json,
+    dataset_folder,
+    digest_folder,
+    first_folder,
+    options_of,
+    read_manifest,
+    stated_options,
+    without_images,
+)
 from paceline.errors import DataError, Unavailable
 from paceline.store import files
-from paceline.tasks.kind import images_of
+from paceline.tasks.kind import digests_of, images_of
 
 if TYPE_CHECKING:
     from paceline.data.shown_pictures import Pictures
@@ -30,13 +39,14 @@ if TYPE_CHECKING:
 OWN_KEYS = ("id", "split", "image", "sha256", "images", "sha256s")
 
 
-def prepare(root: Path, task: TaskSpec, progress: Progress) -> dict[str, Any]:
+def prepare(root: Path, task: TaskSpec, progress: Progress, refresh: bool = False) -> dict[str, Any]:
     """Make the task's data, unless it is there; safe to call twice, also at the same time.
 
     Args:
         root: the storage root.
         task: the task.
         progress: called as ``progress(stage, done, total)``; a total of 0 means unknown.
+        refresh: make it anew where it is there. Other data gets a folder of its own, and cells keep the old one.
 
     Returns:
         The manifest.
@@ -46,14 +56,19 @@ def prepare(root: Path, task: TaskSpec, progress: Progress) -> dict[str, Any]:
         DataError: the source is missing, or no usable sample was found.
         Unavailable: the disk is full or read-only, or the source can't be reached.
     """
-    folder = dataset_folder(root, task)
-    if (folder / "manifest.json").exists():
+    current = dataset_folder(root, task)
+    there = (current / "manifest.json").exists()
+    if there and not refresh:
         return read_manifest(root, task)
+    folder = first_folder(root, task)
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
     try:
         (temporary / "images").mkdir(parents=True)
-        _build(temporary, task, progress)
-        _publish(temporary, folder)
+        _build(temporary, root, task, progress)
+        if there:
+            _renew(temporary, current, folder)
+        else:
+            _publish(temporary, folder)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         raise Unavailable(
@@ -77,11 +92,30 @@ def _publish(temporary: Path, folder: Path) -> None:
             raise
 
 
-def _build(folder: Path, task: TaskSpec, progress: Progress) -> None:
+def _renew(temporary: Path, current: Path, first: Path) -> None:
+    """Put data that was made anew in the place of the current one, which cells may be reading."""
+    digest = files.read_json(temporary / "manifest.json")["digest"]
+    # The same data: only what is recorded of its sources is new. The manifest comes last.
+    for folder in (current, first, digest_folder(first, digest)):
+        if (folder / "manifest.json").exists() and files.read_json(folder / "manifest.json")["digest"] == digest:
+            names = [p.name for p in temporary.iterdir() if p.is_file()]
+            for name in sorted(names, key=lambda n: n == "manifest.json"):
+                (temporary / name).replace(folder / name)
+            files.sync_folder(folder)
+            break
+    else:
+        folder = digest_folder(first, digest)
+        _publish(temporary, folder)
+    if folder != current:
+        files.write_json(current_json(first), {"schema": files.SCHEMA, "folder": folder.name})
+
+
+def _build(folder: Path, root: Path, task: TaskSpec, progress: Progress) -> None:
     from paceline.data import leakage  # numpy
     from paceline.data.shown_pictures import Pictures
 
     reader, options = readers.load(task.reader), options_of(task)
+    folders = source_files.searched(task, root)  # before it reads: what comes meanwhile is new
     pictures = Pictures(folder, task.pictures)
     records: list[dict[str, Any]] = []
     thumbnails: list[bytes] = []
@@ -105,6 +139,7 @@ def _build(folder: Path, task: TaskSpec, progress: Progress) -> None:
         reason_text = "; ".join(f"{n} × {reason}" for reason, n in reasons.items()) or "the source is empty"
         raise DataError(f"task '{task.name}': no usable sample was found ({reason_text}); check task.options")
     files.write_jsonl(folder / "samples.jsonl", records)
+    files.write_jsonl(folder / "folders.jsonl", folders)
     files.write_jsonl(folder / "skipped.jsonl", ({k: _encodable(v) for k, v in plain(s).items()} for s in skipped))
     manifest = {
         "schema": files.SCHEMA,
@@ -119,6 +154,7 @@ def _build(folder: Path, task: TaskSpec, progress: Progress) -> None:
     }
     if told := pictures.told():
         manifest["pictures"] = told
+    files.write_jsonl(folder / "sources.jsonl", source_files.used(task, folder))
     if (most := max(len(images_of(r)) for r in records)) > 1:
         manifest["images_per_sample"] = most
     if shared := leakage.shared_groups(records, kind.group or "group"):
@@ -165,19 +201,14 @@ def _encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _digests(record: Mapping[str, Any]) -> list[str]:
-    """The digests of a record's images, in order."""
-    return [record["sha256"]] if "sha256" in record else record.get("sha256s", [])
-
-
 def _leaks(records: Iterable[dict[str, Any]], train: str) -> dict[str, int]:
     """Per other split, how many of its images are also trained on, byte for byte."""
     records = list(records)
-    trained = {digest for r in records if r["split"] == train for digest in _digests(r)}
+    trained = {digest for r in records if r["split"] == train for digest in digests_of(r)}
     counts = {r["split"]: 0 for r in records if r["split"] != train}
     for r in records:
         if r["split"] != train:
-            counts[r["split"]] += sum(digest in trained for digest in _digests(r))
+            counts[r["split"]] += sum(digest in trained for digest in digests_of(r))
     return dict(sorted(counts.items()))
 
 
@@ -198,7 +229,7 @@ def _leakage(
     shown = [
         {"id": r["id"], "split": r["split"], "image": image, "sha256": digest}
         for r in records
-        for image, digest in zip(images_of(r), _digests(r), strict=True)
+        for image, digest in zip(images_of(r), digests_of(r), strict=True)
     ]
     texts = [r for r in records if not images_of(r)]
     twins = list(leakage.twins(shown, thumbnails, train, pixels, progress))

@@ -6,6 +6,7 @@
         skipped.jsonl    each record left out, and why
         leakage.jsonl    each test image that is also trained on, or looks like one that is; texts likewise
         pictures.jsonl   pictures that are not shown whole, or not as their file has them; not there without any
+        sources.jsonl    the files elsewhere that were used, with sizes and times; folders.jsonl the folders searched
         images/          what the reader made
         scaled/          pictures of more than 8 bits or chosen bands, as they are shown
 
@@ -15,7 +16,9 @@ in place of these two, lists in the order in which they are asked about; one wit
 manifest's digest covers id, split, the images' digests and fields: neither paths nor times nor what was found out about
 leakage and groups, so that the same data has the same digest on every machine and in every version.
 
-The folder is built beside its place and renamed as a whole, so a crash leaves no partial data.
+Data that is prepared anew and differs has a folder of its own, ``<reader>-<digest>.<digest of the data>``, and
+``<reader>-<digest>.current.json`` names it; cells of the old data keep the old folder. A folder is built beside its
+place and renamed as a whole, so a crash leaves no partial data.
 """
 
 from __future__ import annotations
@@ -49,14 +52,39 @@ def options_of(task: TaskSpec) -> Any:
     return build(readers.load(task.reader).Options, task.options, "task.options")
 
 
-def dataset_folder(root: Path, task: TaskSpec) -> Path:
+def dataset_folder(root: Path, task: TaskSpec, digest: str = "") -> Path:
     """Where the task's data lies once it is prepared.
 
     Tasks of the same reader and options share it; of a reader for any kind, those of the same kind.
 
+    Args:
+        root: the storage root.
+        task: the task.
+        digest: of the data that a cell was made for, where it is no longer the one that was prepared last.
+
     Raises:
         UserError: options that can't be recorded, or that contradict each other.
     """
+    first = first_folder(root, task)
+    if digest:
+        renewed = digest_folder(first, digest)
+        return renewed if (renewed / "manifest.json").exists() else first
+    pointer = current_json(first)
+    return first.with_name(str(files.read_json(pointer)["folder"])) if pointer.exists() else first
+
+
+def digest_folder(first: Path, digest: str) -> Path:
+    """The folder of data that was prepared anew, and differs from the first."""
+    return first.with_name(f"{first.name}.{digest[:12]}")
+
+
+def current_json(first: Path) -> Path:
+    """Names the folder that was prepared last; not there where that is the first one."""
+    return first.with_name(f"{first.name}.current.json")
+
+
+def first_folder(root: Path, task: TaskSpec) -> Path:
+    """Where the task's data lies that was prepared first; errors as in :func:`dataset_folder`."""
     options = stated_options(options_of(task))
     for name, value in options.items():
         try:
@@ -82,13 +110,13 @@ def stated_options(options: Any) -> dict[str, Any]:
     return {name: value for name, value in plain(options).items() if value != base[name]}
 
 
-def read_manifest(root: Path, task: TaskSpec) -> dict[str, Any]:
-    """The manifest of the task's prepared data. Reads one small file.
+def read_manifest(root: Path, task: TaskSpec, digest: str = "") -> dict[str, Any]:
+    """The manifest of the task's prepared data. Reads one small file; ``digest`` as in :func:`dataset_folder`.
 
     Raises:
         DataError: the data is not prepared, or the manifest is damaged.
     """
-    folder = dataset_folder(root, task)
+    folder = dataset_folder(root, task, digest)
     if not (folder / "manifest.json").exists():
         raise DataError(f"task '{task.name}' is not prepared under {root}; run: paceline prepare task={task.name}")
     remedy = f"move {folder} away and run: paceline prepare task={task.name}"
@@ -118,7 +146,9 @@ def splits(root: Path, task: TaskSpec) -> dict[str, int] | None:
     return dict(read_manifest(root, task)["splits"])
 
 
-def read_samples(root: Path, task: TaskSpec, splits: Sequence[str], limit: int) -> list[dict[str, Any]]:
+def read_samples(
+    root: Path, task: TaskSpec, splits: Sequence[str], limit: int, digest: str = ""
+) -> list[dict[str, Any]]:
     """The samples of some splits, split by split, each in prepared order.
 
     Args:
@@ -126,6 +156,7 @@ def read_samples(root: Path, task: TaskSpec, splits: Sequence[str], limit: int) 
         task: the task.
         splits: names of splits.
         limit: samples taken of each split, the first; 0 takes all.
+        digest: as in :func:`dataset_folder`.
 
     Returns:
         Records ``{id, split, image, sha256, <fields>}`` with ``image`` an absolute path; ``images`` and ``sha256s``,
@@ -135,8 +166,8 @@ def read_samples(root: Path, task: TaskSpec, splits: Sequence[str], limit: int) 
         DataError: not prepared, damaged, or the prepared data is not what the manifest says.
         UserError: a split that there is not.
     """
-    manifest = read_manifest(root, task)
-    folder = dataset_folder(root, task)
+    manifest = read_manifest(root, task, digest)
+    folder = dataset_folder(root, task, digest)
     for split in splits:
         if split not in manifest["splits"]:
             raise UserError(f"task '{task.name}' has no split '{split}': {nearest(split, manifest['splits'])}")
@@ -194,8 +225,6 @@ def largest_picture(root: Path, task: TaskSpec, looked_at: int = 64) -> tuple[in
     sizes = [size for record in records for path in images_of(record) if (size := picture_size(path))]
     return max(sizes, key=lambda size: size[0] * size[1], default=None)
 
-    # Another prepare was quicker; its data is the same.
-
 
 def require(root: Path, task: TaskSpec, digest: str) -> None:
     """Refuse data that is not what a cell was made for.
@@ -203,7 +232,7 @@ def require(root: Path, task: TaskSpec, digest: str) -> None:
     Raises:
         DataError: the data is gone, or was prepared anew and differs.
     """
-    digest_now = data_digest(root, task)
+    digest_now = str(read_manifest(root, task, digest)["digest"])
     if digest_now != digest:
         raise DataError(
             f"the data of task '{task.name}' is not what the cell was made for ({digest_now[:12]} now, {digest[:12]} "

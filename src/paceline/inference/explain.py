@@ -367,8 +367,9 @@ def answer(cell: Path, samples: Sequence[str], whole: bool) -> list[dict[str, An
     folder = CellFolder(cell)
     config, family = load(folder)
     root = cell.parents[1]
-    prepared.require(root, config.task, folder.read().data)
-    by_id = {s["id"]: s for s in judge.evaluated_samples(config, root) if s["id"] in set(samples)}
+    data = folder.read().data
+    prepared.require(root, config.task, data)
+    by_id = {s["id"]: s for s in judge.evaluated_samples(config, root, data) if s["id"] in set(samples)}
     predictions = {p["sample"]: p for p in read_jsonl(folder.predictions) if p["sample"] in by_id}
     return [draw(folder, config, family, by_id[s], predictions[s], whole) for s in samples]
 

@@ -19,9 +19,12 @@ from paceline.tasks.kind import Answer, Answered, Kind, Part
 Record = dict[str, Any]
 
 
-def evaluated_samples(config: Config, root: Path) -> list[Record]:
-    """The samples that an evaluate cell answers: its splits one after the other, in the prepared order."""
-    return prepared.read_samples(root, config.task, config.task.evaluate, config.limit)
+def evaluated_samples(config: Config, root: Path, data: str = "") -> list[Record]:
+    """The samples that an evaluate cell answers: its splits one after the other, in the prepared order.
+
+    ``data`` is the digest of the data that the cell was made for; without it, the data that was prepared last.
+    """
+    return prepared.read_samples(root, config.task, config.task.evaluate, config.limit, data)
 
 
 def judge(
@@ -112,7 +115,7 @@ def score_cell(folder: CellFolder, root: Path) -> Record:
     if not folder.predictions.exists():
         raise UserError(f"cell {cell.id} has no predictions yet; see: paceline status")
     prepared.require(root, config.task, cell.data)
-    scores, metrics = judge(config, list(read_jsonl(folder.predictions)), evaluated_samples(config, root))
+    scores, metrics = judge(config, list(read_jsonl(folder.predictions)), evaluated_samples(config, root, cell.data))
     write_jsonl(folder.scores, scores)
     write_json(folder.metrics, metrics)
     return metrics

@@ -146,6 +146,11 @@ def images_of(record: Mapping[str, Any]) -> list[str]:
     return [str(path) for path in record.get("images") or [record.get("image")] if path]
 
 
+def digests_of(record: Mapping[str, Any]) -> list[str]:
+    """The sha256 of a prepared sample's images, in their order; empty where it has none."""
+    return [str(digest) for digest in record.get("sha256s") or [record.get("sha256")] if digest]
+
+
 class Kind:
     """A kind of task: what its module gives, and the defaults of the rest.
 

@@ -44,7 +44,7 @@ def cells(tmp_path: Path) -> dict[str, CellFolder]:
 def images(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """The samples that the data holds."""
     samples = [{"id": "a=b/1", "image": "1.jpg"}]
-    monkeypatch.setattr(judge, "evaluated_samples", lambda config, root: samples)
+    monkeypatch.setattr(judge, "evaluated_samples", lambda config, root, data: samples)
     return samples
 
 

@@ -200,7 +200,7 @@ def test_the_remedy_repeats_the_users_own_words(tmp_path: Path) -> None:
 def test_prepare_makes_every_task_that_the_words_describe(paceline: Paceline, monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
 
-    def prepare(root: Path, task: TaskSpec, progress: Any) -> dict[str, Any]:
+    def prepare(root: Path, task: TaskSpec, progress: Any, refresh: bool) -> dict[str, Any]:
         made.append((task.name, task.options.get("path")))
         return {"splits": {}, "skipped": {}}
 

@@ -292,12 +292,14 @@ def test_parquet_rows_become_samples_and_bad_rows_are_counted(tmp_path: Path, st
     }
     folder = next((tmp_path / "data").iterdir())
     assert sorted(p.name for p in folder.iterdir()) == [
+        "folders.jsonl",
         "images",
         "leakage.jsonl",
         "manifest.json",
         "pictures.jsonl",
         "samples.jsonl",
         "skipped.jsonl",
+        "sources.jsonl",
     ]
     assert sorted(p.name for p in (folder / "images").iterdir()) == ["000000.png", "000001.png"]
 

@@ -28,7 +28,7 @@ from paceline.report.read.sweep_results import Report
 from paceline.report.text import export, terminal
 from paceline.stats import Interval
 from paceline.store.cell_folder import Cell
-from paceline.store.files import SCHEMA, digest, write_json, write_jsonl
+from paceline.store.files import SCHEMA, digest, file_digest, write_json, write_jsonl
 from paceline.store.root import Store
 from paceline.tasks import panels
 from paceline.tasks.kind import images_of
@@ -157,7 +157,7 @@ def make_samples(root: Path) -> list[dict[str, Any]]:
                 "id": name,
                 "split": "test",
                 "image": f"images/{name}.jpg",
-                "sha256": digest(name),
+                "sha256": file_digest(folder / "images" / f"{name}.jpg"),
                 "count": [0, 1, 3, 8, 20, 55, 140][i % 7],
             }
         )
@@ -221,6 +221,7 @@ def again(store: Store) -> Report:
     found = report.collect(store, store.sweep("ships"))
     one = found.samples[TASK.name]["tile_001"]
     one["images"] = [str(Path(one["image"]).parent / "before.jpg"), one["image"]]
+    one["sha256s"] = [file_digest(Path(path)) for path in one["images"]]
     del found.samples[TASK.name]["tile_002"]["image"]
     return found
 

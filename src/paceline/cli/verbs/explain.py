@@ -120,7 +120,9 @@ def require_images(folder: CellFolder, config: Config, samples: Sequence[str]) -
     for sample in samples:
         if sample not in answered:
             raise UserError(f"cell {folder.id} answered no sample '{sample}': {nearest(sample, answered)}")
-    shown = {s["id"]: len(images_of(s)) for s in judge.evaluated_samples(config, folder.path.parents[1])}
+    shown = {
+        s["id"]: len(images_of(s)) for s in judge.evaluated_samples(config, folder.path.parents[1], folder.read().data)
+    }
     for sample in samples:
         if not shown.get(sample):
             raise UserError(f"sample '{sample}' has no image to draw on")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from paceline.cli.options import overrides_argument
-from paceline.cli.resolve import compose_words, short, store_of
+from paceline.cli.resolve import compose_words, prepare_command, short, store_of
 from paceline.config.checks import in_folder
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ GIB = 2**30
 
 @click.command(short_help="make a task's data, or fetch a model, once")
 @overrides_argument
-def command(words: Sequence[str], conf: str | None) -> None:
+@click.option("--refresh", is_flag=True, help="make data anew that is there; cells of the old data keep the old")
+def command(words: Sequence[str], conf: str | None, refresh: bool) -> None:
     """Make a task's data, or fetch a model's weights, once, so that cells can be planned and run.
 
     Data is frozen under the root. Weights go to the hub's own cache (HF_HOME), which compute nodes must see too; run it
@@ -33,6 +34,7 @@ def command(words: Sequence[str], conf: str | None) -> None:
     paceline prepare task=geolocation_earth
     paceline prepare task=geolocation_street task.options.path=/data/street-location-images
     paceline prepare experiment=demo
+    paceline prepare --refresh task=geolocation_exif task.options.path=/data/photos
     paceline prepare model=qwen2_vl_2b,pixtral_12b
     """
     from paceline.errors import UserError
@@ -45,7 +47,9 @@ def command(words: Sequence[str], conf: str | None) -> None:
             f"{', '.join(composition.tree.choices('task'))}; models: {', '.join(composition.tree.choices('model'))}"
         )
     if named & {"task", "experiment"}:
-        make_data(tasks(composition), store_of(composition))
+        data_tasks = tasks(composition)
+        commands = {t.name: prepare_command(t.name, words, conf) for t in data_tasks}
+        make_data(data_tasks, store_of(composition), commands, refresh)
     if "model" in named:
         fetch(models(composition), store_of(composition))
     elif "experiment" in named:
@@ -56,15 +60,29 @@ def command(words: Sequence[str], conf: str | None) -> None:
             click.echo(f"not fetched: paceline prepare model={','.join(dict.fromkeys(names))}")
 
 
-def make_data(tasks: Sequence[TaskSpec], store: Store) -> None:
-    """Prepare the data of tasks, and print a summary."""
+def make_data(tasks: Sequence[TaskSpec], store: Store, commands: Mapping[str, str], refresh: bool) -> None:
+    """Prepare the data of tasks, or look whether its sources are as they were, and print a summary.
+
+    Args:
+        tasks: the tasks.
+        store: where.
+        commands: task -> the command that prepares it.
+        refresh: make it anew.
+
+    Raises:
+        DataError: data that is there was made of pictures that changed since.
+    """
     from paceline.cli.progress import counting
-    from paceline.data import prepare, samples
+    from paceline.data import prepare, samples, source_files
     from paceline.tasks import load as load_kind
 
     for task in tasks:
+        there = (samples.dataset_folder(store.root, task) / "manifest.json").exists()
         with counting(task.name) as progress:
-            manifest = prepare.prepare(store.root, task, progress)
+            manifest = prepare.prepare(store.root, task, progress, refresh)
+            note = source_files.renew(store.root, task, commands[task.name]) if there and not refresh else ""
+        if note:
+            click.echo(f"note: {note}", err=True)
         where = short(samples.dataset_folder(store.root, task))
         splits = ", ".join(f"{n} {split}" for split, n in manifest["splits"].items())
         click.echo(f"{task.name}: {splits} in {where}")

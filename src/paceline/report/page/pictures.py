@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from paceline.errors import DataError
 from paceline.report.read.sweep_results import Report
-from paceline.tasks.kind import images_of
+from paceline.tasks.kind import digests_of, images_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -86,8 +86,9 @@ class Pictures:
             side: pixels of its longest side; of an image that is in the page already, what it was made with.
         """
         name, record = self._record(task, sample)
-        paths = images_of(record)
-        return self._of(_key(task, name, at), paths[at] if at < len(paths) else "", side)
+        paths, digests = images_of(record), digests_of(record)
+        path, digest = (some[at] if at < len(some) else "" for some in (paths, digests))
+        return self._of(_key(task, name, at), path, side, digest)
 
     def explanation(self, cell: str, sample: str) -> str:
         """The URL of the picture that explains a cell's answer, as :meth:`get`."""
@@ -100,13 +101,13 @@ class Pictures:
         name = sample if sample in samples or whole not in samples else whole
         return name, samples.get(name, {})
 
-    def _of(self, key: str, path: str, side: int) -> Picture:
+    def _of(self, key: str, path: str, side: int, sha256: str = "") -> Picture:
         if key not in self._pictures:
             if self.full:
                 self.left_out += 1
                 self._pictures[key] = Picture(key, "", left_out=True)
             else:
-                url, size = _read(path, side) if path else ("", (0, 0))
+                url, size = _read(path, side, sha256) if path else ("", (0, 0))
                 self._pictures[key] = Picture(key, url, size)
                 self._bytes += len(url)
         return self._pictures[key]
@@ -116,11 +117,11 @@ def _key(task: str, sample: str, at: int) -> str:
     return f"{task}/{sample}" + (f"#{at}" if at else "")
 
 
-def _read(path: str, side: int) -> tuple[str, tuple[int, int]]:
+def _read(path: str, side: int, sha256: str) -> tuple[str, tuple[int, int]]:
     from paceline.data.images import load_image
 
     try:
-        image = load_image(Path(path), side)
+        image = load_image(Path(path), side, sha256)
     except DataError:
         return "", (0, 0)
     image.thumbnail((side, side))

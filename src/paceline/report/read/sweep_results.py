@@ -224,7 +224,9 @@ class Report:
         for name, manifest in self.manifests.items():
             task = self.tasks[name]
             if manifest:
-                records = prepared.read_samples(self.store.root, task, task.evaluate, self.limits[name])
+                records = prepared.read_samples(
+                    self.store.root, task, task.evaluate, self.limits[name], self.data[name]
+                )
                 by_task[name] = {record["id"]: record for record in records}
         return by_task
 
@@ -234,7 +236,7 @@ class Report:
         by_task: dict[str, dict[str, Any]] = {}
         for name, task in self.tasks.items():
             try:
-                manifest = prepared.read_manifest(self.store.root, task)
+                manifest = prepared.read_manifest(self.store.root, task, self.data[name])
             except UserError:
                 manifest = {}
             by_task[name] = manifest if manifest.get("digest") == self.data[name] else {}

@@ -1,0 +1,195 @@
+"""Data is held to the files that it was made from: what changed under it is told by name, and nothing is mixed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from paceline.config.schema import PromptSpec, TaskSpec
+from paceline.data import conversations, prepare, samples, source_files
+from paceline.errors import DataError
+
+Paceline = Callable[..., tuple[int, str, str]]
+COMMAND = "paceline prepare task=x"
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """A progress that tells nobody."""
+
+
+def picture(path: Path, colour: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.effect_noise((40, 40), 60 + colour).convert("RGB").save(path, "PNG")
+    return path
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> TaskSpec:
+    """A table of ten pictures in a folder of the user's, with a text beside them."""
+    rows = []
+    for n in range(10):
+        picture(tmp_path / "photos" / f"{n}.png", n)
+        rows.append(
+            {"id": str(n), "image": f"photos/{n}.png", "references": ["a"], "split": "test" if n < 5 else "train"}
+        )
+    table = tmp_path / "table.jsonl"
+    table.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    columns = {name: name for name in ("id", "image", "references", "split")}
+    options = {"path": str(table), "images": str(tmp_path), "columns": columns}
+    return TaskSpec(name="x", kind="captioning", reader="table", options=options)
+
+
+@pytest.fixture
+def root(tmp_path: Path, task: TaskSpec) -> Path:
+    prepare.prepare(tmp_path / "root", task, silent)
+    return tmp_path / "root"
+
+
+def note(root: Path, task: TaskSpec) -> str:
+    return source_files.require(root, task, COMMAND)
+
+
+def test_sources_that_are_as_they_were_are_not_mentioned(root: Path, task: TaskSpec) -> None:
+    assert note(root, task) == ""
+    assert source_files.renew(root, task, COMMAND) == ""
+
+
+def test_a_picture_that_is_overwritten_is_refused_by_name(root: Path, task: TaskSpec, tmp_path: Path) -> None:
+    picture(tmp_path / "photos" / "3.png", 90)
+    with pytest.raises(DataError, match=r"1 file is other \(3\.png changed\).*prepare task=x --refresh"):
+        note(root, task)
+
+
+def test_a_picture_that_is_gone_is_refused_by_name(root: Path, task: TaskSpec, tmp_path: Path) -> None:
+    (tmp_path / "photos" / "7.png").unlink()
+    with pytest.raises(DataError, match=r"7\.png gone"):
+        note(root, task)
+
+
+def test_a_picture_that_was_only_touched_is_the_same(root: Path, task: TaskSpec, tmp_path: Path) -> None:
+    os.utime(tmp_path / "photos" / "3.png", (1, 1))
+    assert note(root, task) == ""
+
+
+def test_files_that_come_are_told_and_refuse_nothing(root: Path, task: TaskSpec, tmp_path: Path) -> None:
+    for n in range(10):
+        picture(tmp_path / "photos" / f"new{n}.png", n)
+    picture(tmp_path / "photos" / "deeper" / "still" / "more.png")
+    assert "prepared on " in note(root, task)
+    assert "11 files are new" in note(root, task) and f"{COMMAND} --refresh" in note(root, task)
+
+
+def test_a_table_that_changed_is_told(root: Path, task: TaskSpec, tmp_path: Path) -> None:
+    with (tmp_path / "table.jsonl").open("a") as table:
+        table.write("\n")
+    assert "1 file is changed (table.jsonl)" in note(root, task)
+
+
+def test_hidden_files_and_the_storage_root_are_no_sources(root: Path, task: TaskSpec, tmp_path: Path) -> None:
+    (tmp_path / "photos" / ".DS_Store").write_text("x")
+    (root / "anything").write_text("x")
+    assert note(root, task) == ""
+
+
+def test_too_many_pictures_of_another_time_are_left_to_prepare(
+    root: Path, task: TaskSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_files, "READ_BYTES", 0)
+    for n in range(10):
+        os.utime(tmp_path / "photos" / f"{n}.png", (1, 1))
+    with pytest.raises(DataError, match=r"10 files are of another size or time .*; read them all once with: paceline"):
+        note(root, task)
+    assert source_files.renew(root, task, COMMAND) == ""
+    assert note(root, task) == ""
+
+
+def test_of_many_pictures_a_plan_looks_at_some_and_finds_every_one_that_is_gone(
+    root: Path, task: TaskSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_files, "LOOKED_AT", 2)
+    (tmp_path / "photos" / "8.png").unlink()
+    with pytest.raises(DataError, match=r"8\.png gone"):
+        note(root, task)
+
+
+def test_a_model_is_shown_no_picture_but_the_prepared_one(root: Path, task: TaskSpec, tmp_path: Path) -> None:
+    sample = samples.read_samples(root, task, ["test"], 0)[3]
+    assert len(conversations.question(sample, PromptSpec(text="What?"), task).images) == 1
+    times = (tmp_path / "photos" / "3.png").stat()
+    picture(tmp_path / "photos" / "3.png", 90)
+    os.utime(tmp_path / "photos" / "3.png", ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(DataError, match=r"3\.png: this is not the picture that was prepared"):
+        conversations.question(sample, PromptSpec(text="What?"), task)
+
+
+def test_data_that_an_earlier_version_prepared_is_read_once_and_then_held_to(
+    root: Path, task: TaskSpec, tmp_path: Path
+) -> None:
+    folder = samples.dataset_folder(root, task)
+    for name in ("sources.jsonl", "folders.jsonl"):
+        (folder / name).unlink()
+    assert note(root, task) == ""
+    assert source_files.renew(root, task, COMMAND) == ""
+    picture(tmp_path / "photos" / "3.png", 90)
+    with pytest.raises(DataError, match=r"3\.png changed"):
+        note(root, task)
+
+
+# -- made anew
+
+
+def test_a_refresh_makes_other_data_and_cells_keep_the_old(root: Path, task: TaskSpec, tmp_path: Path) -> None:
+    before = samples.data_digest(root, task)
+    picture(tmp_path / "photos" / "3.png", 90)
+    after = prepare.prepare(root, task, silent, refresh=True)["digest"]
+    assert after != before == samples.read_manifest(root, task, before)["digest"]
+    assert samples.data_digest(root, task) == after and note(root, task) == ""
+    samples.require(root, task, before)
+    samples.require(root, task, after)
+    old, new = (samples.read_samples(root, task, ["test"], 0, digest)[3]["sha256"] for digest in (before, after))
+    assert old != new
+
+
+def test_a_refresh_of_equal_data_changes_no_digest_and_records_the_new_times(
+    root: Path, task: TaskSpec, tmp_path: Path
+) -> None:
+    before = samples.data_digest(root, task)
+    (tmp_path / "photos" / "notes.txt").write_text("x")
+    assert "1 file is new (notes.txt)" in note(root, task)
+    assert prepare.prepare(root, task, silent, refresh=True)["digest"] == before
+    assert note(root, task) == ""
+    assert sorted(p.name for p in (root / "data").iterdir()) == [samples.first_folder(root, task).name]
+
+
+def test_going_back_to_the_old_pictures_is_going_back_to_the_old_data(
+    root: Path, task: TaskSpec, tmp_path: Path
+) -> None:
+    before = samples.data_digest(root, task)
+    path = tmp_path / "photos" / "3.png"
+    old = path.read_bytes()
+    picture(path, 90)
+    other = prepare.prepare(root, task, silent, refresh=True)["digest"]
+    path.write_bytes(old)
+    assert prepare.prepare(root, task, silent, refresh=True)["digest"] == before != other
+    assert samples.data_digest(root, task) == before and note(root, task) == ""
+
+
+def test_prepare_and_plan_say_what_changed(tmp_path: Path, task: TaskSpec, command_line: Paceline) -> None:
+    words = ["task=captioning", "task.reader=table"]
+    words += [f"task.options.path={tmp_path / 'table.jsonl'}", f"task.options.images={tmp_path}"]
+    words += ["task.options.columns={id: id, image: image, references: references, split: split}"]
+    assert command_line("prepare", *words)[0] == 0
+    picture(tmp_path / "photos" / "3.png", 90)
+    plan = ["plan", *words, "model=tiny_qwen2_vl", "prompt=caption_short", "method=untuned"]
+    for verb in (plan, ["prepare", *words]):
+        code, _, err = command_line(*verb)
+        assert code != 0 and "3.png changed" in err and "--refresh" in err
+    assert command_line("prepare", "--refresh", *words)[0] == 0
+    picture(tmp_path / "photos" / "11.png")
+    code, _, err = command_line(*plan)
+    assert code == 0 and "1 file is new (11.png)" in err

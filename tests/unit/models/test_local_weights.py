@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from paceline import report
 from paceline.config.checks import locate_weights
 from paceline.config.identity import model_placement, with_placement
 from paceline.config.schema import Config, MethodSpec, ModelSpec, PromptSpec, TaskSpec
@@ -203,3 +204,25 @@ def test_prepare_reads_the_folder_and_tells_its_digest(lab: Path, command_line: 
     code, out, _ = command_line("prepare", "model=mine", "--conf", str(lab / "conf"))
     assert code == 0 and "sha256:" in out and "read and recorded" in out
     assert "as recorded" in command_line("prepare", "model=mine", "--conf", str(lab / "conf"))[1]
+
+
+def test_show_prints_a_cell_with_its_weights_and_where_they_lie(lab: Path, command_line: Paceline) -> None:
+    words = ["--conf", str(lab / "conf")]
+    assert command_line("prepare", "model=mine", *words)[0] == 0
+    choices = ["model=mine", "task=geolocation_earth", "prompt=geo_bare", "method=untuned"]
+    code, out, _ = command_line("show", *choices, *words, "--json")
+    content = json.loads(out)
+    assert code == 0 and content["model"]["family"] == "qwen2_vl"
+    assert content["model"]["weights"].startswith("sha256:") and content["model"]["folder"] == str(lab / "w")
+
+
+def test_cells_of_an_earlier_version_are_told_apart_and_noted(tmp_path: Path) -> None:
+    store, folder = Store(tmp_path / "root"), make(tmp_path / "w")
+    old, new = config_of(model(folder)), config_of(prepare(folder, store.root))
+    sweeps = [Sweep("s", (), None, [PlannedCell(evaluate_cell(c, "data", None), c)]) for c in (old, new)]
+    recorded_before = record(sweeps[0], store, "code", extend=False)
+    with pytest.raises(UserError, match="1 of its own name a folder of weights whose content"):
+        record(sweeps[1], store, "code", extend=False)
+    assert any(f"by the folder {folder}" in note for note in report.collect(store, recorded_before).notes)
+    (again,) = recorded(recorded_before, store).cells
+    assert locate_weights(again.config.model) == (str(folder), None)

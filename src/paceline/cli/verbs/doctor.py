@@ -267,6 +267,7 @@ def own_code() -> Iterator[Check]:
 def model(spec: ModelSpec, store: Store, deep: bool) -> Iterator[Check]:
     """Whether a model's weights are whole, its environment fits, and it is and does what it should."""
     from paceline.cli.progress import counting
+    from paceline.config.checks import in_folder
     from paceline.errors import PacelineError
     from paceline.launch import environments
     from paceline.models import hub_files
@@ -277,7 +278,9 @@ def model(spec: ModelSpec, store: Store, deep: bool) -> Iterator[Check]:
         return
     folder = hub_files.folder_of(spec)
     yield f"model {spec.name}", True, short(folder) if folder else "a twin"
-    if deep and spec.weights:
+    if in_folder(spec):
+        yield from folder_content(spec, store, deep)
+    elif deep and spec.weights:
         with counting(spec.name) as progress:
             bad = hub_files.damaged(spec, progress)
         remedy = f"is not what the hub says; remove it and run: {environments.prepare_command(spec)}"
@@ -306,6 +309,22 @@ def model(spec: ModelSpec, store: Store, deep: bool) -> Iterator[Check]:
     is_text = bool(text) and text.isprintable()
     clock = f"{description['new_tokens']} tokens in {description['seconds']['answer']:.1f} s"
     yield "describes a picture", is_text or (None if not spec.weights else False), f"{text[:300]!r} ({clock})"
+
+
+def folder_content(spec: ModelSpec, store: Store, deep: bool) -> Iterator[Check]:
+    """Whether a folder of weights is what it was when it was prepared."""
+    from paceline.errors import PacelineError
+    from paceline.models import local_weights
+
+    try:
+        pinned = local_weights.pin(spec, store.root)
+        if deep:
+            local_weights.require(pinned, store.root)
+    except PacelineError as error:
+        recorded = local_weights.record_path(store.root, local_weights.folder_of(spec)).exists()
+        yield "content", False if recorded else None, str(error)
+        return
+    yield "content", True, f"{pinned.weights[:19]}, {'every byte' if deep else 'sizes and times'} as recorded"
 
 
 def describe(spec: ModelSpec) -> dict[str, Any]:

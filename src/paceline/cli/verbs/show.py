@@ -28,8 +28,8 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
         name, store = one_name(words, conf)
         folder = store.find_cell(str(name))
         cell = folder.read()
-        placed = [p for a in folder.attempts() if (p := a.placement())]
-        cells.append((cell, placed[-1] if placed else {}))
+        tried = [p for a in folder.attempts() if (p := a.placement())]
+        cells.append((cell, tried[-1] if tried else {}))
     else:
         composition = compose_words(words, conf)
         store = store_of(composition)
@@ -41,7 +41,8 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
         for group in (*kind_of(cell.kind).unused, "placement", "deepspeed", "cluster", "tracking"):
             resolved.pop(group)
         extra = {k: cell.identity[k] for k in ("data", "tuned") if k in cell.identity}
-        content = {"id": cell.id, "kind": cell.kind, **resolved, **extra, **placement}
+        placed = {**placement, "model": {**resolved["model"], **placement.get("model", {})}}
+        content = {"id": cell.id, "kind": cell.kind, **resolved, **extra, **placed}
         if as_json:
             say_json(content)
         else:

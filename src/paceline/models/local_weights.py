@@ -3,7 +3,7 @@
     <root>/weights/<digest of the folder's path>.json
         {folder, digest, prepared, files: {name: {bytes, mtime_ns, sha256}}}
 
-``prepare`` reads every byte once. Planning compares sizes and times with that record, in an instant, and puts the
+``prepare`` reads every byte once. Planning compares sizes and times with that record, in a moment, and puts the
 digest in the place of the path: a cell's identity holds what the weights are, its placement where they lie
 (``model.folder``). A cell reads every byte again before it loads them. Imports no torch.
 """
@@ -26,6 +26,8 @@ from paceline.store import files
 
 READERS = 4
 """Files read at a time: hashing takes a core each, and a shared file system answers several readers faster than one."""
+READ_BYTES = 64 << 20
+"""A plan reads files of the same size and another time up to this size together: a copy changes times."""
 _CHUNK = 1 << 22
 
 
@@ -93,7 +95,7 @@ def pin(model: ModelSpec, root: Path) -> ModelSpec:
 def difference(model: ModelSpec, root: Path) -> str:
     """Why a folder of weights is not what it was prepared as, or what a cell was made for; empty where it is.
 
-    Looks at sizes and times alone, so that a plan may ask it.
+    Looks at sizes and times, and reads small files of which the time alone is another, so that a plan may ask it.
 
     Raises:
         UserError: no such folder.
@@ -107,7 +109,7 @@ def difference(model: ModelSpec, root: Path) -> str:
     )
     if record is None:
         return f"the content of {folder} is part of a cell's identity, and was not read yet; {remedy}"
-    if differing := _differing(record, _stats(folder, _names(model, folder))):
+    if differing := _other_content(folder, record, _stats(folder, _names(model, folder))):
         day = time.strftime("%Y-%m-%d %H:%M", time.localtime(record["prepared"]))
         return (
             f"{folder} was prepared on {day}, and since then: {_some(differing)}. Put the old files back, or {remedy} "
@@ -183,6 +185,21 @@ def _stats(folder: Path, names: Iterable[str]) -> dict[str, dict[str, int]]:
 def _differing(record: Mapping[str, Any], stats: Mapping[str, dict[str, int]]) -> list[str]:
     known = {n: {"bytes": e["bytes"], "mtime_ns": e["mtime_ns"]} for n, e in record["files"].items()}
     return _compared(known, stats)
+
+
+def _other_content(folder: Path, record: Mapping[str, Any], stats: Mapping[str, dict[str, int]]) -> list[str]:
+    """As :func:`_differing`, without files that were only written again, as far as they are quickly read."""
+    differing = _differing(record, stats)
+    again = [
+        name
+        for name, entry in record["files"].items()
+        if f"{name} changed" in differing and stats[name]["bytes"] == entry["bytes"]
+    ]
+    if sum(stats[name]["bytes"] for name in again) > READ_BYTES:
+        return differing
+    digests = _digests(folder, again, lambda stage, done, total: None)
+    same = {f"{name} changed" for name in again if digests[name] == record["files"][name]["sha256"]}
+    return [line for line in differing if line not in same]
 
 
 def _compared(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -118,6 +118,17 @@ def test_a_change_that_keeps_size_and_time_is_found_by_the_cell(tmp_path: Path) 
         local_weights.require(pinned, tmp_path / "root")
 
 
+def test_files_that_were_only_written_again_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make(tmp_path / "w")
+    pinned = prepare(folder, tmp_path / "root")
+    os.utime(make(tmp_path / "w") / "model.safetensors", (1, 1))
+    assert local_weights.pin(model(folder), tmp_path / "root") == pinned
+    monkeypatch.setattr(local_weights, "READ_BYTES", 100)
+    with pytest.raises(DataError, match="model.safetensors changed"):
+        local_weights.pin(model(folder), tmp_path / "root")
+    assert prepare(folder, tmp_path / "root") == pinned == local_weights.pin(model(folder), tmp_path / "root")
+
+
 def test_a_folder_is_read_once(tmp_path: Path) -> None:
     folder = make(tmp_path / "w")
     assert local_weights.prepare(model(folder), tmp_path / "root", silent)[1] is True

@@ -124,7 +124,7 @@ def test_files_that_were_only_written_again_are_the_same(tmp_path: Path, monkeyp
     os.utime(make(tmp_path / "w") / "model.safetensors", (1, 1))
     assert local_weights.pin(model(folder), tmp_path / "root") == pinned
     monkeypatch.setattr(local_weights, "READ_BYTES", 100)
-    with pytest.raises(DataError, match="model.safetensors changed"):
+    with pytest.raises(DataError, match=r"model\.safetensors changed"):
         local_weights.pin(model(folder), tmp_path / "root")
     assert prepare(folder, tmp_path / "root") == pinned == local_weights.pin(model(folder), tmp_path / "root")
 

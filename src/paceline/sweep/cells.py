@@ -14,14 +14,14 @@ from paceline.config.cell_kinds import kind_of
 from paceline.config.checks import check
 from paceline.config.identity import clear_inactive, identity_of, placement_of, read_config, with_placement
 from paceline.config.schema import PLACEMENT_GROUPS, Config, Kind, PromptSpec, TaskSpec, TrainSpec
-from paceline.data import readers
+from paceline.data import prompts, readers
 from paceline.errors import UserError
 from paceline.store.cell_folder import Cell
 from paceline.store.files import SCHEMA, canonical, digest, write_json
 from paceline.store.root import Store, SweepFolder
 
 if TYPE_CHECKING:
-    from paceline.sweep.compose import Composition
+    from paceline.sweep.compose import Composition, Point
 
 HASH_LENGTH = 12
 UNPREPARED = "unprepared"
@@ -53,6 +53,8 @@ class Sweep:
     cells: list[PlannedCell]
     dropped: list[dict[str, Any]] = field(default_factory=list)
     folded: int = 0
+    transfers: list[tuple[TaskSpec, TaskSpec]] = field(default_factory=list)
+    """Tasks that weights are tuned on, each with another that they are evaluated on."""
     problems: list[str] = field(default_factory=list)
     """Why no cell may be frozen as asked: contradictions, found before anything runs. ``record`` refuses them."""
 
@@ -101,7 +103,7 @@ def cell_id(kind: Kind, identity: dict[str, Any]) -> str:
 
 
 def training_prompt(config: Config, composition: Composition) -> PromptSpec:
-    """The prompt that a point is tuned on: the one named, the task's own, or the one evaluated."""
+    """The prompt that a point is tuned on: the one named, that of the task trained on, or the one evaluated."""
     name = config.train.prompt or config.task.prompt
     if not name:
         raise UserError(f"task '{config.task.name}' names no training prompt: give train.prompt=NAME or same")
@@ -109,9 +111,10 @@ def training_prompt(config: Config, composition: Composition) -> PromptSpec:
 
 
 def finetune_cell(config: Config, composition: Composition, data: str) -> Cell:
-    """The cell that makes the weights of a tuned point. Its prompt is the one trained on."""
+    """The cell that makes the weights of a tuned point. Its task and its prompt are those trained on."""
     prompt = training_prompt(config, composition)
-    tuned = dataclasses.replace(config, prompt=prompt, train=dataclasses.replace(config.train, prompt=TrainSpec.prompt))
+    train = dataclasses.replace(config.train, task=TrainSpec.task, prompt=TrainSpec.prompt)
+    tuned = dataclasses.replace(config, prompt=prompt, train=train)
     identity = {**identity_of(clear_inactive(tuned, "finetune"), "finetune"), "data": data}
     return Cell(cell_id("finetune", identity), "finetune", identity)
 
@@ -134,6 +137,24 @@ def impossible(config: Config) -> str | None:
     return None
 
 
+def unfit_prompt(prompt: PromptSpec, trained: TaskSpec, evaluated: TaskSpec) -> str | None:
+    """Why a prompt can't be trained on: it names a field that the evaluated task alone shows; or None."""
+    known = dict.fromkeys(_shown(evaluated) - _shown(trained))
+    named = [name for text in (prompt.text, prompt.system) for name in prompts.names(text, known)]
+    if not named:
+        return None
+    return (
+        f"prompt '{prompt.name}' names {{{named[0]}}}, which task '{evaluated.name}' shows and '{trained.name}', the "
+        f"task trained on, does not: give train.prompt=NAME, a prompt for '{trained.name}'"
+    )
+
+
+def _shown(task: TaskSpec) -> set[str]:
+    """The fields that a prompt for a task may name."""
+    kind = tasks.load(task.kind)
+    return {*kind.shown, *(("question", "questions") if kind.get("parts") else ())}
+
+
 def require_code(configs: Iterable[Config]) -> None:
     """Refuse configs whose kind of task or reader there is not, or whose code is a lab's and can't be used.
 
@@ -145,6 +166,87 @@ def require_code(configs: Iterable[Config]) -> None:
         readers.load(reader)
         plugins.check("readers", reader)
         plugins.check("models", family)
+
+
+class _Expansion:
+    """The cells of a composition as they are found, point by point; what many points share is made once."""
+
+    def __init__(
+        self,
+        composition: Composition,
+        data_digest: Callable[[TaskSpec], str],
+        splits: Callable[[TaskSpec], Mapping[str, int] | None],
+    ) -> None:
+        self.composition, self.data_digest, self.splits = composition, data_digest, splits
+        self.cells: dict[str, PlannedCell] = {}
+        self.problems: dict[str, None] = {}
+        self.transfers: dict[str, tuple[TaskSpec, TaskSpec]] = {}
+        self._data: dict[str, tuple[str, Mapping[str, int] | None]] = {}
+        self._tunings: dict[tuple[int, ...], Cell] = {}
+        self._coded: set[tuple[str, str, str]] = set()
+
+    def add(self, point: Point) -> None:
+        """Add a point's evaluate cell, behind the finetune cell that it needs."""
+        config = point.config
+        self._use_code(config)
+        data, splits = self._data_of(config.task)
+        tuned = None
+        if config.method.trains != "nothing":
+            tuned = self._add_tuning(config, data, splits) if point.tuned is None else self._add_transfer(point)
+        self._add(evaluate_cell(config, data, tuned), config, splits)
+
+    def _add_tuning(self, config: Config, data: str, splits: Mapping[str, int] | None) -> Cell:
+        tuned = self._tuning(config, data)
+        self._add(tuned, config, splits)
+        return tuned
+
+    def _add_transfer(self, point: Point) -> Cell:
+        """The finetune cell of a point that is evaluated on another task than it is tuned on."""
+        assert point.tuned is not None
+        trained, evaluated = point.tuned.task, point.config.task
+        self._use_code(point.tuned)
+        data, splits = self._data_of(trained)
+        prompt = training_prompt(point.tuned, self.composition)
+        tuned = self._tuning(point.tuned, data)
+        # The evaluated prompt may be one that fits the evaluated task alone.
+        self._add(tuned, dataclasses.replace(point.tuned, prompt=prompt), splits)
+        self.transfers[repr((trained, evaluated))] = trained, evaluated
+        if why := unfit_prompt(prompt, trained, evaluated):
+            self.problems[why] = None
+        return tuned
+
+    def _use_code(self, config: Config) -> None:
+        code = (config.task.kind, config.task.reader, config.model.family)
+        if code not in self._coded:
+            require_code([config])
+            self._coded.add(code)
+            if why := plugins.no_family(config.model.family):
+                self.problems[why] = None
+
+    def _data_of(self, task: TaskSpec) -> tuple[str, Mapping[str, int] | None]:
+        """Digest and splits of a task's prepared data."""
+        key = repr((task.kind, task.reader, task.options))
+        if key not in self._data:
+            self._data[key] = self.data_digest(task), self.splits(task)
+        return self._data[key]
+
+    def _tuning(self, config: Config, data: str) -> Cell:
+        # Many points share one. The composition makes each spec once and holds it, so its id stands for its content.
+        parts = [getattr(config, name) for name in TUNING]
+        key = tuple(p if isinstance(p, int) else id(p) for p in (*parts, training_prompt(config, self.composition)))
+        if key not in self._tunings:
+            self._tunings[key] = finetune_cell(config, self.composition, data)
+        return self._tunings[key]
+
+    def _add(self, cell: Cell, config: Config, splits: Mapping[str, int] | None) -> None:
+        if cell.id in self.cells:
+            return
+        planned = self.cells[cell.id] = PlannedCell(cell, self.composition.placed(config, cell.kind))
+        try:
+            check(planned.config, cell.kind, splits)
+            conflicts.check(planned.config, cell.kind)
+        except UserError as error:
+            self.problems[str(error)] = None
 
 
 def expand(
@@ -162,56 +264,17 @@ def expand(
     Raises:
         UserError: no point is left, or the only one is impossible; code of a lab's can't be used.
     """
-    cells: dict[str, PlannedCell] = {}
+    expansion = _Expansion(composition, data_digest, splits)
     dropped: list[dict[str, Any]] = []
-    digests: dict[str, str] = {}
-    known_splits: dict[str, Mapping[str, int] | None] = {}
-    problems: dict[str, None] = {}
-    tunings: dict[tuple[int, ...], Cell] = {}
-
-    def tuning(config: Config, data: str) -> Cell:
-        # Many points share one. The composition makes each spec once and holds it, so its id stands for its content.
-        parts = [getattr(config, name) for name in TUNING]
-        key = tuple(p if isinstance(p, int) else id(p) for p in (*parts, training_prompt(config, composition)))
-        if key not in tunings:
-            tunings[key] = finetune_cell(config, composition, data)
-        return tunings[key]
-
-    def add(cell: Cell, config: Config, splits: Mapping[str, int] | None) -> None:
-        if cell.id not in cells:
-            cells[cell.id] = PlannedCell(cell, composition.placed(config, cell.kind))
-            try:
-                check(cells[cell.id].config, cell.kind, splits)
-                conflicts.check(cells[cell.id].config, cell.kind)
-            except UserError as error:
-                problems[str(error)] = None
-
-    points = 0
     evaluations = 0
-    coded: set[tuple[str, str, str]] = set()
     for point in composition.points():
-        points += 1
-        config = point.config
-        if reason := impossible(config):
+        transferred = point.tuned if point.config.method.trains != "nothing" else None
+        if reason := impossible(point.config) or (impossible(transferred) if transferred else None):
             dropped.append({"point": point.label(), "reason": reason})
             continue
-        code = (config.task.kind, config.task.reader, config.model.family)
-        if code not in coded:
-            require_code([config])
-            coded.add(code)
-            if why := plugins.no_family(config.model.family):
-                problems[why] = None
-        key = repr((config.task.kind, config.task.reader, config.task.options))
-        if key not in digests:
-            digests[key] = data_digest(config.task)
-            known_splits[key] = splits(config.task)
-        tuned = None
-        if config.method.trains != "nothing":
-            tuned = tuning(config, digests[key])
-            add(tuned, config, known_splits[key])
-        cell = evaluate_cell(config, digests[key], tuned)
         evaluations += 1
-        add(cell, config, known_splits[key])
+        expansion.add(point)
+    cells = expansion.cells
     if not cells:
         if dropped:
             raise UserError("; ".join(dict.fromkeys(d["reason"] for d in dropped)))
@@ -224,7 +287,8 @@ def expand(
         cells=list(cells.values()),
         dropped=dropped,
         folded=evaluations - kept,
-        problems=list(problems),
+        transfers=list(expansion.transfers.values()),
+        problems=list(expansion.problems),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paceline.config.schema import TaskSpec
@@ -36,12 +36,14 @@ def by_kind(sweep: Sweep, kind: str) -> list[PlannedCell]:
     return [c for c in sweep.cells if c.cell.kind == kind]
 
 
+@settings(max_examples=20, deadline=None)
 @given(task=st.sampled_from(TASKS), prompt=st.sampled_from(["", "same", "geo_training"]), seed=st.integers(0, 3))
 def test_naming_the_evaluated_task_gives_the_same_cells_as_naming_none(task: str, prompt: str, seed: int) -> None:
     words = (*BASE, f"task={task}", f"seed={seed}", f"train.prompt={prompt}")
     assert ids(*words) == ids(*words, f"train.task={task}") == ids(*words, "train.task=null")
 
 
+@settings(max_examples=20, deadline=None)
 @given(trained=st.sampled_from(TASKS), evaluated=st.sampled_from(TASKS), epochs=st.integers(1, 3))
 def test_weights_tuned_on_a_task_are_one_cell_whatever_they_are_evaluated_on(
     trained: str, evaluated: str, epochs: int

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from paceline.cli.options import json_option, overrides_argument
-from paceline.cli.resolve import compose_words, digests_or_not, say_json, short, store_of
+from paceline.cli.resolve import compose_words, digests_or_not, not_compared, say_json, short, store_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,7 +26,7 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
     """
     from paceline import tasks
     from paceline.data import samples
-    from paceline.errors import UserError
+    from paceline.errors import DataError, UserError
     from paceline.launch import elements, environments, gpu_fit, submit
     from paceline.slurm.remembered import Answers
     from paceline.sweep import status
@@ -49,12 +49,13 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
     grouped = elements.group(chosen)
     where = {cell: i for i, element in enumerate(grouped) for cell in element.cells}
     differing = variants(c.cell for c in sweep.cells)
+    provisional = {c.id for c in sweep.cells if c.config.task.name in unprepared}
+    provisional |= {c.id for c in sweep.cells if provisional & set(c.cell.needs)}
     plan = {
         "sweep": sweep.name,
         "root": str(store.root),
         "cells": [
-            describe(c, states[c.id], differing[c.id], where.get(c.id), left, c.config.task.name in unprepared)
-            for c in sweep.cells
+            describe(c, states[c.id], differing[c.id], where.get(c.id), left, c.id in provisional) for c in sweep.cells
         ],
         "elements": [{**e.as_json(), "resources": e.resources} for e in grouped],
         "arrays": elements.arrays(grouped),
@@ -77,8 +78,8 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
         say_json(plan)
     else:
         show(plan, short(store.root))
-    for error in unprepared.values():
-        raise error
+    if errors := [*unprepared.values(), *not_compared(sweep, store, words, conf)]:
+        raise DataError("; ".join(map(str, errors)))
 
 
 def describe(

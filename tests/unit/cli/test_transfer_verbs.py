@@ -26,7 +26,7 @@ def test_data_that_is_not_prepared_is_named_for_both_tasks_with_one_command(
     command_line: Paceline, conf: list[str]
 ) -> None:
     asked = ["paceline", "prepare", "task=places", "train.task=words", *conf]
-    code, out, err = command_line("plan", *WORDS, *conf)
+    code, _, err = command_line("plan", *WORDS, *conf)
     assert code == 2
     assert "task 'places' is not prepared" in err
     assert "task 'words' is not prepared" in err
@@ -75,8 +75,9 @@ def test_a_task_without_a_training_split_is_refused_as_one_to_train_on(
     code, _, err = command_line("prepare", "task=places", "train.task=words", *conf)
     assert code == 2
     assert "task 'words' has no split 'teaching'" in err
-    assert "submit will refuse this: task.train: task 'words' has no split 'teaching'" in (
-        command_line("plan", *WORDS, *conf)[1]
+    assert (
+        "submit will refuse this: task.train: task 'words' has no split 'teaching'"
+        in (command_line("plan", *WORDS, *conf)[1])
     )
 
 

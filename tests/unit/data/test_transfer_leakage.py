@@ -90,7 +90,7 @@ def test_texts_are_compared_whatever_their_fields_are_called(tmp_path: Path) -> 
 def test_a_pair_is_compared_once_and_anew_after_its_data_changed(tmp_path: Path) -> None:
     prepared(tmp_path, TRAINED, {"train": [scene(0)]})
     prepared(tmp_path, EVALUATED, {"test": [scene(5)]})
-    with pytest.raises(DataError, match="run: paceline prepare task=evaluated train.task=trained"):
+    with pytest.raises(DataError, match=r"run: paceline prepare task=evaluated train\.task=trained"):
         transfer_leakage.require(tmp_path, TRAINED, EVALUATED)
     transfer_leakage.compare(tmp_path, TRAINED, EVALUATED, silent)
     transfer_leakage.require(tmp_path, TRAINED, EVALUATED)

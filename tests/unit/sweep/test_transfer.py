@@ -173,3 +173,11 @@ def test_a_recorded_sweep_of_a_transfer_is_read_back_with_both_tasks(tmp_path: P
     again = recorded(record(sweep, store, "code", extend=False), store)
     assert [c.config.task.name for c in again.cells] == ["captioning", "geolocation_earth"]
     assert again.cells[0].config.train.task is None
+
+
+def test_a_rule_can_say_what_a_task_is_trained_on() -> None:
+    rule = "adjust=[{match: {task: geolocation_earth}, set: {train.task: captioning}}]"
+    by_rule = expanded(*BASE, "task=geolocation_earth,captioning", rule)
+    assert [c.config.task.name for c in by_rule.cells] == ["captioning", "geolocation_earth", "captioning"]
+    words = expanded(*BASE, "task=geolocation_earth", "train.task=captioning")
+    assert {c.id for c in words.cells} < {c.id for c in by_rule.cells}

@@ -258,7 +258,8 @@ def needed_tasks(composition: Composition) -> list[TaskSpec]:
 def transfers(composition: Composition) -> list[tuple[TaskSpec, TaskSpec]]:
     """Each task that weights are tuned on, with another that they are evaluated on (``train.task``)."""
     pairs: list[tuple[TaskSpec, TaskSpec]] = []
-    if not any(w.lstrip("+~").startswith("train") for w in composition.overrides) and not composition.experiment:
+    named = any(w.lstrip("+~").startswith(("train", "adjust")) for w in composition.overrides)
+    if not named and not composition.experiment:
         return pairs
     for point in composition.points(required=("task",)):
         if point.tuned and (pair := (point.tuned.task, point.config.task)) not in pairs:

@@ -39,6 +39,8 @@ def keys(cls: type, prefix: str) -> Iterator[str]:
 def values(hint: Any) -> str:
     """What a key takes, in words."""
     choices = getattr(hint, "__args__", ())
+    if type(None) in choices:
+        return " or ".join([*(values(c) for c in choices if c is not type(None)), "`null`"])
     if choices and all(isinstance(c, str) for c in choices):
         return ", ".join(f"`{c}`" for c in choices)
     return {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}.get(

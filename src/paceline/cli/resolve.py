@@ -19,6 +19,7 @@ from paceline.store.cell_folder import CellFolder
 from paceline.store.root import Store, SweepFolder, resolve_root
 
 if TYPE_CHECKING:
+    from paceline.sweep.cells import Sweep
     from paceline.sweep.compose import Composition
 
 
@@ -61,7 +62,9 @@ def prepare_command(task: str, words: Sequence[str], conf: str | None) -> str:
     """The command that prepares the data of these arguments: with the task, the root and the configs that they name."""
     keys = [w.lstrip("+~").partition("=")[0] for w in words]
     kept = [
-        w for w, k in zip(words, keys, strict=True) if k.partition(".")[0] in ("experiment", "task", "cluster", "root")
+        w
+        for w, k in zip(words, keys, strict=True)
+        if k.partition(".")[0] in ("experiment", "task", "cluster", "root") or k in ("train", "train.task")
     ]
     if not {"task", "experiment"} & set(keys):
         kept.insert(0, f"task={task}")
@@ -136,6 +139,35 @@ def pins_or_not(store: Store) -> tuple[Callable[[ModelSpec], ModelSpec], dict[st
             return model
 
     return pin, unprepared
+
+
+def not_compared(sweep: Sweep, store: Store, words: Sequence[str], conf: str | None) -> list[DataError]:
+    """Why test data can't be trusted yet: an error for each two tasks, one trained on, that were not compared.
+
+    Tasks that are not prepared are passed over: their data is missing before it is not compared.
+    """
+    from paceline.data import samples, transfer_leakage
+
+    errors = []
+    for trained, evaluated in sweep.transfers:
+        if None in (samples.splits(store.root, trained), samples.splits(store.root, evaluated)):
+            continue
+        try:
+            transfer_leakage.require(store.root, trained, evaluated)
+        except DataError as error:
+            asked = f"paceline prepare task={evaluated.name} train.task={trained.name}"
+            errors.append(DataError(str(error).replace(asked, prepare_command(evaluated.name, words, conf))))
+    return errors
+
+
+def require_compared(sweep: Sweep, store: Store, words: Sequence[str], conf: str | None) -> None:
+    """Refuse a sweep that evaluates on data which may be trained on, for all that is known.
+
+    Raises:
+        DataError: it ends with the command for these arguments.
+    """
+    if errors := not_compared(sweep, store, words, conf):
+        raise errors[0]
 
 
 def composed_name(words: Sequence[str], conf: str | None) -> tuple[str | None, Store, Composition]:

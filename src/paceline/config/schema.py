@@ -163,7 +163,10 @@ class TrainSpec:
     """How a method is trained."""
 
     name: str = identity_field("", "the file's name in conf/train/")
-    prompt: str = identity_field("", "prompt trained on: a name, or `same` for the evaluated one; empty: the task's")
+    task: str | None = identity_field(None, "task trained on, by its name; null: the evaluated one")
+    prompt: str = identity_field(
+        "", "prompt trained on: a name, or `same` for the evaluated one; empty: that of the task trained on"
+    )
     epochs: float = identity_field(1.0, "passes over the train split", low=0)
     max_steps: int = identity_field(0, "optimiser steps; 0 leaves it to epochs", low=0)
     learning_rate: float = identity_field(2e-5, "peak learning rate", low=0)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from paceline.report.analysis.cost import Cost
     from paceline.report.analysis.ensembles import Ensembles, Gain
     from paceline.report.analysis.prompt_sensitivity import Agreement
+    from paceline.report.analysis.transfer import Matrix
     from paceline.tasks.kind import Kind
     from paceline.tasks.panels import Value
 
@@ -200,6 +201,19 @@ def denominators(report: Report, group: Group) -> str:
     n = "–".join(f"{v:,}" for v in sorted({*sizes[:1], *sizes[-1:]})) or f"up to {counts[-1]:,}"
     sentence = f"n = {n} per cell. An unread answer is a miss in every share, not a dropped row."
     return " ".join(filter(None, (sentence, group.kind.note)))
+
+
+def transfer(report: Report, matrix: Matrix) -> str:
+    """What a table of transfer shows, and what its figures are shares or medians of."""
+    tests: dict[str, list[str]] = {}
+    for column in matrix.columns:
+        tests.setdefault(denominators(report, column.group), []).append(column.group.title)
+    sizes = " ".join(f"{', '.join(titles)}: {sentence}" for sentence, titles in tests.items())
+    return (
+        "A row is the task that the weights were tuned on, a column the task that they are evaluated on; a row and a "
+        "column of one name are tuning and evaluation on one task. Brackets: 95 % interval. "
+        f"–: no such cell with a result in the sweep. {sizes}"
+    )
 
 
 def findings(listed: Sequence[Finding]) -> str:

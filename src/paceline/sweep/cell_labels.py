@@ -23,13 +23,15 @@ def variants(cells: Iterable[Cell], tunings: Mapping[str, Cell] | None = None) -
         tunings: finetune cells that are not among them, by id: an evaluate cell differs by how its weights were made.
 
     Returns:
-        Text such as ``lora.r=8, generation.temperature=0.7`` for each cell; empty where its names are unique.
+        Text such as ``lora.r=8, generation.temperature=0.7`` for each cell; empty where its names are unique. Of a cell
+        whose weights were tuned on another task it begins with ``train.task=NAME``, unique or not.
     """
     cells = list(cells)
     known = {**(tunings or {}), **{cell.id: cell for cell in cells}}
+    elsewhere = {cell.id: _trained_elsewhere(cell, known) for cell in cells}
     alike: dict[tuple[str, ...], list[Cell]] = defaultdict(list)
     for cell in cells:
-        alike[cell.kind, *(_name(cell, group) for group in NAMED)].append(cell)
+        alike[cell.kind, elsewhere[cell.id], *(_name(cell, group) for group in NAMED)].append(cell)
     labels: dict[str, str] = {}
     laid: dict[str, dict[str, Any]] = {}
     for members in alike.values():
@@ -45,7 +47,13 @@ def variants(cells: Iterable[Cell], tunings: Mapping[str, Cell] | None = None) -
         shown = [k for k in differing if k.endswith(".name") or k.rsplit(".", 1)[0] not in named]
         for cell, cell_settings in zip(members, settings, strict=True):
             labels[cell.id] = ", ".join(f"{_short(k)}={_value(k, said(cell_settings, k))}" for k in shown)
-    return labels
+    return {cell: ", ".join(filter(None, (elsewhere[cell], text))) for cell, text in labels.items()}
+
+
+def _trained_elsewhere(cell: Cell, known: Mapping[str, Cell]) -> str:
+    """The task that a cell's weights were tuned on, as a setting; empty where it is the cell's own, or not known."""
+    tuning = known.get(str(cell.identity.get("tuned", "")))
+    return f"train.task={_name(tuning, 'task')}" if tuning and _name(tuning, "task") != _name(cell, "task") else ""
 
 
 def said(settings: Mapping[str, Any], key: str) -> Any:

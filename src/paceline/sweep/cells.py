@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from paceline import plugins, tasks
 from paceline.config import conflicts
@@ -21,17 +21,14 @@ from paceline.config.identity import (
     with_placement,
 )
 from paceline.config.schema import PLACEMENT_GROUPS, Config, Kind, ModelSpec, PromptSpec, TaskSpec, TrainSpec
-from paceline.data import readers
+from paceline.data import prompts, readers
 from paceline.errors import UserError
 from paceline.store.cell_folder import Cell
 from paceline.store.files import SCHEMA, canonical, digest, write_json
 from paceline.store.root import Store, SweepFolder
 
 if TYPE_CHECKING:
-    from paceline.sweep.compose import Composition
-
-T = TypeVar("T")
-Spec = TypeVar("Spec", ModelSpec, TaskSpec)
+    from paceline.sweep.compose import Composition, Point
 
 HASH_LENGTH = 12
 UNPREPARED = "unprepared"
@@ -63,6 +60,8 @@ class Sweep:
     cells: list[PlannedCell]
     dropped: list[dict[str, Any]] = field(default_factory=list)
     folded: int = 0
+    transfers: list[tuple[TaskSpec, TaskSpec]] = field(default_factory=list)
+    """Tasks that weights are tuned on, each with another that they are evaluated on."""
     problems: list[str] = field(default_factory=list)
     """Why no cell may be frozen as asked: contradictions, found before anything runs. ``record`` refuses them."""
 
@@ -111,7 +110,7 @@ def cell_id(kind: Kind, identity: dict[str, Any]) -> str:
 
 
 def training_prompt(config: Config, composition: Composition) -> PromptSpec:
-    """The prompt that a point is tuned on: the one named, the task's own, or the one evaluated."""
+    """The prompt that a point is tuned on: the one named, that of the task trained on, or the one evaluated."""
     name = config.train.prompt or config.task.prompt
     if not name:
         raise UserError(f"task '{config.task.name}' names no training prompt: give train.prompt=NAME or same")
@@ -119,9 +118,10 @@ def training_prompt(config: Config, composition: Composition) -> PromptSpec:
 
 
 def finetune_cell(config: Config, composition: Composition, data: str) -> Cell:
-    """The cell that makes the weights of a tuned point. Its prompt is the one trained on."""
+    """The cell that makes the weights of a tuned point. Its task and its prompt are those trained on."""
     prompt = training_prompt(config, composition)
-    tuned = dataclasses.replace(config, prompt=prompt, train=dataclasses.replace(config.train, prompt=TrainSpec.prompt))
+    train = dataclasses.replace(config.train, task=TrainSpec.task, prompt=TrainSpec.prompt)
+    tuned = dataclasses.replace(config, prompt=prompt, train=train)
     identity = {**identity_of(clear_inactive(tuned, "finetune"), "finetune"), "data": data}
     return Cell(cell_id("finetune", identity), "finetune", identity)
 
@@ -144,6 +144,24 @@ def impossible(config: Config) -> str | None:
     return None
 
 
+def unfit_prompt(prompt: PromptSpec, trained: TaskSpec, evaluated: TaskSpec) -> str | None:
+    """Why a prompt can't be trained on: it names a field that the evaluated task alone shows; or None."""
+    known = dict.fromkeys(_shown(evaluated) - _shown(trained))
+    named = [name for text in (prompt.text, prompt.system) for name in prompts.names(text, known)]
+    if not named:
+        return None
+    return (
+        f"prompt '{prompt.name}' names {{{named[0]}}}, which task '{evaluated.name}' shows and '{trained.name}', the "
+        f"task trained on, does not: give train.prompt=NAME, a prompt for '{trained.name}'"
+    )
+
+
+def _shown(task: TaskSpec) -> set[str]:
+    """The fields that a prompt for a task may name."""
+    kind = tasks.load(task.kind)
+    return {*kind.shown, *(("question", "questions") if kind.get("parts") else ())}
+
+
 def require_code(configs: Iterable[Config]) -> None:
     """Refuse configs whose kind of task or reader there is not, or whose code is a lab's and can't be used.
 
@@ -155,6 +173,98 @@ def require_code(configs: Iterable[Config]) -> None:
         readers.load(reader)
         plugins.check("readers", reader)
         plugins.check("models", family)
+
+
+class _Expansion:
+    """The cells of a composition as they are found, point by point; what many points share is made once."""
+
+    def __init__(
+        self,
+        composition: Composition,
+        data_digest: Callable[[TaskSpec], str],
+        splits: Callable[[TaskSpec], Mapping[str, int] | None],
+        pin: Callable[[ModelSpec], ModelSpec],
+    ) -> None:
+        self.composition, self.data_digest, self.splits, self.pin = composition, data_digest, splits, pin
+        self.cells: dict[str, PlannedCell] = {}
+        self.problems: dict[str, None] = {}
+        self.transfers: dict[str, tuple[TaskSpec, TaskSpec]] = {}
+        self._data: dict[str, tuple[str, Mapping[str, int] | None]] = {}
+        self._models: dict[int, ModelSpec] = {}
+        self._tunings: dict[tuple[int, ...], Cell] = {}
+        self._coded: set[tuple[str, str, str]] = set()
+
+    def add(self, point: Point) -> None:
+        """Add a point's evaluate cell, behind the finetune cell that it needs."""
+        config = self._pinned(point.config)
+        self._use_code(config)
+        data, splits = self._data_of(config.task)
+        tuned = None
+        if config.method.trains != "nothing":
+            tuned = (
+                self._add_tuning(config, data, splits)
+                if point.tuned is None
+                else self._add_transfer(self._pinned(point.tuned), config.task)
+            )
+        self._add(evaluate_cell(config, data, tuned), config, splits)
+
+    def _add_tuning(self, config: Config, data: str, splits: Mapping[str, int] | None) -> Cell:
+        tuned = self._tuning(config, data)
+        self._add(tuned, config, splits)
+        return tuned
+
+    def _pinned(self, config: Config) -> Config:
+        # Points share their specs, and the composition holds them.
+        if id(config.model) not in self._models:
+            self._models[id(config.model)] = self.pin(config.model)
+        return dataclasses.replace(config, model=self._models[id(config.model)])
+
+    def _add_transfer(self, config: Config, evaluated: TaskSpec) -> Cell:
+        """The finetune cell of a point that is evaluated on another task than it is tuned on."""
+        trained = config.task
+        self._use_code(config)
+        data, splits = self._data_of(trained)
+        prompt = training_prompt(config, self.composition)
+        tuned = self._tuning(config, data)
+        # The evaluated prompt may be one that fits the evaluated task alone.
+        self._add(tuned, dataclasses.replace(config, prompt=prompt), splits)
+        self.transfers[repr((trained, evaluated))] = trained, evaluated
+        if why := unfit_prompt(prompt, trained, evaluated):
+            self.problems[why] = None
+        return tuned
+
+    def _use_code(self, config: Config) -> None:
+        code = (config.task.kind, config.task.reader, config.model.family)
+        if code not in self._coded:
+            require_code([config])
+            self._coded.add(code)
+            if why := plugins.no_family(config.model.family):
+                self.problems[why] = None
+
+    def _data_of(self, task: TaskSpec) -> tuple[str, Mapping[str, int] | None]:
+        """Digest and splits of a task's prepared data."""
+        key = repr((task.kind, task.reader, task.options, task.pictures))
+        if key not in self._data:
+            self._data[key] = self.data_digest(task), self.splits(task)
+        return self._data[key]
+
+    def _tuning(self, config: Config, data: str) -> Cell:
+        # Many points share one. The composition makes each spec once and holds it, so its id stands for its content.
+        parts = [getattr(config, name) for name in TUNING]
+        key = tuple(p if isinstance(p, int) else id(p) for p in (*parts, training_prompt(config, self.composition)))
+        if key not in self._tunings:
+            self._tunings[key] = finetune_cell(config, self.composition, data)
+        return self._tunings[key]
+
+    def _add(self, cell: Cell, config: Config, splits: Mapping[str, int] | None) -> None:
+        if cell.id in self.cells:
+            return
+        planned = self.cells[cell.id] = PlannedCell(cell, self.composition.placed(config, cell.kind))
+        try:
+            check(planned.config, cell.kind, splits)
+            conflicts.check(planned.config, cell.kind)
+        except UserError as error:
+            self.problems[str(error)] = None
 
 
 def expand(
@@ -174,52 +284,17 @@ def expand(
     Raises:
         UserError: no point is left, or the only one is impossible; code of a lab's can't be used.
     """
-    cells: dict[str, PlannedCell] = {}
+    expansion = _Expansion(composition, data_digest, splits, pin)
     dropped: list[dict[str, Any]] = []
-    problems: dict[str, None] = {}
-    tunings: dict[tuple[int, ...], Cell] = {}
-    data_digest, splits, pin = _once(data_digest), _once(splits), _once(pin)
-
-    def tuning(config: Config, data: str) -> Cell:
-        # Many points share one. The composition makes each spec once and holds it, so its id stands for its content.
-        parts = [getattr(config, name) for name in TUNING]
-        key = tuple(p if isinstance(p, int) else id(p) for p in (*parts, training_prompt(config, composition)))
-        if key not in tunings:
-            tunings[key] = finetune_cell(config, composition, data)
-        return tunings[key]
-
-    def add(cell: Cell, config: Config) -> None:
-        if cell.id not in cells:
-            cells[cell.id] = PlannedCell(cell, composition.placed(config, cell.kind))
-            try:
-                check(cells[cell.id].config, cell.kind, splits(config.task))
-                conflicts.check(cells[cell.id].config, cell.kind)
-            except UserError as error:
-                problems[str(error)] = None
-
-    points = 0
     evaluations = 0
-    coded: set[tuple[str, str, str]] = set()
     for point in composition.points():
-        points += 1
-        config = point.config
-        if reason := impossible(config):
+        transferred = point.tuned if point.config.method.trains != "nothing" else None
+        if reason := impossible(point.config) or (impossible(transferred) if transferred else None):
             dropped.append({"point": point.label(), "reason": reason})
             continue
-        code = (config.task.kind, config.task.reader, config.model.family)
-        if code not in coded:
-            require_code([config])
-            coded.add(code)
-            if why := plugins.no_family(config.model.family):
-                problems[why] = None
-        config = dataclasses.replace(config, model=pin(config.model))
-        data = data_digest(config.task)
-        tuned = None
-        if config.method.trains != "nothing":
-            tuned = tuning(config, data)
-            add(tuned, config)
         evaluations += 1
-        add(evaluate_cell(config, data, tuned), config)
+        expansion.add(point)
+    cells = expansion.cells
     if not cells:
         if dropped:
             raise UserError("; ".join(dict.fromkeys(d["reason"] for d in dropped)))
@@ -232,20 +307,9 @@ def expand(
         cells=list(cells.values()),
         dropped=dropped,
         folded=evaluations - kept,
-        problems=list(problems),
+        transfers=list(expansion.transfers.values()),
+        problems=list(expansion.problems),
     )
-
-
-def _once(look: Callable[[Spec], T]) -> Callable[[Spec], T]:
-    """A function that looks once at each spec. Points share their specs, and the composition holds them."""
-    known: dict[int, tuple[Spec, T]] = {}
-
-    def looked(spec: Spec) -> T:
-        if id(spec) not in known:
-            known[id(spec)] = (spec, look(spec))
-        return known[id(spec)][1]
-
-    return looked
 
 
 def left_out(dropped: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -24,7 +24,16 @@ from paceline.config.cell_kinds import kind_of
 from paceline.config.checks import share_out
 from paceline.config.gpus import cards_of
 from paceline.config.identity import model_placement, with_placement
-from paceline.config.schema import GROUPS, PLACEMENT_GROUPS, SCALARS, Config, DeepSpeedSpec, Kind, PlacementSpec
+from paceline.config.schema import (
+    GROUPS,
+    PLACEMENT_GROUPS,
+    SCALARS,
+    Config,
+    DeepSpeedSpec,
+    Kind,
+    PlacementSpec,
+    TaskSpec,
+)
 from paceline.data import readers, samples
 from paceline.errors import UserError, nearest
 from paceline.gpu_memory import choose
@@ -53,6 +62,8 @@ class Point:
     choices: dict[str, str]
     values: dict[str, Any]
     config: Config
+    tuned: Config | None = None
+    """The config of its tuning, if it has one, where ``train.task`` names another task than the evaluated one."""
 
     def label(self) -> dict[str, str]:
         """The four names by which people know a point."""
@@ -151,9 +162,13 @@ class Composition:
         conflicts.check(config, kind)
         return config
 
-    def points(self) -> Iterator[Point]:
-        """The product, the first axis outermost, after ``only`` and ``exclude``."""
-        for group in REQUIRED:
+    def points(self, required: Sequence[str] = REQUIRED) -> Iterator[Point]:
+        """The product, the first axis outermost, after ``only`` and ``exclude``.
+
+        Args:
+            required: groups without which there is no point; what only concerns tasks needs no model.
+        """
+        for group in required:
             if self.choices.get(group) is None and all(a.key != group for a in self.axes):
                 raise UserError(f"{group} is not chosen: give {group}=NAME; {nearest('', self.tree.choices(group))}")
         for combination in itertools.product(*(axis.values for axis in self.axes)):
@@ -167,7 +182,60 @@ class Composition:
             if self.only and not any(matches(rule, choices, point.config) for rule in self.only):
                 continue
             if not any(matches(rule, choices, point.config) for rule in self.exclude):
-                yield self._adjusted(point)
+                adjusted = self._adjusted(point)
+                yield dataclasses.replace(adjusted, tuned=self._tuned(point, adjusted.config))
+
+    def _tuned(self, point: Point, config: Config) -> Config | None:
+        """The config of a point's tuning on another task: that of the point which evaluates that task.
+
+        So weights tuned on a task are one cell, whatever they are evaluated on.
+
+        Args:
+            point: before it was adjusted, because rules are asked anew for the task trained on.
+            config: the same point's, adjusted.
+
+        Raises:
+            UserError: no such task, or rules that give the model other settings there.
+        """
+        name = config.train.task
+        if not name or name == config.task.name:
+            return None
+        if name not in self.tree.choices("task"):
+            raise UserError(f"train.task: no task '{name}': {nearest(name, self.tree.choices('task'))}")
+        trained = self if name in self._evaluated() else self._without_settings_of_the_evaluated()
+        choices = {**point.choices, "task": name}
+        values = {key: value for key, value in point.values.items() if trained is self or _of_training(key)}
+        tuned = trained._adjusted(Point(choices, values, trained.config(choices, values))).config
+        if config.method.trains != "nothing" and tuned.model != config.model:
+            raise UserError(
+                f"train.task={name}: `adjust` gives model '{config.model.name}' other settings for task '{name}' than "
+                f"for '{config.task.name}', so it would be tuned as one model and evaluated as another; match by model "
+                "alone"
+            )
+        return tuned
+
+    def _evaluated(self) -> set[str]:
+        """The tasks that are evaluated: the choice, or those of the axis."""
+        axes = [axis.values for axis in self.axes if axis.key == "task"]
+        return set(axes[0]) if axes else {self.choices.get("task", "")}
+
+    def _without_settings_of_the_evaluated(self) -> Composition:
+        """The same for a task that is trained on alone: without settings of ``task`` that are not about training.
+
+        Where the data of the evaluated task lies, and how it is read, says nothing of another task.
+        """
+        key = ("composition", "trained on alone")
+        if key not in self._specs:
+            task = {k: v for k, v in self.fixed.get("task", {}).items() if _of_training(f"task.{k}")}
+            self._specs[key] = dataclasses.replace(
+                self,
+                overrides=tuple(o for o in self.overrides if _of_training(o.lstrip("+~").partition("=")[0])),
+                fixed={**self.fixed, "task": task},
+                removed=[name for name in self.removed if _of_training(name)],
+                _specs={},
+            )
+        composition: Composition = self._specs[key]
+        return composition
 
     def _adjusted(self, point: Point) -> Point:
         """The point with the ``adjust`` rules that match it applied, the later over the earlier.
@@ -231,6 +299,13 @@ class Composition:
 
 
 _WITHOUT_DEEPSPEED = DeepSpeedSpec(name="none")
+_TRAINING = {f.name for f in dataclasses.fields(TaskSpec) if f.metadata["only"] and kind_of(f.metadata["only"]).trains}
+
+
+def _of_training(key: str) -> bool:
+    """Whether a dotted key says something of a task that is trained on and not evaluated."""
+    group, _, name = key.partition(".")
+    return group != "task" or name.partition(".")[0] in _TRAINING
 
 
 def _with_model(config: Config, placed: dict[str, str]) -> Config:

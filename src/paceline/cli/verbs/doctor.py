@@ -40,11 +40,13 @@ CLIENTS = ("sbatch", "squeue", "scontrol", "scancel", "srun")
 def command(words: Sequence[str], conf: str | None, deep: bool) -> None:
     """Check that this machine and this root can run what they are asked to. Imports no torch.
 
-    With model=NAME it looks at that model instead: whether its weights are whole and what they should be, and whether
-    it loads and describes a picture, in a process of its own, which does import torch and needs the model's memory.
+    With task=NAME or experiment=NAME it also looks whether their data is prepared. With model=NAME it looks at that
+    model instead: whether its weights are whole and what they should be, and whether it loads and describes a picture,
+    in a process of its own, which does import torch and needs the model's memory.
 
     \b
     paceline doctor
+    paceline doctor task=geolocation_exif train.task=geolocation_earth
     srun --gres=gpu:1 paceline doctor model=qwen2_vl_2b
     """
     from paceline.cli.cell_table import mark
@@ -67,6 +69,7 @@ def command(words: Sequence[str], conf: str | None, deep: bool) -> None:
             tracking(),
             configs(composition),
             own_code(),
+            data(composition, words, conf, store),
             damage(store),
         )
     for name, good, text in itertools.chain.from_iterable(checks):
@@ -262,6 +265,35 @@ def own_code() -> Iterator[Check]:
                 broken.append(f"{name} ({error})")
         if names:
             yield f"own {part}", not broken, "; ".join(broken) or ", ".join(names)
+
+
+def data(composition: Composition, words: Sequence[str], conf: str | None, store: Store) -> Iterator[Check]:
+    """Whether the data of the tasks that the words name is prepared, the tasks trained on included, and compared."""
+    from paceline.cli.resolve import data_digests, prepare_command
+    from paceline.cli.verbs.prepare import needed_tasks, transfers
+    from paceline.data import samples, transfer_leakage
+    from paceline.errors import DataError
+
+    if not {"task", "experiment"} & {w.lstrip("+~").partition("=")[0].partition(".")[0] for w in words}:
+        return
+    digest = data_digests(store, words, conf)
+    unprepared = []
+    for task in needed_tasks(composition):
+        try:
+            digest(task)
+        except DataError as error:
+            unprepared.append(task)
+            yield f"data of {task.name}", None, str(error)
+            continue
+        splits = samples.splits(store.root, task) or {}
+        yield f"data of {task.name}", True, ", ".join(f"{n} {split}" for split, n in splits.items())
+    for trained, evaluated in transfers(composition):
+        if trained in unprepared or evaluated in unprepared:
+            continue
+        compared = transfer_leakage.read(store.root, trained, evaluated) is not None
+        remedy = f"not compared yet; run: {prepare_command(evaluated.name, words, conf)}"
+        name = f"training data of {trained.name} in {evaluated.name}"
+        yield name, compared or None, "compared" if compared else remedy
 
 
 def model(spec: ModelSpec, store: Store, deep: bool) -> Iterator[Check]:

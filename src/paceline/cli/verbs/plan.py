@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from paceline.cli.options import json_option, overrides_argument
-from paceline.cli.resolve import compose_words, digests_or_not, pins_or_not, say_json, short, store_of
+from paceline.cli.resolve import (
+    compose_words,
+    digests_or_not,
+    not_compared,
+    pins_or_not,
+    say_json,
+    short,
+    store_of,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from paceline.config.schema import Config
 
 
 @click.command(short_help="show what a submit would start")
@@ -28,7 +34,7 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
     """
     from paceline import tasks
     from paceline.data import samples
-    from paceline.errors import UserError
+    from paceline.errors import DataError, UserError
     from paceline.launch import elements, environments, gpu_fit, submit
     from paceline.slurm.remembered import Answers
     from paceline.sweep import status
@@ -52,13 +58,14 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
     grouped = elements.group(chosen)
     where = {cell: i for i, element in enumerate(grouped) for cell in element.cells}
     differing = variants(c.cell for c in sweep.cells)
+    provisional = {c.id: "weights" for c in sweep.cells if c.config.model.name in unpinned}
+    provisional |= {c.id: "data" for c in sweep.cells if c.config.task.name in unprepared}
+    provisional |= {c.id: provisional[n] for c in sweep.cells for n in c.cell.needs if n in provisional}
     plan = {
         "sweep": sweep.name,
         "root": str(store.root),
         "cells": [
-            describe(
-                c, states[c.id], differing[c.id], where.get(c.id), left, not_prepared(c.config, unprepared, unpinned)
-            )
+            describe(c, states[c.id], differing[c.id], where.get(c.id), left, provisional.get(c.id, ""))
             for c in sweep.cells
         ],
         "elements": [{**e.as_json(), "resources": e.resources} for e in grouped],
@@ -82,15 +89,8 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
         say_json(plan)
     else:
         show(plan, short(store.root))
-    for error in [*unprepared.values(), *unpinned.values()]:
-        raise error
-
-
-def not_prepared(config: Config, data: Container[str], weights: Container[str]) -> str:
-    """What of a cell's is not as prepared; empty where all is."""
-    if config.task.name in data:
-        return "data"
-    return "weights" if config.model.name in weights else ""
+    if errors := [*unprepared.values(), *unpinned.values(), *not_compared(sweep, store, words, conf)]:
+        raise DataError("; ".join(map(str, errors)))
 
 
 def describe(

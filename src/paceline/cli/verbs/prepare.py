@@ -33,6 +33,7 @@ def command(words: Sequence[str], conf: str | None, refresh: bool) -> None:
     \b
     paceline prepare task=geolocation_earth
     paceline prepare task=geolocation_street task.options.path=/data/street-location-images
+    paceline prepare task=geolocation_exif task.options.path=photos train.task=geolocation_earth
     paceline prepare experiment=demo
     paceline prepare --refresh task=geolocation_exif task.options.path=/data/photos
     paceline prepare model=qwen2_vl_2b,pixtral_12b
@@ -47,9 +48,10 @@ def command(words: Sequence[str], conf: str | None, refresh: bool) -> None:
             f"{', '.join(composition.tree.choices('task'))}; models: {', '.join(composition.tree.choices('model'))}"
         )
     if named & {"task", "experiment"}:
-        data_tasks = tasks(composition)
+        data_tasks = needed_tasks(composition)
         commands = {t.name: prepare_command(t.name, words, conf) for t in data_tasks}
         make_data(data_tasks, store_of(composition), commands, refresh)
+        compare(transfers(composition), store_of(composition))
     if "model" in named:
         fetch(models(composition), store_of(composition))
     elif "experiment" in named:
@@ -124,6 +126,20 @@ def _pictures(count: int) -> str:
     return f"{count} picture{'s' * (count != 1)}"
 
 
+def compare(pairs: Sequence[tuple[TaskSpec, TaskSpec]], store: Store) -> None:
+    """Compare the test data of tasks with the training data of the tasks that their weights are tuned on, and tell."""
+    from paceline.cli.progress import counting
+    from paceline.data import transfer_leakage
+
+    for trained, evaluated in pairs:
+        with counting(f"{trained.name} and {evaluated.name}") as progress:
+            splits = transfer_leakage.compare(store.root, trained, evaluated, progress)
+        click.echo(f"{trained.name} → {evaluated.name}: tuned on the one, evaluated on the other")
+        named = short(transfer_leakage.place(store.root, trained, evaluated).with_suffix(".jsonl"))
+        for line in leaks(splits, f"{trained.train} of {trained.name}", named):
+            click.echo(f"  {line}")
+
+
 def told_of_leakage(manifest: Mapping[str, Any], train: str, where: str) -> Iterator[str]:
     """What the test splits share with the training split, a line each, with what to do about it."""
     leakage = manifest.get("leakage")
@@ -132,15 +148,26 @@ def told_of_leakage(manifest: Mapping[str, Any], train: str, where: str) -> Iter
             "not searched for images that are tested and trained on: an earlier version prepared it; "
             f"move {where} away and prepare again (cells keep their ids)"
         )
+    yield from leaks(leakage or {}, train, f"{where}/leakage.jsonl")
+
+
+def leaks(leakage: Mapping[str, Mapping[str, int]], train: str, named: str) -> Iterator[str]:
+    """The counts of each test split, a line each.
+
+    Args:
+        leakage: split -> kind of leakage -> images or samples.
+        train: what is trained on.
+        named: the file that names them.
+    """
     clean: dict[str, list[str]] = {}
-    for split, kinds in (leakage or {}).items():
+    for split, kinds in leakage.items():
         texts = kinds.get("text", 0)
         images = sum(kinds.values()) - texts
         if images:
             yield (
                 f"{images} images of {split} are also in {train} or look like one of it: "
                 f"{kinds['bytes']} byte for byte, {kinds['pixels']} pixel for pixel, {kinds['looks']} alike "
-                f"(named in {where}/leakage.jsonl). To keep its figures honest, take one of each pair out of the "
+                f"(named in {named}). To keep its figures honest, take one of each pair out of the "
                 "source, or hold out whole places"
             )
         elif "bytes" in kinds:
@@ -148,7 +175,7 @@ def told_of_leakage(manifest: Mapping[str, Any], train: str, where: str) -> Iter
         if texts:
             yield (
                 f"{texts} samples of {split} without an image are also in {train}, word for word (named in "
-                f"{where}/leakage.jsonl). To keep its figures honest, take one of each pair out of the source"
+                f"{named}). To keep its figures honest, take one of each pair out of the source"
             )
         elif "text" in kinds:
             clean.setdefault(f"no sample without an image of %s is in {train} too, word for word", []).append(split)
@@ -281,6 +308,27 @@ def tasks(composition: Composition) -> list[TaskSpec]:
         UserError: it names none.
     """
     return _distinct(composition, "task")
+
+
+def needed_tasks(composition: Composition) -> list[TaskSpec]:
+    """The distinct tasks whose data is needed: those that are evaluated, and those that are only trained on."""
+    needed = tasks(composition)
+    for trained, _ in transfers(composition):
+        if trained not in needed:
+            needed.append(trained)
+    return needed
+
+
+def transfers(composition: Composition) -> list[tuple[TaskSpec, TaskSpec]]:
+    """Each task that weights are tuned on, with another that they are evaluated on (``train.task``)."""
+    pairs: list[tuple[TaskSpec, TaskSpec]] = []
+    named = any(w.lstrip("+~").startswith(("train", "adjust")) for w in composition.overrides)
+    if not named and not composition.experiment:
+        return pairs
+    for point in composition.points(required=("task",)):
+        if point.tuned and (pair := (point.tuned.task, point.config.task)) not in pairs:
+            pairs.append(pair)
+    return pairs
 
 
 def models(composition: Composition) -> list[ModelSpec]:

@@ -7,7 +7,16 @@ from collections.abc import Sequence
 import click
 
 from paceline.cli.options import cell_or_overrides_argument
-from paceline.cli.resolve import compose_words, composed_name, data_digests, pins, split, store_of, use_code_of_cell
+from paceline.cli.resolve import (
+    compose_words,
+    composed_name,
+    data_digests,
+    pins,
+    require_compared,
+    split,
+    store_of,
+    use_code_of_cell,
+)
 from paceline.config.cell_kinds import kind_of
 
 
@@ -44,6 +53,7 @@ def command(words: Sequence[str], conf: str | None, retry_failed: bool) -> None:
             lambda task: samples.splits(store.root, task),
             pins(store),
         )
+        require_compared(sweep, store, words, conf)
         points = sum(1 for c in sweep.cells if kind_of(c.cell.kind).answers)
         if points > 1:
             raise UserError(f"these overrides describe {points} cells; `paceline submit` runs a sweep")

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from paceline.cli.options import json_option, overrides_argument, wishes_options
-from paceline.cli.resolve import compose_words, data_digests, pins, say_json, short, store_of, with_mail
+from paceline.cli.resolve import (
+    compose_words,
+    data_digests,
+    pins,
+    require_compared,
+    say_json,
+    short,
+    store_of,
+    with_mail,
+)
 
 if TYPE_CHECKING:
     from paceline.launch.submit import Submission
@@ -43,6 +52,7 @@ def command(
         lambda task: samples.splits(store.root, task),
         pins(store),
     )
+    require_compared(sweep, store, words, conf)
     for line in left_out(sweep.dropped):
         click.echo(line, err=True)
     make_true(sweep, store, composition, as_json, extend=extend, **wished)

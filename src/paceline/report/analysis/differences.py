@@ -143,19 +143,26 @@ def with_verdicts(differences: Iterable[Difference], kinds: Mapping[str, Kind]) 
 
 def _differences(report: Report) -> Iterator[Difference]:
     for group in report.groups:
-        untuned: dict[str, dict[str, Row]] = {}
+        untuned = untuned_of(group)
         for row in group.rows:
-            if not row.tuned:
-                untuned.setdefault(row.pairing, {})[row.form] = row
-        for row in group.rows:
-            forms = untuned.get(row.pairing)
-            if not row.tuned or not forms:
-                continue
+            if before := untuned.get(row.id):
+                for metric in group.headline:
+                    if difference := _difference(report, group, before, row, metric):
+                        yield difference
+
+
+def untuned_of(group: Group) -> dict[str, Row]:
+    """Id of a tuned cell -> the cell that answered the same samples in the same way with untuned weights."""
+    untuned: dict[str, dict[str, Row]] = {}
+    for row in group.rows:
+        if not row.tuned:
+            untuned.setdefault(row.pairing, {})[row.form] = row
+    found = {}
+    for row in group.rows:
+        if row.tuned and (forms := untuned.get(row.pairing)):
             # Of a model that was evaluated both unquantised and in four bits, the one that the adapter was trained on.
-            before = forms.get(row.form) or next(iter(forms.values()))
-            for metric in group.headline:
-                if difference := _difference(report, group, before, row, metric):
-                    yield difference
+            found[row.id] = forms.get(row.form) or next(iter(forms.values()))
+    return found
 
 
 def tested_metric(group: Group) -> str | None:

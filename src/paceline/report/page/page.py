@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from paceline.report import wording
-from paceline.report.analysis import cost, ensembles, examples, failures, prompt_sensitivity, training_curves
+from paceline.report.analysis import cost, ensembles, examples, failures, prompt_sensitivity, training_curves, transfer
 from paceline.report.analysis import differences as compare
 from paceline.report.consistency import sweeps
 from paceline.report.page import case_browser, panel_sections
@@ -80,6 +80,7 @@ def html(report: Report) -> str:
         scripts=[_trusted(text) for text in scripts],
         # Only these scripts run, whatever a model's answer holds.
         script_hashes=[base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts],
+        transfers=transfer.matrices(report),
         curves=curves.charts(training_curves.curves(report)),
         failures=failures.of_sweep(report),
         costs=cost.of_cells(report),

@@ -16,6 +16,7 @@ from paceline.config.checks import named_by_folder
 from paceline.config.schema import TaskSpec
 from paceline.data import samples as prepared
 from paceline.errors import UserError
+from paceline.report.read import leakage_notes
 from paceline.store.cell_folder import Cell
 from paceline.store.files import canonical, read_json, read_jsonl
 from paceline.store.root import Store, SweepFolder
@@ -59,6 +60,8 @@ class Row:
     """What tells this cell from others of the same model, task, prompt and method, such as ``lora.r=8``."""
     trained_on: str
     """Name of the prompt that the weights were trained on; empty for an untuned model."""
+    trained_task: str
+    """Name of the task that the weights were tuned on; empty for an untuned model."""
     tuned: str
     """Id of the finetune cell whose weights answer; empty for an untuned model."""
     splits: tuple[str, ...]
@@ -68,6 +71,8 @@ class Row:
     """By the name in ``metrics.json``: with several splits it begins with ``<split>/``."""
     pairing: str
     """Equal for cells that answer the same samples in the same way with other weights."""
+    recipe: str
+    """Equal for cells that answer alike with weights tuned alike, on whatever task; empty for an untuned model."""
     form: str
     """In what form the weights were read, such as four bits; under an adapter, that which it was tuned on."""
 
@@ -81,6 +86,11 @@ class Row:
         """Whether the weights were trained on another prompt than the evaluated one."""
         return self.trained_on not in ("", self.prompt)
 
+    @property
+    def transfer(self) -> bool:
+        """Whether the weights were tuned on another task than the evaluated one."""
+        return self.trained_task not in ("", self.task)
+
     def of(self, split: str) -> dict[str, Metric]:
         """The metrics of one split, by their plain name."""
         if len(self.splits) == 1:
@@ -90,7 +100,8 @@ class Row:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, the metrics by their full name."""
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("pairing", "form")}
+        inner = ("pairing", "recipe", "form")
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in inner}
         metrics = {name: dataclasses.asdict(metric) for name, metric in self.metrics.items()}
         return {**fields, "splits": list(self.splits), "metrics": metrics}
 
@@ -194,6 +205,8 @@ class Report:
     """Task -> digest of the data that its cells answered."""
     by_folder: Mapping[str, str]
     """Model -> folder, of cells that an earlier version made: what the folder held is not recorded."""
+    trained: Mapping[str, tuple[TaskSpec, str]]
+    """Task that weights were tuned on -> the task, and the digest of the data that they were tuned on."""
     store: Store = dataclasses.field(repr=False, compare=False)
 
     @property
@@ -308,7 +321,7 @@ def collect(store: Store, sweep: SweepFolder) -> Report:
     evaluated = [cell for cell in cells.values() if kind_of(cell.kind).answers]
     tunings = {cell.id: _tuning(store, cells, cell) for cell in evaluated}
     configs = {cell.id: cell.config for cell in evaluated}
-    trained_on = {cell.id: cell.config.prompt.name for cell in tunings.values() if cell}
+    trained = {cell.id: cell.config for cell in tunings.values() if cell}
     differing = variants(evaluated, {cell.id: cell for cell in tunings.values() if cell})
     rows = []
     specs: dict[str, TaskSpec] = {}
@@ -332,13 +345,15 @@ def collect(store: Store, sweep: SweepFolder) -> Report:
                 prompt=config.prompt.name,
                 method=config.method.name,
                 variant=differing[cell.id],
-                trained_on=trained_on.get(tuned, ""),
+                trained_on=trained[tuned].prompt.name if tuned in trained else "",
+                trained_task=trained[tuned].task.name if tuned in trained else "",
                 tuned=tuned,
                 splits=tuple(config.task.evaluate),
                 samples=metrics.get("samples", 0),
                 parsed=metrics.get("parsed", 0),
                 metrics=metrics.get("metrics", {}),
                 pairing=canonical({key: cell.identity.get(key) for key in PAIRED}),
+                recipe=_recipe(cell, tunings[cell.id]),
                 form=_form(tunings[cell.id] or cell),
             )
         )
@@ -356,6 +371,7 @@ def collect(store: Store, sweep: SweepFolder) -> Report:
         limits=limits,
         data=data,
         by_folder={c.model.name: c.model.weights for c in configs.values() if named_by_folder(c.model)},
+        trained={trained[c.id].task.name: (trained[c.id].task, c.data) for c in tunings.values() if c},
         store=store,
     )
 
@@ -365,6 +381,14 @@ def _tunings(cells: Iterable[Cell]) -> tuple[Tuning, ...]:
     differing = variants(tuned_cells)
     named = [(cell, cell.config) for cell in tuned_cells]
     return tuple(Tuning(c.id, f.model.name, f.prompt.name, f.method.name, differing[c.id]) for c, f in named)
+
+
+def _recipe(cell: Cell, tuning: Cell | None) -> str:
+    """How a cell answers and its weights were tuned, but for the tasks and their prompts."""
+    if tuning is None:
+        return ""
+    how = {name: value for name, value in tuning.identity.items() if name not in ("task", "prompt", "data")}
+    return canonical([how, cell.identity.get("generation"), cell.identity.get("seed")])
 
 
 def _form(cell: Cell) -> str:
@@ -450,31 +474,7 @@ def _notes(report: Report) -> Iterator[str]:
     for task, kind in report.kinds.items():
         if kind.module is None:
             yield f"{task}: its metrics alone are shown: {_why_not(kind.name)}"
+    yield from leakage_notes.transfer(report)
     for task, manifest in report.manifests.items():
-        yield from _held_out(task, report.tasks[task], manifest)
+        yield from leakage_notes.held_out(task, report.tasks[task], manifest)
         yield from report.kinds[task].data_notes(manifest, report.tasks[task])
-
-
-def _held_out(task: str, spec: TaskSpec, manifest: Mapping[str, Any]) -> Iterator[str]:
-    """How many test images, texts and groups are in the training split too, as counted when it was prepared."""
-    for split in spec.evaluate:
-        copies = manifest.get("leaks", {}).get(split, 0)
-        kinds = manifest.get("leakage", {}).get(split) or {"bytes": copies, "pixels": 0, "looks": 0}
-        if same := kinds.get("bytes", 0) + kinds.get("pixels", 0):
-            how = "byte for byte" if same == kinds["bytes"] else "byte for byte or pixel for pixel"
-            yield f"{task}: {same} images of {split} are also in {spec.train}, {how}; its figures flatter."
-        if kinds.get("text"):
-            copied = f"{kinds['text']} samples of {split}"
-            yield f"{task}: {copied} are also in {spec.train}, word for word; its figures flatter."
-        if kinds.get("looks"):
-            yield (
-                f"{task}: {kinds['looks']} images of {split} look like an image of {spec.train} (leakage.jsonl beside "
-                "the prepared data names them); its figures may flatter."
-            )
-    groups = manifest.get("groups", {})
-    for splits, count in groups.get("shared", {}).items():
-        if spec.train in splits.split(", "):
-            yield (
-                f"{task}: {count} of {groups['count']} groups by {groups['field']} stand in {splits}; figures of "
-                "samples that share a group with training samples may flatter."
-            )

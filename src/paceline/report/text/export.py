@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from paceline.report import wording
-from paceline.report.analysis import cost, differences, ensembles, failures, prompt_sensitivity, training_curves
+from paceline.report.analysis import (
+    cost,
+    differences,
+    ensembles,
+    failures,
+    prompt_sensitivity,
+    training_curves,
+    transfer,
+)
 from paceline.report.consistency import sweeps
 from paceline.report.read import sweep_provenance
 from paceline.report.read.sweep_results import Group, Report
@@ -28,6 +36,7 @@ COLUMNS = (
     "method",
     "variant",
     "trained_on",
+    "trained_task",
     "state",
     "metric",
     "value",
@@ -43,10 +52,10 @@ def _records(report: Report) -> Iterator[list[object]]:
         for split in row.splits:
             # csv writes a float as repr does, so that it reads back as the same float, and None as nothing.
             start = [report.sweep, row.id, row.model, row.task, split, row.prompt, row.method, row.variant]
-            start += [row.trained_on, row.state]
+            start += [row.trained_on, row.trained_task, row.state]
             metrics = row.of(split)
             if not metrics:
-                yield [*start, None, None, None, None, None, None]
+                yield [*start, *[None] * 6]
             for name, m in metrics.items():
                 yield [*start, name, m.value, m.low, m.high, m.n, m.unit]
 
@@ -82,6 +91,7 @@ def as_json(report: Report) -> dict[str, Any]:
             for group_ensembles in ensembles.ensembles(report).values()
             for e in group_ensembles.found
         ],
+        "transfer": [record for matrix in transfer.matrices(report) for record in transfer.as_json(matrix)],
         "curves": [training_curves.as_json(curve) for curve in training_curves.curves(report)],
         **dict(exports((g.task, g.split, panel) for g in report.groups for panel in differences.panels(report, g))),
         "cost": _cost(report),
@@ -146,6 +156,7 @@ def markdown_text(report: Report) -> str:
         parts.append("\n".join(lines))
         parts += [*_prompts(group), *_ensembles(report, group)]
         parts += markdown_sections.panels(group, differences.panels(report, group), _line, _escape)
+    parts += markdown_sections.transfers(report, _line, _escape)
     parts += [*_cost_table(report), *_failures(report)]
     if report.missing:
         lines = [f"## No result: {len(report.missing)} of {report.cells} cells", ""]

@@ -7,8 +7,9 @@ from itertools import groupby
 from pathlib import Path
 
 from paceline.report import wording
-from paceline.report.analysis import differences
+from paceline.report.analysis import differences, transfer
 from paceline.report.analysis.differences import Standing
+from paceline.report.analysis.transfer import Matrix
 from paceline.report.read.sweep_results import Group, Report, Row
 from paceline.store.files import write_bytes
 
@@ -63,12 +64,14 @@ def escape(text: str) -> str:
 
 
 def latex_text(report: Report) -> str:
-    """A table per task and split: the headline metrics, their intervals below them.
+    """A table per task and split: the headline metrics, their intervals below them; and one of transfer per model and
+    method, where weights were tuned on one task and evaluated on another.
 
     Only a best cell that can be told apart from all others is bold. Names in other scripts than Latin need XeLaTeX.
     """
     head = HEAD.format(sweep=_plain(report.sweep), code=_plain(report.code) or "unknown")
-    return "\n".join([head, *(_table(report, group) for group in report.groups)])
+    tables = [_table(report, group) for group in report.groups]
+    return "\n".join([head, *tables, *(_transfer(report, matrix) for matrix in transfer.matrices(report))])
 
 
 def write_latex(report: Report, path: Path) -> None:
@@ -105,6 +108,32 @@ def _table(report: Report, group: Group) -> str:
         lines += [r"\midrule", rf"\multicolumn{{{3 + len(units)}}}{{@{{}}l}}{{\textit{{{escape(model)}}}}} \\"]
         for row in rows:
             lines += _cell(report, group, row, standings)
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}", r"\end{table}", ""])
+
+
+def _transfer(report: Report, matrix: Matrix) -> str:
+    """Tasks tuned on by tasks evaluated."""
+    titles = [column.group.title for column in matrix.columns]
+    units = [f"{c.group.heading(c.metric)} {wording.unit_name(c.unit)}".rstrip() for c in matrix.columns]
+    caption = f"{report.sweep}: transfer, {matrix.model}, {matrix.method}. {wording.transfer(report, matrix)}"
+    lines = [
+        r"\begin{table}",
+        r"\centering\small\setlength{\tabcolsep}{4pt}",
+        rf"\caption{{{escape(caption)}}}",
+        rf"\label{{tab:{_plain(report.sweep)}-transfer-{_plain(matrix.model)}-{_plain(matrix.method)}}}",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        rf"\begin{{tabular}}{{@{{}}l{'r' * len(titles)}@{{}}}}",
+        r"\toprule",
+        _row(["", *map(escape, titles)]),
+        _row(["tuned on", *map(escape, units)]),
+        r"\midrule",
+    ]
+    for line in matrix.lines:
+        measured = [place.metric if place else None for place in line.places]
+        values = [escape(wording.number(m.value, m.unit)) if m else "--" for m in measured]
+        intervals = [escape(wording.interval(m.low, m.high, m.unit)) if m else "" for m in measured]
+        lines.append(_row([escape(line.name), *values]))
+        lines.append(_row(["", *(rf"{{\scriptsize {interval}}}" if interval else "" for interval in intervals)]))
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}", r"\end{table}", ""])
 
 

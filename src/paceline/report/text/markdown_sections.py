@@ -1,11 +1,12 @@
-"""What a kind shows, as Markdown: tables, and answers beside references."""
+"""What a kind shows, and transfer between tasks, as Markdown: tables, and answers beside references."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
 from paceline.report import wording
-from paceline.report.read.sweep_results import Group
+from paceline.report.analysis import transfer
+from paceline.report.read.sweep_results import Group, Report
 from paceline.tasks.panels import Panel, Table, Texts
 
 MOST_ROWS = 60
@@ -33,6 +34,19 @@ def panels(group: Group, shown: Sequence[Panel], line: Line, escape: Callable[[s
             continue
         caption = ["", escape(panel.caption)] if panel.caption else []
         yield "\n".join([f"### {escape(f'{group.title}: {panel.title}')}", "", *lines, *caption])
+
+
+def transfers(report: Report, line: Line, escape: Callable[[str], str]) -> Iterator[str]:
+    """Tasks tuned on by tasks evaluated, a part for each model and method; ``line`` and ``escape`` as for panels."""
+    for matrix in transfer.matrices(report):
+        headings = [
+            f"{c.group.title}: {c.group.heading(c.metric)} {wording.unit_name(c.unit)}".rstrip() for c in matrix.columns
+        ]
+        lines = [line(["tuned on", *headings]), line(["---", *["---:"] * len(headings)])]
+        for one in matrix.lines:
+            lines.append(line([one.name, *(wording.with_interval(p.metric if p else None) for p in one.places)]))
+        title = escape(f"Transfer: {matrix.model}, {matrix.method}")
+        yield "\n".join([f"## {title}", "", *lines, "", escape(wording.transfer(report, matrix))])
 
 
 def _table(panel: Table, line: Line) -> Iterator[str]:

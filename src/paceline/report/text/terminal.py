@@ -56,6 +56,9 @@ def show(report: Report, console: Console) -> None:
         for part in (*_prompts(group), *_ensembles(report, group), *_sections(report, group)):
             console.print()
             console.print(part)
+    for part in terminal_sections.transfers(report, lambda name: ruled("", name, whole=False), console.width):
+        console.print()
+        console.print(part)
     early = ruled("What ended early", "cause", "attempts", "what to do", whole=False)
     for part in (*terminal_sections.ended_early(report, early), *_absent(report)):
         console.print()

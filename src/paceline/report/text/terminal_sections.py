@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from paceline.report import wording
-from paceline.report.analysis import cost, failures
+from paceline.report.analysis import cost, failures, transfer
 from paceline.report.read import sweep_results
 from paceline.report.read.sweep_results import Report
 from paceline.tasks import panels as data
@@ -185,6 +185,46 @@ def costs(report: Report, group: sweep_results.Group, ruled: Table) -> Renderabl
         cells += [wording.usd(spent[point.id].usd)] if priced else []
         ruled.add_row(*map(Text, [f"{row.model} · {row.prompt} · {row.label}", *cells]))
     return Group(Text(f"{group.title} · no other cell is both cheaper and better", style="bold"), ruled)
+
+
+def transfers(report: Report, ruled: Callable[[str], Table], width: int) -> Iterator[RenderableType]:
+    """Tasks tuned on by tasks evaluated, for each model and method; as many columns side by side as there is room."""
+    for matrix in transfer.matrices(report):
+        shown = [[wording.with_interval(p.metric if p else None) for p in line.places] for line in matrix.lines]
+        headings = [
+            "\n".join(filter(None, (g.task, g.split, f"{g.heading(c.metric)} {wording.unit_name(c.unit)}".rstrip())))
+            for c in matrix.columns
+            for g in (c.group,)
+        ]
+        names = ["tuned on", *(line.name for line in matrix.lines)]
+        room = width - max(map(len, names)) - 2
+        tables: list[RenderableType] = []
+        for columns in _side_by_side(headings, shown, room):
+            rich_table = ruled("tuned on")
+            for at in columns:
+                rich_table.add_column(Text(headings[at]), justify="right", no_wrap=True)
+            for line, cells in zip(matrix.lines, shown, strict=True):
+                rich_table.add_row(Text(line.name), *(Text(cells[at]) for at in columns))
+            tables.append(rich_table)
+        yield Group(
+            Text(f"Transfer · {matrix.model} · {matrix.method}", style="bold"),
+            *tables,
+            Padding(Text(wording.transfer(report, matrix), style="dim"), (0, 1)),
+        )
+
+
+def _side_by_side(headings: Sequence[str], shown: Sequence[Sequence[str]], room: int) -> list[list[int]]:
+    """Positions of columns, in order, parted so that each part is no wider than the room, or is one column."""
+    parts: list[list[int]] = []
+    left = 0
+    for at, heading in enumerate(headings):
+        size = 1 + max(map(len, [*heading.split("\n"), *(cells[at] for cells in shown)]))
+        if not parts or size > left:
+            parts.append([])
+            left = room
+        parts[-1].append(at)
+        left -= size
+    return parts
 
 
 def ended_early(report: Report, ruled: Table) -> Iterator[RenderableType]:

@@ -1,0 +1,87 @@
+"""Remove a sweep with the cells that are its alone, or prepared data that no sweep reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from paceline.cli.complete import complete_removable
+from paceline.cli.options import words_argument
+from paceline.cli.resolve import one_name
+
+if TYPE_CHECKING:
+    from paceline.store.cell_folder import CellFolder
+    from paceline.sweep.removal import Removal
+
+
+@click.command(short_help="remove a sweep, or data that none reads")
+@words_argument("SWEEP | DATA", complete_removable)
+@click.option("-y", "--yes", is_flag=True, help="do not ask")
+@click.option("-n", "--dry-run", is_flag=True, help="say what would go and what would stay, and remove nothing")
+def command(words: Sequence[str], conf: str | None, yes: bool, dry_run: bool) -> None:
+    """Remove a sweep with the cells that are its alone, or prepared data that no sweep reads; names as in paceline ls.
+
+    What another sweep has too stays: cells, adapters, data. Weights of models stay, and what was uploaded. Refused
+    while cells of the sweep run or are queued.
+
+    \b
+    paceline rm demo --dry-run
+    paceline rm earth-11c415001fd9
+    """
+    from paceline.errors import UserError
+    from paceline.slurm.remembered import Answers
+    from paceline.sweep import removal
+
+    name, store = one_name(words, conf)
+    if name is None:
+        known = ", ".join(store.sweeps()) or "none"
+        raise UserError(f"name the sweep or the data to remove (sweeps under {store.root}: {known}); see: paceline ls")
+    planned = removal.plan(name, store, Answers(store.root, fresh=True))
+    unsent = sum(map(_unsent, planned.cells))
+    usage = planned.usage()
+    tell(planned, unsent)
+    if dry_run:
+        click.echo(f"would free {usage}")
+        return
+    try:
+        agreed = yes or click.confirm(f"remove it ({usage})?")
+    except click.Abort:
+        raise UserError("no answer, so nothing was removed; where nobody can be asked give --yes") from None
+    if not agreed:
+        click.echo("left as it is")
+        return
+    removal.carry_out(planned, store, lambda: removal.plan(name, store, Answers(store.root, fresh=True)))
+    click.echo(f"removed {name}: {usage} freed")
+
+
+def _unsent(cell: CellFolder) -> bool:
+    """Whether W&B lacks something of a cell; where that can't be known, it may."""
+    from paceline.errors import UserError
+    from paceline.tracking.sync import pending
+
+    try:
+        return bool(pending(cell).pieces)
+    except UserError:
+        return True
+
+
+def tell(planned: Removal, unsent: int) -> None:
+    """Print what goes and what stays."""
+    kinds = [path.parent.name for path in planned.moves]
+    if "data" in kinds:
+        click.echo(f"{planned.name}: prepared data that no recorded sweep reads")
+        return
+    code = f", and the frozen code {planned.moves[-1].name}" if "code" in kinds else ""
+    left = "what a removal that broke off left, " if planned.leftovers else ""
+    record = "its record, " if "sweeps" in kinds else ""
+    count = len(planned.cells)
+    click.echo(f"{planned.name}: {left}{record}{count} cells that are its alone ({planned.done} done){code}")
+    if planned.kept:
+        sweeps = sorted({name for names in planned.kept.values() for name in names})
+        more = f" and {len(sweeps) - 3} more" if len(sweeps) > 3 else ""
+        click.echo(f"stays: {len(planned.kept)} cells that belong to {', '.join(sweeps[:3])}{more} too")
+    click.echo("stays: prepared data and the weights of models")
+    if unsent:
+        click.echo(f"note: W&B runs of {unsent} cells were not uploaded; before: paceline sync {planned.name}")

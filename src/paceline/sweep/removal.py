@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from paceline.attempts.attempt import lives
-from paceline.errors import Unavailable, UserError
+from paceline.errors import Unavailable, UserError, nearest
 from paceline.slurm.queue import Job
 from paceline.slurm.queue import live as live_jobs
 from paceline.slurm.remembered import Answers
@@ -113,7 +113,8 @@ def plan(name: str, store: Store, answers: Answers) -> Removal:
     if not there and not leftovers:
         if (folder := store.root / "data" / name) in store.data_folders():
             return _of_data(folder, store)
-        store.find_sweep(name)  # says what there is
+        known = [*store.sweeps(), *(path.name for path in store.data_folders())]
+        raise UserError(f"no sweep, and no data, of the name '{name}' under {store.root}: {nearest(name, known)}")
     contents, problems = recorded_sweeps(store)
     if problems:
         raise UserError(f"what the sweeps share is not known: {next(iter(problems.values()))}")
@@ -250,8 +251,12 @@ def _idle(
             f"then again: paceline rm {folder.name}"
         )
     if work.launchers or work.jobs:
-        what = f"{len(work.jobs)} jobs of Slurm" if work.jobs else "the process that launched it"
-        raise UserError(f"{folder.name}: {what} may still begin cells of it; paceline cancel {folder.name} stops that")
+        what = (
+            f"jobs are in Slurm's queue ({', '.join(job.id for job in work.jobs[:3])})"
+            if work.jobs
+            else "its launcher lives"
+        )
+        raise UserError(f"{folder.name}: {what}, and may begin cells of it; paceline cancel {folder.name} stops that")
     return states
 
 

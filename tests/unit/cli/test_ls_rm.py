@@ -36,7 +36,7 @@ def test_ls_lists_sweeps_data_and_models_with_size_and_age(store: Store, command
     assert code == 0
     rows = [line.split() for line in out.splitlines()]
     assert ["a", "0/2"] in [row[:2] for row in rows] and ["b", "0/2"] in [row[:2] for row in rows]
-    assert "1 shared with other sweeps" in out
+    assert "shared with other sweeps: 1" in out
     (data,) = [line for line in out.splitlines() if line.startswith("earth-1")]
     assert "geolocation_earth; read by " in data and " s " in data
     assert any(row[:2] == ["tiny_qwen2_vl", "3"] for row in rows)
@@ -74,7 +74,8 @@ def test_a_dry_run_says_what_would_go_and_removes_nothing(store: Store, command_
     before = sorted(store.root.rglob("*"))
     code, out, _ = command_line("rm", "a", "--dry-run")
     assert code == 0
-    assert "1 cells that are its alone (0 done)" in out and "stays: 1 cells that belong to b too" in out
+    assert "a goes: its record, cells that are its alone: 1 (0 done)" in out
+    assert "stays: cells that are in b too: 1, prepared data, weights of models" in out
     assert "would free" in out and " files" in out
     assert sorted(p for p in store.root.rglob("*") if "asked" not in p.parts) == before
 
@@ -84,7 +85,8 @@ def test_rm_removes_what_is_the_sweeps_alone(store: Store, command_line: Pacelin
     assert code == 0 and "removed a: " in out and " freed" in out
     assert store.sweeps() == ["b"]
     assert {cell.id for cell in store.cells()} == {cell.id for cell in CELLS[1:]}
-    assert "no sweep 'a'" in command_line("rm", "a", "--yes")[2]
+    assert "no sweep, and no data, of the name 'a'" in command_line("rm", "a", "--yes")[2]
+    assert "did you mean 'earth-1'" in command_line("rm", "data/earth-1", "--yes")[2]
 
 
 def test_rm_without_an_answer_removes_nothing_and_names_the_flag(store: Store) -> None:
@@ -104,7 +106,7 @@ def test_rm_tells_of_runs_that_were_not_uploaded(store: Store, command_line: Pac
     log = attempt.path / "wandb" / "offline-run-1-r" / "run-r.wandb"
     log.parent.mkdir(parents=True)
     log.write_bytes(b"x")
-    assert "W&B runs of 1 cells were not uploaded; before: paceline sync a" in command_line("rm", "a", "-n")[1]
+    assert "cells whose W&B runs were not uploaded: 1; before: paceline sync a" in command_line("rm", "a", "-n")[1]
 
 
 def test_rm_without_a_name_removes_nothing(store: Store, command_line: Paceline) -> None:

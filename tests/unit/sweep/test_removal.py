@@ -141,7 +141,7 @@ def test_a_chained_job_in_the_queue_refuses(tmp_path: Path, monkeypatch: pytest.
     write_json(path / "elements.json", {**read_json(path / "elements.json"), "arrays": []})
     chained = Job("7", "paceline-a-0-chain", 0, "PENDING", "", "Dependency")
     monkeypatch.setattr("paceline.slurm.queue.ask", lambda: [chained])
-    with pytest.raises(UserError, match="1 jobs of Slurm"):
+    with pytest.raises(UserError, match=r"Slurm's queue \(7\)"):
         remove(store, "a")
 
 

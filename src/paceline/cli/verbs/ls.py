@@ -55,7 +55,7 @@ def show(found: Inventory, store: Store, root: str) -> None:
     from paceline.sweep.forecast import duration
 
     console = Literal()
-    if not (found.sweeps or found.data or found.models):
+    if not (found.sweeps or found.data or found.models or found.unnamed):
         console.print(f"{root}: nothing yet; begin with: paceline prepare task=…", soft_wrap=True)
     table(
         console,
@@ -91,8 +91,8 @@ def show(found: Inventory, store: Store, root: str) -> None:
         ],
     )
     if found.unnamed:
-        text = "cells belong to no recorded sweep; a submit that describes them takes them up"
-        console.print(f"{found.unnamed} {text}", soft_wrap=True)
+        text = f"cells of no recorded sweep: {found.unnamed}; a submit that describes them takes them up"
+        console.print(text, soft_wrap=True)
     for name in found.unfinished:
         console.print(f"removing {name} was broken off; finish it with: paceline rm {name}", soft_wrap=True)
 
@@ -126,7 +126,7 @@ def _some(names: Iterable[str]) -> str:
 
 
 def _of_sweep(entry: SweepEntry) -> str:
-    return f"{entry.shared} shared with other sweeps" if entry.shared else ""
+    return f"shared with other sweeps: {entry.shared}" if entry.shared else ""
 
 
 def _samples(entry: DataEntry) -> str:

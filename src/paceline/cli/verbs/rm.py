@@ -73,15 +73,16 @@ def tell(planned: Removal, unsent: int) -> None:
     if "data" in kinds:
         click.echo(f"{planned.name}: prepared data that no recorded sweep reads")
         return
-    code = f", and the frozen code {planned.moves[-1].name}" if "code" in kinds else ""
-    left = "what a removal that broke off left, " if planned.leftovers else ""
-    record = "its record, " if "sweeps" in kinds else ""
-    count = len(planned.cells)
-    click.echo(f"{planned.name}: {left}{record}{count} cells that are its alone ({planned.done} done){code}")
+    goes = ["its record"] if "sweeps" in kinds else []
+    goes += ["what a removal that broke off left"] if planned.leftovers else []
+    goes += [f"cells that are its alone: {len(planned.cells)} ({planned.done} done)"]
+    goes += [f"frozen code {path.name}" for path in planned.moves if path.parent.name == "code"]
+    click.echo(f"{planned.name} goes: {', '.join(goes)}")
+    stays = ["prepared data", "weights of models"]
     if planned.kept:
         sweeps = sorted({name for names in planned.kept.values() for name in names})
         more = f" and {len(sweeps) - 3} more" if len(sweeps) > 3 else ""
-        click.echo(f"stays: {len(planned.kept)} cells that belong to {', '.join(sweeps[:3])}{more} too")
-    click.echo("stays: prepared data and the weights of models")
+        stays.insert(0, f"cells that are in {', '.join(sweeps[:3])}{more} too: {len(planned.kept)}")
+    click.echo(f"stays: {', '.join(stays)}")
     if unsent:
-        click.echo(f"note: W&B runs of {unsent} cells were not uploaded; before: paceline sync {planned.name}")
+        click.echo(f"note: cells whose W&B runs were not uploaded: {unsent}; before: paceline sync {planned.name}")

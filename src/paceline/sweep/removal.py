@@ -23,7 +23,7 @@ from paceline.errors import Unavailable, UserError, nearest
 from paceline.slurm.queue import Job
 from paceline.slurm.queue import live as live_jobs
 from paceline.slurm.remembered import Answers
-from paceline.store.cell_folder import CellFolder
+from paceline.store.cell_folder import Cell, CellFolder
 from paceline.store.disk_usage import Usage, of_each, total
 from paceline.store.files import read_json, unwritable
 from paceline.store.owner import age_of, alive
@@ -238,10 +238,11 @@ def _idle(
     sync = store.root / "syncing" / "owner.json"
     if (owner := _content(sync)) and alive(owner, age_of(sync)):
         raise UserError(f"a sync is at work on {owner.get('host')}, and may be reading what would go; let it end")
-    states = status.states(store, [cell.read() for cell in going if cell.cell_json.exists()], asked=answers)
+    readable, damaged = _readable(going)
+    states = status.states(store, readable, asked=answers)
     busy = status.counts(state for state in states.values() if state.state in BUSY)
-    # A process whose launcher died may still run a cell that another sweep has too.
-    orphans = sum(_runs_for(folder.name, store.cell(cell)) for cell in kept)
+    # A process whose launcher died may still run a cell that another sweep has too, or whose file is damaged since.
+    orphans = sum(_runs_for(folder.name, cell) for cell in (*map(store.cell, kept), *damaged))
     if orphans:
         busy["running"] = busy.get("running", 0) + orphans
     if busy:
@@ -258,6 +259,17 @@ def _idle(
         )
         raise UserError(f"{folder.name}: {what}, and may begin cells of it; paceline cancel {folder.name} stops that")
     return states
+
+
+def _readable(folders: Iterable[CellFolder]) -> tuple[list[Cell], list[CellFolder]]:
+    """Cells, and the folders of those whose file is missing or damaged: removing them is a cure."""
+    cells, damaged = [], []
+    for folder in folders:
+        try:
+            cells.append(folder.read())
+        except UserError:
+            damaged.append(folder)
+    return cells, damaged
 
 
 def _runs_for(sweep: str, cell: CellFolder) -> bool:

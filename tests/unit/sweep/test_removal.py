@@ -154,6 +154,22 @@ def test_a_sweep_that_cannot_be_read_refuses_to_guess_what_it_shares(tmp_path: P
     assert names(store) == {CELLS[0].id}
 
 
+def test_a_sweep_with_a_damaged_cell_can_be_removed(tmp_path: Path) -> None:
+    store = record(tmp_path, "a", CELLS[:2])
+    store.cell(CELLS[0].id).cell_json.write_text("harm")
+    remove(store, "a")
+    assert names(store) == set()
+
+
+def test_a_damaged_cell_of_another_sweep_refuses_because_what_it_needs_is_not_known(tmp_path: Path) -> None:
+    store = record(tmp_path, "a", CELLS[:1])
+    record(tmp_path, "b", CELLS[1:2])
+    store.cell(CELLS[1].id).cell_json.write_text("harm")
+    with pytest.raises(UserError, match=rf"{CELLS[1].id}/cell\.json is damaged"):
+        remove(store, "a")
+    assert names(store) == {CELLS[0].id, CELLS[1].id}
+
+
 def test_a_sync_at_work_is_let_end(tmp_path: Path) -> None:
     store = record(tmp_path, "a", CELLS[:1])
     write_json(tmp_path / "syncing" / "owner.json", this_process())

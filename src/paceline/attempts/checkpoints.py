@@ -291,10 +291,14 @@ def keep(folder: CellFolder, count: int) -> None:
 
 
 def clear(folder: CellFolder) -> None:
-    """Delete every checkpoint of a cell whose weights are published, with the folders that held them."""
+    """Delete every checkpoint of a cell whose weights are published, with the folders that held them.
+
+    What can't be deleted stays for `paceline clean`: the cell is done.
+    """
     for kind in (STATE, BEST, UNIVERSAL):
         for path in _newest_first(folder, kind):
-            _delete(path)
+            with contextlib.suppress(OSError):
+                _delete(path)
     for attempt in folder.attempts():
         with contextlib.suppress(OSError):  # there is none, or it holds what is not ours
             attempt.checkpoints.rmdir()

@@ -12,6 +12,7 @@ from paceline.config import build, schema
 from paceline.store.code import shipped
 from paceline.store.files import canonical
 from paceline.sweep.config_files import ConfTree
+from paceline.sweep.overrides import SWEEP_KEYS
 
 PATH = Path(__file__).with_name("reference.md")
 HEAD = """# Reference
@@ -19,6 +20,55 @@ HEAD = """# Reference
 Written by `make docs` from the code; a test holds it equal. *Identity* is what is computed and part of a cell's id;
 *placement* is how it is run, and never changes an id.
 """
+
+
+# What shapes a sweep, not a cell: key -> (what it takes, what it says, an example).
+SHAPE = {
+    "name": ("text", "the sweep's name; empty: the experiment's, else one that stands for its cells", "name=mine"),
+    "root": (
+        "folder",
+        "where everything is stored; then `$PACELINE_ROOT`, then `cluster.root`",
+        "root=/scratch/me/runs",
+    ),
+    "axes": (
+        "mapping, in experiments only",
+        "the product of the sweep: key -> values, in the grammar of overrides; on the command line write `KEY=a,b`",
+        'axes: {model: "a,b", method.lora.r: "8,16", prompt: glob(geo_*)}',
+    ),
+    "exclude": (
+        "list of matches",
+        "points left out: those that fit all keys of any one match",
+        "exclude=[{model: tiny_*, prompt: geo_background}]",
+    ),
+    "only": ("list of matches", "points kept: those that fit any one match", "only=[{method: [untuned, lora]}]"),
+    "adjust": (
+        "list of `{match, set}`",
+        "settings of what is computed, for the points that match; the later rule over the earlier, the command line "
+        "over all",
+        "adjust=[{match: {model: pixtral_12b}, set: {train.epochs: 5}}]",
+    ),
+    "place": (
+        "list of `{match, set}`",
+        "how the cells that match run (placement, deepspeed, cluster, tracking); `kind` in a match is finetune or "
+        "evaluate",
+        "place=[{match: {kind: finetune}, set: {deepspeed: zero2, placement.ranks: 2}}]",
+    ),
+}
+MATCH = """
+A match is a mapping. A group (`model`, `task`, `prompt`, `method`, …) fits by name, where `*` and `?` stand for any
+letters; a key such as `method.lora.r` fits by its value; a list of values fits where one of them does. On the command
+line a rule stands in quotes: `'exclude=[{model: a, task: b}]'`.
+"""
+
+
+def shape() -> Iterator[str]:
+    """What is said of the keys that shape a sweep."""
+    assert tuple(SHAPE) == SWEEP_KEYS, "SHAPE tells of the keys of sweep/overrides.py, in their order"
+    yield "\n## The sweep\n\nKeys of an experiment or the command line that no cell has.\n"
+    yield "| key | takes | what it says | example |\n|---|---|---|---|"
+    for key, (takes, text, example) in SHAPE.items():
+        yield f"| `{key}` | {takes} | {text} | `{example}` |"
+    yield MATCH.rstrip()
 
 
 def keys(cls: type, prefix: str) -> Iterator[str]:
@@ -72,6 +122,7 @@ def text() -> str:
             lines.append(
                 f"| `{f.name}` | `{f.default}` | whole number {schema.allowed(f.metadata)} | {f.metadata['doc']} |"
             )
+    lines += shape()
     for group, cls in schema.GROUPS.items():
         part = "placement" if group in schema.PLACEMENT_GROUPS else "identity"
         lines.append(f"\n## {group}\n\n{(cls.__doc__ or '').strip()} *({part})*\n")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from paceline import worker
-from paceline.attempts import attempt
+from paceline.attempts import attempt, checkpoints
 from paceline.attempts import run as attempts
 from paceline.data import samples
 from paceline.data.conversations import Lessons
@@ -45,6 +45,7 @@ def main(folders: Sequence[Path], launch: attempts.Launch) -> None:
                 folder.publish_folder(output, folder.weights)
                 files = [p for p in folder.weights.rglob("*") if p.is_file()]
                 folder.publish(run.attempt, files, {"samples": result["samples"], "steps": result["steps"]})
+                checkpoints.clear(folder)
                 tracker.weights(folder.weights)
 
 

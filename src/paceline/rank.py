@@ -6,6 +6,7 @@ the file is made from the submission's own, so a job needs nothing but what was 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import sys
@@ -38,6 +39,11 @@ def main() -> None:
         delayed.dump(draft)
         draft.replace(pickled)
     process_job(folder)
+    # It came to its end, so nobody will read what it returned (nothing), nor begin it again.
+    with contextlib.suppress(OSError):
+        environment.paths.result_pickle.unlink(missing_ok=True)
+        if environment.num_tasks == 1:  # another rank may not have read it yet
+            pickled.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -93,6 +93,18 @@ def attempt(folder: CellFolder, launch: Launch) -> Iterator[Run]:
                 raise
         else:
             _end(run, cause, message, began)
+    if cause == "done":
+        _tidy(run)
+
+
+def _tidy(run: Run) -> None:
+    """Delete what tells nothing more of an attempt that ended well: a quota counts each file."""
+    gone = [run.attempt.heartbeat, _rendezvous(run.launch, run.cell)] if run.rank == 0 else []
+    if run.rank and (log := _log_of(run.attempt, run.launch)).exists() and log.stat().st_size == 0:
+        gone = [log]
+    with contextlib.suppress(OSError):
+        for path in gone:
+            path.unlink(missing_ok=True)
 
 
 def _begin(folder: CellFolder, cell: Cell, launch: Launch) -> tuple[Attempt, str, int]:
@@ -165,9 +177,15 @@ def _end(run: Run, cause: str, message: str, began: float) -> None:
         "peaks": {"host_gib": usage / 2**20, **run.peaks},
     }
     run.beat()
+    if run.rank and cause == "done":  # the first rank tells it for all
+        return
     path = run.attempt.end_json if run.rank == 0 else run.attempt.path / f"end.rank{run.rank}.json"
     with contextlib.suppress(Exception):  # on a full disk the cause can't be recorded, but the process still ends well
         write_json(path, record)
+
+
+def _log_of(this_attempt: Attempt, launch: Launch) -> Path:
+    return this_attempt.log if launch.rank == 0 else this_attempt.log.with_name(f"log.rank{launch.rank}")
 
 
 @contextlib.contextmanager
@@ -176,7 +194,7 @@ def _log_to(this_attempt: Attempt, launch: Launch) -> Iterator[None]:
 
     By the file descriptors alone: a logger made meanwhile keeps its stream, which must outlive the attempt.
     """
-    path = this_attempt.log if launch.rank == 0 else this_attempt.log.with_name(f"log.rank{launch.rank}")
+    path = _log_of(this_attempt, launch)
     if launch.foreground:
         path.write_text("ran in the foreground: its output went to the screen\n")
         yield

@@ -15,6 +15,7 @@ on from it, and deleted as soon as it is read.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -290,10 +291,17 @@ def keep(folder: CellFolder, count: int) -> None:
 
 
 def clear(folder: CellFolder) -> None:
-    """Delete every checkpoint of a cell whose weights are published."""
+    """Delete every checkpoint of a cell whose weights are published, with the folders that held them.
+
+    What can't be deleted stays for `paceline clean`: the cell is done.
+    """
     for kind in (STATE, BEST, UNIVERSAL):
         for path in _newest_first(folder, kind):
-            _delete(path)
+            with contextlib.suppress(OSError):
+                _delete(path)
+    for attempt in folder.attempts():
+        with contextlib.suppress(OSError):  # there is none, or it holds what is not ours
+            attempt.checkpoints.rmdir()
 
 
 def _step(path: Path) -> int:

@@ -34,7 +34,9 @@ ORDER = [
     "dashboard",
     "show",
     "run",
+    "ls",
     "clean",
+    "rm",
     "doctor",
 ]
 

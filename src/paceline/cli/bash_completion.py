@@ -20,7 +20,7 @@ SOURCE = """\
     COMPREPLY=()
     while IFS= read -r reply; do
         [[ -n $reply ]] && COMPREPLY+=("${reply#"$before"}")
-        [[ $reply == *= ]] && compopt -o nospace
+        [[ $reply == *[=.] ]] && compopt -o nospace
     done < <(COMP_WORDS="$line" %(complete_var)s=bash_complete "$1" 2>/dev/null)
     return 0
 }

@@ -8,27 +8,37 @@ from typing import Any, TypeVar
 import click
 
 from paceline import plugins
-from paceline.cli.complete import complete, complete_cell, complete_either, complete_sweep
+from paceline.cli.complete import (
+    complete,
+    complete_cell,
+    complete_either,
+    complete_explained,
+    complete_resumed,
+    complete_sweep,
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def overrides_argument(function: F) -> F:
     """``[OVERRIDES]…`` with ``--conf``; Hydra's ``-m`` is accepted and means nothing."""
-    return _words("[OVERRIDES]...", complete)(_multirun(function))
+    return words_argument("[OVERRIDES]...", complete)(_multirun(function))
 
 
 def cell_or_overrides_argument(function: F) -> F:
     """``[CELL | OVERRIDES]…``: a recorded cell, or the one that overrides describe."""
-    return _words("[CELL | OVERRIDES]...", complete_either)(_multirun(function))
+    return words_argument("[CELL | OVERRIDES]...", complete_either)(_multirun(function))
 
 
 def name_argument(metavar: str) -> Callable[[F], F]:
-    """``[NAME] [root=…]``: a sweep or a cell, and where it lies."""
-    return _words(metavar, complete_cell if "CELL" in metavar else complete_sweep)
+    """``[NAME] [root=…]``: a sweep or a cell, and where it lies. The words of the metavar say what is completed."""
+    completers = {"SAMPLE": complete_explained, "CELL": complete_cell, "PLACEMENT": complete_resumed}
+    return words_argument(metavar, next((c for word, c in completers.items() if word in metavar), complete_sweep))
 
 
-def _words(metavar: str, completer: Callable[..., list[str]]) -> Callable[[F], F]:
+def words_argument(metavar: str, completer: Callable[..., list[str]]) -> Callable[[F], F]:
+    """Arguments with a completer of their own, and ``--conf``."""
+
     def decorate(function: F) -> F:
         return conf_option(click.argument("words", nargs=-1, shell_complete=completer, metavar=metavar)(function))
 

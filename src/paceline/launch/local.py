@@ -87,6 +87,7 @@ class Scheduler:
             if index not in self.over and job.done():
                 self.over.add(index)
                 self.devices += self.given.pop(index, [])
+                _tidy(self.submission / "submitit", job.job_id)
         (self.submission / "heartbeat").touch()
         with contextlib.suppress(OSError):
             self._tell()
@@ -171,6 +172,13 @@ def devices() -> list[int]:
     if named is not None:
         return [int(entry) for entry in named.split(",") if entry.strip().isdigit()]
     return sorted(int(p.name.removeprefix("nvidia")) for p in Path("/dev").glob("nvidia[0-9]*"))
+
+
+def _tidy(folder: Path, job: str) -> None:
+    """Delete what a job that is over was started from, and the nothing that it returned. Its logs stay."""
+    with contextlib.suppress(OSError):
+        for path in [folder / f"{job}_submitted.pkl", *folder.glob(f"{job}_*_result.pkl")]:
+            path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

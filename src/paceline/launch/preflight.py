@@ -199,7 +199,6 @@ def _storage(elements: Sequence[Element], planned: Sequence[PlannedCell], store:
     except OSError as error:
         yield Finding("space", None, f"not known here: {store.root}: {error.strerror}")
         return
-    cells = sum(len(e.cells) for e in elements)
     unknown = "; ".join(f"of {name} not known ({why})" for name, why in needed.unknown.items())
     size = f"at most {needed.bytes / GIB:,.1f} GiB of checkpoints and weights for {needed.finetunes} finetune cells"
     if needed.moving:
@@ -210,9 +209,7 @@ def _storage(elements: Sequence[Element], planned: Sequence[PlannedCell], store:
         size = f"{size}, {unknown}" if needed.bytes else f"checkpoints and weights: size {unknown}"
     # A node that finds the disk full stops, but another user's job may fill it too: only a sure no is a no.
     yield _compared("space", needed.bytes, size, [(r.by, r.bytes) for r in rooms], GIB, bool(needed.unknown))
-    files = (
-        f"about {needed.files:,} files for {cells:,} cells, and {needed.again:,} more where every cell is resumed once"
-    )
+    files = f"{needed.files_text()}, and {needed.again:,} more where every cell is resumed once"
     yield _compared("files", needed.files, files, [(r.by, r.files) for r in rooms], 1, False)
 
 
@@ -224,8 +221,8 @@ def _compared(
     left = ", ".join(f"{free / unit:,.0f} {unit_name} free ({by})" for by, free in known) or "what is free is not known"
     short = [(by, free) for by, free in known if needed > free]
     remedies = {
-        "space": "give placement.keep_checkpoints=1 or another root=, or make room: paceline clean",
-        "files": "give another root=, tracking=disabled, or make room: paceline clean",
+        "space": "give placement.keep_checkpoints=1 or another root=, or make room: paceline clean, paceline rm",
+        "files": "give another root=, tracking=disabled, or make room: paceline clean, paceline rm",
     }
     if short:
         return Finding(name, False, f"{text}; {left}; {remedies[name]}")

@@ -34,6 +34,8 @@ from paceline.sweep.cells import PlannedCell
 LFS_SECONDS = 10.0
 # Files of one sweep besides its cells': sweep.json, held.json, and a submission's folders and words.
 SUBMISSION = 16
+# What stays of W&B's files once an attempt has ended: two folders, the log of the run, and an archive of the others.
+PACKED = 4
 # The library cuts weights into files of 5 GB or more.
 SHARD = 5 * 10**9
 WIDTHS = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -44,7 +46,9 @@ class Need:
     """What cells will write, if each comes through in one attempt.
 
     Attributes:
-        files: files and folders: a folder takes an inode too.
+        files: files and folders while all cells run at once: a folder takes an inode too.
+        kept: files and folders once all are done. Checkpoints go then, and what tracking wrote is packed.
+        each: kind of cell -> what one cell of it keeps, of those that keep most.
         again: files and folders of one more attempt of every cell.
         bytes: at most, of the checkpoints and weights whose size is known.
         moving: what of that is for a while alone, to put states together for another number of ranks.
@@ -53,11 +57,18 @@ class Need:
     """
 
     files: int
+    kept: int
+    each: Mapping[str, int]
     again: int
     bytes: int
     moving: int
     finetunes: int
     unknown: Mapping[str, str]
+
+    def files_text(self) -> str:
+        """The files in one line, for people."""
+        each = " and ".join(f"{count} for each {kind} cell" for kind, count in self.each.items())
+        return f"about {self.files:,} files while all cells run, {self.kept:,} once they are done ({each})"
 
 
 @dataclass(frozen=True)
@@ -88,17 +99,22 @@ class Weights:
 def need(elements: Sequence[Element], planned: Iterable[PlannedCell], store: Store) -> Need:
     """What the cells of some elements will write under the root."""
     by_id = {p.id: p for p in planned}
-    files, again, size, moving, finetunes = SUBMISSION, 0, 0, 0, 0
+    files, kept, again, size, moving, finetunes = SUBMISSION, SUBMISSION, 0, 0, 0, 0
+    each: dict[str, int] = {}
     unknown: dict[str, str] = {}
     known: dict[tuple[str, str, str], Weights | str] = {}
     for element in elements:
         files += _element_files(element)
+        kept += element.ranks  # a log of each
         for planned_cell in (by_id[c] for c in element.cells):
             cell, config = planned_cell.cell, planned_cell.config
             attempt = _attempt_files(cell, config)
             again += attempt
             files += _cell_files(cell, config) + attempt
+            stays = _cell_files(cell, config) + _kept_of_attempt(cell, config)
             if not kind_of(cell.kind).trains:
+                kept += stays
+                each[cell.kind] = max(stays, each.get(cell.kind, 0))
                 continue
             key = (config.model.name, config.model.weights, config.model.revision)
             if key not in known:
@@ -106,6 +122,8 @@ def need(elements: Sequence[Element], planned: Iterable[PlannedCell], store: Sto
             found = known[key]
             weights = _weights_files(config, found)
             files += weights + 2  # their folder and training.json
+            kept += stays + weights + 2
+            each[cell.kind] = max(stays + weights + 2, each.get(cell.kind, 0))
             files += _checkpoint_files(config) * config.placement.keep_checkpoints
             files += (weights + 2) * _best(config)  # their folder and COMPLETE.json
             finetunes += 1
@@ -115,7 +133,7 @@ def need(elements: Sequence[Element], planned: Iterable[PlannedCell], store: Sto
                 unknown[config.model.name] = found
             else:
                 size += _bytes(config, found)
-    return Need(files, again, size + moving, moving, finetunes, unknown)
+    return Need(files, kept, each, again, size + moving, moving, finetunes, unknown)
 
 
 def _element_files(element: Element) -> int:
@@ -138,11 +156,17 @@ def _attempt_files(cell: Cell, config: Config) -> int:
     return files
 
 
+def _kept_of_attempt(cell: Cell, config: Config) -> int:
+    """What stays of an attempt that ended well: a folder, start, end and log; the history or the predictions."""
+    ranks = config.placement.nodes * config.placement.ranks
+    return 4 + (ranks - 1) + 1 + (PACKED if config.tracking.backend == "wandb" else 0)
+
+
 def _weights_files(config: Config, found: Weights | str) -> int:
     """The weights, their config, and what the processor and the tokenizer need; more where the weights are cut."""
-    shards = 1
-    if config.method.trains == "all" and not isinstance(found, str):
-        shards = math.ceil(_published(config, found) / SHARD)
+    if config.method.trains != "all":
+        return 6
+    shards = 1 if isinstance(found, str) else math.ceil(_published(config, found) / SHARD)
     return 7 + (shards if shards > 1 else 0)
 
 

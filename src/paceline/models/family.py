@@ -387,6 +387,8 @@ class Family(Tensors):
             # never grows here.
             options["save_embedding_layers"] = False
         model.save_pretrained(folder, **options)
+        if hasattr(model, "peft_config"):
+            (folder / "README.md").unlink(missing_ok=True)  # PEFT's template of a model card, with nothing filled in
         self.processor.save_pretrained(folder)
 
 

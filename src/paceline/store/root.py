@@ -19,6 +19,7 @@ systems too, where locks are not.
     <root>/sweeps/<name>/sweep.json held.json        the cells; those that a submit limit held back
                          dashboard.json              the W&B workspace that was made of it
                          submissions/<n>/{intent,elements,jobs,granted}.json
+    <root>/removed/<sweep>-<hex>/                    what `paceline rm` took away and has not yet deleted
     <root>/data/<reader>-<digest>/manifest.json
     <root>/code/<digest>/
     <root>/trackio/                                  Trackio's database, with tracking=trackio
@@ -74,6 +75,18 @@ class SweepFolder:
         """Claim the next submission."""
         return claim(self.path / "submissions")
 
+    def submitted(self) -> float:
+        """When it was last submitted, in seconds since the epoch; when it was recorded, where it never was."""
+        for path in reversed(self.submissions()):
+            try:
+                return float(read_json(path / "intent.json")["time"])
+            except (UserError, KeyError, TypeError, ValueError):
+                continue
+        try:
+            return self.sweep_json.stat().st_mtime
+        except OSError:
+            return 0.0
+
 
 class Store:
     """The root folder."""
@@ -105,6 +118,18 @@ class Store:
         except OSError as error:
             raise unwritable(error, self._cells) from error
 
+    def cells(self) -> list[CellFolder]:
+        """Every cell's folder, of recorded sweeps or not."""
+        return [CellFolder(path) for path in _folders(self._cells)]
+
+    def data_folders(self) -> list[Path]:
+        """Folders of prepared data. One that is in the making is none yet."""
+        return _folders(self.root / "data")
+
+    def removals(self) -> list[Path]:
+        """Folders of what `paceline rm` took away and has not yet deleted."""
+        return _folders(self.root / "removed")
+
     def sweep(self, name: str) -> SweepFolder:
         """The folder of a sweep, there or not."""
         return SweepFolder(self.root / "sweeps" / name)
@@ -120,7 +145,7 @@ class Store:
     def sweeps(self) -> list[str]:
         """Names of the recorded sweeps, the one last submitted last."""
         folders = [self.sweep(p.parent.name) for p in (self.root / "sweeps").glob("*/sweep.json")]
-        return [folder.name for folder in sorted(folders, key=_submitted)]
+        return [folder.name for folder in sorted(folders, key=SweepFolder.submitted)]
 
     def find_sweep(self, name: str | None) -> SweepFolder:
         """The sweep of that name, or where none is given the one last submitted, before any single `run`.
@@ -161,17 +186,11 @@ class Store:
 _SINGLE_RUN = re.compile("run-[0-9a-f]{12}")
 
 
-def _submitted(folder: SweepFolder) -> float:
-    """When a sweep was last submitted, in seconds since the epoch; when it was recorded, where it never was."""
-    for path in reversed(folder.submissions()):
-        try:
-            return float(read_json(path / "intent.json")["time"])
-        except (UserError, KeyError, TypeError, ValueError):
-            continue
+def _folders(parent: Path) -> list[Path]:
     try:
-        return folder.sweep_json.stat().st_mtime
-    except OSError:
-        return 0.0
+        return sorted(path for path in parent.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def resolve_root(override: str | None, configured: str) -> Path:

@@ -11,12 +11,16 @@ predictions. The SDK measures the machine and its GPUs by itself.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import hashlib
 import io
 import os
 import re
 import secrets
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,10 +28,11 @@ from typing import Any
 from paceline.attempts.run import Run
 from paceline.config.build import plain
 from paceline.config.cell_kinds import kind_of
+from paceline.errors import Unavailable
 from paceline.store.causes import WAITS_FOR_PEOPLE
 from paceline.store.cell_folder import CellFolder
 from paceline.store.files import SCHEMA, read_json, write_json
-from paceline.tracking import wandb_log
+from paceline.tracking import wandb_log, wandb_pack
 from paceline.tracking.answers_table import Results
 from paceline.tracking.tracker import FINISH_SECONDS
 from paceline.tracking.wandb_key import WANDB_DISCREET, wandb_key
@@ -127,6 +132,8 @@ class Attempt:
         if cause in PREEMPTED:
             self._wandb.mark_preempting()
         self._wandb.finish(exit_code=0 if cause == "done" else 1)
+        with contextlib.suppress(Unavailable):  # a full disk: what lies there is uploaded as it lies
+            wandb_pack.pack_cell(self._run.folder, self._run.attempt)
 
 
 def _image(content: bytes) -> Any:
@@ -226,8 +233,9 @@ def _begin(run: Run) -> tuple[Any, int]:
     kept = record(run.folder, settings.project, settings.entity)
     os.environ["WANDB_SILENT"] = "true"  # read at import
     os.environ.setdefault("WANDB__SERVICE_WAIT", str(SERVICE_SECONDS))
-    for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR"):  # else a home folder fills up behind a quota
-        os.environ[name] = str(run.attempt.path / "wandb")
+    # Else a home folder fills up behind a quota. The cache holds logs of the SDK's service, which outlives the attempt.
+    os.environ["WANDB_DATA_DIR"] = str(run.attempt.path / "wandb")
+    os.environ["WANDB_CACHE_DIR"] = _cache()
     import wandb
 
     def begin(mode: str) -> Any:
@@ -266,6 +274,14 @@ def _begin(run: Run) -> tuple[Any, int]:
     if why:
         run.note(f"tracking: {why}, so the run stays offline; later, on a login node: wandb login, then paceline sync")
     return begin("offline"), _held_before(run)
+
+
+@functools.cache
+def _cache() -> str:
+    """A folder for what the SDK keeps while this process lives, on the node's own disk."""
+    folder = tempfile.mkdtemp(prefix="paceline-wandb-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _tags(run: Run) -> list[str]:

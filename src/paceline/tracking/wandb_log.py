@@ -118,19 +118,30 @@ def summary(path: Path) -> dict[str, Any]:
     return values
 
 
-def files(path: Path) -> list[str]:
-    """Names of the files that go with a log, such as images; those only that are still there."""
+def files_folder(path: Path, unpacked: Path | None) -> Path:
+    """Where the files that go with a log are: beside it, or where they were unpacked to."""
+    return (unpacked / path.parent.name if unpacked else path.parent) / "files"
+
+
+def files(path: Path, unpacked: Path | None = None) -> list[str]:
+    """Names of the files that go with a log, such as images; those only that are still there.
+
+    Args:
+        path: the log.
+        unpacked: where its files were unpacked to, if they were packed (:mod:`paceline.tracking.wandb_pack`).
+    """
     named = [f.path for r, _ in records(path) if r.WhichOneof("record_type") == "files" for f in r.files.files]
-    return [name for name in dict.fromkeys(named) if (path.parent / "files" / name).is_file()]
+    folder = files_folder(path, unpacked)
+    return [name for name in dict.fromkeys(named) if (folder / name).is_file()]
 
 
-def artifacts(path: Path) -> list[str]:
+def artifacts(path: Path, unpacked: Path | None = None) -> list[str]:
     """Digests of the artifacts that go with a log; those only whose files are all still there."""
     recorded = [r.artifact for r, _ in records(path) if r.WhichOneof("record_type") == "artifact"]
-    return list(dict.fromkeys(artifact.digest for artifact in recorded if _in_place(artifact, path)))
+    return list(dict.fromkeys(artifact.digest for artifact in recorded if _in_place(artifact, path, unpacked)))
 
 
-def _in_place(artifact: Any, piece: Path) -> bool:
+def _in_place(artifact: Any, piece: Path, unpacked: Path | None) -> bool:
     """Whether an artifact's files are there, with their paths set to where they are now.
 
     The SDK keeps whole paths. A cell's folder may have been moved since, or be seen from another machine; and what an
@@ -141,7 +152,10 @@ def _in_place(artifact: Any, piece: Path) -> bool:
         if not entry.local_path:  # a reference, which is not uploaded
             continue
         _, _, inside = entry.local_path.rpartition(f"/{cell.name}/")
-        for candidate in (cell / inside, Path(entry.local_path)):
+        candidates = [cell / inside, Path(entry.local_path)]
+        if unpacked and candidates[0].is_relative_to(piece.parents[1]):
+            candidates.insert(0, unpacked / candidates[0].relative_to(piece.parents[1]))
+        for candidate in candidates:
             if candidate.is_file() and candidate.stat().st_size == entry.size:
                 entry.local_path = str(candidate.absolute())
                 break
@@ -150,7 +164,9 @@ def _in_place(artifact: Any, piece: Path) -> bool:
     return True
 
 
-def write_rest(path: Path, source: Path, after: int, metrics: Mapping[str, float] = {}) -> None:
+def write_rest(
+    path: Path, source: Path, after: int, metrics: Mapping[str, float] = {}, unpacked: Path | None = None
+) -> None:
     """Write what of a log is still to be uploaded: all of it, or no row up to the step ``after``.
 
     Where the service has rows of it, the measurements of the machine are left out too: they have no step by which to
@@ -159,6 +175,7 @@ def write_rest(path: Path, source: Path, after: int, metrics: Mapping[str, float
 
     Args:
         metrics: numbers that the run's summary is to show instead of those in the log, because they were computed anew.
+        unpacked: where the files of the log were unpacked to, if they were packed.
     """
     begun = any(step <= after for step in steps(source))
 
@@ -167,7 +184,7 @@ def write_rest(path: Path, source: Path, after: int, metrics: Mapping[str, float
             kind = record.WhichOneof("record_type")
             if begun and (kind in ("stats", "alert") or (kind == "history" and record.history.step.num <= after)):
                 continue
-            if kind == "artifact" and not _in_place(record.artifact, source):
+            if kind == "artifact" and not _in_place(record.artifact, source, unpacked):
                 continue
             if kind == "exit" and metrics:
                 yield _summary(metrics)

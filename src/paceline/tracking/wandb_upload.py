@@ -14,6 +14,7 @@ import json
 import os
 import signal
 import sys
+import tarfile
 import tempfile
 import threading
 import time
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from paceline.tracking import wandb_log
+from paceline.tracking import wandb_log, wandb_pack
 from paceline.tracking.wandb import artifact_name, use
 from paceline.tracking.wandb_key import wandb_key
 
@@ -165,11 +166,25 @@ def _upload_all(jobs: list[dict[str, Any]], folder: Path, answers: TextIO) -> No
 
 def _piece(api: Any, job: dict[str, Any], path: Path, folder: Path, answers: TextIO) -> bool:
     """Upload what the service lacks of a piece and write the outcome; True where it has all of it."""
+    with tempfile.TemporaryDirectory(prefix="files-", dir=folder) as beside:
+        try:
+            unpacked = wandb_pack.unpack(path, Path(beside))
+        except (OSError, tarfile.TarError) as error:
+            why = f"{wandb_pack.ARCHIVE} beside it can't be unpacked: {error}"
+            answers.write(json.dumps({"piece": str(path), "why": why}) + "\n")
+            return False
+        return _unpacked_piece(api, job, path, unpacked, folder, answers)
+
+
+def _unpacked_piece(
+    api: Any, job: dict[str, Any], path: Path, unpacked: Path | None, folder: Path, answers: TextIO
+) -> bool:
     size = path.stat().st_size
     steps, shown = wandb_log.steps(path), wandb_log.summary(path)
     metrics = job["metrics"] if str(path) == job["pieces"][-1] else {}
     metrics = {name: value for name, value in metrics.items() if shown.get(name) != value}
-    expected = Wanted(max(steps, default=-1), tuple(wandb_log.files(path)), tuple(wandb_log.artifacts(path)))
+    files, artifacts = wandb_log.files(path, unpacked), wandb_log.artifacts(path, unpacked)
+    expected = Wanted(max(steps, default=-1), tuple(files), tuple(artifacts))
     held = _held(api, job, expected)
     rows = sum(step > held.step for step in steps)
     # Sent while it was written, to its end; or the SDK never got so far as to write a row.
@@ -177,7 +192,7 @@ def _piece(api: Any, job: dict[str, Any], path: Path, folder: Path, answers: Tex
     if wandb_log.Piece(path, 0).online and not job.get("sent") and (whole or not steps) and not metrics:
         answers.write(json.dumps({"piece": str(path), "bytes": size, "rows": 0}) + "\n")
         return True
-    _upload(path, held, folder, metrics)
+    _upload(path, unpacked, held, folder, metrics)
     job["sent"] = True
     if why := _lacking(api, job, expected):
         answers.write(json.dumps({"piece": str(path), "why": why}) + "\n")
@@ -186,18 +201,18 @@ def _piece(api: Any, job: dict[str, Any], path: Path, folder: Path, answers: Tex
     return True
 
 
-def _upload(path: Path, held: Held, folder: Path, metrics: Mapping[str, float]) -> None:
+def _upload(path: Path, unpacked: Path | None, held: Held, folder: Path, metrics: Mapping[str, float]) -> None:
     """Hand what of a piece is missing to ``wandb sync``, in a folder of its own: it leaves marks beside its input."""
     from wandb.cli.cli import sync
 
     with tempfile.TemporaryDirectory(prefix="offline-run-", dir=folder) as staging:
         copy = Path(staging) / path.name
-        wandb_log.write_rest(copy, path, held.step, metrics)
+        wandb_log.write_rest(copy, path, held.step, metrics, unpacked)
         # The SDK numbers rows anew that are below its first step, and takes that from the summary, which may be ahead
         # of the rows that arrived. What stands beside the log goes before.
         copy.with_name(copy.name + ".syncstate").write_text(json.dumps({"starting_step": held.step + 1}))
-        if (path.parent / "files").is_dir():
-            (Path(staging) / "files").symlink_to(path.parent.resolve() / "files")
+        if (files := wandb_log.files_folder(path, unpacked)).is_dir():
+            (Path(staging) / "files").symlink_to(files.resolve())
         with contextlib.suppress(SystemExit):
             sync.main([str(copy)], standalone_mode=False)
 

@@ -152,3 +152,4 @@ def test_clearing_leaves_no_checkpoint_and_touches_nothing_else(tmp_path: Path) 
     checkpoints.clear(folder)
     assert names(folder) == []
     assert other.exists()
+    assert not any(attempt.checkpoints.exists() for attempt in folder.attempts())

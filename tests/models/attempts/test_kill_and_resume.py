@@ -110,6 +110,18 @@ def test_scoring_again_generates_nothing_and_gives_the_same_bytes(data: Path, tm
     assert "nothing to start" in again.stderr
 
 
+def test_what_only_a_running_cell_needs_is_gone_once_it_is_done(data: Path, tmp_path: Path) -> None:
+    root = fresh(data, tmp_path)
+    words = [*SWEEP, "method=lora", "train.max_steps=4", "placement.checkpoint_steps=2", "limit=8", "cluster=local"]
+    assert run(root, "submit", *words).returncode == 0
+    logs = [p.read_text() for p in (root / "cells").glob("finetune-*/attempts/1/log")]
+    assert "checkpoint of step 2" in logs[0]
+    for pattern in ("**/checkpoints", "**/*.pkl", "cells/*/attempts/*/heartbeat", "cells/*/weights/README.md"):
+        assert list(root.glob(pattern)) == [], pattern
+    assert len(list((root / "cells").glob("*/DONE.json"))) == 2
+    assert "nothing to start" in run(root, "submit", *words).stderr
+
+
 @pytest.mark.parametrize("moment", range(KILLS))
 def test_a_kill_at_a_random_moment_changes_no_number(
     moment: int, data: Path, tmp_path: Path, undisturbed: Callable[[str], tuple[dict[str, bytes], float]]

@@ -19,10 +19,11 @@ from finetune_twin import ToyRun, attempt, config, curve, tune
 from wandb_server import WandbServer, serving
 
 from paceline.errors import Interrupted
+from paceline.store.cell_folder import CellFolder
 from paceline.store.files import append_jsonl
 from paceline.tracking import tracker as tracking
 from paceline.tracking import wandb as backend
-from paceline.tracking import wandb_log
+from paceline.tracking import wandb_log, wandb_pack
 
 KEY = "0123456789abcdef" * 2 + "87654321"
 
@@ -106,7 +107,9 @@ def test_what_is_trained_on_is_shown_once_and_takes_no_step(tmp_path: Path) -> N
     one, two = records(tmp_path / "cell")
     assert (steps(one), steps(two)) == ([1, 2], [])
     assert all(summary(found)["supervised"]["_type"] == "table-file" for found in (one, two))
-    tables = list(tmp_path.glob("cell/attempts/*/wandb/*/files/media/table/supervised*.table.json"))
+    for n, piece in enumerate(wandb_log.pieces(a)[0] for a in CellFolder(tmp_path / "cell").attempts()):
+        wandb_pack.unpack(piece.path, tmp_path / "held" / str(n))
+    tables = list(tmp_path.glob("held/*/*/files/media/table/supervised*.table.json"))
     assert len(tables) == 2
     content = json.loads(tables[0].read_text())
     assert content["columns"] == ["prompt", "supervised"]

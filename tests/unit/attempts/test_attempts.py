@@ -133,8 +133,34 @@ def test_other_ranks_join_the_attempt_that_rank_0_claimed(folder: CellFolder, tm
     with attempt.attempt(folder, launch(**more)) as first, attempt.attempt(folder, launch(**more, rank=1)) as second:
         assert first.attempt.path == second.attempt.path
         assert (first.address, first.port) == (second.address, second.port)
-    assert len(folder.attempts()) == 1
-    assert (folder.attempts()[0].path / "log.rank1").exists()
+        os.write(1, b"said by rank 1\n")
+    (only,) = folder.attempts()
+    assert (only.path / "log.rank1").read_text() == "said by rank 1\n"
+
+
+def test_an_attempt_that_ended_well_leaves_no_file_that_tells_nothing(folder: CellFolder, tmp_path: Path) -> None:
+    more = {"submission": str(tmp_path / "submission"), "world": 2, "job": "7"}
+    with attempt.attempt(folder, launch(**more)), attempt.attempt(folder, launch(**more, rank=1)):
+        pass
+    (only,) = folder.attempts()
+    assert sorted(p.name for p in only.path.iterdir()) == ["end.json", "log", "start.json"]
+    assert not [p for p in (tmp_path / "submission").rglob("*") if p.is_file()]
+
+
+def test_an_attempt_that_ended_badly_keeps_how_far_it_came_and_what_each_rank_says(
+    folder: CellFolder, tmp_path: Path
+) -> None:
+    more = {"submission": str(tmp_path / "submission"), "world": 2, "job": "7"}
+    with (
+        contextlib.suppress(ValueError),
+        attempt.attempt(folder, launch(**more)) as run,
+        attempt.attempt(folder, launch(**more, rank=1)),
+    ):
+        run.progress(3, 9, "steps")
+        raise ValueError
+    (only,) = folder.attempts()
+    assert (only.progress() or {})["done"] == 3
+    assert [end["cause"] for end in only.end_of_others()] == ["code bug"]
 
 
 def test_the_pulse_goes_on_while_the_cell_computes(folder: CellFolder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -231,6 +231,7 @@ def bash(tmp_path_factory: pytest.TempPathFactory) -> Any:
     inputs = folder / "inputrc"
     inputs.write_text("set bell-style none\nset enable-bracketed-paste off\n")
     environment = {"PATH": f"{folder}:{os.environ['PATH']}", "PACELINE_ROOT": str(kept.root), "INPUTRC": str(inputs)}
+    environment["PYTHONPATH"] = str(Path(store.__file__).parents[2])  # this checkout, wherever it is installed from
     environment |= {"PS1": "$ ", "TERM": "dumb", "HOME": str(folder), "COLUMNS": "400"}
     process, terminal = pty.fork()
     if process == 0:
@@ -274,6 +275,12 @@ def bash(tmp_path_factory: pytest.TempPathFactory) -> Any:
             "paceline plan model=tiny_pixtral task=geolocation_earth ",
         ),
         ("paceline status sweep_\t", "paceline status sweep_of_mine "),
+        ("paceline plan train.learn\t", "paceline plan train.learning_rate="),
+        ("paceline plan train.lr\t", "paceline plan train.learning_rate="),
+        ("paceline plan model.in\t", "paceline plan model.inputs="),
+        ("paceline plan model.dtype=bf\t", "paceline plan model.dtype=bfloat16 "),
+        ("paceline rm sweep_\t", "paceline rm sweep_of_mine "),
+        ("paceline resume sweep_of_mine placement.mic\t", "paceline resume sweep_of_mine placement.micro_batch="),
         ("paceline plan --conf /nowhere model=tiny_qw\t", "paceline plan --conf /nowhere model=tiny_qw"),
     ],
 )

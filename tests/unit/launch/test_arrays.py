@@ -354,8 +354,14 @@ def test_a_job_whose_launcher_died_after_sbatch_finds_its_element_by_itself(
     submitted: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = submitted.sweep("s").submissions()[0]
-    ran: list[Path] = []
-    monkeypatch.setattr("paceline.rank.process_job", ran.append)
+    ran: list[DelayedSubmission] = []
+
+    def process(folder: Path) -> None:
+        assert folder == path / "submitit"
+        ran.append(DelayedSubmission.load(folder / "7_1_submitted.pkl"))
+        (folder / "7_1_0_result.pkl").touch()
+
+    monkeypatch.setattr("paceline.rank.process_job", process)
     for name, value in {
         "SUBMITIT_EXECUTOR": "slurm",
         "SLURM_JOB_ID": "8",
@@ -374,9 +380,8 @@ def test_a_job_whose_launcher_died_after_sbatch_finds_its_element_by_itself(
     array = next(k for k, indices in enumerate(content["arrays"]) if len(indices) > 1)
     monkeypatch.setattr(sys, "argv", ["rank", str(path), str(array)])
     rank.main()
-    pickled = DelayedSubmission.load(path / "submitit" / "7_1_submitted.pkl")
-    assert pickled.function == RunElement(str(path), content["arrays"][array][1])
-    assert ran == [path / "submitit"]
+    assert ran[0].function == RunElement(str(path), content["arrays"][array][1])
+    assert list((path / "submitit").iterdir()) == []  # it came to its end, so what it was started from goes
 
 
 def test_the_chained_job_resumes_with_the_configs_of_its_submission(

@@ -281,12 +281,29 @@ def entries(kind: str, *overrides: str) -> int:
 
 
 def test_files_are_counted_as_cells_write_them() -> None:
-    # Counted in the folders of such cells after they ran, with two checkpoints and both best weights kept.
+    # Counted in the folders of such cells while they ran, with two checkpoints and both best weights kept.
     validated = ("train.validations=2", "train.keep=best", "tracking=wandb")
     assert entries("evaluate", "method=lora", *validated) == 39 + 32
-    assert entries("finetune", "method=lora", *validated) == 57 + 17
+    assert entries("finetune", "method=lora", *validated) == 54 + 17
     split = ("method=full", "place=[{match: {kind: finetune}, set: {deepspeed: zero2, placement.ranks: 2}}]")
     assert entries("finetune", *split, *validated) == 69 + 19
+
+
+@pytest.mark.parametrize(
+    ("method", "tracking", "evaluate", "finetune"),
+    [("lora", "wandb", 17, 22), ("full", "wandb", 17, 23), ("full", "disabled", 12, 18)],
+)
+def test_the_plan_says_how_many_files_each_kind_of_cell_keeps(
+    method: str, tracking: str, evaluate: int, finetune: int
+) -> None:
+    # As benchmarks/cell_files.py counts them in the folders of such cells once they are done.
+    elements, cells = planned("model=tiny_qwen2_vl", f"method={method}", f"tracking={tracking}")
+    needed = storage.need(elements, cells, Store(Path("nowhere")))
+    assert needed.each == {"finetune": finetune, "evaluate": evaluate}
+    text = needed.files_text()
+    assert f"{evaluate} for each evaluate cell" in text and f"{finetune} for each finetune cell" in text
+    assert f"{needed.kept} once they are done" in text
+    assert needed.kept < needed.files
 
 
 def weights(folder: Path, **shapes: list[int]) -> Path:

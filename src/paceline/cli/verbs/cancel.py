@@ -19,33 +19,18 @@ from paceline.cli.resolve import find_sweep
 @click.option("-y", "--yes", is_flag=True, help="do not ask")
 def command(words: Sequence[str], conf: str | None, yes: bool) -> None:
     """Ask a sweep's running cells to save and stop, and what it has queued not to start. Touches no other sweep."""
-    from paceline.errors import Unavailable
     from paceline.slurm import clients
     from paceline.slurm.queue import base
-    from paceline.slurm.queue import live as live_jobs
     from paceline.slurm.remembered import Answers
-    from paceline.store import owner as process
-    from paceline.store.files import read_json
     from paceline.sweep import status
     from paceline.sweep.cells import recorded
+    from paceline.sweep.removal import open_work
 
     folder, store = find_sweep(words, conf)
     sweep = recorded(folder, store)
     answers = Answers(store.root, fresh=True)
-    launchers: dict[str, dict[str, Any]] = {}
-    names = []
-    for path in folder.submissions():
-        if (path / "intent.json").exists() and not (path / "closed.json").exists():
-            owner = read_json(path / "intent.json")
-            if (path / "elements.json").exists() and "arrays" in read_json(path / "elements.json"):
-                names.append(owner["name"])
-            if process.alive(owner, process.age_of(path / "heartbeat")):
-                launchers[str(path)] = owner
-    queued = answers.queue() if names else []
-    if queued is None:
-        raise Unavailable("squeue gave no answer, so what to cancel is not known; try again in a minute")
-    # By the names that the submissions gave them: elements, and the job that would resume the sweep.
-    live = [job for job in live_jobs(queued) if any(job.name.startswith(f"{name}-") for name in names)]
+    work = open_work(folder, answers)
+    launchers, live = work.launchers, work.jobs
     jobs = sorted({base(job.id) for job in live}, key=int)
     running = []
     for planned in sweep.cells:

@@ -35,7 +35,7 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
     from paceline import tasks
     from paceline.data import samples
     from paceline.errors import DataError, UserError
-    from paceline.launch import elements, environments, gpu_fit, submit
+    from paceline.launch import elements, environments, gpu_fit, storage, submit
     from paceline.slurm.remembered import Answers
     from paceline.sweep import status
     from paceline.sweep.cell_labels import variants
@@ -72,6 +72,7 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
         "arrays": elements.arrays(grouped),
         "dropped": sweep.dropped,
         "folded": sweep.folded,
+        "files": storage.need(grouped, chosen, store).files_text() if chosen else "",
         "memory": [f.as_json() for f in memory_fits],
         "problems": problems,
         "unprepared": sorted([*unprepared, *unpinned]),
@@ -138,6 +139,8 @@ def show(plan: dict[str, Any], root: str) -> None:
         resources = ", ".join(f"{v} {k}" for k, v in array["resources"].items() if k != "cluster" and v)
         count = f"{len(array['elements'])} {array['kind']} elements, {array['cells']} cells"
         console.print(f"array of {count}: {resources} each, on {array['resources']['cluster']}", soft_wrap=True)
+    if plan["files"]:
+        console.print(f"on the disk: {plan['files']}", soft_wrap=True)
     if plan["folded"]:
         console.print(f"\n{plan['folded']} points fold away: their settings change nothing", soft_wrap=True)
     for line in left_out(plan["dropped"]):

@@ -70,7 +70,8 @@ def dataset_folder(root: Path, task: TaskSpec, digest: str = "") -> Path:
         renewed = digest_folder(first, digest)
         return renewed if (renewed / "manifest.json").exists() else first
     pointer = current_json(first)
-    return first.with_name(str(files.read_json(pointer)["folder"])) if pointer.exists() else first
+    current = first.with_name(str(files.read_json(pointer)["folder"])) if pointer.exists() else first
+    return current if (current / "manifest.json").exists() else first
 
 
 def digest_folder(first: Path, digest: str) -> Path:

@@ -10,6 +10,7 @@ digest in the place of the path: a cell's identity holds what the weights are, i
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import time
@@ -34,6 +35,17 @@ _CHUNK = 1 << 22
 def record_path(root: Path, folder: Path) -> Path:
     """Where the digest of a folder of weights is recorded."""
     return root / "weights" / f"{files.digest(str(folder), 12)}.json"
+
+
+def folders(root: Path) -> dict[str, str]:
+    """Content, as a cell names it -> the folder that was last prepared with it; what can't be read is left out."""
+    known: dict[str, tuple[float, str]] = {}
+    for path in (root / "weights").glob("*.json"):
+        with contextlib.suppress(UserError, KeyError, TypeError):
+            record = files.read_json(path)
+            entry = float(record["prepared"]), str(record["folder"])
+            known[CONTENT + record["digest"]] = max(entry, known.get(CONTENT + record["digest"], entry))
+    return {content: folder for content, (_, folder) in known.items()}
 
 
 def folder_of(model: ModelSpec) -> Path:

@@ -14,11 +14,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from paceline.config.checks import CONTENT
 from paceline.config.identity import read_config
 from paceline.config.schema import ModelSpec
 from paceline.data.samples import dataset_folder
 from paceline.errors import PacelineError, UserError
-from paceline.models import hub_files
+from paceline.models import hub_files, local_weights
 from paceline.store.cell_folder import CellFolder
 from paceline.store.disk_usage import WALKERS, of_each, total
 from paceline.store.files import canonical, read_json
@@ -150,7 +151,7 @@ def take(store: Store, tree: ConfTree) -> Inventory:
         root=str(store.root),
         sweeps=sorted(sweeps, key=lambda entry: entry.age_seconds),
         data=_data(store, contents, identities),
-        models=_models(identities, tree),
+        models=_models(identities, tree, store.root),
         unfinished=sorted({path.name.rpartition("-")[0] for path in store.removals()}),
         unnamed=len(set(identities) - set(times)),
     )
@@ -216,30 +217,35 @@ def readers_of(folder: Path, store: Store, identities: Mapping[str, dict[str, An
     found = set()
     for cell, identity in identities.items():
         task = identity.get("task", {})
-        key = canonical(task)
+        key = canonical([task, identity.get("data")])
         if key not in places:
-            places[key] = _place(store, task)
+            places[key] = _place(store, task, str(identity.get("data", "")))
         if places[key] == folder.name or (digest is not None and identity.get("data") == digest):
             found.add(cell)
     return found
 
 
-def _place(store: Store, task: Mapping[str, Any]) -> str:
+def _place(store: Store, task: Mapping[str, Any], data: str) -> str:
     """The name of the folder that a recorded task's data is in; empty where its reader is not known here."""
     try:
-        return dataset_folder(store.root, read_config({"task": dict(task)}, "a recorded task").task).name
+        return dataset_folder(store.root, read_config({"task": dict(task)}, "a recorded task").task, data).name
     except PacelineError:
         return ""
 
 
-def _models(identities: Mapping[str, dict[str, Any]], tree: ConfTree) -> list[ModelEntry]:
+def _models(identities: Mapping[str, dict[str, Any]], tree: ConfTree, root: Path) -> list[ModelEntry]:
     cells: Counter[str] = Counter()
     specs: dict[str, ModelSpec] = {}
     for identity in identities.values():
         key = canonical(identity.get("model", {}))
         cells[key] += 1
         specs.setdefault(key, _spec(identity.get("model", {})))
-    entries = [_model(specs[key], cells[key]) for key in specs if specs[key].name]
+    folders = local_weights.folders(root)
+    entries = [
+        _model(replace(spec, folder=folders.get(spec.weights, "")), cells[key])
+        for key, spec in specs.items()
+        if spec.name
+    ]
     known = {(spec.weights, spec.revision) for spec in specs.values()}
     for name in tree.choices("model"):
         with contextlib.suppress(PacelineError):
@@ -257,7 +263,8 @@ def _spec(values: Mapping[str, Any]) -> ModelSpec:
 
 
 def _model(spec: ModelSpec, cells: int) -> ModelEntry:
-    entry = ModelEntry(spec.name, " ".join(filter(None, (spec.weights, spec.revision))), cells=cells)
+    weights = spec.weights[:19] if spec.weights.startswith(CONTENT) else spec.weights
+    entry = ModelEntry(spec.name, " ".join(filter(None, (weights, spec.revision))), cells=cells)
     try:
         folder = hub_files.folder_of(spec)
         if folder is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -193,3 +194,13 @@ def test_prepare_and_plan_say_what_changed(tmp_path: Path, task: TaskSpec, comma
     picture(tmp_path / "photos" / "11.png")
     code, _, err = command_line(*plan)
     assert code == 0 and "1 file is new (11.png)" in err
+
+
+def test_data_made_anew_that_is_removed_gives_way_to_what_was_there_before(
+    root: Path, task: TaskSpec, tmp_path: Path
+) -> None:
+    before = samples.data_digest(root, task)
+    picture(tmp_path / "photos" / "3.png", 90)
+    prepare.prepare(root, task, silent, refresh=True)
+    shutil.rmtree(samples.dataset_folder(root, task))
+    assert samples.data_digest(root, task) == before

@@ -237,3 +237,12 @@ def test_cells_of_an_earlier_version_are_told_apart_and_noted(tmp_path: Path) ->
     assert any(f"by the folder {folder}" in note for note in report.collect(store, recorded_before).notes)
     (again,) = recorded(recorded_before, store).cells
     assert locate_weights(again.config.model) == (str(folder), None)
+
+
+def test_the_folder_of_some_content_is_found_under_its_root(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    pinned = prepare(make(tmp_path / "w"), root)
+    later = prepare(make(tmp_path / "copy"), root)
+    (root / "weights" / "damaged.json").write_text("{")
+    assert pinned.weights == later.weights
+    assert local_weights.folders(root) == {pinned.weights: later.folder}

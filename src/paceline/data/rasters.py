@@ -40,6 +40,7 @@ ONE_COLOUR = 4  # of 255: the most that the colours of a picture of nearly one c
 SIDE = 32  # pixels: the size at which colours are compared
 
 NO_TIFF = "TIFF of several bands or numbers needs the package tifffile: pip install 'paceline[tiff]'"
+NO_CODEC = "TIFF is compressed in a way that needs the package imagecodecs: pip install imagecodecs"
 CHOOSE = "TIFF of several bands, of which none is said to be a colour; choose with task.pictures.bands"
 
 # Tags of TIFF 6.0; GDAL's is registered as private.
@@ -287,9 +288,11 @@ def _pillow_reads(path: Path) -> bool:
             with Image.open(path) as image:
                 tags = image.tag_v2  # type: ignore[attr-defined]
                 bits = tags.get(BITS, (1,))
-                # Pillow's whole numbers of 32 bits have a sign.
-                beyond = image.mode == "I" and bits[0] > 31 and tags.get(SAMPLE_FORMAT, (1,))[0] != 2
-                return max(bits) <= 8 or (image.mode in WIDE_MODES and not beyond) or bool(_raw_mode(image))
+                signed = tags.get(SAMPLE_FORMAT, (1,))[0] == 2
+                # Pillow's whole numbers of 32 bits have a sign, and those of 8 have none.
+                beyond = image.mode == "I" and bits[0] > 31 and not signed
+                eight = max(bits) <= 8 and not signed
+                return eight or (image.mode in WIDE_MODES and not beyond) or bool(_raw_mode(image))
     except Image.DecompressionBombError:
         return True  # told when it is opened
     except Exception:  # Pillow knows no such TIFF, or the file is damaged
@@ -330,11 +333,9 @@ def _tiff(path: Path) -> Raster:
             count = page.samplesperpixel
     except BadImage:
         raise
-    except ValueError as error:
-        if "imagecodecs" in str(error):
-            raise BadImage("TIFF is compressed in a way that needs the package imagecodecs: pip install it") from error
-        raise BadImage("broken image") from error
     except Exception as error:  # a damaged file makes the decoder raise nearly anything
+        if isinstance(error, ModuleNotFoundError) or "imagecodecs" in str(error):
+            raise BadImage(NO_CODEC) from error
         raise BadImage("broken image") from error
     if values.dtype.kind not in "uif" or values.ndim != (2 if count == 1 else 3):
         raise BadImage("TIFF of values that are no picture")

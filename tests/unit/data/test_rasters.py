@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import struct
 import sys
@@ -299,6 +300,24 @@ def test_without_the_package_a_tiff_of_bands_is_told_with_the_command_that_insta
     monkeypatch.setitem(sys.modules, "tifffile", None)
     with pytest.raises(BadImage, match=r"pip install 'paceline\[tiff\]'"):
         rasters.shown(path, AUTO)
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "zstd", "jpeg"])
+def test_a_tiff_whose_compression_needs_a_package_is_told_with_it(tmp_path: Path, compression: str) -> None:
+    pytest.importorskip("tifffile")
+    if importlib.util.find_spec("imagecodecs"):
+        pytest.skip("imagecodecs is installed")
+    image = Image.linear_gradient("L").convert("RGB")
+    image.save(tmp_path / "a.tif", compression=compression)
+    assert not rasters.shown(tmp_path / "a.tif", AUTO).made, "Pillow reads it"
+    with pytest.raises(BadImage, match="pip install imagecodecs"):
+        rasters.shown(tmp_path / "a.tif", PictureSpec(bands=[3, 2, 1]))
+
+
+def test_numbers_of_8_bits_with_a_sign_do_not_wrap_around(tmp_path: Path) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    tifffile.imwrite(tmp_path / "a.tif", ramp(127, "int8", -128))
+    assert np.abs(grey(tmp_path / "a.tif") - EVEN).max() <= 1.5
 
 
 def test_a_damaged_tiff_is_a_broken_image(tmp_path: Path) -> None:

@@ -425,7 +425,7 @@ def test_the_first_frame_or_page_is_shown_and_that_is_told(tmp_path: Path, monke
         paths.append(tmp_path / name)
     manifest, _, _ = pictures(tmp_path, monkeypatch, *paths)
     assert manifest["pictures"]["first_of"] == {"GIF": 1, "TIFF": 1, "WEBP": 1, "PNG": 1, "MPO": 1}
-    assert any("(GIF) hold more frames" in line for line in told_of_pictures(manifest, "x"))
+    assert any("several frames or pages (GIF)" in line for line in told_of_pictures(manifest, "x"))
     for name in ("b.tif", "d.png"):
         assert rasters.shown(tmp_path / name, AUTO).image.tobytes() == frames[0].tobytes()
 

@@ -40,8 +40,8 @@ def data_lines(manifest: Mapping[str, Any], task: TaskSpec) -> Iterator[str]:
         yield f"smallest distance to an image of {task.train}: {shown}"
     if wrong := manifest.get("swapped_truths"):
         yield (
-            f"{len(wrong)} samples lie in their country only with latitude and longitude swapped "
-            f"(the first: {wrong[0]}); look at the source's columns"
+            f"{len(wrong)} {'sample lies' if len(wrong) == 1 else 'samples lie'} in the stated country only with "
+            f"latitude and longitude swapped (the first: {wrong[0]}); look at the source's columns"
         )
 
 

@@ -173,7 +173,7 @@ def test_one_name_of_a_jpeg_and_of_another_format_is_the_jpeg_and_the_other_is_c
     photo(folder / "location_000001.webp")
     manifest, samples = prepare(tmp_path, "sidecar", path=str(folder))
     assert len(samples) == len(PLACES)
-    assert manifest["skipped"] == {"a PNG or JPEG of the same name is read (.webp)": 1}
+    assert manifest["skipped"] == {"a PNG or JPEG of that name is read (.webp)": 1}
 
 
 def test_whatever_lies_beside_the_photos_is_counted_by_suffix_and_reason(tmp_path: Path) -> None:

@@ -72,11 +72,10 @@ def read(options: Options, images: Path, progress: Progress) -> Iterator[Sample 
         files = pairs[name]
         firsts = [path for path in files["image"] if path.suffix.lower() in FIRST]
         if len(firsts) == 1 < len(files["image"]):
-            yield from (
-                Skipped(path.name, f"a PNG or JPEG of the same name is read ({path.suffix.lower()})")
-                for path in files["image"]
-                if path not in firsts
-            )
+            for path in files["image"]:
+                if path not in firsts:
+                    reason = f"a PNG or JPEG of that name is read ({path.suffix.lower()})"
+                    yield Skipped(path.relative_to(folder).as_posix(), reason)
             files["image"] = firsts
         if not files["json"]:
             yield Skipped(name, "no JSON beside the image", files["image"][0].name)
@@ -114,8 +113,9 @@ def _sidecar(path: Path) -> tuple[tuple[float, float], str | None, str | None]:
         raise ValueError("broken JSON") from None
     if not isinstance(record, dict):
         raise ValueError("no coordinates")
-    pair = record.get("coordinates")
-    pair = named_pair(pair if isinstance(pair, dict) else record) if isinstance(pair, dict) or not pair else pair
+    pair = record.get("coordinates") or record
+    if isinstance(pair, dict):
+        pair = named_pair(pair)
     if not pair:
         raise ValueError("no coordinates")
     if not isinstance(pair, list | tuple) or len(pair) != 2:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -145,9 +146,10 @@ def _scaled(raster: Raster, rule: PictureSpec, more: str) -> Shown:
         eight_bits = _eight_bits(values, low, high)
     if raster.inverted and not rule.bands:
         eight_bits = 255 - eight_bits
-    alpha = np.where(there, 255 if raster.alpha is None else raster.alpha, 0).astype(np.uint8)
     layers = [eight_bits[:, :, band] for band in (range(3) if len(bands) == 3 else (0, 0, 0))]
-    picture = Image.fromarray(np.stack([*layers, alpha], axis=2), "RGBA")
+    if raster.alpha is not None or not there.all():
+        layers.append(np.where(there, 255 if raster.alpha is None else raster.alpha, 0).astype(np.uint8))
+    picture = Image.fromarray(np.stack(layers, axis=2))
     if raster.orientation != 1:
         picture.getexif()[ORIENTATION] = raster.orientation
     chosen = tuple(band + 1 for band in bands) if count > len(bands) else ()
@@ -180,18 +182,27 @@ def _ends(values: np.ndarray, of_type: tuple[float, float], rule: PictureSpec) -
 
 def _percentiles(values: np.ndarray, at: Sequence[float]) -> tuple[Any, Any]:
     """Two values of the file: the percentiles, each the nearer one outwards."""
-    return np.percentile(values, at[0], method="lower"), np.percentile(values, at[1], method="higher")
+    last = values.size - 1
+    low, high = math.floor(at[0] / 100 * last), math.ceil(at[1] / 100 * last)
+    ordered = np.partition(values, (low, high), axis=None)
+    return ordered[low], ordered[high]
 
 
 def _eight_bits(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """Values as whole numbers from 0 to 255; row by row, so that doubles of all of them need no room."""
     if values.dtype == np.uint8 and (low, high) == EIGHT_BITS:
         return values
+    if values.dtype == np.uint16:
+        return _on_scale(np.arange(2**16), low, high)[values]
     out = np.empty(values.shape, np.uint8)
     for at, row in enumerate(values):
-        share = (row.astype(np.float64) - low) / (high - low)
-        out[at] = np.rint(np.clip(np.nan_to_num(share, posinf=1, neginf=0), 0, 1) * 255)
+        out[at] = _on_scale(row, low, high)
     return out
+
+
+def _on_scale(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    share = (values.astype(np.float64) - low) / (high - low)
+    return np.rint(np.clip(np.nan_to_num(share, posinf=1, neginf=0), 0, 1) * 255).astype(np.uint8)
 
 
 # Files that Pillow reads

@@ -144,7 +144,7 @@ def _scaled(raster: Raster, rule: PictureSpec, more: str) -> Shown:
     name, (low, high) = _ends(values[there], raster.range, rule)
     with np.errstate(invalid="ignore", over="ignore"):
         eight_bits = _eight_bits(values, low, high)
-    if raster.inverted and not rule.bands:
+    if raster.inverted:
         eight_bits = 255 - eight_bits
     layers = [eight_bits[:, :, band] for band in (range(3) if len(bands) == 3 else (0, 0, 0))]
     if raster.alpha is not None or not there.all():
@@ -152,7 +152,7 @@ def _scaled(raster: Raster, rule: PictureSpec, more: str) -> Shown:
     picture = Image.fromarray(np.stack(layers, axis=2))
     if raster.orientation != 1:
         picture.getexif()[ORIENTATION] = raster.orientation
-    chosen = tuple(band + 1 for band in bands) if count > len(bands) else ()
+    chosen = tuple(band + 1 for band in bands) if rule.bands or count > len(bands) else ()
     ends = () if raster.range == EIGHT_BITS else (float(low), float(high))
     return Shown(on_white(picture), True, ends, name if ends else "", chosen, count if chosen else 0, more)
 

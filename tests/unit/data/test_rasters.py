@@ -229,6 +229,11 @@ def test_three_bands_of_many_are_chosen_and_share_one_scale(tmp_path: Path, plan
     assert list(np.asarray(shown.image)[63, 63]) == pytest.approx([128, 255, 64], abs=1)
 
 
+def test_three_bands_in_another_order_are_told(tmp_path: Path) -> None:
+    shown = rasters.shown(banded(tmp_path / "a.tif", 3, photometric="rgb"), PictureSpec(bands=[3, 2, 1]))
+    assert (shown.bands, shown.of_bands) == ((3, 2, 1), 3)
+
+
 def test_bands_of_which_none_is_said_to_be_a_colour_are_not_guessed(tmp_path: Path) -> None:
     with pytest.raises(BadImage, match=r"task\.pictures\.bands"):
         rasters.shown(banded(tmp_path / "a.tif", 13), AUTO)
@@ -262,9 +267,10 @@ def test_chosen_bands_of_8_bits_keep_their_values(tmp_path: Path) -> None:
 
 def test_white_may_be_the_least_value(tmp_path: Path) -> None:
     tifffile = pytest.importorskip("tifffile")
-    for name, values in (("16", ramp(65535)), ("f", ramp(1, "float32"))):
-        tifffile.imwrite(tmp_path / f"{name}.tif", values, photometric="miniswhite")
-        assert np.abs(grey(tmp_path / f"{name}.tif") - (255 - EVEN)).max() <= 1.5
+    for values in (ramp(65535), ramp(1, "float32")):
+        tifffile.imwrite(tmp_path / "a.tif", values, photometric="miniswhite")
+        for rule in (AUTO, PictureSpec(bands=[1])):
+            assert np.abs(grey(tmp_path / "a.tif", rule) - (255 - EVEN)).max() <= 1.5
 
 
 def test_a_tiff_is_turned_as_it_says_by_either_decoder(tmp_path: Path) -> None:

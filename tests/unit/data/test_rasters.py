@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import os
 import struct
 import sys
 import zlib
@@ -353,7 +354,8 @@ def pictures(
 def test_what_is_shown_later_is_the_file_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(ramp(4095), tmp_path / "wide.png")
     manifest, records, folder = pictures(tmp_path, monkeypatch, path, photo(tmp_path / "b.png"))
-    assert records[0]["image"] == str(folder / "scaled" / "000000.pgm")
+    kept = folder / "scaled" / f"{records[0]['sha256'][:32]}.pgm"
+    assert records[0]["image"] == str(kept)
     assert data_images.load_image(records[0]["image"]).tobytes() == rasters.shown(path, AUTO).image.tobytes()
     assert records[1]["image"] == str(tmp_path / "b.png")
     assert manifest["pictures"] == {
@@ -363,11 +365,19 @@ def test_what_is_shown_later_is_the_file_made_once(tmp_path: Path, monkeypatch: 
     }
     lines = {line["picture"]: line for line in files.read_jsonl(folder / "pictures.jsonl")}
     assert lines[str(path)]["ends"] == pytest.approx([4, 4091], abs=2)
-    assert (lines[str(path)]["shown"], lines[str(path)]["sha256"]) == ("scaled/000000.pgm", files.file_digest(path))
+    assert (lines[str(path)]["shown"], lines[str(path)]["sha256"]) == (f"scaled/{kept.name}", files.file_digest(path))
     assert lines[str(tmp_path / "b.png")]["one_colour"]
     said = list(told_of_pictures(manifest, "data/x"))
     assert said[0].startswith("1 picture of more than 8 bits scaled from percentiles")
     assert said[1].startswith("1 picture of nearly one colour")
+
+
+def test_a_picture_whose_name_is_no_text_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = tmp_path / os.fsdecode(b"caf\xe9.png")
+    saved(ramp(4095), odd)
+    manifest, _, folder = pictures(tmp_path, monkeypatch, odd, saved(ramp(4095), tmp_path / "b.png"))
+    assert manifest["splits"]["test"] >= 1
+    assert len(list(files.read_jsonl(folder / "pictures.jsonl"))) == 2
 
 
 def test_another_rule_is_other_data_and_the_same_rule_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

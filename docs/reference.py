@@ -9,6 +9,7 @@ from typing import Any
 
 from paceline.cli.app import ORDER, VERBS
 from paceline.config import build, schema
+from paceline.data import readers
 from paceline.store.code import shipped
 from paceline.store.files import canonical
 from paceline.sweep.config_files import ConfTree
@@ -86,6 +87,25 @@ def keys(cls: type, prefix: str) -> Iterator[str]:
         yield f"| `{prefix}{f.name}` | `{canonical(defaults[f.name])}` | {takes} | {text}{kind} |"
 
 
+def reader_options() -> Iterator[str]:
+    """A section per reader, with a row per option."""
+    for name in readers.names():
+        module = readers.load(name)
+        yield f"\n### {name}\n\n{first_sentence(module.__doc__ or '')}\n"
+        yield from ("| `task.options.…` | default | takes | what it says |", "|---|---|---|---|")
+        types, defaults = build.field_types(module.Options), build.defaults(module.Options)
+        for f in dataclasses.fields(module.Options):
+            takes = " ".join(filter(None, (values(types[f.name]), schema.allowed(f.metadata))))
+            takes += "; a path" if f.name in getattr(module, "PATHS", ()) else ""
+            doc = f.metadata["doc"].replace("|", "\\|")
+            yield f"| `{f.name}` | `{canonical(defaults[f.name])}` | {takes} | {doc} |"
+
+
+def first_sentence(text: str) -> str:
+    """What a module says of itself, up to the first full stop at the end of a line or sentence."""
+    return " ".join(text.strip().split("\n\n")[0].split()).split(". ")[0].rstrip(".").replace("``", "`") + "."
+
+
 def values(hint: Any) -> str:
     """What a key takes, in words."""
     choices = getattr(hint, "__args__", ())
@@ -132,6 +152,11 @@ def text() -> str:
     lines.append("\n## experiment\n")
     for choice in tree.choices("experiment"):
         lines.append(f"- `experiment={choice}`: {first_comment(shipped('conf') / 'experiment' / f'{choice}.yaml')}")
+    lines.append(
+        "\n## readers\n\nThe options of each reader are keys below `task.options`. The files that they read, with "
+        "examples, are in [data.md](data.md)."
+    )
+    lines += reader_options()
     return "\n".join(lines) + "\n"
 
 

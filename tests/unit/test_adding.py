@@ -105,7 +105,7 @@ def test_the_table_of_the_recipe_is_prepared_as_it_says(
     rows = ["file_name,lat,lon,tour"]
     for n in range(40):
         photo(tmp_path / "photos" / f"{n}.png", n)
-        rows.append(f"{n}.png,{n},{n},{n // 4}")
+        rows.append(f"{n}.png,{n + 1},{n},{n // 4}")
     (tmp_path / "photos" / "places.csv").write_text("\n".join(rows))
     task = compose(["task=geolocation_table"], conf_folders(str(folder))).spec("task", "geolocation_table", {})
     manifest = prepare.prepare(tmp_path / "root", task, silent)

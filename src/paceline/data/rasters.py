@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,6 +41,7 @@ ONE_COLOUR = 4  # of 255: the most that the colours of a picture of nearly one c
 SIDE = 32  # pixels: the size at which colours are compared
 
 NO_TIFF = "TIFF of several bands or numbers needs the package tifffile: pip install 'paceline[tiff]'"
+NO_CODEC = "TIFF is compressed in a way that needs the package imagecodecs: pip install imagecodecs"
 CHOOSE = "TIFF of several bands, of which none is said to be a colour; choose with task.pictures.bands"
 
 # Tags of TIFF 6.0; GDAL's is registered as private.
@@ -142,14 +144,15 @@ def _scaled(raster: Raster, rule: PictureSpec, more: str) -> Shown:
     name, (low, high) = _ends(values[there], raster.range, rule)
     with np.errstate(invalid="ignore", over="ignore"):
         eight_bits = _eight_bits(values, low, high)
-    if raster.inverted and not rule.bands:
+    if raster.inverted:
         eight_bits = 255 - eight_bits
-    alpha = np.where(there, 255 if raster.alpha is None else raster.alpha, 0).astype(np.uint8)
     layers = [eight_bits[:, :, band] for band in (range(3) if len(bands) == 3 else (0, 0, 0))]
-    picture = Image.fromarray(np.stack([*layers, alpha], axis=2), "RGBA")
+    if raster.alpha is not None or not there.all():
+        layers.append(np.where(there, 255 if raster.alpha is None else raster.alpha, 0).astype(np.uint8))
+    picture = Image.fromarray(np.stack(layers, axis=2))
     if raster.orientation != 1:
         picture.getexif()[ORIENTATION] = raster.orientation
-    chosen = tuple(band + 1 for band in bands) if count > len(bands) else ()
+    chosen = tuple(band + 1 for band in bands) if rule.bands or count > len(bands) else ()
     ends = () if raster.range == EIGHT_BITS else (float(low), float(high))
     return Shown(on_white(picture), True, ends, name if ends else "", chosen, count if chosen else 0, more)
 
@@ -179,18 +182,27 @@ def _ends(values: np.ndarray, of_type: tuple[float, float], rule: PictureSpec) -
 
 def _percentiles(values: np.ndarray, at: Sequence[float]) -> tuple[Any, Any]:
     """Two values of the file: the percentiles, each the nearer one outwards."""
-    return np.percentile(values, at[0], method="lower"), np.percentile(values, at[1], method="higher")
+    last = values.size - 1
+    low, high = math.floor(at[0] / 100 * last), math.ceil(at[1] / 100 * last)
+    ordered = np.partition(values, (low, high), axis=None)
+    return ordered[low], ordered[high]
 
 
 def _eight_bits(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """Values as whole numbers from 0 to 255; row by row, so that doubles of all of them need no room."""
     if values.dtype == np.uint8 and (low, high) == EIGHT_BITS:
         return values
+    if values.dtype == np.uint16:
+        return _on_scale(np.arange(2**16), low, high)[values]
     out = np.empty(values.shape, np.uint8)
     for at, row in enumerate(values):
-        share = (row.astype(np.float64) - low) / (high - low)
-        out[at] = np.rint(np.clip(np.nan_to_num(share, posinf=1, neginf=0), 0, 1) * 255)
+        out[at] = _on_scale(row, low, high)
     return out
+
+
+def _on_scale(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    share = (values.astype(np.float64) - low) / (high - low)
+    return np.rint(np.clip(np.nan_to_num(share, posinf=1, neginf=0), 0, 1) * 255).astype(np.uint8)
 
 
 # Files that Pillow reads
@@ -287,9 +299,11 @@ def _pillow_reads(path: Path) -> bool:
             with Image.open(path) as image:
                 tags = image.tag_v2  # type: ignore[attr-defined]
                 bits = tags.get(BITS, (1,))
-                # Pillow's whole numbers of 32 bits have a sign.
-                beyond = image.mode == "I" and bits[0] > 31 and tags.get(SAMPLE_FORMAT, (1,))[0] != 2
-                return max(bits) <= 8 or (image.mode in WIDE_MODES and not beyond) or bool(_raw_mode(image))
+                signed = tags.get(SAMPLE_FORMAT, (1,))[0] == 2
+                # Pillow's whole numbers of 32 bits have a sign, and those of 8 have none.
+                beyond = image.mode == "I" and bits[0] > 31 and not signed
+                eight = max(bits) <= 8 and not signed
+                return eight or (image.mode in WIDE_MODES and not beyond) or bool(_raw_mode(image))
     except Image.DecompressionBombError:
         return True  # told when it is opened
     except Exception:  # Pillow knows no such TIFF, or the file is damaged
@@ -330,11 +344,9 @@ def _tiff(path: Path) -> Raster:
             count = page.samplesperpixel
     except BadImage:
         raise
-    except ValueError as error:
-        if "imagecodecs" in str(error):
-            raise BadImage("TIFF is compressed in a way that needs the package imagecodecs: pip install it") from error
-        raise BadImage("broken image") from error
     except Exception as error:  # a damaged file makes the decoder raise nearly anything
+        if isinstance(error, ModuleNotFoundError) or "imagecodecs" in str(error):
+            raise BadImage(NO_CODEC) from error
         raise BadImage("broken image") from error
     if values.dtype.kind not in "uif" or values.ndim != (2 if count == 1 else 3):
         raise BadImage("TIFF of values that are no picture")

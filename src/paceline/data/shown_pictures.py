@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +32,6 @@ class Pictures:
         self.folder, self.rule = folder, rule
         self.files: dict[Path, Path] = {}
         self.lines: list[dict[str, Any]] = []
-        self.made = 0
 
     def take(self, path: Path) -> tuple[Path, Image.Image]:
         """The file that is shown of a picture, and its pixels in RGB.
@@ -47,7 +48,6 @@ class Pictures:
         file = path
         if shown.made:
             file = self._write(shown.image)
-            self.made += 1
         self.files[path] = file
         said = {
             "ends": shown.ends,
@@ -62,15 +62,21 @@ class Pictures:
             line |= {"shown": file.relative_to(self.folder).as_posix(), "sha256": files.file_digest(path)}
         if line:
             is_own = path.is_relative_to(self.folder)
-            self.lines.append({"picture": str(path.relative_to(self.folder) if is_own else path.absolute()), **line})
+            name = str(path.relative_to(self.folder) if is_own else path.absolute())
+            # A name of a file may hold bytes that are no text.
+            self.lines.append({"picture": name.encode("utf-8", "replace").decode(), **line})
         return file, shown.image
 
     def _write(self, image: Image.Image) -> Path:
+        """Keep a picture under the name of its content, so that data made anew names what is kept already."""
         red, green, blue = image.split()
         grey = red.tobytes() == green.tobytes() == blue.tobytes()
-        file = self.folder / FOLDER / f"{self.made:06d}.{'pgm' if grey else 'ppm'}"
+        stream = io.BytesIO()
+        (red if grey else image).save(stream, "PPM")
+        content = stream.getvalue()
+        file = self.folder / FOLDER / f"{hashlib.sha256(content).hexdigest()[:32]}.{'pgm' if grey else 'ppm'}"
         file.parent.mkdir(exist_ok=True)
-        (red if grey else image).save(file, "PPM")
+        file.write_bytes(content)
         return file
 
     def told(self) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
+import os
 import struct
 import sys
 import zlib
@@ -228,6 +230,11 @@ def test_three_bands_of_many_are_chosen_and_share_one_scale(tmp_path: Path, plan
     assert list(np.asarray(shown.image)[63, 63]) == pytest.approx([128, 255, 64], abs=1)
 
 
+def test_three_bands_in_another_order_are_told(tmp_path: Path) -> None:
+    shown = rasters.shown(banded(tmp_path / "a.tif", 3, photometric="rgb"), PictureSpec(bands=[3, 2, 1]))
+    assert (shown.bands, shown.of_bands) == ((3, 2, 1), 3)
+
+
 def test_bands_of_which_none_is_said_to_be_a_colour_are_not_guessed(tmp_path: Path) -> None:
     with pytest.raises(BadImage, match=r"task\.pictures\.bands"):
         rasters.shown(banded(tmp_path / "a.tif", 13), AUTO)
@@ -261,9 +268,10 @@ def test_chosen_bands_of_8_bits_keep_their_values(tmp_path: Path) -> None:
 
 def test_white_may_be_the_least_value(tmp_path: Path) -> None:
     tifffile = pytest.importorskip("tifffile")
-    for name, values in (("16", ramp(65535)), ("f", ramp(1, "float32"))):
-        tifffile.imwrite(tmp_path / f"{name}.tif", values, photometric="miniswhite")
-        assert np.abs(grey(tmp_path / f"{name}.tif") - (255 - EVEN)).max() <= 1.5
+    for values in (ramp(65535), ramp(1, "float32")):
+        tifffile.imwrite(tmp_path / "a.tif", values, photometric="miniswhite")
+        for rule in (AUTO, PictureSpec(bands=[1])):
+            assert np.abs(grey(tmp_path / "a.tif", rule) - (255 - EVEN)).max() <= 1.5
 
 
 def test_a_tiff_is_turned_as_it_says_by_either_decoder(tmp_path: Path) -> None:
@@ -301,6 +309,24 @@ def test_without_the_package_a_tiff_of_bands_is_told_with_the_command_that_insta
         rasters.shown(path, AUTO)
 
 
+@pytest.mark.parametrize("compression", ["tiff_lzw", "zstd", "jpeg"])
+def test_a_tiff_whose_compression_needs_a_package_is_told_with_it(tmp_path: Path, compression: str) -> None:
+    pytest.importorskip("tifffile")
+    if importlib.util.find_spec("imagecodecs"):
+        pytest.skip("imagecodecs is installed")
+    image = Image.linear_gradient("L").convert("RGB")
+    image.save(tmp_path / "a.tif", compression=compression)
+    assert not rasters.shown(tmp_path / "a.tif", AUTO).made, "Pillow reads it"
+    with pytest.raises(BadImage, match="pip install imagecodecs"):
+        rasters.shown(tmp_path / "a.tif", PictureSpec(bands=[3, 2, 1]))
+
+
+def test_numbers_of_8_bits_with_a_sign_do_not_wrap_around(tmp_path: Path) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    tifffile.imwrite(tmp_path / "a.tif", ramp(127, "int8", -128))
+    assert np.abs(grey(tmp_path / "a.tif") - EVEN).max() <= 1.5
+
+
 def test_a_damaged_tiff_is_a_broken_image(tmp_path: Path) -> None:
     whole = banded(tmp_path / "a.tif", 5).read_bytes()
     for n, size in enumerate((5, 200, len(whole) // 2)):
@@ -328,7 +354,8 @@ def pictures(
 def test_what_is_shown_later_is_the_file_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(ramp(4095), tmp_path / "wide.png")
     manifest, records, folder = pictures(tmp_path, monkeypatch, path, photo(tmp_path / "b.png"))
-    assert records[0]["image"] == str(folder / "scaled" / "000000.pgm")
+    kept = folder / "scaled" / f"{records[0]['sha256'][:32]}.pgm"
+    assert records[0]["image"] == str(kept)
     assert data_images.load_image(records[0]["image"]).tobytes() == rasters.shown(path, AUTO).image.tobytes()
     assert records[1]["image"] == str(tmp_path / "b.png")
     assert manifest["pictures"] == {
@@ -338,11 +365,19 @@ def test_what_is_shown_later_is_the_file_made_once(tmp_path: Path, monkeypatch: 
     }
     lines = {line["picture"]: line for line in files.read_jsonl(folder / "pictures.jsonl")}
     assert lines[str(path)]["ends"] == pytest.approx([4, 4091], abs=2)
-    assert (lines[str(path)]["shown"], lines[str(path)]["sha256"]) == ("scaled/000000.pgm", files.file_digest(path))
+    assert (lines[str(path)]["shown"], lines[str(path)]["sha256"]) == (f"scaled/{kept.name}", files.file_digest(path))
     assert lines[str(tmp_path / "b.png")]["one_colour"]
     said = list(told_of_pictures(manifest, "data/x"))
     assert said[0].startswith("1 picture of more than 8 bits scaled from percentiles")
     assert said[1].startswith("1 picture of nearly one colour")
+
+
+def test_a_picture_whose_name_is_no_text_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = tmp_path / os.fsdecode(b"caf\xe9.png")
+    saved(ramp(4095), odd)
+    manifest, _, folder = pictures(tmp_path, monkeypatch, odd, saved(ramp(4095), tmp_path / "b.png"))
+    assert manifest["splits"]["test"] >= 1
+    assert len(list(files.read_jsonl(folder / "pictures.jsonl"))) == 2
 
 
 def test_another_rule_is_other_data_and_the_same_rule_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -406,7 +441,7 @@ def test_the_first_frame_or_page_is_shown_and_that_is_told(tmp_path: Path, monke
         paths.append(tmp_path / name)
     manifest, _, _ = pictures(tmp_path, monkeypatch, *paths)
     assert manifest["pictures"]["first_of"] == {"GIF": 1, "TIFF": 1, "WEBP": 1, "PNG": 1, "MPO": 1}
-    assert any("(GIF) hold more frames" in line for line in told_of_pictures(manifest, "x"))
+    assert any("several frames or pages (GIF)" in line for line in told_of_pictures(manifest, "x"))
     for name in ("b.tif", "d.png"):
         assert rasters.shown(tmp_path / name, AUTO).image.tobytes() == frames[0].tobytes()
 

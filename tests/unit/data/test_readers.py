@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import string
 from collections import Counter
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from photos import PLACES, bomb, photo, sidecars, silent, street
 from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import IFDRational
@@ -23,7 +26,7 @@ from paceline.config.schema import TaskSpec
 from paceline.data import prepare as data_prepare
 from paceline.data import prompts, readers
 from paceline.data import samples as prepared
-from paceline.data.readers import Sample, Skipped, sidecar
+from paceline.data.readers import Sample, Skipped, exif, sidecar
 from paceline.errors import DataError, UserError
 from paceline.store import files as store_files
 from paceline.tasks.geolocation import gazetteer
@@ -75,7 +78,10 @@ def test_photos_are_referred_to_and_not_copied(tmp_path: Path) -> None:
         ('{"coordinates": [91, 8]}', "coordinates out of range"),
         ('{"coordinates": [47, 180.5]}', "coordinates out of range"),
         ('{"coordinates": [47]}', "coordinates are no pair"),
-        ('{"coordinates": {"lat": 47, "lon": 8}}', "coordinates are no pair"),
+        ('{"coordinates": {"lat": 47}}', "no coordinates"),
+        ('{"coordinates": "47, 8"}', "coordinates are no pair"),
+        ('{"coordinates": [0, 0.0]}', "coordinates are 0, 0, which stands for no place"),
+        ('{"lat": "0", "lng": "-0"}', "coordinates are 0, 0, which stands for no place"),
         ('{"coordinates": ["north", "east"]}', "coordinates are not numbers"),
         ('{"coordinates": [true, false]}', "coordinates are not numbers"),
         ('{"coordinates": [null, 8]}', "no coordinates"),
@@ -113,6 +119,7 @@ def test_missing_halves_and_broken_images_are_skipped_and_counted(tmp_path: Path
         "broken image": 1,
         "image has too many pixels": 1,
         "several images of one name": 1,
+        "suffix of no picture (.txt)": 1,
     }
     assert [s["id"] for s in samples] == ["location_000005"]
 
@@ -124,6 +131,73 @@ def test_a_sidecar_without_regions_still_has_a_place(tmp_path: Path, regions: st
     _, samples = prepare(tmp_path, "sidecar", path=str(tmp_path / "photos"))
     assert "nearest_region" not in samples[0] or samples[0]["nearest_region"] == "x"
     assert fields(samples[0])["country_name"] == "Switzerland"
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"lat": 47.37, "lng": 8.54},
+        {"Latitude": "47.37", "LONGITUDE": "8.54"},
+        {"coordinates": {"lat": 47.37, "lon": 8.54}},
+        {"coordinates": None, "lat": 47.37, "long": 8.54},
+        {"coordinates": [47.37, 8.54], "lat": 1, "lng": 1},
+    ],
+)
+def test_a_sidecar_may_name_its_two_numbers(tmp_path: Path, record: dict[str, Any]) -> None:
+    photo(tmp_path / "photos" / "a.png")
+    (tmp_path / "photos" / "a.json").write_text(json.dumps(record))
+    _, samples = prepare(tmp_path, "sidecar", path=str(tmp_path / "photos"))
+    assert (samples[0]["latitude"], samples[0]["longitude"]) == (47.37, 8.54)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"country": "Chile"},
+        {"country": "CL"},
+        {"regions": [["Chile_Santiago Metropolitan_CL", "POINT(-70.6 -33.4)"]]},
+    ],
+)
+def test_a_pair_that_is_in_its_own_country_only_when_swapped_is_told(tmp_path: Path, record: dict[str, Any]) -> None:
+    for name, pair in (("right", [-33.45, -70.66]), ("swapped", [-70.66, -33.45])):
+        photo(tmp_path / "photos" / f"{name}.png")
+        (tmp_path / "photos" / f"{name}.json").write_text(json.dumps({"coordinates": pair, **record}))
+    manifest, samples = prepare(tmp_path, "sidecar", path=str(tmp_path / "photos"))
+    assert manifest["swapped_truths"] == ["swapped"]
+    assert {s["id"] for s in samples} == {"right", "swapped"}
+    assert all("stated_country" not in s for s in samples if s["id"] == "right"), "the data keeps its digest"
+
+
+def test_one_name_of_a_jpeg_and_of_another_format_is_the_jpeg_and_the_other_is_counted(tmp_path: Path) -> None:
+    folder = sidecars(tmp_path / "photos")
+    photo(folder / "location_000001.webp")
+    manifest, samples = prepare(tmp_path, "sidecar", path=str(folder))
+    assert len(samples) == len(PLACES)
+    assert manifest["skipped"] == {"a PNG or JPEG of that name is read (.webp)": 1}
+
+
+def test_whatever_lies_beside_the_photos_is_counted_by_suffix_and_reason(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    gps_photo(folder / "good.JPG", (47.0, 22.0, 12.0), "N", (8.0, 32.0, 24.0), "E")
+    for name in ("a.txt", "b.TXT", "c.dng", "sub/notes", "d.20240101", ".DS_Store", ".git/config"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("")
+    (folder / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    (folder / "there.jpg").symlink_to(folder / "good.JPG")
+    (folder / "around").symlink_to(folder)
+    os.mkfifo(folder / "pipe.jpg")
+    manifest, samples = prepare(tmp_path, "exif", path=str(folder))
+    assert [s["id"] for s in samples] == ["good.JPG", "there.jpg"]
+    assert manifest["skipped"] == {
+        "suffix of no picture (.txt)": 2,
+        "hidden file": 2,
+        "suffix of no picture (.dng)": 1,
+        "suffix of no picture (none)": 1,
+        "suffix of no picture (unusual)": 1,
+        "broken link": 1,
+        "linked folder, which is not followed": 1,
+        "no regular file": 1,
+    }
 
 
 def test_a_folder_that_is_not_named_or_not_there_is_told_with_the_option(tmp_path: Path) -> None:
@@ -226,13 +300,77 @@ def test_photos_without_a_position_are_skipped_and_counted(tmp_path: Path) -> No
     assert [s["id"] for s in samples] == ["good.jpg"]
     assert sum(manifest["skipped"].values()) == 6
     assert manifest["skipped"] == {
-        "GPS says 0, 0: the camera had no fix": 1,
+        "coordinates are 0, 0, which stands for no place": 1,
         "coordinates out of range": 1,
         "coordinates are not finite": 1,
         "no GPS in EXIF": 1,
         "broken image": 1,
         "image has too many pixels": 1,
     }
+
+
+@pytest.mark.parametrize(
+    ("south", "west"),
+    [
+        ("S", "W"),
+        ("s", "w"),
+        ("S\0", "W\0"),
+        ("South", "West"),
+        ("SOUTH ", "west."),
+        ("Sur", "Oeste"),
+        ("sud", "Ouest"),
+    ],
+)
+def test_a_hemisphere_may_be_spelled_out(tmp_path: Path, south: str, west: str) -> None:
+    gps_photo(tmp_path / "photos" / "a.jpg", (33.0, 27.0, 0.0), south, (70.0, 39.6, 0.0), west)
+    _, samples = prepare(tmp_path, "exif", path=str(tmp_path / "photos"))
+    assert (round(samples[0]["latitude"], 2), round(samples[0]["longitude"], 2)) == (-33.45, -70.66)
+    assert samples[0]["country"] == "CL"
+
+
+@pytest.mark.parametrize(
+    ("north", "east", "latitude", "reason"),
+    [
+        ("", "", (33.0, 27.0, 0.0), "GPS in EXIF without a hemisphere"),
+        ("\0", "W", (33.0, 27.0, 0.0), "GPS in EXIF without a hemisphere"),
+        ("S", " ", (33.0, 27.0, 0.0), "GPS in EXIF without a hemisphere"),
+        ("W", "S", (33.0, 27.0, 0.0), "GPS in EXIF with a hemisphere that is not understood"),
+        ("S", "O", (33.0, 27.0, 0.0), "GPS in EXIF with a hemisphere that is not understood"),
+        ("S", "W", (33.0, 61.0, 0.0), "broken GPS in EXIF"),
+        ("S", "W", (33.0, 0.0, 1620.0), "broken GPS in EXIF"),
+    ],
+)
+def test_a_position_whose_hemisphere_is_not_known_is_no_place_on_the_other_side_of_the_earth(
+    tmp_path: Path, north: str, east: str, latitude: tuple[float, ...], reason: str
+) -> None:
+    folder = tmp_path / "photos"
+    gps_photo(folder / "good.jpg", (47.0, 22.0, 12.0), "N", (8.0, 32.0, 24.0), "E")
+    gps_photo(folder / "odd.jpg", latitude, north, (70.0, 39.6, 0.0), east)
+    manifest, samples = prepare(tmp_path, "exif", path=str(folder))
+    assert [s["id"] for s in samples] == ["good.jpg"]
+    assert manifest["skipped"] == {reason: 1}
+
+
+@given(st.one_of(st.text(max_size=9), st.binary(max_size=9), st.none(), st.integers()))
+def test_no_text_beside_the_degrees_is_taken_for_a_hemisphere_by_chance(text: Any) -> None:
+    try:
+        degrees = exif._degrees((33, 27, 0), text, exif.NORTH_SOUTH)
+    except ValueError as error:
+        assert "hemisphere" in str(error)
+        return
+    assert abs(degrees) == 33.45
+    begin = (text.decode() if isinstance(text, bytes) else text).strip(" .\t\r\n").casefold()[0]
+    assert begin in ("n" if degrees > 0 else "sz")
+
+
+def test_a_photo_of_chile_that_says_no_hemisphere_at_all_is_not_read_as_pakistan(tmp_path: Path) -> None:
+    image = Image.new("RGB", (8, 8))
+    exif = image.getexif()
+    exif.get_ifd(ExifTags.IFD.GPSInfo).update({2: (33.0, 27.0, 0.0), 4: (70.0, 39.6, 0.0)})
+    (tmp_path / "photos").mkdir()
+    image.save(tmp_path / "photos" / "a.jpg", exif=exif)
+    with pytest.raises(DataError, match="1 × GPS in EXIF without a hemisphere"):
+        prepare(tmp_path, "exif", path=str(tmp_path / "photos"))
 
 
 # hf_datasets

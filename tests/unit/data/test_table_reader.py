@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from photos import photo, silent
 from PIL import Image
 
+from paceline import tasks
 from paceline.config.build import build
 from paceline.config.schema import TaskSpec
 from paceline.data import prepare
@@ -125,6 +126,27 @@ def test_cells_may_hold_quotes_delimiters_line_breaks_and_spaces(tmp_path: Path)
 def test_a_cell_may_be_as_long_as_a_document(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.csv", f"text,n\n{'word ' * 100_000},1\n")
     assert len(samples(tmp_path, path=str(path))[0].fields["text"]) > 400_000
+
+
+@pytest.mark.parametrize("names", [("lat", "lng"), ("Lat", "Lon"), ("LATITUDE", "Longitude"), ("latitude", "long")])
+def test_places_are_found_under_their_usual_names(tmp_path: Path, names: tuple[str, str]) -> None:
+    write(tmp_path / "a.csv", f"{names[0]},{names[1]},note\n47.37,8.54,x\n0,0,none\n")
+    complete = Complete(tasks.load("geolocation").complete)
+    found, skipped = read(tmp_path, complete, path=str(tmp_path / "a.csv"))
+    assert isinstance(found, Sample) and isinstance(skipped, Skipped)
+    assert (found.fields["latitude"], found.fields["longitude"], found.fields["country"]) == (47.37, 8.54, "CH")
+    assert set(names) & set(found.fields) <= {"latitude", "longitude"}
+    assert skipped.reason == "coordinates are 0, 0, which stands for no place"
+
+
+@pytest.mark.parametrize("country", ["CL", "cl", "Chile"])
+def test_a_row_whose_country_fits_its_place_only_when_swapped_is_told(tmp_path: Path, country: str) -> None:
+    write(tmp_path / "a.csv", f"id,lat,lng,country\na,-33.45,-70.66,{country}\nb,-70.66,-33.45,{country}\n")
+    options = {"path": str(tmp_path / "a.csv"), "shares": ALL_TEST}
+    task = TaskSpec(name="t", kind="geolocation", reader="table", options=options)
+    manifest = prepare.prepare(tmp_path / "root", task, silent)
+    assert manifest["swapped_truths"] == ["b"]
+    assert any("swapped" in line for line in tasks.load("geolocation").data_lines(manifest, task))
 
 
 @pytest.mark.parametrize(
@@ -547,21 +569,30 @@ def classes(folder: Path, *splits: str, names: tuple[str, ...] = ("cat", "dog"),
 
 def test_a_folder_for_each_class_is_split_by_shares(tmp_path: Path) -> None:
     folder = classes(tmp_path / "d", each=100)
-    write(folder / "cat" / "notes.txt", "no image")
-    write(folder / ".hidden" / "x.png", b"")
     made = samples(tmp_path, path=str(folder), columns={"label": "class"})
     assert Counter(s.fields["label"] for s in made) == {"cat": 100, "dog": 100}
     assert {s.split for s in made} == {"train", "validation", "test"}
     assert all(s.image == folder / s.id and s.id.startswith(s.fields["label"]) for s in made)
     assert len({s.fields["label"] for s in made[:12]}) == 2, "the first samples show more than one class"
     photo(folder / "loose.png")
-    assert reasons(tmp_path, path=str(folder)) == {"image in no folder of a class": 1}
+    write(folder / "cat" / "notes.txt", "no image")
+    write(folder / ".hidden" / "x.png", b"")
+    (folder / "lynx").symlink_to(folder / "cat")
+    assert reasons(tmp_path, path=str(folder)) == {
+        "image in no folder of a class": 1,
+        "suffix of no picture (.txt)": 1,
+        "hidden file": 1,
+        "linked folder, which is not followed": 1,
+    }
 
 
 def test_folders_of_splits_stand_above_the_classes_under_their_usual_names(tmp_path: Path) -> None:
     made = samples(tmp_path, path=str(classes(tmp_path / "d", "Training", "val", "test")))
     assert Counter(s.split for s in made) == {"train": 12, "validation": 12, "test": 12}
     assert {s.fields["class"] for s in made} == {"cat", "dog"}
+    write(tmp_path / "d" / "licence.md", "")
+    assert reasons(tmp_path, path=str(tmp_path / "d")) == {"file in no folder of a split": 1}
+    (tmp_path / "d" / "licence.md").unlink()
     classes(tmp_path / "d", "extra")
     with pytest.raises(DataError, match=r"beside others \(extra\)"):
         read(tmp_path, path=str(tmp_path / "d"))

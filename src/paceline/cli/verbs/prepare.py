@@ -117,7 +117,7 @@ def told_of_pictures(manifest: Mapping[str, Any], where: str) -> Iterator[str]:
     for bands, count in told.get("bands", {}).items():
         yield f"{_pictures(count)} shown by bands {bands} {named}"
     for form, count in told.get("first_of", {}).items():
-        yield f"{_pictures(count)} ({form}) hold more frames or pages: the first is shown {named}"
+        yield f"{_pictures(count)} of several frames or pages ({form}): the first is shown {named}"
     if count := told.get("one_colour"):
         yield f"{_pictures(count)} of nearly one colour {named}: look at one before you train on it"
 

@@ -25,7 +25,8 @@ A reader is one module in this folder, named by ``reader:`` in ``conf/task/NAME.
 
 A sample shows no image, one, or several, in the order in which they are asked about. A bad record is yielded as
 :class:`Skipped` and never raises; a wrong option, a missing folder or an unreachable source raises. Reasons are few
-fixed phrases, because they are counted. ``data.prepare.prepare`` decodes every image once and skips the broken ones, so
+fixed phrases, because they are counted. A reader that searches a folder does it by ``data.folders.files_below``, which
+also gives what is passed over. ``data.prepare.prepare`` decodes every image once and skips the broken ones, so
 that a reader need not.
 
 Adding a reader is adding one file, or one folder; nothing registers it. ``sidecar.py`` is a good one to copy from.

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from paceline.data.folders import files_below
+from paceline.data.images import SUFFIXES, BadImage, opened
 from paceline.data.readers import Progress, Sample, Skipped, check_shares, source_folder, split_of
 from paceline.data.readers.sidecar import PLACE_DECIMALS
 from paceline.tasks.geolocation.gazetteer import coordinates_of, nearest_places, place_fields
 
 PATHS = ("path",)
-IMAGES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
-
 # Tags of the GPS directory (EXIF 2.32, section 4.6.6).
 LATITUDE_REF, LATITUDE, LONGITUDE_REF, LONGITUDE = 1, 2, 3, 4
+# The standard has one letter; some cameras and editors write the word, in their language. "O" is left out: it is west
+# in French and Spanish, and east in German.
+NORTH_SOUTH = dict.fromkeys(["n", "north", "northern", "nord", "norte", "noord"], 1)
+NORTH_SOUTH |= dict.fromkeys(["s", "south", "southern", "süd", "sued", "sud", "sur", "sul", "zuid"], -1)
+EAST_WEST = dict.fromkeys(["e", "east", "eastern", "ost", "est", "este", "oost", "leste"], 1)
+EAST_WEST |= dict.fromkeys(["w", "west", "western", "ouest", "oeste", "ovest"], -1)
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,8 @@ def made(options: Options) -> dict[str, str]:
 def read(options: Options, images: Path, progress: Progress) -> Iterator[Sample | Skipped]:
     """The photos in the order of their names."""
     folder, shares = source_folder(options.path, "photos with GPS in EXIF"), check_shares(options.shares)
-    paths = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in IMAGES and p.name[0] != "." and p.is_file()]
+    paths, passed_over = files_below(folder, SUFFIXES)
+    yield from passed_over
     located: list[tuple[Path, tuple[float, float]]] = []
     for n, path in enumerate(paths):
         progress("reading EXIF", n + 1, len(paths))
@@ -57,32 +64,33 @@ def read(options: Options, images: Path, progress: Progress) -> Iterator[Sample 
 
 def _position(path: Path) -> tuple[float, float]:
     """Where the photo was taken; ValueError with a countable reason where there is no position."""
-    from PIL import ExifTags, Image
+    from PIL import ExifTags
 
     try:
-        with Image.open(path) as image:
+        with opened(path) as image:
             gps = image.getexif().get_ifd(ExifTags.IFD.GPSInfo)
-    except Image.DecompressionBombError:
-        raise ValueError("image has too many pixels") from None
-    except Exception:  # a damaged file makes the parsers raise nearly anything
-        raise ValueError("broken image") from None
+    except BadImage as error:
+        raise ValueError(str(error)) from None
     if LATITUDE not in gps or LONGITUDE not in gps:
         raise ValueError("no GPS in EXIF")
-    point = coordinates_of(
-        _degrees(gps[LATITUDE], gps.get(LATITUDE_REF), "S"),
-        _degrees(gps[LONGITUDE], gps.get(LONGITUDE_REF), "W"),
+    return coordinates_of(
+        _degrees(gps[LATITUDE], gps.get(LATITUDE_REF), NORTH_SOUTH),
+        _degrees(gps[LONGITUDE], gps.get(LONGITUDE_REF), EAST_WEST),
     )
-    if point == (0.0, 0.0):
-        raise ValueError("GPS says 0, 0: the camera had no fix")
-    return point
 
 
-def _degrees(parts: Any, hemisphere: Any, negative: str) -> float:
+def _degrees(parts: Any, hemisphere: Any, signs: Mapping[str, int]) -> float:
     """Degrees, minutes and seconds as degrees; NaN, refused later, where a rational's denominator is 0."""
     try:
         degrees, minutes, seconds = (float(part) for part in parts)
     except (TypeError, ValueError, ZeroDivisionError):
         raise ValueError("broken GPS in EXIF") from None
-    letter = hemisphere.decode("ascii", "replace") if isinstance(hemisphere, bytes) else str(hemisphere or "")
-    value = degrees + minutes / 60 + seconds / 3600
-    return -value if letter.strip("\0 ").upper() == negative else value
+    if min(degrees, minutes, seconds) < 0 or max(minutes, seconds) > 60:
+        raise ValueError("broken GPS in EXIF")
+    text = hemisphere.decode("utf-8", "replace") if isinstance(hemisphere, bytes) else str(hemisphere or "")
+    word = text.partition("\0")[0].strip(" .\t\r\n").casefold()
+    if not word:
+        raise ValueError("GPS in EXIF without a hemisphere")
+    if word not in signs:
+        raise ValueError("GPS in EXIF with a hemisphere that is not understood")
+    return signs[word] * (degrees + minutes / 60 + seconds / 3600)

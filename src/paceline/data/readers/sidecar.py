@@ -1,10 +1,11 @@
 """Photos with a JSON file beside each, in the layout of the GeoLocator study's street photos.
 
 ``location_081482.png`` and ``location_081482.json`` make one record. The JSON holds ``coordinates`` as
-[latitude, longitude] and ``regions``, the nearest regions as ``[name, "POINT(lon lat)"]``, nearest first.
-Near a border the nearest region is not the one that the photo is in, so country and region come from the
-gazetteer, and the nearest region is kept as that. ``is_in_region`` was written with the axes swapped and is
-not read.
+[latitude, longitude], or two numbers by the names that the task knows (``lat`` and ``lng``), and may hold ``regions``,
+the nearest regions as ``[name, "POINT(lon lat)"]``, nearest first. Near a border the nearest region is not the one that
+the photo is in, so country and region come from the gazetteer, and the nearest region is kept as that. A ``country``
+is compared alone: where the point lies in it only with latitude and longitude swapped, that is told. ``is_in_region``
+was written with the axes swapped and is not read.
 
 A photo's split depends on its place alone: photos of one spot never stand on both sides. Photos are not
 copied.
@@ -17,11 +18,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from paceline.data.folders import files_below
+from paceline.data.images import SUFFIXES
 from paceline.data.readers import Progress, Sample, Skipped, check_shares, fraction, source_folder, split_of
-from paceline.tasks.geolocation.gazetteer import coordinates_of, nearest_places, place_fields
+from paceline.tasks.geolocation.fields import named_pair
+from paceline.tasks.geolocation.gazetteer import (
+    coordinates_of,
+    country_code,
+    nearest_places,
+    place_fields,
+    swapped,
+)
 
 PATHS = ("path",)
-IMAGES = (".png", ".jpg", ".jpeg")
+FIRST = (".png", ".jpg", ".jpeg")
+"""Suffixes of the one picture that is read where several bear one name."""
 PLACE_DECIMALS = 3  # degrees; about 100 m: views from one spot differ in the fourth
 
 
@@ -46,18 +57,26 @@ def made(options: Options) -> dict[str, str]:
 def read(options: Options, images: Path, progress: Progress) -> Iterator[Sample | Skipped]:
     """Pair the files, in an order that is random and always the same."""
     folder, shares = source_folder(options.path, "photos with JSON sidecars"), check_shares(options.shares)
+    paths, passed_over = files_below(folder, (*SUFFIXES, ".json"))
+    yield from passed_over
     pairs: dict[str, dict[str, list[Path]]] = {}
-    for path in sorted(folder.rglob("*")):
-        kind = "image" if path.suffix.lower() in IMAGES else "json" if path.suffix.lower() == ".json" else ""
-        if kind and not path.name.startswith(".") and path.is_file():
-            name = path.relative_to(folder).with_suffix("").as_posix()
-            pairs.setdefault(name, {"image": [], "json": []})[kind].append(path)
+    for path in paths:
+        kind = "json" if path.suffix.lower() == ".json" else "image"
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        pairs.setdefault(name, {"image": [], "json": []})[kind].append(path)
     chosen = sorted(pairs, key=lambda name: fraction(options.seed, name))[: options.sample or None]
 
-    located: list[tuple[str, Path, tuple[float, float], str | None]] = []
+    located: list[tuple[str, Path, tuple[float, float], str | None, str | None]] = []
     for n, name in enumerate(chosen):
         progress("reading sidecars", n + 1, len(chosen))
         files = pairs[name]
+        firsts = [path for path in files["image"] if path.suffix.lower() in FIRST]
+        if len(firsts) == 1 < len(files["image"]):
+            for path in files["image"]:
+                if path not in firsts:
+                    reason = f"a PNG or JPEG of that name is read ({path.suffix.lower()})"
+                    yield Skipped(path.relative_to(folder).as_posix(), reason)
+            files["image"] = firsts
         if not files["json"]:
             yield Skipped(name, "no JSON beside the image", files["image"][0].name)
         elif not files["image"]:
@@ -70,32 +89,40 @@ def read(options: Options, images: Path, progress: Progress) -> Iterator[Sample 
             except ValueError as error:
                 yield Skipped(name, str(error), files["json"][0].name)
 
-    places = nearest_places([point for _, _, point, _ in located])
-    for n, ((name, image, point, nearest_region), place) in enumerate(zip(located, places, strict=True)):
+    places = nearest_places([point for _, _, point, _, _ in located])
+    stated = [country or place.country for (*_, country), place in zip(located, places, strict=True)]
+    wrong = swapped([point for _, _, point, _, _ in located], stated)
+    for n, ((name, image, point, nearest_region, country), place) in enumerate(zip(located, places, strict=True)):
         spot = f"{point[0]:.{PLACE_DECIMALS}f} {point[1]:.{PLACE_DECIMALS}f}"
         known = place_fields(point, place)
         if nearest_region is not None:
             known["nearest_region"] = nearest_region
+        if wrong[n]:
+            known["stated_country"] = country
         yield Sample(name, split_of(options.seed, spot, shares), image, known)
         progress("reading photos", n + 1, len(located))  # whoever takes a sample decodes its photo
 
 
-def _sidecar(path: Path) -> tuple[tuple[float, float], str | None]:
-    """Coordinates and nearest region of one JSON file; ValueError with a countable reason without them."""
+def _sidecar(path: Path) -> tuple[tuple[float, float], str | None, str | None]:
+    """Coordinates, nearest region and code of the country; ValueError with a countable reason without the first."""
     try:
         record = json.loads(path.read_bytes())
     except OSError:
         raise ValueError("JSON may not be read") from None
     except (ValueError, RecursionError):
         raise ValueError("broken JSON") from None
-    pair = record.get("coordinates") if isinstance(record, dict) else None
+    if not isinstance(record, dict):
+        raise ValueError("no coordinates")
+    pair = record.get("coordinates") or record
+    if isinstance(pair, dict):
+        pair = named_pair(pair)
     if not pair:
         raise ValueError("no coordinates")
-    if not isinstance(pair, list) or len(pair) != 2:
+    if not isinstance(pair, list | tuple) or len(pair) != 2:
         raise ValueError("coordinates are no pair")
     regions = record.get("regions")
     try:
         region = str(regions[0][0])  # type: ignore[index]
     except (TypeError, IndexError, KeyError):
         region = None
-    return coordinates_of(*pair), region
+    return coordinates_of(*pair), region, country_code(str(record.get("country") or ""))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from paceline.tasks.geolocation.gazetteer import country_names, smallest_distance_km, swapped
+from paceline.tasks.geolocation.gazetteer import country_code, smallest_distance_km, swapped
 
 if TYPE_CHECKING:
     from paceline.config.schema import TaskSpec
@@ -40,24 +40,32 @@ def data_lines(manifest: Mapping[str, Any], task: TaskSpec) -> Iterator[str]:
         yield f"smallest distance to an image of {task.train}: {shown}"
     if wrong := manifest.get("swapped_truths"):
         yield (
-            f"{len(wrong)} samples lie in their country only with latitude and longitude swapped "
-            f"(the first: {wrong[0]}); look at the source's columns"
+            f"{len(wrong)} {'sample lies' if len(wrong) == 1 else 'samples lie'} in the stated country only with "
+            f"latitude and longitude swapped (the first: {wrong[0]}); look at the source's columns"
         )
 
 
 def _swapped(records: Iterable[Mapping[str, Any]]) -> list[str]:
     """Ids of samples that lie in the country given for them only with latitude and longitude swapped."""
-    placed = [
-        r
-        for r in records
-        if isinstance(r.get("latitude"), float) and isinstance(r.get("longitude"), float) and _is_code(r.get("country"))
-    ]
-    wrong = swapped([(r["latitude"], r["longitude"]) for r in placed], [r["country"] for r in placed])
-    return [r["id"] for r, is_wrong in zip(placed, wrong, strict=True) if is_wrong]
+    placed: list[tuple[str, tuple[float, float], str]] = []
+    for r in records:
+        country = stated_country(r)
+        if country and isinstance(r.get("latitude"), float) and isinstance(r.get("longitude"), float):
+            placed.append((r["id"], (r["latitude"], r["longitude"]), country))
+    wrong = swapped([point for _, point, _ in placed], [country for *_, country in placed])
+    return [name for (name, *_), is_wrong in zip(placed, wrong, strict=True) if is_wrong]
 
 
-def _is_code(country: object) -> bool:
-    return isinstance(country, str) and country.upper() in country_names()
+def stated_country(record: Mapping[str, Any]) -> str | None:
+    """The code of the country that a record's source names; where it named none, of the one that was looked up.
+
+    The nearest region is the source's too, and begins with its country: ``Switzerland_Zurich_CH``.
+    """
+    region = str(record.get("nearest_region") or "").split("_")
+    of_region = region[0] if len(region) >= 3 else None
+    named = (record.get("stated_country"), of_region, record.get("country"), record.get("country_name"))
+    codes = (country_code(str(name)) for name in named if name)
+    return next((code for code in codes if code), None)
 
 
 def _separation(records: Iterable[Mapping[str, Any]], train: str) -> dict[str, float]:

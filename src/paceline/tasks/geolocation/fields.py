@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from paceline.tasks.geolocation.gazetteer import coordinates_of, country_name, nearest_places, place_fields
@@ -19,6 +19,9 @@ FIELDS = {
     "city": "the nearest city of more than 1,000 people",
     "nearest_region": "the region whose middle is nearest; near a border not the one it lies in",
 }
+
+LATITUDE, LONGITUDE = ("latitude", "lat"), ("longitude", "lng", "lon", "long")
+"""What data calls the two, in any case; the first is their field."""
 
 SHOWN: tuple[str, ...] = ()  # a prompt that named a field of the truth would give the answer away
 
@@ -45,13 +48,29 @@ def complete(fields: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: the coordinates are missing, no numbers, or out of range.
     """
-    if "latitude" not in fields or "longitude" not in fields:
+    names = _name(fields, LATITUDE), _name(fields, LONGITUDE)
+    if names[0] is None or names[1] is None:
         return fields
-    point = coordinates_of(fields["latitude"], fields["longitude"])
-    fields = {**fields, "latitude": point[0], "longitude": point[1]}
+    point = coordinates_of(fields[names[0]], fields[names[1]])
+    own = {names[0]: ("latitude", point[0]), names[1]: ("longitude", point[1])}
+    fields = dict(own.get(name, (name, value)) for name, value in fields.items())
     if "country" in fields:
         return fields
     return {**place_fields(point, nearest_places([point])[0]), **fields}
+
+
+def named_pair(record: Mapping[str, Any]) -> tuple[Any, Any] | None:
+    """The two values that a record of data holds under names of coordinates; None without both."""
+    names = _name(record, LATITUDE), _name(record, LONGITUDE)
+    return None if names[0] is None or names[1] is None else (record[names[0]], record[names[1]])
+
+
+def _name(record: Mapping[str, Any], known: Sequence[str]) -> str | None:
+    """Which key of a record is one of some names: the field's own, else the first of the others, in any case."""
+    if known[0] in record:
+        return known[0]
+    folded = {key.casefold(): key for key in reversed(list(record)) if isinstance(key, str)}
+    return next((folded[name] for name in known if name in folded), None)
 
 
 def region_title(name: str) -> str:

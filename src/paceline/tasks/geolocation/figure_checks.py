@@ -27,6 +27,7 @@ from paceline.tasks.figures import (
     read_share,
 )
 from paceline.tasks.geolocation import gazetteer
+from paceline.tasks.geolocation.data_checks import stated_country
 
 HALF_EARTH_KM = math.pi * gazetteer.EARTH_RADIUS_KM
 """The farthest that two places can be apart: 20,015.1 km along a great circle."""
@@ -172,7 +173,8 @@ def truths_of(task: str, manifest: Mapping[str, Any], samples: Mapping[str, Mapp
     """The true places that looked swapped when the data was prepared."""
     for sample in manifest.get("swapped_truths", []):
         if record := samples.get(sample):
-            yield Place(f"{task} · {sample}", record["latitude"], record["longitude"], record["country"])
+            country = stated_country(record) or record["country"]
+            yield Place(f"{task} · {sample}", record["latitude"], record["longitude"], country)
 
 
 def _shares(row: Row) -> list[tuple[float, Figure]]:

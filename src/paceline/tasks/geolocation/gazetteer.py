@@ -40,7 +40,8 @@ def coordinates_of(latitude: Any, longitude: Any) -> tuple[float, float]:
     """Two values of a dataset as coordinates.
 
     Raises:
-        ValueError: with the reason: missing, not a number, not finite, or out of range.
+        ValueError: with the reason: missing, not a number, not finite, out of range, or 0, 0: there is sea, and cameras
+            without a fix and tables without a value write it.
     """
     if latitude is None or longitude is None or latitude == "" or longitude == "":
         raise ValueError("no coordinates")
@@ -54,6 +55,8 @@ def coordinates_of(latitude: Any, longitude: Any) -> tuple[float, float]:
         raise ValueError("coordinates are not finite")
     if abs(pair[0]) > 90 or abs(pair[1]) > 180:
         raise ValueError("coordinates out of range")
+    if pair == (0.0, 0.0):
+        raise ValueError("coordinates are 0, 0, which stands for no place")
     return pair
 
 
@@ -158,10 +161,16 @@ def swapped(points: Sequence[tuple[float, float]], countries: Sequence[str]) -> 
     return [i in wrong for i in range(len(points))]
 
 
+@functools.cache
+def _codes() -> dict[str, str]:
+    """Code or English name of a country, folded -> its code."""
+    names = {full.casefold(): code for code, full in country_names().items()}
+    return names | {code.casefold(): code for code in country_names()}
+
+
 def country_code(name: str) -> str | None:
     """The ISO 3166-1 alpha-2 code of a country given by code or English name; None where it is neither."""
-    folded = name.strip().casefold()
-    return next((code for code, full in country_names().items() if folded in (code.casefold(), full.casefold())), None)
+    return _codes().get(name.strip().casefold())
 
 
 def smallest_distance_km(some: Sequence[tuple[float, float]], others: Sequence[tuple[float, float]]) -> float:

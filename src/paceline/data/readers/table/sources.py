@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from paceline.data.folders import HIDDEN, files_below
+from paceline.data.images import SUFFIXES
 from paceline.data.readers import Skipped, absolute, fraction, hf_datasets
 from paceline.data.readers.table.rows import FORMATS, Rows, format_of, open_file
 from paceline.errors import DataError, UserError, nearest
@@ -22,7 +24,6 @@ ALIASES = {
     "test": ("test", "testing"),
 }
 """Split -> what others call it, in any case."""
-IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 CLASS = "class"
 """Column of a folder of classes that holds the name of the class's folder."""
 SHARD = re.compile(r"-\d+-of-\d+$")
@@ -180,6 +181,15 @@ def _classes(folder: Path, options: Options) -> list[Source]:
     class_sources = [
         _class_source(folder, place, split, options.seed) for split, place in (split_folders or {"": folder}).items()
     ]
+    if split_folders:
+        beside = [p.name for p in sorted(folder.iterdir()) if not p.is_dir()]
+        first = class_sources[0]
+
+        def rows(column_names: Sequence[str]) -> Rows:
+            yield from first.rows(column_names)
+            yield from (Skipped(name, "file in no folder of a split") for name in beside)
+
+        class_sources[0] = replace(first, rows=rows)
     if not any(source.total for source in class_sources):
         raise DataError(
             f"task.options.path: {folder} holds no table ({', '.join(FORMATS)}), and no image in a folder of a class"
@@ -189,18 +199,22 @@ def _classes(folder: Path, options: Options) -> list[Source]:
 
 def _class_source(root: Path, folder: Path, split: str, seed: int) -> Source:
     rows: list[tuple[str, str]] = []
-    loose: list[str] = []
-    for path in sorted(folder.rglob("*")):
-        parts = path.relative_to(folder).parts
-        if path.suffix.lower() in IMAGES and not any(p.startswith(".") for p in parts) and path.is_file():
-            name = path.relative_to(root).as_posix()
-            rows.append((name, parts[0])) if len(parts) > 1 else loose.append(name)
+    paths, others = files_below(folder, SUFFIXES)
+    passed = [Skipped((folder / item.record).relative_to(root).as_posix(), item.reason) for item in others]
+    for path in paths:
+        parts, name = path.relative_to(folder).parts, path.relative_to(root).as_posix()
+        if any(part.startswith(".") for part in parts):
+            passed.append(Skipped(name, HIDDEN))
+        elif len(parts) > 1:
+            rows.append((name, parts[0]))
+        else:
+            passed.append(Skipped(name, "image in no folder of a class"))
     # Class by class, the first hundred samples would show one class.
     rows.sort(key=lambda row: fraction(seed, f"order {row[0]}"))
 
     def read(column_names: Sequence[str]) -> Rows:
         yield from ({"image": name, CLASS: label} for name, label in rows)
-        yield from (Skipped(name, "image in no folder of a class") for name in loose)
+        yield from passed
 
     return Source(split, split or folder.name, root, ("image", CLASS), read, len(rows))
 

@@ -64,8 +64,12 @@ def granted(elements: Sequence[Element], arrays: Sequence[Sequence[int]], jobs: 
         }
         for job, answer in futures.items():
             try:
-                # An array's elements come one by one, all alike, so only the first is read.
-                job_values[job] = fields(answer.result().partition("\n")[0])
+                # An array's elements come one by one, all alike, so only the first is read; a banner is passed over.
+                lines = [line for line in answer.result().splitlines() if line.startswith("JobId=")]
+                if lines:
+                    job_values[job] = fields(lines[0])
+                else:
+                    unanswered[job] = "scontrol named no job"
             except Unavailable as error:
                 unanswered[job] = str(error)
     making = {c: jobs[str(i)] for i, e in enumerate(elements) if str(i) in jobs for c in e.cells}

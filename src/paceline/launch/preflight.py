@@ -329,18 +329,20 @@ _REMEDIES = {
 def _out_of_service() -> int:
     """Nodes that take no jobs now, by one sinfo; 0 where sinfo failed."""
     try:
-        states = call(["sinfo", "--noheader", "--Node", "--format=%N %T"]).splitlines()
+        lines = call(["sinfo", "--noheader", "--Node", "--format=|%N|%T"]).splitlines()
     except Unavailable:
         return 0
     shut = ("drain", "down", "maint", "fail", "reboot", "unk", "power", "reserved", "no_respond")
-    return len({s.split()[0] for s in states if any(state in s.split()[-1].lower() for state in shut)})
+    nodes = (line.split("|")[1:] for line in lines if line.startswith("|") and line.count("|") == 2)
+    return len({name for name, state in nodes if any(word in state.lower() for word in shut)})
 
 
 def _refusal(element: Element, count: int, message: str) -> str:
-    reason = message.removeprefix("sbatch: ").removeprefix("error: ").removeprefix("allocation failure: ")
+    reason = message.removeprefix("sbatch: ").replace("allocation failure: ", "")
     remedy = next(
         (r for begin, r in _REMEDIES.items() if begin in message), "change the settings of cluster or placement"
     )
     resources = ", ".join(f"{k}={v}" for k, v in element.resources.items() if v and k not in ("cluster", "threads"))
     jobs = f"an array of {count}" if count > 1 else "a job"
-    return f"Slurm refuses {jobs} with {resources}: {reason}; {remedy}"
+    remedy = f"; {remedy}" if "\n" not in reason else f"\n{remedy}"
+    return f"Slurm refuses {jobs} with {resources}: {reason}{remedy}"

@@ -259,10 +259,13 @@ def launch(
         Index of the element -> job id.
 
     Raises:
+        UserError: an element's Python environment is not there.
         Unavailable: Slurm refused or gave no answer; the message says what was submitted before, and stays.
     """
     jobs: dict[str, str] = {}
     making = dict(known)
+    for indices in submitted:
+        interpreter(elements[indices[0]].environment)  # gone since it was checked? then before the first array
     (path / "submitit").mkdir(exist_ok=True)
     for k, indices in enumerate(submitted):
         first = elements[indices[0]]

@@ -8,6 +8,7 @@ command finds the array in the queue by its name, and adopts it instead of repea
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 import sys
@@ -33,7 +34,7 @@ from paceline.store.files import SCHEMA, write_bytes, write_json
 from paceline.store.root import Store
 
 CHAIN_MINUTES = 30
-CHAIN_MEMORY = "2G"
+CHAIN_GIB = 2
 
 
 def cluster_of(element: Element) -> ClusterSpec:
@@ -159,7 +160,8 @@ def parameters(element: Element, name: str, environment: Mapping[str, str], depe
         "ntasks_per_node": ranks,
         "cpus_per_task": cluster.cpus,
         "gres": f"{gpu}{cluster.gpus * ranks}" if cluster.gpus else None,
-        "mem": f"{cluster.memory_gib}G" if cluster.memory_gib else None,
+        "mem": f"{cluster.memory_gib}G" if cluster.memory_gib and not cluster.memory_per_cpu_gib else None,
+        "mem_per_cpu": f"{mib_per_cpu(cluster)}M" if cluster.memory_per_cpu_gib else None,
         "account": cluster.account or None,
         "qos": cluster.qos or None,
         "partition": cluster.partition or None,
@@ -177,6 +179,11 @@ def parameters(element: Element, name: str, environment: Mapping[str, str], depe
         options["array_parallelism"] = cluster.parallel
     # submitit's own accounting key, which a site that checks such keys would refuse.
     return {key: value for key, value in options.items() if value is not None} | {"wckey": None}
+
+
+def mib_per_cpu(cluster: ClusterSpec) -> int:
+    """``cluster.memory_per_cpu_gib`` as Slurm takes it, in whole MiB."""
+    return max(1, round(cluster.memory_per_cpu_gib * 1024))
 
 
 def environment_of(element: Element, store: Store, code: str) -> dict[str, str]:
@@ -344,7 +351,7 @@ def chain(
         f"--output={path / 'chain.log'}",
         f"--dependency=afterany:{':'.join(ids)}",
         f"--time={CHAIN_MINUTES}",
-        f"--mem={CHAIN_MEMORY}",
+        *_chain_memory(cluster),
         "--ntasks=1",
         *(f"--{key}={value}" for key, value in options.items() if value),
         f"--wrap={'; '.join([*cluster.setup, *exports, shlex.join(resume)])}",
@@ -354,3 +361,11 @@ def chain(
     except Unavailable as error:
         rest = f"; what they leave: paceline resume {sweep}"
         raise Unavailable(f"the chained job was not submitted: {error}{_stays(path, jobs, rest)}") from None
+
+
+def _chain_memory(cluster: ClusterSpec) -> list[str]:
+    """The chained job's memory, asked for in the way that the site takes; no CPU gets more than others do."""
+    if not cluster.memory_per_cpu_gib:
+        return [f"--mem={CHAIN_GIB}G"]
+    mib = min(mib_per_cpu(cluster), CHAIN_GIB * 1024)
+    return [f"--mem-per-cpu={mib}M", f"--cpus-per-task={math.ceil(CHAIN_GIB * 1024 / mib)}"]

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from paceline.config.build import plain
+from paceline.config.identity import recorded
 from paceline.errors import Unavailable, UserError
 from paceline.launch import arrays as slurm
 from paceline.launch import signal_lead, storage
@@ -25,6 +25,7 @@ from paceline.launch.preflight_checks import (
     check_account,
     check_environment,
     check_gpus,
+    check_memory,
     check_partition,
     check_qos,
     check_walltime,
@@ -64,7 +65,7 @@ def applied(elements: Sequence[Element], site: Site) -> tuple[list[Element], lis
     for element in elements:
         if id(element.placement) not in placements:
             cluster, cluster_notes = site.applied(slurm.cluster_of(element))
-            placements[id(element.placement)] = {**element.placement, "cluster": plain(cluster)}
+            placements[id(element.placement)] = {**element.placement, "cluster": recorded(cluster)}
             notes |= dict.fromkeys(cluster_notes)
     return [replace(e, placement=placements[id(e.placement)]) for e in elements], list(notes)
 
@@ -146,9 +147,13 @@ def findings(
         site: what the cluster reports.
     """
     resources = asked_resources(elements)
+    # What is not recorded of a cluster stands in the configs alone.
+    clusters = {id(c.config.cluster): c.config.cluster for c in planned if c.config.cluster.needs_account}
     names = [
         merged_finding("environment", (check_environment(a) for a in resources)),
-        merged_finding("account", (check_account(a.cluster, site) for a in resources)),
+        merged_finding(
+            "account", (check_account(c, site) for c in [*(a.cluster for a in resources), *clusters.values()])
+        ),
         merged_finding("partition", (check_partition(a.cluster, site) for a in resources)),
         merged_finding("qos", (check_qos(a.cluster, site) for a in resources)),
     ]
@@ -160,6 +165,7 @@ def findings(
         *names,
         merged_finding("walltime", (check_walltime(a.cluster, site) for a in resources)),
         merged_finding("GPUs", (check_gpus(a, site) for a in resources)),
+        merged_finding("memory", (check_memory(a) for a in resources)),
         *_storage(elements, planned, store),
         test,
     ]
@@ -315,12 +321,14 @@ _REMEDIES = {
     "Invalid feature": "give another cluster.constraint",
     "(gres)": "give another cluster.gpu or cluster.gpus",
     _NO_NODE: (
-        "no node has as much: lower cluster.memory_gib, cluster.cpus, cluster.gpus or placement.ranks, or give another "
-        "cluster.gpu, cluster.constraint or cluster.partition"
+        "no node has as much: lower cluster.memory_gib or cluster.memory_per_cpu_gib, cluster.cpus, cluster.gpus or "
+        "placement.ranks, or give another cluster.gpu, cluster.constraint or cluster.partition"
     ),
     "More processors requested": "lower cluster.cpus, placement.ranks or placement.nodes",
     "Node count specification": "lower placement.nodes",
     "time limit": "lower cluster.minutes",
+    "Memory specification": "lower cluster.memory_gib or cluster.memory_per_cpu_gib",
+    "--mem-per-cpu": "give cluster.memory_per_cpu_gib, and cluster.memory_gib=0",
     "array specification": "lower cluster.max_array",
     "policy": "wait until jobs of yours have ended, or give another cluster.qos",
 }

@@ -394,6 +394,9 @@ def test_offloading_asks_for_the_host_memory_that_it_takes() -> None:
     found = choose.judge(small, "finetune", shape("llama32_11b_vision"), Sample(), card)
     assert not found.fits
     assert "cluster.memory_gib=" in found.told()
+    per_cpu = dataclasses.replace(made, cluster=ClusterSpec(gpus=1, gpu="a100_40", cpus=4, memory_per_cpu_gib=16))
+    told = choose.judge(per_cpu, "finetune", shape("llama32_11b_vision"), Sample(), card).told()
+    assert "cluster.memory_per_cpu_gib=" in told and "cluster.memory_gib" not in told
     assert choose.judge(made, "finetune", shape("llama32_11b_vision"), Sample(), card).fits
 
 

@@ -10,14 +10,14 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from paceline.config.identity import recorded
 from paceline.errors import Unavailable, UserError
 from paceline.launch import arrays as slurm
-from paceline.launch import signal_lead, storage
+from paceline.launch import storage
 from paceline.launch.elements import Element
 from paceline.launch.preflight_checks import (
     Finding,
@@ -32,15 +32,11 @@ from paceline.launch.preflight_checks import (
     merged_finding,
     unknown,
 )
-from paceline.slurm import site as site_of
 from paceline.slurm.clients import call
-from paceline.slurm.remembered import Answers
 from paceline.slurm.site import Site
-from paceline.store import code as snapshot
 from paceline.store.files import canonical
 from paceline.store.root import Store
-from paceline.sweep import status
-from paceline.sweep.cells import PlannedCell, Sweep
+from paceline.sweep.cells import PlannedCell
 
 GIB = 2**30
 # sbatch's messages for a temporary failure; any other refusal is about the job.
@@ -68,64 +64,6 @@ def applied(elements: Sequence[Element], site: Site) -> tuple[list[Element], lis
             placements[id(element.placement)] = {**element.placement, "cluster": recorded(cluster)}
             notes |= dict.fromkeys(cluster_notes)
     return [replace(e, placement=placements[id(e.placement)]) for e in elements], list(notes)
-
-
-@dataclass(frozen=True)
-class Outlook:
-    """What a submit would hand to Slurm.
-
-    Attributes:
-        arrays: indices of elements per sbatch call.
-        texts: the file of each.
-        held: cells that the submit limit holds back.
-        reason: why they are held.
-        findings: of every check.
-        notes: where the cluster differs from its YAML, and what could not be queried.
-    """
-
-    arrays: list[list[int]]
-    texts: list[str]
-    held: list[str]
-    reason: str
-    findings: list[Finding]
-    notes: list[str]
-
-    def as_json(self) -> dict[str, Any]:
-        """For programs."""
-        return {
-            "arrays": [{"elements": a, "sbatch": t} for a, t in zip(self.arrays, self.texts, strict=True)],
-            "held": {"cells": self.held, "reason": self.reason},
-            "findings": [asdict(f) for f in self.findings],
-            "notes": self.notes,
-        }
-
-
-def outlook(sweep: Sweep, elements: Sequence[Element], store: Store, answers: Answers) -> Outlook:
-    """What a submit of these elements would do now. Submits and records nothing, and works where there is no Slurm."""
-    site = site_of.ask(store.root)
-    limited, notes = applied(elements, site)
-    limited, leads = signal_lead.applied(limited, sweep.cells, store)
-    notes += leads
-    job_of_cell = status.made_by(store, answers)
-    try:
-        arranged = slurm.arrange(limited, job_of_cell, answers.queue(), site)
-    except Unavailable:
-        arranged = slurm.arrange(limited, job_of_cell, [], site)
-        notes.append("the queue can't be asked here: counted as if none of your jobs were in it")
-    folder = store.sweep(sweep.name)
-    code = folder.read()["code"] if folder.sweep_json.exists() else snapshot.code_digest()
-    number = max((int(p.name) for p in folder.submissions()), default=0) + 1
-    path, name = folder.path / "submissions" / str(number), f"paceline-{sweep.name}-XXXXXXXX"
-    ordered = [*arranged.elements, *arranged.rest]
-    places = {e.cells[0]: i for i, e in enumerate(elements)}
-    return Outlook(
-        [[places[ordered[i].cells[0]] for i in indices] for indices in arranged.arrays],
-        texts(ordered, arranged.arrays, name, store, code, path, job_of_cell),
-        arranged.held,
-        arranged.reason,
-        findings(ordered, arranged.arrays, sweep.cells, store, code, site),
-        notes,
-    )
 
 
 def findings(
@@ -189,9 +127,6 @@ def require(all_findings: Iterable[Finding]) -> None:
     if len(bad) == 1:
         raise kind(bad[0].text)
     raise kind(f"{len(bad)} checks failed:\n" + "\n".join(f"  {f.name}: {f.text}" for f in bad))
-
-
-# -- what the job asks for
 
 
 # -- what the cells will write

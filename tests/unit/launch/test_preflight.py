@@ -600,7 +600,7 @@ def test_plan_shows_what_sbatch_is_given_and_works_without_slurm(
 
 
 def test_plan_leaves_a_placeholder_for_a_job_that_has_no_number_yet(paceline: Paceline) -> None:
-    _, out, _ = paceline("plan", *WORDS, "cluster=slurm")
+    _, out, _ = paceline("plan", *WORDS, "cluster=slurm", "--sbatch")
     assert "#SBATCH --dependency=aftercorr:<job of array 0>\n" in out
 
 

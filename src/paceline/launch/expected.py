@@ -39,9 +39,9 @@ SPEEDS = {
     "h100_80": (989, 3.35),
     "h200_141": (989, 4.80),
 }
-# Ours, not measured: the share of each that these models reach, the seconds that Python takes for a token, and the
-# bytes a second at which weights are loaded.
-COMPUTE_SHARE, BANDWIDTH_SHARE, TOKEN_SECONDS, LOADING = 0.3, 0.5, 0.03, 1e9
+# Ours, not measured: the share of each that these models reach, the seconds that Python takes for a token and to
+# start, and the bytes a second at which weights are loaded.
+COMPUTE_SHARE, BANDWIDTH_SHARE, TOKEN_SECONDS, START_SECONDS, LOADING = 0.3, 0.5, 0.03, 30.0, 1e9
 # Weights of few bits are unpacked for every product.
 QUANTISED = 1.5
 
@@ -90,14 +90,16 @@ class Expected:
         if not self.element_seconds:
             return ""
         if self.seconds is None:
-            return f"how long is not known: no cell like {self.cells['unknown']} of these has ended under this root"
+            unknown, number = self.cells["unknown"], sum(self.cells.values())
+            return f"how long is not known: of {unknown} of these {number} cells no like has ended under this root"
         bound = self.cells.get("walltime", 0)
         about = "at most" if bound else "about"
         together = f"{self.at_a_time} at a time" if self.at_a_time else "if all run at once"
         parts = [f"{about} {duration(self.seconds)} of running, {together}"]
         if self.gpu_hours:
             cost = "" if self.usd is None else f", ${self.usd:,.2f}"
-            parts.append(f"{about} {self.gpu_hours:,.1f} GPU-hours{cost}")
+            hours = f"{self.gpu_hours:,.1f}" if self.gpu_hours >= 1 else f"{self.gpu_hours:.2g}"
+            parts.append(f"{about} {hours} GPU-hours{cost}")
         return f"{'; '.join(parts)} ({_basis(self.cells)})"
 
     def of(self, places: Sequence[int]) -> str:
@@ -227,7 +229,7 @@ def estimate(planned: PlannedCell, fit: Fit, store: Store, share: int = 1) -> fl
     language = 2.0 * shape.parameters.get("language", 0) * assumed["tokens"]
     picture = 2.0 * (shape.total - shape.parameters.get("language", 0)) * assumed["patches"]
     rate = tflops * 1e12 * COMPUTE_SHARE / (QUANTISED if config.method.quantise != "none" else 1.0)
-    loading = weights / LOADING / share
+    loading = (START_SECONDS + weights / LOADING) / share
     if kind_of(planned.cell.kind).trains:
         return loading + _tuning_seconds(config, counts, language, picture, rate)
     number = sum(_taken(counts, split, config.limit) for split in config.task.evaluate)

@@ -81,6 +81,7 @@ class Outlook:
 
 def together(errors: Sequence[PacelineError]) -> PacelineError:
     """One error that says what several say."""
+    errors = list({str(e): e for e in errors}.values())
     if len(errors) == 1:
         return errors[0]
     kind = UserError if any(isinstance(e, UserError) for e in errors) else Unavailable

@@ -32,7 +32,7 @@ from paceline.launch.preflight_checks import (
     merged_finding,
     unknown,
 )
-from paceline.slurm.clients import call
+from paceline.slurm.clients import brief, call
 from paceline.slurm.site import Site
 from paceline.store.files import canonical
 from paceline.store.root import Store
@@ -233,7 +233,7 @@ def _test(elements: Sequence[Element], arrays: Sequence[Sequence[int]], store: S
             tried += 1
         except Unavailable as error:
             if any(words in str(error) for words in _NO_ANSWER):
-                return Finding("sbatch", None, str(error))
+                return Finding("sbatch", None, brief(error))
             if _NO_NODE in str(error) and (count := _out_of_service()):
                 # Nodes that are drained or down count as not there in a test; the queue itself takes the job.
                 return Finding("sbatch", True, f"not known: {count} nodes are out of service; until then it waits")

@@ -50,6 +50,12 @@ def call(command_line: Sequence[str], seconds: float = SECONDS) -> str:
     return done.stdout
 
 
+def brief(error: Exception) -> str:
+    """A client's message by its first word and last line: why an answer is not known, where nothing was refused."""
+    lines = str(error).splitlines() or [""]
+    return lines[0] if len(lines) == 1 else f"{lines[0].partition(': ')[0]}: {lines[-1]}"
+
+
 def refusal(text: str, client: str) -> str:
     """All that a client says against a request, a line each: a site's plugin explains in several, the last is Slurm's.
 

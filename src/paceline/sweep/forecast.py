@@ -131,7 +131,8 @@ def _left(progress: Mapping[str, Any] | None, cell_spent: Spent, typical: float 
 def _kin(kind: Kind, config: Config) -> str:
     """What cells that should take about as long have in common."""
     config = clear_inactive(config, kind)
-    parts = [identity_of(part, kind) for part in (config.model, config.task, config.method, config.generation)]
+    groups = [g for g in ("model", "task", "method", "generation") if g not in kind_of(kind).unused]
+    parts = [identity_of(getattr(config, group), kind) for group in groups]
     train = config.train
     trained = [train.batch, train.max_steps, train.epochs, train.validations] if kind_of(kind).trains else []
     return digest([kind, parts, trained, config.limit])

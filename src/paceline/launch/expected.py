@@ -20,10 +20,10 @@ from paceline.data import samples
 from paceline.gpu_memory import choose
 from paceline.gpu_memory.parts import WIDTHS
 from paceline.gpu_memory.shapes import shape_of
-from paceline.launch.arrays import cluster_of
 from paceline.launch.elements import Element
 from paceline.launch.gpu_fit import Fit
 from paceline.launch.local import devices, slots
+from paceline.launch.outlook import Outlook
 from paceline.store.root import Store
 from paceline.sweep.cells import PlannedCell, Sweep
 from paceline.sweep.forecast import duration, measured
@@ -121,51 +121,71 @@ def _basis(cells: Mapping[str, int]) -> str:
     return "; ".join(f"{count} cells: {phrase}" for count, phrase in known)
 
 
-def expected(elements: Sequence[Element], sweep: Sweep, fits: Sequence[Fit], store: Store) -> Expected:
-    """What elements are expected to take.
+def expected(ahead: Outlook, sweep: Sweep, fits: Sequence[Fit], store: Store) -> Expected:
+    """What a submit is expected to take.
 
     Args:
-        elements: all that is to run.
-        sweep: their cells, and perhaps others.
+        ahead: what it would do.
+        sweep: the cells.
         fits: what is known of the memory of those that ask for a GPU, by :func:`gpu_fit.look`.
         store: where cells like them may have ended.
     """
-    by_id = {c.id: c for c in sweep.cells}
-    planned = [by_id[c] for e in elements for c in e.cells]
-    known = measured(store, planned)
+    elements, by_id = ahead.plan.elements, {c.id: c for c in sweep.cells}
+    known = measured(store, [by_id[c] for e in elements for c in e.cells])
     fit_of = {cell: fit for fit in fits for cell in fit.cells}
+    estimates: dict[tuple[Any, ...], float | None] = {}
     local_gpus = len(devices())
-    took: dict[str, Taken] = {}
-    for element in elements:
-        for cell in element.cells:
-            took[cell] = _cell(by_id[cell], known.get(cell), fit_of.get(cell), element, store, local_gpus)
-    lengths: list[float | None] = []
-    for element in elements:
-        cells = [took[c] for c in element.cells]
-        lengths.append(None if any(c.by == "unknown" for c in cells) else sum(c.seconds for c in cells))
+
+    def estimated(planned: PlannedCell, share: int) -> float | None:
+        if (fit := fit_of.get(planned.id)) is None:
+            return None
+        # Cells of one finding load the same model on the same card; these may differ.
+        key = (id(fit), share, planned.config.train, planned.config.generation, planned.config.limit)
+        if key not in estimates:
+            estimates[key] = estimate(planned, fit, store, share)
+        return estimates[key]
+
+    def taken(element: Element, cell: str) -> Taken:
+        cluster, left = element.placement["cluster"], _left(ahead.seen.states[cell].progress)
+        on_slurm = cluster["executor"] == "slurm"
+        gpus = cluster["gpus"] * element.ranks if on_slurm else min(element.ranks, local_gpus)
+        if (seconds := known.get(cell)) is not None:
+            return Taken(seconds * left, seconds * left * gpus, "measured")
+        if (seconds := estimated(by_id[cell], len(element.cells))) is not None:
+            return Taken(seconds * left, seconds * left * gpus, "estimated")
+        if on_slurm:
+            seconds = cluster["minutes"] * 60 / len(element.cells)
+            return Taken(seconds, seconds * gpus, "walltime")
+        return Taken(0.0, 0.0, "unknown")
+
+    took = [[taken(element, cell) for cell in element.cells] for element in elements]
+    every = [t for cells in took for t in cells]
+    lengths = [None if any(t.by == "unknown" for t in cells) else sum(t.seconds for t in cells) for cells in took]
     on_slurm = all(e.placement["cluster"]["executor"] == "slurm" for e in elements)
-    places = 0 if on_slurm else slots(max((int(e.placement["cluster"]["slots"]) for e in elements), default=0))
-    certain = not any(t.by == "unknown" for t in took.values())
+    places = 0 if on_slurm else slots(max(int(e.placement["cluster"]["slots"]) for e in elements))
+    certain = None not in lengths
     return Expected(
         _together(elements, [n or 0.0 for n in lengths], places) if certain else None,
-        sum(t.gpu_seconds for t in took.values()) / 3600 if certain else None,
-        _usd(elements, took) if certain else None,
-        dict(Counter(t.by for t in took.values())),
+        sum(t.gpu_seconds for t in every) / 3600 if certain else None,
+        _usd(elements, [sum(t.gpu_seconds for t in cells) / 3600 for cells in took]) if certain else None,
+        dict(Counter(t.by for t in every)),
         places,
         lengths,
     )
 
 
-def _usd(elements: Sequence[Element], took: Mapping[str, Taken]) -> float | None:
+def _left(progress: Mapping[str, Any] | None) -> float:
+    """The share of a cell that is left, of one that was begun."""
+    done, total = (progress or {}).get("done"), (progress or {}).get("total")
+    return max(0.0, 1 - done / total) if done and total else 1.0
+
+
+def _usd(elements: Sequence[Element], gpu_hours: Sequence[float]) -> float | None:
     """Dollars; None where an element that holds a GPU has no rate."""
-    costs = []
-    for element in elements:
-        seconds = sum(took[c].gpu_seconds for c in element.cells)
-        rate = cluster_of(element).gpu_hour_usd if seconds else 0.0
-        if seconds and not rate:
-            return None
-        costs.append(seconds / 3600 * rate)
-    return sum(costs) if any(costs) else None
+    rates = [float(e.placement["cluster"]["gpu_hour_usd"]) for e in elements]
+    if not any(gpu_hours) or any(hours and not rate for hours, rate in zip(gpu_hours, rates, strict=True)):
+        return None
+    return sum(hours * rate for hours, rate in zip(gpu_hours, rates, strict=True))
 
 
 def _together(elements: Sequence[Element], lengths: Sequence[float], places: int) -> float:
@@ -173,7 +193,9 @@ def _together(elements: Sequence[Element], lengths: Sequence[float], places: int
     ended: dict[str, float] = {}
     free = [0.0] * places
     last = 0.0
-    for element, length in zip(elements, lengths, strict=True):
+    # One that waits for another takes no place meanwhile.
+    order = sorted(zip(elements, lengths, strict=True), key=lambda pair: bool(pair[0].needs))
+    for element, length in order:
         begin = max((ended.get(c, 0.0) for c in element.needs), default=0.0)
         if places:
             taken = [heapq.heappop(free) for _ in range(min(max(1, element.ranks), places))]
@@ -185,27 +207,6 @@ def _together(elements: Sequence[Element], lengths: Sequence[float], places: int
         ended |= dict.fromkeys(element.cells, end)
         last = max(last, end)
     return last
-
-
-def _cell(
-    planned: PlannedCell,
-    like_seconds: float | None,
-    fit: Fit | None,
-    element: Element,
-    store: Store,
-    local_gpus: int,
-) -> Taken:
-    cluster = cluster_of(element)
-    on_slurm = cluster.executor == "slurm"
-    gpus = cluster.gpus * element.ranks if on_slurm else min(element.ranks, local_gpus)
-    if like_seconds is not None:
-        return Taken(like_seconds, like_seconds * gpus, "measured")
-    if fit is not None and (seconds := estimate(planned, fit, store, len(element.cells))) is not None:
-        return Taken(seconds, seconds * gpus, "estimated")
-    if on_slurm:
-        seconds = cluster.minutes * 60 / len(element.cells)
-        return Taken(seconds, seconds * gpus, "walltime")
-    return Taken(0.0, 0.0, "unknown")
 
 
 def estimate(planned: PlannedCell, fit: Fit, store: Store, share: int = 1) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,11 @@ from slurm_answers import ICE, PHOENIX, told
 from paceline.config.identity import placement_of
 from paceline.errors import PacelineError, Unavailable, UserError
 from paceline.gpu_memory.shapes import shape_of
-from paceline.launch import elements as grouping
 from paceline.launch import expected, gpu_fit, preflight_checks
 from paceline.launch.elements import Element
 from paceline.launch.expected import Expected
-from paceline.launch.outlook import together
+from paceline.launch.outlook import look_ahead, together
+from paceline.slurm.remembered import Answers
 from paceline.slurm.site import Site
 from paceline.store import files
 from paceline.store.root import Store
@@ -164,10 +164,12 @@ def test_plan_says_a_line_for_each_array_and_the_scripts_only_when_asked(pacelin
 # -- how long
 
 
-def looked(store: Store, *words: str) -> tuple[Expected, list[Element], Sweep]:
-    asked = sweep(*words)
-    elements = grouping.group(asked.cells)
-    return expected.expected(elements, asked, gpu_fit.look(asked.cells, store, {}), store), elements, asked
+def looked(store: Store, *words: str) -> tuple[Expected, Sequence[Element], Sweep]:
+    asked = compose([*TWIN, "name=s", *words], conf_folders(None))
+    found = expand(asked, lambda task: "d" * 64)
+    ahead = look_ahead(found, store, Answers(store.root, fresh=True), asked.tree, code="c0de")
+    takes = expected.expected(ahead, found, gpu_fit.look(ahead.plan.chosen, store, {}), store)
+    return takes, ahead.plan.elements, found
 
 
 def ended(store: Store, planned: PlannedCell, seconds: float) -> None:
@@ -208,7 +210,7 @@ def test_a_cell_of_other_steps_or_on_another_card_is_not_like_it(tmp_path: Path)
         assert looked(store, *words)[0].cells.get("measured", 0) <= 2
     assert "measured" not in looked(store, *A100, "cluster.gpu=h100_80")[0].cells
     assert "measured" not in looked(store, *A100, "model=tiny_pixtral")[0].cells
-    assert looked(store, *A100, "train.learning_rate=0.5")[0].cells == {"measured": 3}
+    assert looked(store, *A100, "train.learning_rate=0.5")[0].cells == {"measured": 2}  # the third is done
 
 
 def test_where_nothing_like_it_has_ended_an_estimate_says_that_it_is_one(
@@ -270,8 +272,20 @@ def test_places_on_this_machine_are_shared_out(tmp_path: Path) -> None:
         ended(store, planned, 60.0)
     words = ("seed=2,3,4,5", "method=untuned,full", "cluster.cells_per_element=1")
     one, two = (looked(store, *words, f"cluster.slots={n}")[0].seconds for n in (1, 2))
-    assert one == 9 * 60  # 4 tunings, 4 evaluations of theirs, and one of untuned weights
-    assert two == 5 * 60
+    assert (one, two) == (8 * 60, 4 * 60)  # 4 tunings and their evaluations
+
+
+def test_of_a_cell_that_was_begun_only_the_rest_is_counted(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for planned in sweep(*A100, "seed=1").cells:
+        ended(store, planned, 3600.0)
+    (tuning,) = (c for c in sweep(*A100, "seed=2").cells if c.cell.kind == "finetune")
+    store.cell(tuning.id).freeze(tuning.cell)
+    attempt = store.cell(tuning.id).new_attempt()
+    files.write_json(attempt.start_json, {"schema": 1, "time": 1.0, "placement": placement_of(tuning.config)})
+    files.write_json(attempt.heartbeat, {"schema": 1, "time": 2.0, "done": 3, "total": 4})
+    files.write_json(attempt.end_json, {"schema": 1, "cause": "timeout", "message": "", "seconds": 9.0})
+    assert looked(store, *A100, "seed=2")[0].seconds == 3600 / 4 + 3600
 
 
 def test_submit_says_how_long_before_it_submits(paceline: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,7 @@ def command(
     _, left = submit.choose(ahead.seen.cells, ahead.seen.states, wishes)
     fits = gpu_fit.look(ahead.plan.chosen, store, composition.tree.presets())
     grouped = ahead.plan.elements
-    takes = expected.expected(grouped, sweep, fits, store)
+    takes = expected.expected(ahead, sweep, fits, store)
     where = {cell: i for i, element in enumerate(grouped) for cell in element.cells}
     differing = variants(c.cell for c in sweep.cells)
     plan = {

@@ -72,7 +72,7 @@ def make_true(sweep: Sweep, store: Store, composition: Composition, as_json: boo
 
     def tell(ahead: Outlook) -> None:
         fits = gpu_fit.look(ahead.plan.chosen, store, composition.tree.presets())
-        takes.append(expected.expected(ahead.plan.elements, sweep, fits, store))
+        takes.append(expected.expected(ahead, sweep, fits, store))
         if takes[0].words:
             click.echo(f"{sweep.name}: {takes[0].words}", err=True)
 

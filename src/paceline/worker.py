@@ -19,6 +19,7 @@ from typing import Any
 import submitit
 
 from paceline import plugins
+from paceline.attempts import node_caches
 from paceline.attempts.attempt import attempt
 from paceline.attempts.run import Launch, Run
 from paceline.attempts.signals import STOP
@@ -53,6 +54,7 @@ def run_cells(kind: str, folders: Sequence[Path], launch: Launch) -> str | None:
     Returns:
         The cause of the interruption, or None.
     """
+    node_caches.prepare(kind_of(kind).trains)
     with STOP.listening():
         try:
             job = load_job(kind)
@@ -153,6 +155,7 @@ def by_hand(main: Callable[[Sequence[Path], Launch], None]) -> None:
     if not folders or not all((f / "cell.json").exists() for f in folders):
         sys.exit(f"usage: {sys.argv[0]} CELL_FOLDER [CELL_FOLDER ...]  (a folder under cells/ that holds cell.json)")
     plugins.use(plugins.folders(None))
+    node_caches.prepare(kind_of(CellFolder(folders[0]).read().kind).trains)
     cell = CellFolder(folders[0]).read()
     placement = placement_of(Config())
     for path in sorted(folders[0].parents[1].glob("sweeps/*/submissions/*/elements.json"), key=os.path.getmtime):

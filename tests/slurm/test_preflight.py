@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,9 +17,10 @@ from dev_cluster import DevCluster
 from lab import DATA, here, prepared
 
 from paceline.config.schema import ClusterSpec
+from paceline.errors import Unavailable
 from paceline.launch import elements as grouping
 from paceline.launch.granted import granted
-from paceline.slurm import site
+from paceline.slurm import sbatch, site
 from paceline.sweep.cells import expand
 from paceline.sweep.compose import compose
 from paceline.sweep.config_files import conf_folders
@@ -61,7 +63,7 @@ def paceline(cluster: DevCluster, root: Path, *words: str) -> subprocess.Complet
 
 def findings(cluster: DevCluster, root: Path, *words: str) -> dict[str, dict[str, Any]]:
     done = paceline(cluster, root, "plan", *WORDS, *words, "--json")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode in (0, 2), done.stderr  # 2: the plan is printed, and what a submit would refuse
     return {f["name"]: f for f in json.loads(done.stdout)["slurm"]["findings"]}
 
 
@@ -91,6 +93,8 @@ def test_what_slurm_would_refuse_or_never_run_is_refused_before_anything_is_reco
     done = paceline(login, root, "submit", *WORDS, *MINE, *words)
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
+    ahead = paceline(login, root, "plan", *WORDS, *MINE, *words)
+    assert (ahead.returncode, ahead.stderr) == (2, done.stderr)
     assert not (root / "sweeps").exists()
     assert not (root / "cells").exists()
 
@@ -106,7 +110,6 @@ def test_plan_shows_the_very_text_that_sbatch_is_given(login: DevCluster, root: 
     finally:
         login.run("scancel", "--user=root")
         login.run("scontrol", "update", "PartitionName=gpu-a100", "State=UP")
-    # submitit keeps a copy for each element.
     given = {p.read_text() for p in root.glob("sweeps/s/submissions/1/submitit/*.sh")}
     before, after = ("".join(sorted(map(blank, found))).splitlines() for found in (shown, given))
     difference = list(difflib.unified_diff(before, after, "shown", "given", n=0, lineterm=""))
@@ -140,6 +143,70 @@ def test_what_was_granted_is_compared_with_what_was_asked(login: DevCluster) -> 
         assert "waits for the next paceline resume" in told
     finally:
         login.run("scancel", *jobs)
+
+
+def test_a_real_refusal_is_shown_with_all_its_lines(login: DevCluster) -> None:
+    with pytest.raises(Unavailable) as refused:
+        sbatch.submit(["--account=gts-dev", "--mem=900T", "--wrap=true"], "never")
+    first, last = str(refused.value).removeprefix("sbatch: ").splitlines()
+    assert first == "Memory specification can not be satisfied"
+    assert last == "Batch job submission failed: Requested node configuration is not available"
+
+
+BANNER = """#!/bin/bash
+echo "Welcome. Your last job 1 took 2 minutes; job 3 waits."
+exec {sbatch} "$@"
+"""
+
+
+def test_a_sweep_is_submitted_through_a_site_that_prints_a_banner_and_refuses_memory_per_node(
+    login: DevCluster, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrapper = tmp_path / "bin" / "sbatch"
+    wrapper.parent.mkdir()
+    real = shutil.which("sbatch")
+    wrapper.write_text(BANNER.format(sbatch=real))
+    wrapper.chmod(0o755)
+    monkeypatch.setitem(login.env, "PATH", f"{wrapper.parent}:{login.env['PATH']}")
+    words = [*WORDS, *MINE, "method=untuned", "cluster.memory_per_cpu_gib=0.75", "cluster.cpus=2"]
+    login.run("scontrol", "update", "PartitionName=gpu-a100", "State=DOWN")  # jobs wait, and nothing runs
+    try:
+        done = paceline(login, root, "submit", *words, "--chain", "--json")
+        assert done.returncode == 0, done.stderr
+        told = json.loads(done.stdout)
+        ids = {int(job.partition("_")[0]) for job in told["jobs"].values()} | {int(told["chain"])}
+        assert ids <= {int(i) for i in login.run("squeue", "-h", "-o", "%A").split()}
+        shown = {job: login.run("scontrol", "--oneliner", "show", "job", str(job)) for job in ids}
+        assert all("MinMemoryCPU=768M" in text and "MinMemoryNode" not in text for text in shown.values())
+        assert "NumCPUs=3" in shown[int(told["chain"])]  # 2 GiB of it, at so much a CPU
+        assert "asked for" not in done.stderr  # what was granted is what was asked
+    finally:
+        login.run("scancel", "--user=root")
+        login.run("scontrol", "update", "PartitionName=gpu-a100", "State=UP")
+
+
+def test_a_chained_job_that_is_refused_leaves_the_array_in_the_queue_and_says_so(
+    login: DevCluster, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrapper = tmp_path / "bin" / "sbatch"
+    wrapper.parent.mkdir()
+    # As a site whose plugin changes a job of one core: Slurm itself refuses it then.
+    changed = '[[ "$*" == *-chain* ]] && set -- "$@" --mem=900T'
+    wrapper.write_text(f'#!/bin/bash\n{changed}\nexec {shutil.which("sbatch")} "$@"\n')
+    wrapper.chmod(0o755)
+    monkeypatch.setitem(login.env, "PATH", f"{wrapper.parent}:{login.env['PATH']}")
+    login.run("scontrol", "update", "PartitionName=gpu-a100", "State=DOWN")
+    try:
+        done = paceline(login, root, "submit", *WORDS, *MINE, "method=untuned", "--chain")
+        assert done.returncode == 3, done.stderr
+        assert "the chained job was not submitted: sbatch: Memory specification can not be satisfied" in done.stderr
+        stays = re.search(r"2 elements of this submission stay in the queue, as job (\d+); to cancel", done.stderr)
+        assert stays and login.states(stays[1]) == ["PENDING"] * 2
+        assert paceline(login, root, "cancel", "s", "--yes").returncode == 0
+        assert login.run("squeue", "-h") == ""
+    finally:
+        login.run("scancel", "--user=root")
+        login.run("scontrol", "update", "PartitionName=gpu-a100", "State=UP")
 
 
 @pytest.fixture

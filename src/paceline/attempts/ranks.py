@@ -10,14 +10,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import tempfile
 from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
+
+from paceline.attempts import node_caches
 
 # A rank may wait this long for another that reads data or saves; longer means that it is gone.
 _PATIENCE = timedelta(minutes=30)
@@ -91,9 +91,7 @@ def tear_down() -> None:
 
 
 def _prepare_deepspeed() -> None:
-    # Compiled operators: not under a home folder, where a quota or another node's build is in the way.
-    cache = Path(tempfile.gettempdir()) / f"paceline-{os.getuid()}" / "torch_extensions"
-    os.environ.setdefault("TORCH_EXTENSIONS_DIR", str(cache))
+    node_caches.place()  # of operators that it compiles
     import deepspeed.ops
 
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)

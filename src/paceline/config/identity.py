@@ -72,7 +72,7 @@ def read_config(identity_values: Mapping[str, Any], where: str) -> Config:
 
 def placement_of(config: Config) -> dict[str, Any]:
     """The placement of a config as JSON values: what a submission records of each cell."""
-    placed = {group: plain(getattr(config, group)) for group in PLACEMENT_GROUPS}
+    placed = {group: recorded(getattr(config, group)) for group in PLACEMENT_GROUPS}
     # Of another group, and left out where they are empty, as they nearly always are.
     model = model_placement(config.model)
     return placed | ({"model": model} if model else {})
@@ -82,6 +82,16 @@ def model_placement(model: ModelSpec) -> dict[str, str]:
     """The placement fields of a model that say something."""
     fields = {"environment": model.environment, "folder": model.folder}
     return {name: value for name, value in fields.items() if value}
+
+
+def recorded(spec: Any) -> dict[str, Any]:
+    """A placement group as JSON values, as far as its fields are recorded."""
+    values, default = plain(spec), defaults(type(spec))
+    for field in dataclasses.fields(spec):
+        how = field.metadata["recorded"]
+        if how == "never" or (how == "where set" and values[field.name] == default[field.name]):
+            del values[field.name]
+    return dict(values)
 
 
 def with_placement(config: Config, recorded: Mapping[str, Any]) -> Config:
@@ -99,5 +109,6 @@ def rung_of(recorded: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **{name: placement.get(name) for name in ("nodes", "ranks", "micro_batch", "activation_checkpointing")},
         **{name: cluster.get(name) for name in ("name", "gpu", "gpus", "constraint", "memory_gib")},
+        **{name: cluster[name] for name in ("memory_per_cpu_gib",) if name in cluster},
         "deepspeed": recorded.get("deepspeed", {}).get("config", {}),
     }

@@ -7,12 +7,14 @@ once a cell was published with it: a new meaning gets a new field (see ``docs/de
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, Unpack
 
 Kind = Literal["finetune", "evaluate"]
 Quantise = Literal["none", "nf4", "int8"]
+Recorded = Literal["always", "where set", "never"]
 
 
 class Bounds(TypedDict, total=False):
@@ -24,8 +26,10 @@ class Bounds(TypedDict, total=False):
     below: float
 
 
-def _declare(part: str, default: Any, doc: str, only: Kind | None, bounds: Bounds) -> Any:
-    metadata = {"part": part, "doc": doc, "only": only, **bounds}
+def _declare(
+    part: str, default: Any, doc: str, only: Kind | None, bounds: Bounds, recorded: Recorded = "always"
+) -> Any:
+    metadata = {"part": part, "doc": doc, "only": only, "recorded": recorded, **bounds}
     if isinstance(default, type):
         return dataclasses.field(default_factory=default, metadata=metadata)
     if isinstance(default, list | dict):
@@ -38,9 +42,13 @@ def identity_field(default: Any, doc: str, only: Kind | None = None, **bounds: U
     return _declare("identity", default, doc, only, bounds)
 
 
-def placement_field(default: Any, doc: str, **bounds: Unpack[Bounds]) -> Any:
-    """A field that sets how a cell is run; it is recorded per attempt and never changes a cell's id."""
-    return _declare("placement", default, doc, None, bounds)
+def placement_field(default: Any, doc: str, recorded: Recorded = "always", **bounds: Unpack[Bounds]) -> Any:
+    """A field that sets how a cell is run; it is recorded per attempt and never changes a cell's id.
+
+    A field that is added is recorded ``where set``, or ``never`` where only a launcher asks for it: a sweep is resumed
+    by its own frozen code, which refuses a key that it does not know.
+    """
+    return _declare("placement", default, doc, None, bounds, recorded)
 
 
 def allowed(metadata: Mapping[str, Any]) -> str:
@@ -258,6 +266,9 @@ class ClusterSpec:
         {"CUDA out of memory": 2, "out of host memory": 2}, "the same for single causes, where it is another number"
     )
     account: str = placement_field("", "Slurm account that is charged; empty takes the user's own")
+    needs_account: bool = placement_field(
+        False, "refuse a submit that names no account: the site takes none without", "never"
+    )
     qos: str = placement_field("", "Slurm quality of service; empty takes the account's own")
     partition: str = placement_field("", "Slurm partition; empty takes the cluster's own")
     constraint: str = placement_field("", "features that a node must have, such as A100-80GB")
@@ -265,6 +276,9 @@ class ClusterSpec:
     gpus: int = placement_field(0, "GPUs per rank; 0 runs on the CPU", low=0)
     cpus: int = placement_field(1, "CPU cores per rank", low=1)
     memory_gib: int = placement_field(0, "host memory per node; 0 leaves it to the cluster", low=0)
+    memory_per_cpu_gib: float = placement_field(
+        0.0, "host memory per CPU core, in place of memory_gib, where a site refuses --mem", "where set", low=0
+    )
     minutes: int = placement_field(60, "walltime of an element", low=1)
     signal_seconds: int = placement_field(120, "how long before the walltime the cell is told to save", low=0)
     setup: list[str] = placement_field([], "shell lines before the job, such as module loads")
@@ -279,6 +293,16 @@ class ClusterSpec:
         0.0, "what an hour of a GPU costs in US dollars, for the report's account; 0: not known", low=0
     )
     mail: str = placement_field("", "address that Slurm writes to at the end of each array and at failures")
+
+    def node_memory_gib(self, ranks: int) -> float:
+        """Host memory of so many ranks on a node, whichever way it is asked for; 0 where the cluster decides."""
+        return self.memory_per_cpu_gib * self.cpus * ranks or float(self.memory_gib)
+
+    def memory_words(self, gib: float, ranks: int) -> str:
+        """The setting that asks for so much on a node: ``cluster.memory_gib=64``."""
+        if self.memory_per_cpu_gib:
+            return f"cluster.memory_per_cpu_gib={math.ceil(gib / self.cpus / ranks)}"
+        return f"cluster.memory_gib={math.ceil(gib)}"
 
     def attempts_after(self, cause: str) -> int:
         """How many attempts may end with a cause and get no further."""

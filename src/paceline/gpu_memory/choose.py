@@ -76,7 +76,9 @@ class Verdict:
         """The placement as overrides of the command line, with the host memory where the model takes most of it."""
         processes, *others = self.memory.hosted
         much = sum(p.gib for p in others) > processes.gib
-        return overrides(self.config) + (f" cluster.memory_gib={math.ceil(self.memory.host)}" if much else "")
+        if not much:
+            return overrides(self.config)
+        return f"{overrides(self.config)} {_host_memory(self.config, self.memory)}"
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
@@ -128,6 +130,10 @@ class Verdict:
         )
 
 
+def _host_memory(config: Config, memory: Memory) -> str:
+    return config.cluster.memory_words(memory.host, config.placement.ranks)
+
+
 def overrides(config: Config) -> str:
     """A placement as command-line overrides."""
     placement = config.placement
@@ -159,8 +165,8 @@ def judge(config: Config, kind: Kind, shape: Shape, sample: Sample, card: Card, 
     why = ""
     if as_loaded(config).dtype == "bfloat16" and not card.bfloat16:
         why = f"{card.name} does not compute in bfloat16; give method.dtype=float16"
-    elif 0 < config.cluster.memory_gib < memory.host:
-        why = f"it takes {memory.host:.0f} GiB of host memory; give cluster.memory_gib={math.ceil(memory.host)}"
+    elif 0 < config.cluster.node_memory_gib(config.placement.ranks) < memory.host:
+        why = f"it takes {memory.host:.0f} GiB of host memory; give {_host_memory(config, memory)}"
     return Verdict(config, card, gpus, memory, factor, why)
 
 
@@ -289,13 +295,19 @@ def settle(
     return verdict.config
 
 
+def without_host_limit(config: Config) -> Config:
+    """A config whose host memory is no limit: a remedy may need more, and names the amount as the site takes it."""
+    per_cpu = math.inf if config.cluster.memory_per_cpu_gib else 0.0
+    open_ended = dataclasses.replace(config.cluster, memory_gib=0, memory_per_cpu_gib=per_cpu)
+    return dataclasses.replace(config, cluster=open_ended)
+
+
 def refusal(
     config: Config, kind: Kind, shape: Shape, sample: Sample, card: Card, presets: Mapping[str, DeepSpeedSpec]
 ) -> str:
     """Why a cell does not fit, what was assumed, and the remedy."""
     verdict = judge(config, kind, shape, sample, card)
-    # A remedy may need more host memory; it names the amount.
-    config = dataclasses.replace(config, cluster=dataclasses.replace(config.cluster, memory_gib=0))
+    config = without_host_limit(config)
     name = f"{config.model.name} {config.method.name}".strip()
     here = cheapest(config, kind, shape, sample, card, presets)
     remedies = [f"cheapest that fits: {here.words}"] if here and kind_of(kind).trains else []

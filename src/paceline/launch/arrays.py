@@ -1,4 +1,6 @@
-"""Elements as Slurm job arrays through submitit: as few sbatch calls as the limits allow, and the shell is free again.
+"""Elements as Slurm job arrays: as few sbatch calls as the limits allow, and the shell is free again.
+
+Submitit makes the script and runs the ranks; sbatch is called here, because its answer is read more strictly.
 
 Each array has a name of its own, made of the intent that was written before it. So whatever dies in between, a later
 command finds the array in the queue by its name, and adopts it instead of repeating it.
@@ -6,6 +8,7 @@ command finds the array in the queue by its name, and adopts it instead of repea
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 import sys
@@ -14,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import submitit
 from submitit.slurm.slurm import _make_sbatch_string
 
 from paceline.config.build import build
@@ -24,16 +26,15 @@ from paceline.config.schema import ClusterSpec
 from paceline.errors import Unavailable
 from paceline.launch.elements import Element, arrays
 from paceline.launch.environments import interpreter, shown
-from paceline.slurm import clients, queue
+from paceline.slurm import queue, sbatch
 from paceline.slurm.queue import Job
 from paceline.slurm.site import Site
 from paceline.store import code as snapshot
-from paceline.store.files import SCHEMA, write_json
+from paceline.store.files import SCHEMA, write_bytes, write_json
 from paceline.store.root import Store
-from paceline.worker import RunElement
 
 CHAIN_MINUTES = 30
-CHAIN_MEMORY = "2G"
+CHAIN_GIB = 2
 
 
 def cluster_of(element: Element) -> ClusterSpec:
@@ -159,7 +160,8 @@ def parameters(element: Element, name: str, environment: Mapping[str, str], depe
         "ntasks_per_node": ranks,
         "cpus_per_task": cluster.cpus,
         "gres": f"{gpu}{cluster.gpus * ranks}" if cluster.gpus else None,
-        "mem": f"{cluster.memory_gib}G" if cluster.memory_gib else None,
+        "mem": f"{cluster.memory_gib}G" if cluster.memory_gib and not cluster.memory_per_cpu_gib else None,
+        "mem_per_cpu": f"{mib_per_cpu(cluster)}M" if cluster.memory_per_cpu_gib else None,
         "account": cluster.account or None,
         "qos": cluster.qos or None,
         "partition": cluster.partition or None,
@@ -177,6 +179,11 @@ def parameters(element: Element, name: str, environment: Mapping[str, str], depe
         options["array_parallelism"] = cluster.parallel
     # submitit's own accounting key, which a site that checks such keys would refuse.
     return {key: value for key, value in options.items() if value is not None} | {"wckey": None}
+
+
+def mib_per_cpu(cluster: ClusterSpec) -> int:
+    """``cluster.memory_per_cpu_gib`` as Slurm takes it, in whole MiB."""
+    return max(1, round(cluster.memory_per_cpu_gib * 1024))
 
 
 def environment_of(element: Element, store: Store, code: str) -> dict[str, str]:
@@ -235,21 +242,6 @@ def dependency(indices: Sequence[int], elements: Sequence[Element], jobs: Mappin
     return "afterok:" + ":".join(ids)
 
 
-class _Executor(submitit.SlurmExecutor):
-    """Jobs that need nothing which the launcher writes after sbatch: it may be dead by then.
-
-    submitit's own would wait for a file named by the job's id, and log into a folder of that name.
-    """
-
-    def __init__(self, path: Path, array: int, python: str) -> None:
-        super().__init__(folder=path / "submitit")
-        self._command = _command(python, path, array)
-
-    @property
-    def _submitit_command_str(self) -> str:
-        return self._command
-
-
 def launch(
     path: Path,
     elements: Sequence[Element],
@@ -274,28 +266,44 @@ def launch(
         Index of the element -> job id.
 
     Raises:
-        Unavailable: Slurm refused or gave no answer; what was submitted before stays submitted.
+        UserError: an element's Python environment is not there.
+        Unavailable: Slurm refused or gave no answer; the message says what was submitted before, and stays.
     """
     jobs: dict[str, str] = {}
     making = dict(known)
+    for indices in submitted:
+        interpreter(elements[indices[0]].environment)  # gone since it was checked? then before the first array
+    (path / "submitit").mkdir(exist_ok=True)
     for k, indices in enumerate(submitted):
         first = elements[indices[0]]
+        environment, waits = environment_of(first, store, code), dependency(indices, elements, making)
+        script = path / "submitit" / f"array_{k}.sh"
+        text = sbatch_text(first, len(indices), f"{name}-{k}", environment, path, k, waits)
+        write_bytes(script, text.encode(errors="surrogateescape"))  # a root may bear any name
         try:
-            executor = _Executor(path, k, interpreter(first.environment))
-            waits = dependency(indices, elements, making)
-            executor.update_parameters(**parameters(first, f"{name}-{k}", environment_of(first, store, code), waits))
-            with clients.outside(), executor.batch():
-                array_jobs = [executor.submit(RunElement(str(path), i)) for i in indices]
-        except (submitit.core.utils.FailedJobError, RuntimeError) as error:
-            error_lines = str(error).strip().splitlines()
-            raise Unavailable(
-                f"sbatch refused array {k} of {path}: {error_lines[-1] if error_lines else error}"
-            ) from None
-        for index, job in zip(indices, array_jobs, strict=True):
-            jobs[str(index)] = job.job_id
-            making.update(dict.fromkeys(elements[index].cells, job.job_id))
+            job = sbatch.submit([str(script)], f"{name}-{k}")
+        except Unavailable as error:
+            of = f"array {k} of {len(submitted)}" if len(submitted) > 1 else "the job"
+            rest = f"; what was not: paceline resume {path.parents[1].name}"
+            raise Unavailable(f"{of} was not submitted: {error}{_stays(path, jobs, rest)}") from None
+        for place, index in enumerate(indices):
+            jobs[str(index)] = f"{job}_{place}" if len(indices) > 1 else job
+            making.update(dict.fromkeys(elements[index].cells, jobs[str(index)]))
         write_json(path / "jobs.json", {"schema": SCHEMA, "jobs": jobs})
     return jobs
+
+
+def _stays(path: Path, jobs: Mapping[str, str], rest: str) -> str:
+    """What of a submission that broke off is in the queue all the same, and how to cancel it; on lines of their own."""
+    if not jobs:
+        return ""
+    ids = sorted({queue.base(job) for job in jobs.values()}, key=int)
+    number = f"{len(jobs)} element{'' if len(jobs) == 1 else 's'}"
+    stay = "stays" if len(jobs) == 1 else "stay"
+    return (
+        f"\n{number} of this submission {stay} in the queue, as job{'' if len(ids) == 1 else 's'} {', '.join(ids)}; to "
+        f"cancel: paceline cancel {path.parents[1].name}{rest}"
+    )
 
 
 def chained(sweep: str, jobs: Sequence[Job] | None) -> str | None:
@@ -327,7 +335,7 @@ def chain(
         conf: where this submission looked for configs, the shipped ones last.
 
     Raises:
-        Unavailable: Slurm refused or gave no answer; the other jobs stay submitted.
+        Unavailable: Slurm refused or gave no answer; the message says that the other jobs stay submitted.
     """
     cluster = cluster_of(element)
     sweep = path.parents[1].name
@@ -338,16 +346,26 @@ def chain(
     exports = [f"export {k}={shlex.quote(v)}" for k, v in variables.items()]
     options = {"account": cluster.account, "qos": cluster.qos, "partition": cluster.partition}
     ids = sorted({queue.base(job) for job in jobs.values()}, key=int)
-    command_line = [
-        "sbatch",
-        "--parsable",
+    arguments = [
         f"--job-name={name}-chain",
         f"--output={path / 'chain.log'}",
         f"--dependency=afterany:{':'.join(ids)}",
         f"--time={CHAIN_MINUTES}",
-        f"--mem={CHAIN_MEMORY}",
+        *_chain_memory(cluster),
         "--ntasks=1",
         *(f"--{key}={value}" for key, value in options.items() if value),
         f"--wrap={'; '.join([*cluster.setup, *exports, shlex.join(resume)])}",
     ]
-    return clients.call(command_line).strip().partition(";")[0]
+    try:
+        return sbatch.submit(arguments, f"{name}-chain")
+    except Unavailable as error:
+        rest = f"; what they leave: paceline resume {sweep}"
+        raise Unavailable(f"the chained job was not submitted: {error}{_stays(path, jobs, rest)}") from None
+
+
+def _chain_memory(cluster: ClusterSpec) -> list[str]:
+    """The chained job's memory, asked for in the way that the site takes; no CPU gets more than others do."""
+    if not cluster.memory_per_cpu_gib:
+        return [f"--mem={CHAIN_GIB}G"]
+    mib = min(mib_per_cpu(cluster), CHAIN_GIB * 1024)
+    return [f"--mem-per-cpu={mib}M", f"--cpus-per-task={math.ceil(CHAIN_GIB * 1024 / mib)}"]

@@ -10,7 +10,10 @@ from paceline.config.cell_kinds import kind_of
 from paceline.store.files import canonical, digest
 from paceline.sweep.cells import PlannedCell, placements_of
 
-SLURM_RESOURCES = ("account", "qos", "partition", "constraint", "gpu", "gpus", "cpus", "memory_gib", "minutes")
+SLURM_RESOURCES = (
+    *("account", "qos", "partition", "constraint", "gpu", "gpus", "cpus", "memory_gib", "memory_per_cpu_gib"),
+    "minutes",
+)
 
 
 @dataclass
@@ -41,7 +44,7 @@ class Element:
         if self.environment:  # an array has one interpreter
             asked["environment"] = self.environment
         if cluster["executor"] == "slurm":
-            asked |= {k: cluster[k] for k in SLURM_RESOURCES if cluster[k]}
+            asked |= {k: cluster[k] for k in SLURM_RESOURCES if cluster.get(k)}
         return asked
 
     def as_json(self) -> dict[str, Any]:

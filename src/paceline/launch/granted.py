@@ -64,8 +64,12 @@ def granted(elements: Sequence[Element], arrays: Sequence[Sequence[int]], jobs: 
         }
         for job, answer in futures.items():
             try:
-                # An array's elements come one by one, all alike, so only the first is read.
-                job_values[job] = fields(answer.result().partition("\n")[0])
+                # An array's elements come one by one, all alike, so only the first is read; a banner is passed over.
+                lines = [line for line in answer.result().splitlines() if line.startswith("JobId=")]
+                if lines:
+                    job_values[job] = fields(lines[0])
+                else:
+                    unanswered[job] = "scontrol named no job"
             except Unavailable as error:
                 unanswered[job] = str(error)
     making = {c: jobs[str(i)] for i, e in enumerate(elements) if str(i) in jobs for c in e.cells}
@@ -116,8 +120,11 @@ def differences(element: Element, values: Mapping[str, str], waits: str) -> list
             differ("", _counted(count, unit), numbers[key])
     resources = tres(values.get("TRES", ""))
     memory = _memory(values, ranks * cluster.cpus)
-    if cluster.memory_gib and memory is not None and memory != cluster.memory_gib * 1024:
-        differ("", f"{cluster.memory_gib} GiB a node", f"{memory / 1024:g}")
+    wanted = cluster.node_memory_gib(ranks)
+    if cluster.memory_per_cpu_gib:  # Slurm is given whole MiB
+        wanted = slurm.mib_per_cpu(cluster) * cluster.cpus * ranks / 1024
+    if wanted and memory is not None and memory != wanted * 1024:
+        differ("", f"{wanted:g} GiB a node", f"{memory / 1024:g}")
     gpus = _gpus(values, resources, nodes)
     if gpus is not None and gpus != cluster.gpus * nodes * ranks:
         differ("", _counted(cluster.gpus * nodes * ranks, "GPU"), gpus)

@@ -114,7 +114,8 @@ class Ladders:
         if stay is not None:
             return Taken(reached, asked, stay) if stay else None
         said = "; ".join(self._tried(folder, reached))
-        remedy = self._remedy(reached, found, plan) if cause == CUDA else "give more host memory: cluster.memory_gib"
+        per_cpu = "memory_per_cpu_gib" if reached.cluster.memory_per_cpu_gib else "memory_gib"
+        remedy = self._remedy(reached, found, plan) if cause == CUDA else f"give more host memory: cluster.{per_cpu}"
         ended = f"no rung is left: {said}{passed}; {remedy}"
         return Taken(reached, asked, ended=ended)
 
@@ -188,9 +189,9 @@ class _Plan:
     def elsewhere(self, config: Config) -> Verdict | None:
         if self.shape is None:
             return None
-        # It says how much host memory it takes.
-        config = dataclasses.replace(config, cluster=dataclasses.replace(config.cluster, memory_gib=0))
-        return choose.elsewhere(config, "finetune", self.shape, self.sample, self.presets, factor=self.factor)
+        return choose.elsewhere(
+            choose.without_host_limit(config), "finetune", self.shape, self.sample, self.presets, factor=self.factor
+        )
 
 
 def _reached(config: Config, asked: Mapping[str, Any], last: Attempt) -> tuple[Config, bool]:

@@ -1,13 +1,13 @@
 """What a submit does, computed from one snapshot of the states of all cells; nothing is written here.
 
 ``look`` reads: the cells' states, and the rungs on which tunings go on. ``plan_of`` is a function of what was seen:
-which cells run, as which elements, and the notes on it. ``require`` refuses a plan that can't run, before it is
+which cells run, as which elements, and the notes on it. ``refusals`` are why a plan can't run, known before it is
 recorded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from paceline import tasks
@@ -117,20 +117,24 @@ def plan_of(seen: Seen, wishes: Wishes = NO_WISHES) -> Plan:
     return Plan(tuple(chosen), tuple(elements), executor, tuple(notes))
 
 
-def require(plan: Plan, seen: Seen, store: Store, presets: Mapping[str, DeepSpeedSpec]) -> None:
-    """Refuse what can't run: a checkpoint under another ZeRO stage, weights that are not there, too small a GPU.
+def refusals(plan: Plan, seen: Seen, store: Store, presets: Mapping[str, DeepSpeedSpec]) -> Iterator[UserError]:
+    """Why it can't run, each with the remedy.
 
-    Raises:
-        UserError: with the remedy.
+    A checkpoint under another ZeRO stage, weights that are not there, too small a GPU.
     """
     for planned in seen.cells:
         if kind_of(planned.cell.kind).trains:
-            _refuse_misfit(store.cell(planned.id), planned.config)
+            try:
+                _refuse_misfit(store.cell(planned.id), planned.config)
+            except UserError as error:
+                yield error
     packages = tasks.packages(p.config.task.kind for p in plan.chosen if p.config.model.environment)
     lacks = environments.lacks((p.config.model for p in plan.chosen), store, packages)
-    if lacks := [*lacks, *environments.lacks_tracker(p.config for p in plan.chosen)]:
-        raise UserError("; ".join(lacks))
-    _refuse_too_large(plan.chosen, store, presets)
+    yield from map(UserError, dict.fromkeys([*lacks, *environments.lacks_tracker(p.config for p in plan.chosen)]))
+    try:
+        _refuse_too_large(plan.chosen, store, presets)
+    except UserError as error:
+        yield error
 
 
 def choose(

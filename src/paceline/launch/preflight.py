@@ -10,14 +10,14 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from paceline.config.build import plain
+from paceline.config.identity import recorded
 from paceline.errors import Unavailable, UserError
 from paceline.launch import arrays as slurm
-from paceline.launch import signal_lead, storage
+from paceline.launch import storage
 from paceline.launch.elements import Element
 from paceline.launch.preflight_checks import (
     Finding,
@@ -25,21 +25,18 @@ from paceline.launch.preflight_checks import (
     check_account,
     check_environment,
     check_gpus,
+    check_memory,
     check_partition,
     check_qos,
     check_walltime,
     merged_finding,
     unknown,
 )
-from paceline.slurm import site as site_of
-from paceline.slurm.clients import call
-from paceline.slurm.remembered import Answers
+from paceline.slurm.clients import brief, call
 from paceline.slurm.site import Site
-from paceline.store import code as snapshot
 from paceline.store.files import canonical
 from paceline.store.root import Store
-from paceline.sweep import status
-from paceline.sweep.cells import PlannedCell, Sweep
+from paceline.sweep.cells import PlannedCell
 
 GIB = 2**30
 # sbatch's messages for a temporary failure; any other refusal is about the job.
@@ -64,67 +61,9 @@ def applied(elements: Sequence[Element], site: Site) -> tuple[list[Element], lis
     for element in elements:
         if id(element.placement) not in placements:
             cluster, cluster_notes = site.applied(slurm.cluster_of(element))
-            placements[id(element.placement)] = {**element.placement, "cluster": plain(cluster)}
+            placements[id(element.placement)] = {**element.placement, "cluster": recorded(cluster)}
             notes |= dict.fromkeys(cluster_notes)
     return [replace(e, placement=placements[id(e.placement)]) for e in elements], list(notes)
-
-
-@dataclass(frozen=True)
-class Outlook:
-    """What a submit would hand to Slurm.
-
-    Attributes:
-        arrays: indices of elements per sbatch call.
-        texts: the file of each.
-        held: cells that the submit limit holds back.
-        reason: why they are held.
-        findings: of every check.
-        notes: where the cluster differs from its YAML, and what could not be queried.
-    """
-
-    arrays: list[list[int]]
-    texts: list[str]
-    held: list[str]
-    reason: str
-    findings: list[Finding]
-    notes: list[str]
-
-    def as_json(self) -> dict[str, Any]:
-        """For programs."""
-        return {
-            "arrays": [{"elements": a, "sbatch": t} for a, t in zip(self.arrays, self.texts, strict=True)],
-            "held": {"cells": self.held, "reason": self.reason},
-            "findings": [asdict(f) for f in self.findings],
-            "notes": self.notes,
-        }
-
-
-def outlook(sweep: Sweep, elements: Sequence[Element], store: Store, answers: Answers) -> Outlook:
-    """What a submit of these elements would do now. Submits and records nothing, and works where there is no Slurm."""
-    site = site_of.ask(store.root)
-    limited, notes = applied(elements, site)
-    limited, leads = signal_lead.applied(limited, sweep.cells, store)
-    notes += leads
-    job_of_cell = status.made_by(store, answers)
-    try:
-        arranged = slurm.arrange(limited, job_of_cell, answers.queue(), site)
-    except Unavailable:
-        arranged = slurm.arrange(limited, job_of_cell, [], site)
-        notes.append("the queue can't be asked here: counted as if none of your jobs were in it")
-    folder = store.sweep(sweep.name)
-    code = folder.read()["code"] if folder.sweep_json.exists() else snapshot.code_digest()
-    number = max((int(p.name) for p in folder.submissions()), default=0) + 1
-    path, name = folder.path / "submissions" / str(number), f"paceline-{sweep.name}-XXXXXXXX"
-    ordered = [*arranged.elements, *arranged.rest]
-    places = {e.cells[0]: i for i, e in enumerate(elements)}
-    return Outlook(
-        [[places[ordered[i].cells[0]] for i in indices] for indices in arranged.arrays],
-        texts(ordered, arranged.arrays, name, store, code, path, job_of_cell),
-        arranged.held,
-        arranged.reason,
-        findings(ordered, arranged.arrays, sweep.cells, store, code, site),
-        notes,
-    )
 
 
 def findings(
@@ -146,9 +85,13 @@ def findings(
         site: what the cluster reports.
     """
     resources = asked_resources(elements)
+    # What is not recorded of a cluster stands in the configs alone.
+    clusters = {id(c.config.cluster): c.config.cluster for c in planned if c.config.cluster.needs_account}
     names = [
         merged_finding("environment", (check_environment(a) for a in resources)),
-        merged_finding("account", (check_account(a.cluster, site) for a in resources)),
+        merged_finding(
+            "account", (check_account(c, site) for c in [*(a.cluster for a in resources), *clusters.values()])
+        ),
         merged_finding("partition", (check_partition(a.cluster, site) for a in resources)),
         merged_finding("qos", (check_qos(a.cluster, site) for a in resources)),
     ]
@@ -160,6 +103,7 @@ def findings(
         *names,
         merged_finding("walltime", (check_walltime(a.cluster, site) for a in resources)),
         merged_finding("GPUs", (check_gpus(a, site) for a in resources)),
+        merged_finding("memory", (check_memory(a) for a in resources)),
         *_storage(elements, planned, store),
         test,
     ]
@@ -183,9 +127,6 @@ def require(all_findings: Iterable[Finding]) -> None:
     if len(bad) == 1:
         raise kind(bad[0].text)
     raise kind(f"{len(bad)} checks failed:\n" + "\n".join(f"  {f.name}: {f.text}" for f in bad))
-
-
-# -- what the job asks for
 
 
 # -- what the cells will write
@@ -289,7 +230,7 @@ def _test(elements: Sequence[Element], arrays: Sequence[Sequence[int]], store: S
             tried += 1
         except Unavailable as error:
             if any(words in str(error) for words in _NO_ANSWER):
-                return Finding("sbatch", None, str(error))
+                return Finding("sbatch", None, brief(error))
             if _NO_NODE in str(error) and (count := _out_of_service()):
                 # Nodes that are drained or down count as not there in a test; the queue itself takes the job.
                 return Finding("sbatch", True, f"not known: {count} nodes are out of service; until then it waits")
@@ -312,12 +253,14 @@ _REMEDIES = {
     "Invalid feature": "give another cluster.constraint",
     "(gres)": "give another cluster.gpu or cluster.gpus",
     _NO_NODE: (
-        "no node has as much: lower cluster.memory_gib, cluster.cpus, cluster.gpus or placement.ranks, or give another "
-        "cluster.gpu, cluster.constraint or cluster.partition"
+        "no node has as much: lower cluster.memory_gib or cluster.memory_per_cpu_gib, cluster.cpus, cluster.gpus or "
+        "placement.ranks, or give another cluster.gpu, cluster.constraint or cluster.partition"
     ),
     "More processors requested": "lower cluster.cpus, placement.ranks or placement.nodes",
     "Node count specification": "lower placement.nodes",
     "time limit": "lower cluster.minutes",
+    "Memory specification": "lower cluster.memory_gib or cluster.memory_per_cpu_gib",
+    "--mem-per-cpu": "give cluster.memory_per_cpu_gib, and cluster.memory_gib=0",
     "array specification": "lower cluster.max_array",
     "policy": "wait until jobs of yours have ended, or give another cluster.qos",
 }
@@ -326,18 +269,20 @@ _REMEDIES = {
 def _out_of_service() -> int:
     """Nodes that take no jobs now, by one sinfo; 0 where sinfo failed."""
     try:
-        states = call(["sinfo", "--noheader", "--Node", "--format=%N %T"]).splitlines()
+        lines = call(["sinfo", "--noheader", "--Node", "--format=|%N|%T"]).splitlines()
     except Unavailable:
         return 0
     shut = ("drain", "down", "maint", "fail", "reboot", "unk", "power", "reserved", "no_respond")
-    return len({s.split()[0] for s in states if any(state in s.split()[-1].lower() for state in shut)})
+    nodes = (line.split("|")[1:] for line in lines if line.startswith("|") and line.count("|") == 2)
+    return len({name for name, state in nodes if any(word in state.lower() for word in shut)})
 
 
 def _refusal(element: Element, count: int, message: str) -> str:
-    reason = message.removeprefix("sbatch: ").removeprefix("error: ").removeprefix("allocation failure: ")
+    reason = message.removeprefix("sbatch: ").replace("allocation failure: ", "")
     remedy = next(
         (r for begin, r in _REMEDIES.items() if begin in message), "change the settings of cluster or placement"
     )
     resources = ", ".join(f"{k}={v}" for k, v in element.resources.items() if v and k not in ("cluster", "threads"))
     jobs = f"an array of {count}" if count > 1 else "a job"
-    return f"Slurm refuses {jobs} with {resources}: {reason}; {remedy}"
+    remedy = f"; {remedy}" if "\n" not in reason else f"\n{remedy}"
+    return f"Slurm refuses {jobs} with {resources}: {reason}{remedy}"

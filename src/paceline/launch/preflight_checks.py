@@ -15,7 +15,10 @@ from paceline.store.files import canonical
 
 # sbatch's variables that win over the text it is given. The first have a setting of their own here.
 _SETTINGS = ("ACCOUNT", "QOS", "PARTITION", "CONSTRAINT")
-_FORBIDDEN = ("TIMELIMIT", "JOB_NAME", "ARRAY_INX", "GRES", "SIGNAL", "OUTPUT", "MEM_PER_NODE", "NO_REQUEUE", "WCKEY")
+_FORBIDDEN = (
+    *("TIMELIMIT", "JOB_NAME", "ARRAY_INX", "GRES", "SIGNAL", "OUTPUT", "NO_REQUEUE", "WCKEY"),
+    *("MEM_PER_NODE", "MEM_PER_CPU", "MEM_PER_GPU"),
+)
 
 
 @dataclass(frozen=True)
@@ -92,14 +95,24 @@ def check_account(cluster: ClusterSpec, site: Site) -> tuple[bool | None, str]:
     name = site.account_of(cluster)
     if site.accounting is False:
         return True, "this cluster keeps no accounts"
-    if not site.associations:
+    accounts = sorted({a.account for a in site.associations or ()})
+    enforced = bool({"associations", "limits", "safe", "qos"} & set(site.enforced))
+    where = site.name or cluster.name or "this cluster"
+    if cluster.needs_account and not asked_for(cluster, "account"):
+        yours = f" (yours: {', '.join(accounts)})" if accounts else ""
+        return False, f"{where} takes no job without an account: give cluster.account={_closest('', accounts)}{yours}"
+    if not accounts:
         return None, unknown(site, "associations", "config")
-    accounts = sorted({a.account for a in site.associations})
-    if not name:
+    if not name and site.rewrites:
         return None, f"left to the site's plugin ({site.rewrites}); yours are {', '.join(accounts)}"
-    if name not in accounts and {"associations", "limits", "safe", "qos"} & set(site.enforced):
+    if not name and enforced:
         return False, (
-            f"you may not charge account '{name}' on {site.name or 'this cluster'}: {nearest(name, accounts)} "
+            f"{where} charges jobs to an account and you have no default one: give cluster.account="
+            f"{_closest('', accounts)} (yours: {', '.join(accounts)})"
+        )
+    if name not in accounts and enforced:
+        return False, (
+            f"you may not charge account '{name}' on {where}: {nearest(name, accounts)} "
             f"(cluster.account={_closest(name, accounts)})"
         )
     return True, name + ("" if asked_for(cluster, "account") else ", your default")
@@ -190,6 +203,20 @@ def check_walltime(cluster: ClusterSpec, site: Site) -> tuple[bool | None, str]:
             f"ever; give cluster.minutes={limit.value}: what does not finish is resumed"
         )
     return True, f"{cluster.minutes} minutes, up to {limit.value} ({limit.by})"
+
+
+def check_memory(resources: AskedResources) -> tuple[bool | None, str]:
+    """Slurm takes memory per node or per CPU, not both."""
+    cluster = resources.cluster
+    if cluster.memory_gib and cluster.memory_per_cpu_gib:
+        return False, (
+            f"cluster.memory_gib={cluster.memory_gib} is memory per node and cluster.memory_per_cpu_gib="
+            f"{cluster.memory_per_cpu_gib:g} per CPU, and Slurm takes one of them; give cluster.memory_gib=0, or "
+            "cluster.memory_per_cpu_gib=0"
+        )
+    gib = cluster.node_memory_gib(resources.ranks)
+    per_cpu = f", {cluster.memory_per_cpu_gib:g} a CPU" if cluster.memory_per_cpu_gib else ""
+    return True, f"{gib:g} GiB a node{per_cpu}" if gib else "left to the cluster"
 
 
 def check_gpus(resources: AskedResources, site: Site) -> tuple[bool | None, str]:

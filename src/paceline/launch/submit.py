@@ -5,25 +5,23 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from paceline import plugins
-from paceline.errors import UserError
-from paceline.launch import arrays, preflight, signal_lead
+from paceline.launch import arrays
 from paceline.launch.elements import Element, recorded
 from paceline.launch.granted import granted
-from paceline.launch.planned import NO_WISHES, Wishes, choose, executor_of, look, plan_of, require
-from paceline.slurm import site
+from paceline.launch.outlook import Outlook, ToSlurm, look_ahead
+from paceline.launch.planned import NO_WISHES, Wishes, choose, executor_of
 from paceline.slurm.remembered import Answers
 from paceline.store import code as snapshot
 from paceline.store.files import SCHEMA, write_json
 from paceline.store.owner import this_process
 from paceline.store.root import Store, SweepFolder
 from paceline.sweep import cells as sweep
-from paceline.sweep import status
 from paceline.sweep.cells import Sweep
 from paceline.sweep.config_files import ConfTree, conf_folders
 from paceline.sweep.status import CellState
@@ -55,7 +53,13 @@ class Submission:
     reason: str = ""
 
 
-def decide(planned_sweep: Sweep, store: Store, wishes: Wishes = NO_WISHES, tree: ConfTree | None = None) -> Submission:
+def decide(
+    planned_sweep: Sweep,
+    store: Store,
+    wishes: Wishes = NO_WISHES,
+    tree: ConfTree | None = None,
+    tell: Callable[[Outlook], None] | None = None,
+) -> Submission:
     """Record the sweep and claim what is needed, so that a second submit finds it claimed.
 
     What goes to Slurm is submitted here too, while no other submit can decide: on another login node it could not see
@@ -67,28 +71,29 @@ def decide(planned_sweep: Sweep, store: Store, wishes: Wishes = NO_WISHES, tree:
         wishes: of the person.
         tree: the configs that the submission was composed of, whose DeepSpeed presets a rung or a remedy may name;
             None: those that are found without ``--conf``.
+        tell: called with what will be done, once nothing stands in its way and before it is done.
 
     Raises:
-        UserError: the name is taken by other cells, or another submit is deciding.
+        UserError: what :func:`look_ahead` finds in the way, or another submit is deciding.
         Unavailable: the root can't be written, or Slurm gives no answer.
     """
     tree = tree or ConfTree(conf_folders(None))
     with store.mutex():
-        code = snapshot.freeze(store)
-        seen = look(planned_sweep, store, Answers(store.root, fresh=True), wishes, tree)
-        plan = plan_of(seen, wishes)
-        require(plan, seen, store, tree.presets())
-        decided = Submission(None, list(plan.elements), dict(seen.states), code, seen.answers, list(plan.notes))
-        job_of_cell = status.made_by(store, seen.answers) if plan.executor == "slurm" else {}
-        arranged = _arrange(decided, planned_sweep, store, job_of_cell, wishes) if plan.executor == "slurm" else None
-        folder = sweep.record(planned_sweep, store, code, wishes.extend)
-        decided.code, notes = _code(folder, store, code, wishes.current_code)
-        decided.notes += notes
+        ahead = look_ahead(planned_sweep, store, Answers(store.root, fresh=True), tree, wishes, snapshot.freeze(store))
+        ahead.require()
+        if tell is not None:
+            tell(ahead)
+        plan = ahead.plan
+        decided = Submission(None, list(plan.elements), dict(ahead.seen.states), ahead.code, ahead.seen.answers)
+        decided.notes = list(ahead.notes)
+        folder = sweep.record(planned_sweep, store, ahead.code, wishes.extend)
+        if (content := folder.read())["code"] != ahead.code:  # switched on request
+            write_json(folder.sweep_json, {**content, "code": ahead.code})
         if plan.executor and (left := plugins.left_out()):
             more = f" and {len(left) - 1} more" if left[1:] else ""
             decided.notes.append(f"no job will find {left[0]}{more}: of a lab's code only .py files are copied")
-        if arranged is not None:
-            _to_slurm(decided, arranged, job_of_cell, folder, store, wishes, tree)
+        if ahead.to_slurm is not None:
+            _to_slurm(decided, ahead.to_slurm, folder, store, wishes, tree)
         elif plan.executor:
             decided.path = _claim(folder, _intent(folder, decided.code), recorded(decided.elements))
         return decided
@@ -106,60 +111,16 @@ def _intent(folder: SweepFolder, code: str) -> dict[str, Any]:
     }
 
 
-def _code(folder: SweepFolder, store: Store, current: str, switch: bool) -> tuple[str, list[str]]:
-    """The code that the sweep runs, and notes for the user.
-
-    Raises:
-        UserError: it is gone.
-    """
-    content = folder.read()
-    notes = []
-    if content["code"] != current and switch:
-        content["code"] = current
-        write_json(folder.sweep_json, content)
-        notes.append(f"switched to the current code, {current}; reports flag cells made by mixed code")
-    elif content["code"] != current:
-        notes.append(f"runs the code that the sweep was recorded with, {content['code']}; --code=current switches")
-    if not (store.code(content["code"]) / snapshot.STAMP).exists():
-        # Python skips a missing folder silently, and would run the clone's code instead.
-        raise UserError(
-            f"the code that sweep '{folder.name}' was recorded with is gone ({store.code(content['code'])}); "
-            f"--code=current goes on with the code as it is now"
-        )
-    return content["code"], notes
-
-
-def _arrange(
-    decided: Submission, planned_sweep: Sweep, store: Store, job_of_cell: Mapping[str, str], wishes: Wishes
-) -> arrays.Arrangement:
-    """Which arrays go to Slurm, once nothing stands in the way. What the cluster reports overrides the YAML.
-
-    Raises:
-        UserError: Slurm would refuse them, or let them wait for ever.
-        Unavailable: Slurm gives no answer, or the disk has no room.
-    """
-    site_facts = site.ask(store.root)
-    elements, notes = preflight.applied(decided.elements, site_facts)
-    elements, leads = signal_lead.applied(elements, planned_sweep.cells, store)
-    decided.notes += notes + leads
-    arranged = arrays.arrange(elements, job_of_cell, decided.asked.queue(), site_facts, int(wishes.chain))
-    chosen = {c for e in elements for c in e.cells}
-    cells = [c for c in planned_sweep.cells if c.id in chosen]
-    ordered = [*arranged.elements, *arranged.rest]
-    preflight.require(preflight.findings(ordered, arranged.arrays, cells, store, decided.code, site_facts))
-    return arranged
-
-
 def _to_slurm(
     decided: Submission,
-    arranged: arrays.Arrangement,
-    job_of_cell: Mapping[str, str],
+    to_slurm: ToSlurm,
     folder: SweepFolder,
     store: Store,
     wishes: Wishes,
     tree: ConfTree,
 ) -> None:
     """Submit what was arranged, and write down what is held back."""
+    arranged, job_of_cell = to_slurm.arranged, to_slurm.job_of_cell
     decided.elements, decided.held, decided.reason = arranged.elements, arranged.held, arranged.reason
     if decided.held or folder.held_json.exists():
         write_json(folder.held_json, {"schema": SCHEMA, "cells": decided.held, "reason": decided.reason})

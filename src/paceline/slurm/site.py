@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from paceline.config.schema import ClusterSpec
 from paceline.errors import PacelineError, Unavailable
-from paceline.slurm.clients import call
+from paceline.slurm.clients import brief, call
 from paceline.slurm.formats import fields, minutes, name_list, names_or_all, number_or_none, seconds, tres
 from paceline.store.files import SCHEMA, read_json, write_json
 
@@ -359,7 +359,7 @@ def _ask() -> Site:
             try:
                 answers[name] = questions[name][1](answer.result())
             except Unavailable as error:
-                unanswered[name] = str(error)
+                unanswered[name] = brief(error)
     site = dataclasses.replace(answers.get("config", Site()), time=time.time())
     if site.accounting is False:  # then missing answers are no failure
         unanswered = {k: v for k, v in unanswered.items() if k not in ("qos", "associations")}

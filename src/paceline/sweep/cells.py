@@ -104,9 +104,14 @@ def placements_of(cells: Iterable[PlannedCell]) -> list[dict[str, Any]]:
 
 def cell_id(kind: Kind, identity: dict[str, Any]) -> str:
     """A readable slug and 12 hex digits of sha256 over the canonical JSON of the identity."""
-    names = [identity[g].get("name", "") for g in ("model", "task", "prompt", "method")]
-    slug = "-".join(re.sub(r"[^a-zA-Z0-9_.]+", "_", n) for n in names if n)
+    slug = "-".join(name for name in slug_parts(identity) if name)
     return f"{kind}-{slug}-{digest({'kind': kind, **identity}, HASH_LENGTH)}"
+
+
+def slug_parts(identity: Mapping[str, Any]) -> list[str]:
+    """The names of model, task, prompt and method as an id spells them."""
+    names = (identity[g].get("name", "") for g in ("model", "task", "prompt", "method"))
+    return [re.sub(r"[^a-zA-Z0-9_.]+", "_", name) for name in names]
 
 
 def training_prompt(config: Config, composition: Composition) -> PromptSpec:
@@ -339,20 +344,32 @@ def record(sweep: Sweep, store: Store, code: str, extend: bool) -> SweepFolder:
     Raises:
         UserError: settings contradict each other, or the name is taken by other cells; the message has the remedy.
     """
-    if sweep.problems:
-        raise UserError("; ".join(sweep.problems))
+    require_recordable(sweep, store, extend)
     folder = store.sweep(sweep.name)
     content = sweep.as_json(code)
     if folder.sweep_json.exists():
-        before = folder.read()
-        old, new = set(before["cells"]), set(content["cells"])
-        if old != new and not extend:
-            raise UserError(difference(sweep.name, old, new) + _of_earlier_version(old - new, store))
-        content = _extended(before, content)
+        content = _extended(folder.read(), content)
     store.freeze(planned.cell for planned in sweep.cells)
     if not folder.sweep_json.exists() or _said(folder.read()) != _said(content):
         write_json(folder.sweep_json, content)
     return folder
+
+
+def require_recordable(sweep: Sweep, store: Store, extend: bool) -> None:
+    """Refuse what :func:`record` would refuse; nothing is written.
+
+    Raises:
+        UserError: settings contradict each other, or the name is taken by other cells; the message has the remedy.
+    """
+    if sweep.problems:
+        raise UserError("; ".join(sweep.problems))
+    folder = store.sweep(sweep.name)
+    # Without the data, or the content of the weights, an id only stands for one.
+    known = all(c.cell.data != UNPREPARED and not named_by_folder(c.config.model) for c in sweep.cells)
+    if known and folder.sweep_json.exists() and not extend:
+        old, new = set(folder.read()["cells"]), {c.id for c in sweep.cells}
+        if old != new:
+            raise UserError(difference(sweep.name, old, new) + _of_earlier_version(old - new, store))
 
 
 def _of_earlier_version(cells: Iterable[str], store: Store) -> str:

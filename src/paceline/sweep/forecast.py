@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from paceline.config.cell_kinds import kind_of
-from paceline.config.identity import identity_of
+from paceline.config.identity import clear_inactive, identity_of
 from paceline.config.schema import Config, Kind
+from paceline.errors import PacelineError
 from paceline.store.cell_folder import Attempt, CellFolder
 from paceline.store.files import digest
 from paceline.store.root import Store
-from paceline.sweep.cells import Sweep
+from paceline.sweep.cells import PlannedCell, Sweep, slug_parts
 from paceline.sweep.status import CellState
 
 # A cell that takes this many times as long as its siblings is flagged: a faulty node, a disk that is full.
 SLOW = 3.0
 # With fewer siblings a median is not meaningful.
 SIBLINGS = 3
+# Before a sweep is submitted, so many cells of others are read at most, and so many that are like one are enough.
+MOST_READ, ENOUGH = 60, 5
 
 
 @dataclass(frozen=True)
@@ -126,8 +130,59 @@ def _left(progress: Mapping[str, Any] | None, cell_spent: Spent, typical: float 
 
 def _kin(kind: Kind, config: Config) -> str:
     """What cells that should take about as long have in common."""
-    parts = [identity_of(part, kind) for part in (config.model, config.task, config.method, config.generation)]
-    return digest([kind, parts, config.train.batch, config.train.max_steps, config.limit])
+    config = clear_inactive(config, kind)
+    groups = [g for g in ("model", "task", "method", "generation") if g not in kind_of(kind).unused]
+    parts = [identity_of(getattr(config, group), kind) for group in groups]
+    train = config.train
+    trained = [train.batch, train.max_steps, train.epochs, train.validations] if kind_of(kind).trains else []
+    return digest([kind, parts, trained, config.limit])
+
+
+def measured(store: Store, cells: Iterable[PlannedCell]) -> dict[str, float]:
+    """Cell -> seconds, as its like took that are done, of any sweep under the root, on as many GPUs of the same type.
+
+    Cells of which no like has ended are missing.
+    """
+    try:
+        names = sorted(path.name for path in (store.root / "cells").iterdir())
+    except OSError:
+        return {}
+    known: dict[tuple[Any, ...], float | None] = {}
+    found = {}
+    for planned in cells:
+        placed = {"cluster": vars(planned.config.cluster), "placement": vars(planned.config.placement)}
+        key = (_kin(planned.cell.kind, planned.config), *_hardware(placed))
+        if key not in known:
+            known[key] = _typical(store, names, planned, key)
+        if (seconds := known[key]) is not None:
+            found[planned.id] = seconds
+    return found
+
+
+def _typical(store: Store, names: Sequence[str], planned: PlannedCell, key: tuple[Any, ...]) -> float | None:
+    """The median of the first few cells that are like one, of those whose ids bear the same names."""
+    model, task, _, method = slug_parts(planned.cell.identity)
+    begin, end = f"{planned.cell.kind}-{model}-{task}-", f"-{method}"
+    seconds: list[float] = []
+    alike = [n for n in names if n.startswith(begin) and n.rpartition("-")[0].endswith(end)]
+    for name in alike[:MOST_READ]:
+        folder = store.cell(name)
+        with contextlib.suppress(PacelineError, OSError, KeyError, TypeError, ValueError):  # of another version
+            if not folder.done() or not (attempts := folder.attempts()):
+                continue
+            cell = folder.read()
+            if (_kin(cell.kind, cell.config), *_hardware(attempts[-1].placement() or {})) == key:
+                seconds.append(spent(folder).seconds)
+        if len(seconds) >= ENOUGH:
+            break
+    return statistics.median(seconds) if seconds else None
+
+
+def _hardware(placed: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What of a placement decides how fast a cell is, for the most part."""
+    cluster, placement = placed.get("cluster", {}), placed.get("placement", {})
+    ranks = (placement.get("nodes", 1), placement.get("ranks", 1))
+    return (cluster.get("executor") == "slurm", str(cluster.get("gpu", "")).lower(), cluster.get("gpus", 0), *ranks)
 
 
 def duration(seconds: float) -> str:

@@ -394,6 +394,9 @@ def test_offloading_asks_for_the_host_memory_that_it_takes() -> None:
     found = choose.judge(small, "finetune", shape("llama32_11b_vision"), Sample(), card)
     assert not found.fits
     assert "cluster.memory_gib=" in found.told()
+    per_cpu = dataclasses.replace(made, cluster=ClusterSpec(gpus=1, gpu="a100_40", cpus=4, memory_per_cpu_gib=16))
+    told = choose.judge(per_cpu, "finetune", shape("llama32_11b_vision"), Sample(), card).told()
+    assert "cluster.memory_per_cpu_gib=" in told and "cluster.memory_gib" not in told
     assert choose.judge(made, "finetune", shape("llama32_11b_vision"), Sample(), card).fits
 
 
@@ -481,8 +484,9 @@ def test_plan_says_what_fits_a_card_that_is_named_on_this_machine(command_line: 
     """The study's failing setting, as `plan` answers it: micro-batch, tiles, length, and the cheapest that fits."""
     words = ("model=llama32_11b_vision_instruct", "method=dora_8bit_llama_study", "task=geolocation_earth")
     asked = (*words, "prompt=geo_stepwise", "cluster.gpu=a100_40", f"root={tmp_path}")
-    _, out, _ = command_line("plan", *asked, "placement.micro_batch=4")
-    refused = next(line for line in out.splitlines() if "(finetune): takes" in line)
+    code, _, err = command_line("plan", *asked, "placement.micro_batch=4")
+    assert code == 2
+    refused = next(line for line in err.splitlines() if "(finetune): takes" in line)
     assert "a100_40 has 39.4; assumed: micro-batch 4" in refused and "in 4 tiles" in refused and " tokens" in refused
     assert "cheapest that fits: placement.micro_batch=1 placement.activation_checkpointing=true" in refused
     _, out, _ = command_line("plan", *asked, "placement=auto")

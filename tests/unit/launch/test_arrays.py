@@ -388,7 +388,7 @@ def test_the_chained_job_resumes_with_the_configs_of_its_submission(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[list[str]] = []
-    monkeypatch.setattr("paceline.slurm.clients.call", lambda words: said.append(words) or "8")
+    monkeypatch.setattr("paceline.slurm.sbatch.submit", lambda words, name: said.append(words) or "8")
     (first, *_) = elements("cluster=slurm")
     path = tmp_path / "sweeps" / "s" / "submissions" / "1"
     mine, lab, shipped = (tmp_path / name for name in ("my own", "lab", "shipped"))

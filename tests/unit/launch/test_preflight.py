@@ -16,7 +16,8 @@ from slurm_answers import ANSWERS, ICE, PHOENIX, QOS, told
 
 from paceline.attempts import checkpoints
 from paceline.cli.verbs import doctor
-from paceline.config.schema import ModelSpec
+from paceline.config.identity import placement_of, rung_of, with_placement
+from paceline.config.schema import ClusterSpec, Config, ModelSpec
 from paceline.errors import Unavailable, UserError
 from paceline.launch import arrays as slurm
 from paceline.launch import elements as grouping
@@ -140,6 +141,25 @@ def test_phoenix_takes_its_account_and_embers_and_ice_takes_neither(tmp_path: Pa
     assert every["GPUs"].text == "1 for 480 minutes: 8.0 GPU-hours a job, up to 16 (QOS coc-ice)"
 
 
+def test_a_cluster_that_needs_an_account_says_so_even_where_there_is_no_slurm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = Site(unanswered={"scontrol": "scontrol is not installed"})
+    with pytest.raises(UserError, match=r"pace_phoenix takes no job without an account: give cluster\.account=…"):
+        require(nothing, tmp_path, "cluster=pace_phoenix")
+    with pytest.raises(UserError, match=r"give cluster\.account=gts-lab \(yours: gts-lab\)"):
+        require(told(PHOENIX), tmp_path, "cluster=pace_phoenix")
+    assert found(told(ICE), tmp_path, "cluster=pace_ice")["account"].ok is True
+    monkeypatch.setenv("SBATCH_ACCOUNT", "gts-lab")
+    assert found(told(PHOENIX), tmp_path, "cluster=pace_phoenix")["account"].ok is True
+
+
+def test_a_user_without_a_default_account_is_told_to_name_one(tmp_path: Path) -> None:
+    site = dataclasses.replace(told(ANSWERS), default_account="")
+    with pytest.raises(UserError, match=r"no default one: give cluster\.account=… \(yours: gts-dev, root\)"):
+        require(site, tmp_path, "cluster=slurm")
+
+
 def test_a_variable_of_sbatch_that_would_win_silently_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,6 +210,59 @@ def test_limits_of_the_cluster_reach_the_arrays() -> None:
     assert {slurm.cluster_of(e).max_submit for e in limited} == {50}
     assert {len(a) for a in slurm.chunks(limited, {}, None)} == {1}
     assert [e.resources for e in limited] == [e.resources for e in elements]
+
+
+# -- memory per CPU
+
+PER_CPU = ("cluster=slurm", "cluster.memory_per_cpu_gib=3.5", "cluster.cpus=2")
+
+
+def test_memory_is_asked_for_per_cpu_where_a_site_refuses_it_per_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first, *_) = grouping.group(sweep(*PER_CPU).cells)
+    text = slurm.sbatch_text(first, 1, "n", {}, tmp_path)
+    assert "#SBATCH --mem-per-cpu=3584M\n" in text
+    assert "--mem=" not in text
+    assert found(Site(), tmp_path, *PER_CPU)["memory"].text == "7 GiB a node, 3.5 a CPU"
+    said: list[list[str]] = []
+    monkeypatch.setattr("paceline.slurm.sbatch.submit", lambda words, name: said.append(words) or "8")
+    path = tmp_path / "sweeps" / "s" / "submissions" / "1"
+    for words in (PER_CPU, ("cluster=slurm", "cluster.memory_per_cpu_gib=0.75"), ("cluster=slurm",)):
+        (first, *_) = grouping.group(sweep(*words).cells)
+        slurm.chain(path, first, {"0": "7_0"}, "n", Store(tmp_path), "c0de", [tmp_path])
+    asked = [[w for w in words if w.startswith(("--mem", "--cpus"))] for words in said]
+    assert asked == [
+        ["--mem-per-cpu=2048M", "--cpus-per-task=1"],
+        ["--mem-per-cpu=768M", "--cpus-per-task=3"],
+        ["--mem=2G"],
+    ]
+
+
+def test_memory_per_node_and_per_cpu_at_once_is_refused(tmp_path: Path) -> None:
+    words = ("cluster=pace_ice", "cluster.memory_per_cpu_gib=8")
+    with pytest.raises(UserError, match=r"give cluster\.memory_gib=0, or cluster\.memory_per_cpu_gib=0"):
+        require(told(ICE), tmp_path, *words)
+    assert found(told(ICE), tmp_path, *words, "cluster.memory_gib=0")["memory"].ok
+
+
+def test_memory_per_cpu_is_written_down_only_where_it_is_set() -> None:
+    # A sweep is resumed by its own frozen code, which may not know the key.
+    for words, known in ((("cluster=slurm",), False), (PER_CPU, True)):
+        elements, _ = preflight.applied(grouping.group(sweep(*words).cells), Site())
+        recorded = [e.placement["cluster"] for e in elements]
+        recorded += sweep(*words).as_json("c0de")["placements"][0].values()
+        assert {"memory_per_cpu_gib" in c for c in recorded if "memory_gib" in c} == {known}
+    phoenix = sweep("cluster=pace_phoenix").as_json("c0de")
+    assert "needs_account" not in json.dumps(phoenix)  # the launcher alone asks for it
+    given = ClusterSpec(memory_per_cpu_gib=2.0, cpus=4)
+    assert with_placement(Config(), placement_of(replace_cluster(given))).cluster == given
+    rungs = [rung_of(placement_of(replace_cluster(ClusterSpec(memory_per_cpu_gib=g)))) for g in (0.0, 2.0, 4.0)]
+    assert len({json.dumps(r) for r in rungs}) == 3
+
+
+def replace_cluster(cluster: ClusterSpec) -> Config:
+    return dataclasses.replace(Config(), cluster=cluster)
 
 
 # -- refusing
@@ -474,6 +547,15 @@ def test_every_difference_between_asked_and_granted_is_a_sentence(old: str, new:
     assert said in told_of
 
 
+def test_memory_per_cpu_that_was_granted_is_compared() -> None:
+    words = [w for w in ASKED if "memory" not in w]
+    (element, *_) = grouping.group(sweep(*words, "cluster.memory_per_cpu_gib=1").cells)
+    job = JOB.replace("MinMemoryNode=2G", "MinMemoryCPU=1G")
+    assert reading_back.differences(element, fields(job), "aftercorr:40") == []
+    less = reading_back.differences(element, fields(job.replace("CPU=1G", "CPU=512M")), "aftercorr:40")
+    assert less == ["asked for 2 GiB a node, gets 1"]
+
+
 def test_gpus_are_counted_where_accounting_does_not_count_them() -> None:
     bare = fields(JOB.replace(",gres/gpu=1,gres/gpu:a100=1", ""))
     (element, *_) = grouping.group(sweep(*ASKED).cells)
@@ -517,7 +599,9 @@ def test_plan_shows_what_sbatch_is_given_and_works_without_slurm(
     paceline: Paceline, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    code, out, _ = paceline("plan", *WORDS, "cluster=pace_phoenix", "cluster.max_submit=3", "--json")
+    code, out, _ = paceline(
+        "plan", *WORDS, "cluster=pace_phoenix", "cluster.account=gts-lab", "cluster.max_submit=3", "--json"
+    )
     assert code == 0
     plan = json.loads(out)["slurm"]
     assert [len(a["elements"]) for a in plan["arrays"]] == [2, 1]
@@ -527,13 +611,13 @@ def test_plan_shows_what_sbatch_is_given_and_works_without_slurm(
     assert "3 jobs of embers may be submitted at a time" in plan["held"]["reason"]
     assert {f["name"] for f in plan["findings"]} >= {"account", "qos", "walltime", "space", "files", "sbatch"}
     assert not any(f["ok"] is False for f in plan["findings"])
-    code, out, _ = paceline("plan", *WORDS, "cluster=pace_phoenix", "cluster.max_submit=3")
+    code, out, _ = paceline("plan", *WORDS, "cluster=pace_phoenix", "cluster.account=gts-lab", "cluster.max_submit=3")
     assert "? sbatch: not known here: sbatch is not installed" in out
     assert "3 cells would be held back for the next resume" in out
 
 
 def test_plan_leaves_a_placeholder_for_a_job_that_has_no_number_yet(paceline: Paceline) -> None:
-    _, out, _ = paceline("plan", *WORDS, "cluster=slurm")
+    _, out, _ = paceline("plan", *WORDS, "cluster=slurm", "--sbatch")
     assert "#SBATCH --dependency=aftercorr:<job of array 0>\n" in out
 
 

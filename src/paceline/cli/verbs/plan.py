@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from paceline.cli.options import json_option, overrides_argument
+from paceline.cli.options import json_option, overrides_argument, wishes_options
 from paceline.cli.resolve import (
     compose_words,
     digests_or_not,
@@ -16,46 +16,51 @@ from paceline.cli.resolve import (
     say_json,
     short,
     store_of,
+    with_mail,
 )
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from paceline.launch.expected import Expected
+
 
 @click.command(short_help="show what a submit would start")
 @overrides_argument
 @json_option
-def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
-    """Show the cells of a sweep, what each needs, and what a submit would start. Starts nothing.
+@click.option("--sbatch", "scripts", is_flag=True, help="Slurm: print the script of each array")
+@click.option("--extend", is_flag=True, help="as submit --extend would")
+@wishes_options
+def command(
+    words: Sequence[str], conf: str | None, as_json: bool, scripts: bool, mail: str | None, **wished: Any
+) -> None:
+    """Show the cells of a sweep, what each needs, what a submit would start, and how long it takes. Starts nothing.
+
+    Exits as that submit would: with 2 where it would refuse.
 
     \b
     paceline plan experiment=demo
     paceline plan model=tiny_qwen2_vl task=geolocation_earth prompt='glob(geo_*)' method=untuned,lora method.lora.r=8,16
     """
-    from paceline import tasks
     from paceline.data import samples
-    from paceline.errors import DataError, UserError
-    from paceline.launch import elements, environments, gpu_fit, storage, submit
+    from paceline.errors import UserError
+    from paceline.launch import elements, expected, gpu_fit, outlook, storage, submit
     from paceline.slurm.remembered import Answers
-    from paceline.sweep import status
     from paceline.sweep.cell_labels import variants
     from paceline.sweep.cells import expand
 
+    words = with_mail(words, mail)
     composition = compose_words(words, conf)
     store = store_of(composition)
     data_digest, unprepared = digests_or_not(store, words, conf)
     pin, unpinned = pins_or_not(store)
     sweep = expand(composition, data_digest, lambda task: samples.splits(store.root, task), pin)
-    answers = Answers(store.root, fresh=False)
-    states = status.of_sweep(store, sweep, answers)
-    chosen, left = submit.choose(sweep.cells, states)
-    packages = tasks.packages(c.config.task.kind for c in chosen if c.config.model.environment)
-    lacking = environments.lacks((c.config.model for c in chosen), store, packages)
-    problems = list(dict.fromkeys([*sweep.problems, *lacking]))
-    problems += environments.lacks_tracker(c.config for c in chosen)
-    memory_fits = gpu_fit.look(chosen, store, composition.tree.presets())
-    problems += gpu_fit.refused(memory_fits, {c.id: c.config for c in chosen})
-    grouped = elements.group(chosen)
+    wishes = submit.Wishes(**wished)
+    ahead = outlook.look_ahead(sweep, store, Answers(store.root, fresh=False), composition.tree, wishes)
+    _, left = submit.choose(ahead.seen.cells, ahead.seen.states, wishes)
+    fits = gpu_fit.look(ahead.plan.chosen, store, composition.tree.presets())
+    grouped = ahead.plan.elements
+    takes = expected.expected(ahead, sweep, fits, store)
     where = {cell: i for i, element in enumerate(grouped) for cell in element.cells}
     differing = variants(c.cell for c in sweep.cells)
     provisional = {c.id: "weights" for c in sweep.cells if c.config.model.name in unpinned}
@@ -65,33 +70,30 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
         "sweep": sweep.name,
         "root": str(store.root),
         "cells": [
-            describe(c, states[c.id], differing[c.id], where.get(c.id), left, provisional.get(c.id, ""))
+            describe(c, ahead.seen.states[c.id], differing[c.id], where.get(c.id), left, provisional.get(c.id, ""))
             for c in sweep.cells
         ],
         "elements": [{**e.as_json(), "resources": e.resources} for e in grouped],
         "arrays": elements.arrays(grouped),
         "dropped": sweep.dropped,
         "folded": sweep.folded,
-        "files": storage.need(grouped, chosen, store).files_text() if chosen else "",
-        "memory": [f.as_json() for f in memory_fits],
-        "problems": problems,
+        "files": storage.need(grouped, ahead.plan.chosen, store).files_text() if grouped else "",
+        "memory": [f.as_json() for f in fits],
+        "expected": takes.as_json(),
+        "problems": [str(error) for error in ahead.refusals],
         "unprepared": sorted([*unprepared, *unpinned]),
     }
-    try:
-        on_slurm = bool(grouped) and submit.executor_of(grouped) == "slurm"
-    except UserError as several:
-        on_slurm = False
-        problems.append(str(several))
-    if on_slurm:
-        from paceline.launch import preflight
-
-        plan["slurm"] = preflight.outlook(sweep, grouped, store, answers).as_json()
+    if (to_slurm := outlook.as_json(ahead, sweep, store)) is not None:
+        plan["slurm"] = to_slurm
     if as_json:
         say_json(plan)
     else:
-        show(plan, short(store.root))
-    if errors := [*unprepared.values(), *unpinned.values(), *not_compared(sweep, store, words, conf)]:
-        raise DataError("; ".join(map(str, errors)))
+        show(plan, short(store.root), takes, ahead.notes, scripts)
+    missing = [*unprepared.values(), *unpinned.values(), *not_compared(sweep, store, words, conf)]
+    if errors := [*missing, *ahead.refusals]:
+        raise outlook.together(errors)
+    if scripts and grouped and to_slurm is None:
+        raise UserError("--sbatch: nothing of this goes to Slurm; give cluster=slurm or a cluster file of your own")
 
 
 def describe(
@@ -120,7 +122,7 @@ def describe(
     }
 
 
-def show(plan: dict[str, Any], root: str) -> None:
+def show(plan: dict[str, Any], root: str, takes: Expected, notes: Sequence[str], scripts: bool) -> None:
     """Print the plan for people."""
     from rich.text import Text
 
@@ -135,10 +137,10 @@ def show(plan: dict[str, Any], root: str) -> None:
         {**c, "id": short_hash(c["id"]), "element": "" if c["element"] is None else c["element"]} for c in plan["cells"]
     ]
     print_cells(console, rows, rows, ("element", "kind", "task", "model", "prompt", "method", "id"))
-    for array in plan["arrays"]:
-        resources = ", ".join(f"{v} {k}" for k, v in array["resources"].items() if k != "cluster" and v)
-        count = f"{len(array['elements'])} {array['kind']} elements, {array['cells']} cells"
-        console.print(f"array of {count}: {resources} each, on {array['resources']['cluster']}", soft_wrap=True)
+    for line in array_lines(plan, takes):
+        console.print(line, soft_wrap=True)
+    if takes.words:
+        console.print(takes.words, soft_wrap=True)
     if plan["files"]:
         console.print(f"on the disk: {plan['files']}", soft_wrap=True)
     if plan["folded"]:
@@ -149,29 +151,49 @@ def show(plan: dict[str, Any], root: str) -> None:
         names = f"{fit['model']} {fit['method']} ({fit['kind']})"
         if fit["fits"] is not False:  # what does not fit stands among the refusals
             console.print(f"\n{mark(fit['fits'])} memory of {names}: {fit['text']}", soft_wrap=True)
-    for problem in plan["problems"]:
-        console.print(f"\nsubmit will refuse this: {problem}", soft_wrap=True, markup=False)
+    console.print()
+    for note in notes:
+        console.print(f"note: {note}", soft_wrap=True)
     if "slurm" in plan:
-        show_slurm(console, plan["slurm"])
+        show_slurm(console, plan["slurm"], scripts)
     if not starts:
-        console.print("\nnothing to start")
+        console.print("nothing to start")
 
 
-def show_slurm(console: Console, slurm: dict[str, Any]) -> None:
-    """Print the input of sbatch, what is held back, and the results of the checks."""
+def array_lines(plan: dict[str, Any], takes: Expected) -> Iterator[str]:
+    """A line for each array: of those that go to Slurm where any do, with what the longest of its elements takes."""
+    if "slurm" in plan:
+        arrays = [(f"array {k}", a["elements"]) for k, a in enumerate(plan["slurm"]["arrays"])]
+    else:
+        arrays = [("array", a["elements"]) for a in plan["arrays"]]
+    for name, places in arrays:
+        elements = [plan["elements"][i] for i in places]
+        asked = elements[0]["resources"]
+        resources = ", ".join(f"{v} {k}" for k, v in asked.items() if k != "cluster" and v)
+        count = _counted(len(elements), f"{elements[0]['kind']} element")
+        length = f"; the longest runs {known}" if (known := takes.of(places)) else ""
+        cells = _counted(sum(len(e["cells"]) for e in elements), "cell")
+        yield f"{name} of {count}, {cells}: {resources} each, on {asked['cluster']}{length}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def show_slurm(console: Console, slurm: dict[str, Any], scripts: bool) -> None:
+    """Print what is held back, the results of the checks and, where they are wanted, the scripts for sbatch."""
     from paceline.cli.cell_table import mark
 
+    if held := slurm["held"]["cells"]:
+        console.print(
+            f"{_counted(len(held), 'cell')} would be held back for the next resume: {slurm['held']['reason']}",
+            soft_wrap=True,
+        )
+    for finding in slurm["findings"]:
+        console.print(f"{mark(finding['ok'])} {finding['name']}: {finding['text']}", soft_wrap=True)
+    if not scripts:
+        return
     for number, array in enumerate(slurm["arrays"]):
         console.rule(f"array {number}: sbatch is given", align="left", style="dim")
         console.print(array["sbatch"].strip(), soft_wrap=True)
-    if slurm["arrays"]:
-        console.rule(style="dim")
-    if held := slurm["held"]["cells"]:
-        console.print(
-            f"\n{len(held)} cells would be held back for the next resume: {slurm['held']['reason']}", soft_wrap=True
-        )
-    console.print()
-    for note in slurm["notes"]:
-        console.print(f"note: {note}", soft_wrap=True)
-    for finding in slurm["findings"]:
-        console.print(f"{mark(finding['ok'])} {finding['name']}: {finding['text']}", soft_wrap=True)
+    console.rule(style="dim")

@@ -20,6 +20,8 @@ from paceline.cli.resolve import (
 )
 
 if TYPE_CHECKING:
+    from paceline.launch.expected import Expected
+    from paceline.launch.outlook import Outlook
     from paceline.launch.submit import Submission
     from paceline.store.root import Store
     from paceline.sweep.cells import Sweep
@@ -73,11 +75,19 @@ def make_true(sweep: Sweep, store: Store, composition: Composition, as_json: boo
     """
     from paceline.cli.progress import Watch
     from paceline.errors import CellsFailed
+    from paceline.launch import expected, gpu_fit, submit
     from paceline.launch import foreground as launch_run
-    from paceline.launch import submit
     from paceline.sweep import status
 
-    decided = submit.decide(sweep, store, submit.Wishes(**wished), composition.tree)
+    takes: list[Expected] = []
+
+    def tell(ahead: Outlook) -> None:
+        fits = gpu_fit.look(ahead.plan.chosen, store, composition.tree.presets())
+        takes.append(expected.expected(ahead, sweep, fits, store))
+        if takes[0].words:
+            click.echo(f"{sweep.name}: {takes[0].words}", err=True)
+
+    decided = submit.decide(sweep, store, submit.Wishes(**wished), composition.tree, tell)
     for note in decided.notes:
         click.echo(f"note: {note}", err=True)
     before = status.counts(decided.found.values())
@@ -95,7 +105,8 @@ def make_true(sweep: Sweep, store: Store, composition: Composition, as_json: boo
         if decided.jobs:
             tell_jobs(decided)
             if as_json:
-                say_json({"sweep": sweep.name, "jobs": decided.jobs, "chain": decided.chain, "held": decided.held})
+                going = {"jobs": decided.jobs, "chain": decided.chain, "held": decided.held}
+                say_json({"sweep": sweep.name, **going, "expected": takes[0].as_json()})
             return
         with Watch(len(sweep.cells), before.get("done", 0)).showing() as view:
             launch_run.run(decided, store, view)

@@ -17,7 +17,8 @@ REMEDIES: Mapping[str, str] = {
     "lower placement.checkpoint_minutes",
     "preempted": "resume goes on from the last checkpoint or batch; a QOS that is not preempted costs more",
     "node failure": "resume tries again on another node",
-    "out of host memory": "resume takes the next rung of the ladder; or raise cluster.memory_gib",
+    "out of host memory": "resume takes the next rung of the ladder; or raise cluster.memory_gib, or "
+    "cluster.memory_per_cpu_gib where that is set",
     "CUDA out of memory": "resume takes the next rung of the ladder; paceline fit tells what would hold it",
     "code bug": "mend it, then resume with --retry-failed --code=current; the attempt's log has the traceback",
     "bad data": "mend what the message names, then resume with --retry-failed",

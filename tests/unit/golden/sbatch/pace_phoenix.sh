@@ -19,7 +19,6 @@
 # setup
 [ "$HF_HOME" ] || export HF_HOME=$HOME/scratch/.cache/huggingface
 [ "$TORCH_HOME" ] || export TORCH_HOME=$HOME/scratch/.cache/torch
-export TRITON_CACHE_DIR=/tmp/triton-$SLURM_JOB_ID
 export PYTHONPATH=ROOT/code/c0de/src
 export PYTHONDONTWRITEBYTECODE=1
 export OMP_NUM_THREADS=1

@@ -231,6 +231,14 @@ def _alone(root: Path) -> Iterator[None]:
     """
     held = root / "syncing"
     owner = held / "owner.json"
+
+    def holder(folder: Path) -> dict[str, Any]:
+        """Who syncs, while it lives."""
+        with contextlib.suppress(UserError):
+            found: dict[str, Any] = read_json(folder / "owner.json")
+            return found if alive(found, age_of(folder / "owner.json")) else {}
+        return {}
+
     claim = root / f".syncing.{secrets.token_hex(4)}"
     write_json(claim / "owner.json", this_process())
     while True:
@@ -240,14 +248,14 @@ def _alone(root: Path) -> Iterator[None]:
         except OSError:
             if not held.exists():
                 continue
-        with contextlib.suppress(UserError):
-            holder = read_json(owner)
-            if alive(holder, age_of(owner)):
-                shutil.rmtree(claim)
-                raise Unavailable(f"another sync is at work on {holder['host']} (process {holder['pid']}); let it end")
+        if other := holder(held):
+            shutil.rmtree(claim)
+            raise Unavailable(f"another sync is at work on {other['host']} (process {other['pid']}); let it end")
         aside = root / f".syncing.{secrets.token_hex(4)}"
         with contextlib.suppress(OSError):
             held.rename(aside)
+            if holder(aside):  # a third took the left one away and put its own there meanwhile
+                aside.rename(held)
         shutil.rmtree(aside, ignore_errors=True)
     over = threading.Event()
 

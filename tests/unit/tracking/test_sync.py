@@ -154,6 +154,21 @@ def test_two_syncs_at_once_are_refused_and_one_that_died_is_no_hindrance(
     assert not list(tmp_path.glob("*syncing*"))
 
 
+def test_a_sync_that_took_the_place_of_a_dead_one_a_moment_ago_is_not_taken_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = cell(tmp_path)
+    answering(monkeypatch, UPLOAD_ALL)
+    owner = tmp_path / "syncing" / "owner.json"
+    write_json(owner, this_process())
+    seen = iter([False])  # when it was looked at, the dead one was still there
+    monkeypatch.setattr(sync, "alive", lambda *found: next(seen, True))
+    with pytest.raises(Unavailable, match="another sync is at work"):
+        list(sync.upload(Store(tmp_path), [sync.pending(folder)]))
+    assert owner.exists()
+    assert [p.name for p in tmp_path.glob("*syncing*")] == ["syncing"]
+
+
 def test_json_names_each_piece(command_line: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cell(tmp_path / "root", attempts=2)
     answering(monkeypatch, "say(piece=asked[0]['pieces'][0], bytes=1, rows=5)")

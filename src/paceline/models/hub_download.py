@@ -213,6 +213,9 @@ def download(model: ModelSpec, wanted: Listing, progress: Progress) -> Path:
             wanted.blob(absent[0]).parent.mkdir(parents=True, exist_ok=True)
             with _told(wanted, progress):
                 _fetch_all(model, wanted, absent)
+    for left in (path for file in wanted.files for path in wanted.partials(file) if _left(path)):
+        with contextlib.suppress(OSError):  # another user's
+            left.unlink()
     _keep_lengths(wanted)
     if told := lacking(model):
         raise UserError(f"model {model.name}: {told}; the repository does not hold what transformers needs")
@@ -272,9 +275,6 @@ def _fetch(model: ModelSpec, wanted: Listing, file: File, bar: type) -> None:
                     f"model {model.name}: {file.name} is not what the hub says, and was removed; run it again"
                 )
             partial.replace(blob)
-        for left in filter(_left, wanted.partials(file)):
-            with contextlib.suppress(OSError):  # another user's
-                left.unlink()
     _link(wanted.folder / file.name, blob)
 
 

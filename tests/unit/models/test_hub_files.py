@@ -265,6 +265,15 @@ def test_what_another_process_or_machine_fetches_now_is_not_waited_for_and_not_t
     assert [path.read_bytes() for path in others] == [b"?", b"?"]
 
 
+def test_what_was_left_of_a_download_that_another_process_completed_is_removed(hub: Hub) -> None:
+    folder = fetch(model())
+    left = (folder / "config.json").resolve()
+    left = left.with_name(f"{left.name}.{this_process()['host']}+4194305+1+abcdef01.partial")
+    left.write_bytes(b"{")
+    fetch(model())
+    assert not left.exists()
+
+
 def test_a_file_that_was_published_too_long_is_fetched_anew_and_counted(hub: Hub) -> None:
     folder = fetch(model())
     path = (folder / "model-00001-of-00002.safetensors").resolve()

@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TORCH := $(shell sed -n 's/^ *"\(torch==[^"]*\)".*/\1/p' pyproject.toml)
+TORCHVISION := $(shell sed -n 's/^ *"\(torchvision==[^"]*\)".*/\1/p' pyproject.toml)
 DEEPSPEED := $(shell sed -n 's/^ *"\(deepspeed==[^"]*\)".*/\1/p' pyproject.toml)
 export OMP_NUM_THREADS ?= 1
 
@@ -24,6 +25,11 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install -q $(TORCH) setuptools wheel ninja
 	$(BIN)/python -m pip install -q --no-build-isolation $(TORCH) $(DEEPSPEED)
 	$(BIN)/python -m pip install -q -e '.[dev]'
+# PyPI's torchvision is built for CUDA: beside a CPU torch its library can't load, which breaks plain imports of transformers.
+	@$(BIN)/python -c 'import torchvision' 2>/dev/null || \
+		$(BIN)/python -m pip install -q --no-deps --timeout 15 --retries 0 "$(TORCHVISION)+cpu" \
+			--extra-index-url https://download.pytorch.org/whl/cpu 2>/dev/null || \
+		echo "no CPU build of torchvision here: scripts of your own begin with: import paceline.models.torchvision"
 	@touch $@
 
 demo: setup  ## a sweep of tiny models on satellite tiles: prepared, run, killed, resumed, reported (10 minutes)

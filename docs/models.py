@@ -39,7 +39,8 @@ $ srun --gres=gpu:1 paceline doctor model=qwen2_vl_2b
 
 A hub model is refused until its file has a `revision` of 40 hex digits; `prepare` prints the newest. `prepare` fetches
 one set of weights (safetensors before `.bin`, never `original/` or `consolidated*`). It checks for disk space first,
-resumes an interrupted download, and checks every file against the hub's digest. Cells then run with
+resumes an interrupted download, and checks every file against the hub's digest before it counts. Several at once need
+no lock: each process fetches into a file of its own, and none waits for another. Cells then run with
 `HF_HUB_OFFLINE=1`. `doctor model=NAME` checks that the weights are complete (`--deep`: every byte), loads them in a
 separate process, compares what can be counted with the table above, and lets the model describe a picture.
 

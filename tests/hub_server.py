@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +28,7 @@ class Hub:
         commit: the one commit of every model.
         gated: hub ids whose files are refused: 403 with a login, 401 without.
         cut: file name -> bytes after which the connection breaks; the next request for it finds the hub down.
+        slow: file name -> bytes after which nothing more comes, without an end.
         spoiled: file names that come with another byte than listed.
         asked: (method, path) -> times.
         resumed: where in a file a request began that did not begin at its start.
@@ -39,6 +41,7 @@ class Hub:
         self.models: dict[str, dict[str, bytes]] = {}
         self.gated: set[str] = set()
         self.cut: dict[str, int] = {}
+        self.slow: dict[str, int] = {}
         self.spoiled: set[str] = set()
         self.asked: Counter[tuple[str, str]] = Counter()
         self.resumed: list[int] = []
@@ -153,7 +156,10 @@ class _Handler(BaseHTTPRequestHandler):
         if start:
             self.hub.resumed.append(start)
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-        self._send(content[start:], headers, 206 if start else 200, self.hub.cut.get(name))
+        slow = self.hub.slow.get(name) if self.command == "GET" else None
+        self._send(content[start:], headers, 206 if start else 200, slow or self.hub.cut.get(name))
+        while name in self.hub.slow and slow:
+            time.sleep(0.05)
         if self.command == "GET" and name in self.hub.cut:
             self.hub.cut[name] = 0
 

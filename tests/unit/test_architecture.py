@@ -29,6 +29,7 @@ LAYERS: list[set[str]] = [
         "models/hub_files",
         "models/local_weights",
         "models/hub_download",
+        "models/whole_files",
     },
     {"gpu_memory", "tracking/wandb_key"},
     {"tasks"},

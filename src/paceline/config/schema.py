@@ -319,7 +319,7 @@ class TrackingSpec:
         "offline", "offline keeps runs in the cell until they are synced"
     )
     project: str = placement_field("paceline", "project in W&B or Trackio")
-    entity: str = placement_field("", "W&B team or user; empty takes the account's own")
+    entity: str = placement_field("", "W&B team or user; empty takes WANDB_ENTITY, else the account's own")
     samples: int = placement_field(
         32, "predictions shown in a table with their images, spread evenly over the data", low=0, high=1000
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import secrets
 import shutil
@@ -18,10 +17,24 @@ from urllib.parse import urlsplit
 from paceline.config.checks import locate_weights
 from paceline.config.schema import ModelSpec
 from paceline.errors import Unavailable, UserError
-from paceline.models.hub_files import MEGABYTE, Progress, cache, lacking, mismatches, needed, snapshot
+from paceline.models.hub_files import (
+    MEGABYTE,
+    Progress,
+    cache,
+    fetched_lengths,
+    lacking,
+    lengths_file,
+    mismatches,
+    needed,
+    snapshot,
+)
+from paceline.store.files import SCHEMA, write_json
+from paceline.store.owner import age_of, alive, this_process
 
 _POLL_SECONDS = 0.5
 _STREAMS = 4
+# A download on another machine that has brought nothing for so long has ended; what it left is gone on with.
+_STALLED_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -61,22 +74,24 @@ class Listing:
 
     def to_fetch(self) -> int:
         """Bytes that a download would bring: of absent files, less what an interrupted one left."""
-        return sum(f.size - min(f.size, self._begun(f)) for f in self.absent())
+        return sum(f.size - self._begun(f) for f in self.absent())
 
     def here(self) -> int:
         """Bytes in the cache, those of an interrupted download counted."""
         return self.bytes - self.to_fetch()
 
     def _begun(self, file: File) -> int:
-        return max(_size(self.blob(file)), _size(self.partial(file)), 0)
+        if _size(self.blob(file)) == file.size:
+            return file.size
+        return max((size for size in map(_size, self.partials(file)) if size <= file.size), default=0)
 
     def blob(self, file: File) -> Path:
         """Where the content of a file lies."""
         return self.folder.parents[1] / "blobs" / file.digest
 
-    def partial(self, file: File) -> Path:
-        """Where the content of a file lies while it comes."""
-        return self.blob(file).with_name(f"{file.digest}.partial")
+    def partials(self, file: File) -> list[Path]:
+        """Where the content of a file lies while it comes: a file for each process that fetches it, or that ended."""
+        return list(self.blob(file).parent.glob(f"{file.digest}.*partial"))
 
 
 def _size(path: Path) -> int:
@@ -190,14 +205,18 @@ def download(model: ModelSpec, wanted: Listing, progress: Progress) -> Path:
     Raises:
         UserError: a gated model without access.
         Unavailable: the network or the disk gave out, which a second call goes on from; a file came damaged, which a
-            second call fetches anew; or another process fetches the same.
+            second call fetches anew.
     """
     absent = sorted(wanted.absent(), key=lambda f: f.name == "config.json")
     if absent:
         with _said_plainly(model):
-            wanted.partial(absent[0]).parent.mkdir(parents=True, exist_ok=True)
+            wanted.blob(absent[0]).parent.mkdir(parents=True, exist_ok=True)
             with _told(wanted, progress):
                 _fetch_all(model, wanted, absent)
+    for left in (path for file in wanted.files for path in wanted.partials(file) if _left(path)):
+        with contextlib.suppress(OSError):  # another user's
+            left.unlink()
+    _keep_lengths(wanted)
     if told := lacking(model):
         raise UserError(f"model {model.name}: {told}; the repository does not hold what transformers needs")
     return wanted.folder
@@ -236,34 +255,72 @@ def _fetch(model: ModelSpec, wanted: Listing, file: File, bar: type) -> None:
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers
 
-    blob, partial = wanted.blob(file), wanted.partial(file)
+    blob = wanted.blob(file)
     if _size(blob) != file.size:
-        with partial.open("ab") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise Unavailable(f"model {model.name}: another process fetches {file.name}; wait for it") from None
-            except OSError:
-                pass  # a file system without locks: two that write the same file spoil it, and its digest tells
+        with _partial(wanted, file) as partial, partial.open("ab") as stream:
             if stream.tell() > file.size:
-                stream.truncate(0)
+                stream.seek(stream.truncate(0))
             url = hf_hub_url(wanted.source, file.name, revision=wanted.revision, endpoint=_endpoint())
             headers = build_hf_headers()
             place = get_hf_file_metadata(url).location
             if urlsplit(place).netloc != urlsplit(url).netloc:  # a content network, which the login is none of
                 headers.pop("authorization", None)
-            if file.size:
-                begun = stream.tell()
+            if (begun := stream.tell()) < file.size:
                 http_get(place, stream, resume_size=begun, headers=headers, expected_size=file.size, tqdm_class=bar)
             stream.flush()
             os.fsync(stream.fileno())
             if list(mismatches([(partial, file.digest)], 0, lambda *_: None)):
-                partial.unlink()
+                partial.unlink(missing_ok=True)
                 raise Unavailable(
                     f"model {model.name}: {file.name} is not what the hub says, and was removed; run it again"
                 )
             partial.replace(blob)
     _link(wanted.folder / file.name, blob)
+
+
+@contextlib.contextmanager
+def _partial(wanted: Listing, file: File) -> Iterator[Path]:
+    """A file of this process alone for what comes, so that no lock is needed: many file systems honour none.
+
+    It goes on with the longest one of a process that ended. Of several that take it over, one can rename it.
+    """
+    words = {**this_process(), "token": secrets.token_hex(4)}
+    own = wanted.blob(file).with_name(f"{file.digest}.{'+'.join(map(str, words.values()))}.partial")
+    _coming.add(own)
+    try:
+        for left in sorted(filter(_left, wanted.partials(file)), key=_size, reverse=True):
+            with contextlib.suppress(OSError):  # another process took it, or it is another user's
+                if os.access(left, os.W_OK):
+                    left.rename(own)
+                    break
+        yield own
+    finally:
+        _coming.discard(own)
+
+
+# Of the threads of this process.
+_coming: set[Path] = set()
+
+
+def _left(partial: Path) -> bool:
+    """Whether nothing writes to a partial file any more. Earlier versions named no process; they end at our rename."""
+    words = partial.name.split(".", 1)[1].removesuffix("partial").rstrip(".").rsplit("+", 3)
+    if len(words) < 4:
+        return True
+    host, pid, started, _ = words
+    if host == this_process()["host"] and pid == str(os.getpid()) and started == this_process()["pid_started"]:
+        return partial not in _coming
+    if host == this_process()["host"] and started != "None":
+        return not alive({"host": host, "pid": pid, "pid_started": started}, None)
+    return (age_of(partial) or 0.0) > _STALLED_SECONDS
+
+
+def _keep_lengths(wanted: Listing) -> None:
+    """Keep what the hub said of lengths, by which a copy of the cache that broke off is told offline."""
+    lengths = {**fetched_lengths(wanted.folder), **{f.name: f.size for f in wanted.files}}
+    if lengths != fetched_lengths(wanted.folder):
+        with contextlib.suppress(Unavailable):  # a cache that others wrote, and that this user may only read
+            write_json(lengths_file(wanted.folder), {"schema": SCHEMA, "files": lengths})
 
 
 def _link(path: Path, blob: Path) -> None:

@@ -3,7 +3,8 @@
     <cache>/models--<owner>--<name>/
         snapshots/<revision>/<file>   links into blobs/; config.json is linked last, so where it is all of them are
         blobs/<digest>                named by its content: sha256 of large files, git's sha1 of small ones
-        blobs/<digest>.partial        as far as an interrupted download came
+        blobs/<digest>.<process>.partial    as far as a process came; of one that ended, another goes on with it
+        .paceline/<revision>.json     the lengths of the files that were fetched
 
 The library reads this layout and could write it too, but begins an interrupted file anew, and trusts what comes if only
 its length is right. So its request and its sign-in are used here, and the file is ours until its digest is right.
@@ -18,7 +19,6 @@ import hashlib
 import json
 import os
 import re
-import struct
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache as kept
 from pathlib import Path
@@ -26,7 +26,10 @@ from typing import Any
 
 from paceline.config.checks import in_folder, locate_weights
 from paceline.config.schema import ModelSpec
+from paceline.errors import UserError
 from paceline.models.architecture import other_architecture
+from paceline.models.whole_files import cut_short
+from paceline.store.files import read_json
 
 Progress = Callable[[str, int, int], None]
 """``progress(stage, done, total)``, in whole megabytes."""
@@ -99,7 +102,7 @@ def needed(names: Iterable[str], code: bool = False) -> list[str]:
 def lacking(model: ModelSpec) -> str:
     """What stands in the way of loading a model offline, in one line; empty where nothing does.
 
-    Reads names and the headers of safetensors files, so that a plan may ask it; :func:`damaged` reads all.
+    Reads names, lengths, and headers or ends of files, so that a plan may ask it; :func:`damaged` reads all.
 
     Raises:
         UserError: as :func:`folder_of`.
@@ -112,9 +115,10 @@ def lacking(model: ModelSpec) -> str:
     if not folder.is_dir():
         return f"{what} is not in {cache()}"
     there = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
-    absent = [] if "config.json" in there else ["config.json"]
+    lengths = fetched_lengths(folder) if from_hub else {}
+    absent = sorted({"config.json", *needed(lengths, model.remote_code)} - there)
     if model.remote_code:
-        absent += sorted(_modules(folder / "config.json") - there)
+        absent += sorted(_modules(folder / "config.json") - there - set(absent))
     for index in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
         absent += sorted(set(_shards(folder / index)) - there - set(absent))
     if absent:
@@ -124,8 +128,24 @@ def lacking(model: ModelSpec) -> str:
     weights = [n for n in needed(there) if n.endswith((".safetensors", ".bin"))]
     if not weights:
         return f"{what}: no weights (model*.safetensors, pytorch_model*.bin) in {folder}"
-    cut = [n for n in weights if n.endswith(".safetensors") and not _whole(folder / n)]
-    return f"{what}: {folder / cut[0]} is cut short or damaged" if cut else ""
+    for name in needed(there, model.remote_code):
+        path = folder / name
+        if path.stat().st_size != lengths[name] if name in lengths else cut_short(path):
+            return f"{what}: {path} is cut short or damaged"
+    return ""
+
+
+def lengths_file(folder: Path) -> Path:
+    """Where the lengths of a snapshot's files are kept: they are known when it is fetched, and no format tells all."""
+    return folder.parents[1] / ".paceline" / f"{folder.name}.json"
+
+
+def fetched_lengths(folder: Path) -> dict[str, int]:
+    """Bytes of a snapshot's files by their names, as the hub listed them; none where another tool fetched them."""
+    try:
+        return {str(name): int(size) for name, size in read_json(lengths_file(folder))["files"].items()}
+    except (UserError, OSError, KeyError, TypeError, ValueError, AttributeError):
+        return {}
 
 
 def _modules(config: Path) -> set[str]:
@@ -153,21 +173,6 @@ def _shards(index: Path) -> list[str]:
         return []
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return [index.name]
-
-
-def _whole(path: Path) -> bool:
-    """Whether a safetensors file is as long as its own header says."""
-    try:
-        with path.open("rb") as stream:
-            (length,) = struct.unpack("<Q", stream.read(8))
-            size = path.stat().st_size
-            if length > size:
-                return False
-            header = json.loads(stream.read(length))
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, struct.error):
-        return False
-    return bool(size == 8 + length + max(ends, default=0))
 
 
 # -- what is known of a model

@@ -37,12 +37,21 @@ UPLOADER = [*PYTHON, "paceline.tracking.wandb_upload"]
 
 @dataclass(frozen=True)
 class Told:
-    """What became of one piece: uploaded, with so many rows, or left, with the reason."""
+    """What became of one piece.
+
+    Attributes:
+        rows: of it that were uploaded.
+        why: it was left; empty where it was not.
+        waits: it was left because its cell still runs, so nothing is wrong.
+        empty: it was passed over for good, because nothing is in it.
+    """
 
     cell: str
     piece: Piece
     rows: int = 0
     why: str = ""
+    waits: bool = False
+    empty: bool = False
 
 
 @dataclass
@@ -83,10 +92,11 @@ def pending(folder: CellFolder) -> Pending:
             waits = f"attempt {attempt.n} still runs"
         for piece in pieces(attempt):
             if waits:
-                unsent.left.append(Told(folder.id, piece, why=waits))
+                unsent.left.append(Told(folder.id, piece, why=waits, waits=True))
             elif unsent.pieces or not synced(piece):
                 unsent.pieces.append(piece)
-            last = piece
+            if not _empty(piece):
+                last = piece
     if waits or last is None:
         return unsent
     if not unsent.pieces and _scored_anew(last, unsent.metrics):
@@ -110,6 +120,11 @@ def synced(piece: Piece) -> bool:
         return False
 
 
+def _empty(piece: Piece) -> bool:
+    """Whether an earlier sync passed over a piece."""
+    return synced(piece) and bool(read_json(piece.synced_json).get("empty"))
+
+
 def _scored_anew(last: Piece, metrics: Mapping[str, Any]) -> bool:
     """Whether `paceline score` changed a cell's metrics since its last piece was uploaded with them."""
     return bool(metrics) and read_json(last.synced_json).get("metrics") != digest(metrics)
@@ -119,7 +134,8 @@ def upload(store: Store, cells: Iterable[Pending]) -> Iterator[Told]:
     """Upload what cells lack, cell by cell, and record each piece as it arrives.
 
     Yields:
-        Each piece when it is over. A piece that fails holds back the later ones of its cell, which are not yielded.
+        Each piece when it is over. A piece that fails holds back the later ones of its cell, which are not yielded;
+        an empty one does not.
 
     Raises:
         UserError: no key of W&B on this machine.
@@ -147,12 +163,16 @@ def upload(store: Store, cells: Iterable[Pending]) -> Iterator[Told]:
                 _record_used(runs[answer["run"]], answer["used"])
                 continue
             cell, piece = known[answer["piece"]]
+            empty = bool(answer.get("empty"))
             if "why" not in answer:
                 record = {"schema": SCHEMA, "bytes": answer["bytes"], "rows": answer["rows"], "time": time.time()}
-                if piece is cell.pieces[-1] and cell.metrics:
+                if empty:
+                    record["empty"] = True
+                    cell.pieces.remove(piece)
+                elif piece is cell.pieces[-1] and cell.metrics:
                     record["metrics"] = digest(cell.metrics)
                 write_json(piece.synced_json, record)
-            yield Told(cell.cell, piece, answer.get("rows", 0), answer.get("why", ""))
+            yield Told(cell.cell, piece, answer.get("rows", 0), answer.get("why", ""), empty=empty)
         if code := process.wait():
             raise Unavailable(f"W&B's SDK ended with {code}; what arrived is recorded, sync again")
 
@@ -211,6 +231,14 @@ def _alone(root: Path) -> Iterator[None]:
     """
     held = root / "syncing"
     owner = held / "owner.json"
+
+    def holder(folder: Path) -> dict[str, Any]:
+        """Who syncs, while it lives."""
+        with contextlib.suppress(UserError):
+            found: dict[str, Any] = read_json(folder / "owner.json")
+            return found if alive(found, age_of(folder / "owner.json")) else {}
+        return {}
+
     claim = root / f".syncing.{secrets.token_hex(4)}"
     write_json(claim / "owner.json", this_process())
     while True:
@@ -220,14 +248,14 @@ def _alone(root: Path) -> Iterator[None]:
         except OSError:
             if not held.exists():
                 continue
-        with contextlib.suppress(UserError):
-            holder = read_json(owner)
-            if alive(holder, age_of(owner)):
-                shutil.rmtree(claim)
-                raise Unavailable(f"another sync is at work on {holder['host']} (process {holder['pid']}); let it end")
+        if other := holder(held):
+            shutil.rmtree(claim)
+            raise Unavailable(f"another sync is at work on {other['host']} (process {other['pid']}); let it end")
         aside = root / f".syncing.{secrets.token_hex(4)}"
         with contextlib.suppress(OSError):
             held.rename(aside)
+            if holder(aside):  # a third took the left one away and put its own there meanwhile
+                aside.rename(held)
         shutil.rmtree(aside, ignore_errors=True)
     over = threading.Event()
 

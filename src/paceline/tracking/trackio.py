@@ -19,6 +19,7 @@ from paceline.config.build import plain
 from paceline.errors import UserError
 from paceline.store.causes import WAITS_FOR_PEOPLE
 from paceline.tracking.answers_table import Results
+from paceline.tracking.sdk_environment import clear_trackio
 
 FOLDER = "trackio"
 
@@ -37,6 +38,7 @@ class Attempt:
     def begin(self) -> int:
         if importlib.util.find_spec("trackio") is None:
             raise UserError("the package trackio is not installed; docs/tracking.md says how, beside our pins")
+        clear_trackio(os.environ)
         os.environ["TRACKIO_DIR"] = str(self._run.folder.path.parents[1] / FOLDER)  # read at import
         import trackio
 

@@ -34,6 +34,7 @@ from paceline.store.cell_folder import CellFolder
 from paceline.store.files import SCHEMA, read_json, write_json
 from paceline.tracking import wandb_log, wandb_pack
 from paceline.tracking.answers_table import Results
+from paceline.tracking.sdk_environment import load_wandb
 from paceline.tracking.tracker import FINISH_SECONDS
 from paceline.tracking.wandb_key import WANDB_DISCREET, wandb_key
 
@@ -230,13 +231,13 @@ def _stagger(cell_id: str) -> float:
 def _begin(run: Run) -> tuple[Any, int]:
     """The attempt's part of the run, and the last step that W&B has of it: where it was sent to, or in the pieces."""
     settings = run.config.tracking
-    kept = record(run.folder, settings.project, settings.entity)
-    os.environ["WANDB_SILENT"] = "true"  # read at import
     os.environ.setdefault("WANDB__SERVICE_WAIT", str(SERVICE_SECONDS))
+    os.environ["WANDB_DIR"] = str(run.attempt.path)
     # Else a home folder fills up behind a quota. The cache holds logs of the SDK's service, which outlives the attempt.
     os.environ["WANDB_DATA_DIR"] = str(run.attempt.path / "wandb")
     os.environ["WANDB_CACHE_DIR"] = _cache()
-    import wandb
+    wandb, entity = load_wandb()
+    kept = record(run.folder, settings.project, settings.entity or entity)
 
     def begin(mode: str) -> Any:
         return wandb.init(
@@ -269,6 +270,7 @@ def _begin(run: Run) -> tuple[Any, int]:
         except Exception as error:
             why = f"W&B can't be reached ({type(error).__name__})"
             wandb.teardown()  # its service goes on trying, and holds the run's id
+            load_wandb()
     else:
         why = "no W&B key on this machine" if settings.mode == "online" else ""
     if why:

@@ -38,7 +38,7 @@ class Piece:
 
     @property
     def synced_json(self) -> Path:
-        """``{schema, bytes, rows, metrics, time}`` of what was uploaded; not there until it was."""
+        """``{schema, bytes, rows, metrics, empty, time}`` of what was uploaded or passed over; not there until then."""
         return self.path.parent / "synced.json"
 
     @property
@@ -102,6 +102,12 @@ def records(path: Path) -> Iterator[tuple[Any, bytes]]:
 
     for content in messages(path):
         yield messages_of.Record.FromString(content), content  # type: ignore[attr-defined]
+
+
+def begun_run(path: Path) -> Any:
+    """The SDK's record of the run that a log is of; None where its process was killed before it wrote one."""
+    found = (r.run for r, _ in records(path) if r.WhichOneof("record_type") == "run")
+    return next(found, None)
 
 
 def steps(path: Path) -> list[int]:

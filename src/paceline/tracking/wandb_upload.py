@@ -1,7 +1,8 @@
 """The process that uploads pieces of runs with W&B's SDK, so that nothing else on a login node imports it.
 
 Reads one line of JSON, ``[{run_id, project, entity, pieces: [path], metrics: {name: number}, uses: [cell]}]``, and
-answers each piece, and each artifact of another cell that a run used, with one line. Uploading is the SDK's own
+answers each piece, and each artifact of another cell that a run used, with one line. Pieces in which nothing is come
+first: a process that is killed within seconds leaves them, and no service takes them. Uploading is the SDK's own
 ``wandb sync``, which puts the pieces of a resumed run together: rows go after those that the service has, config and
 summary are merged. It repeats rows of a piece that it is given twice, and calls a piece uploaded whatever became of it.
 So the service is queried before, the piece is cut to the rows that it lacks, and it is queried again after.
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from paceline.tracking import wandb_log, wandb_pack
+from paceline.tracking.sdk_environment import load_wandb
 from paceline.tracking.wandb import artifact_name, use
 from paceline.tracking.wandb_key import wandb_key
 
@@ -35,6 +37,9 @@ RETRIES = 4
 RETRY_SECONDS = 5.0
 # An attempt makes three: what it supervised or predicted as tables, and its weights or predictions.
 MOST_ARTIFACTS = 500
+
+# Options of `wandb sync`, and what of a job they are.
+_TARGET = {"id": "run_id", "project": "project", "entity": "entity"}
 
 _STATUS = """
 query PacelineRun(
@@ -112,7 +117,6 @@ def answering(work: Callable[[Any, Path, TextIO], None]) -> None:
         with tempfile.TemporaryDirectory(prefix="paceline-wandb-") as folder:
             for name in ("WANDB_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
                 os.environ[name] = folder
-            os.environ.pop("WANDB_MODE", None)
             work(request, Path(folder), answers)
     except Stopped as error:
         answers.write(json.dumps({"end": error.end, "why": str(error)[:300]}) + "\n")
@@ -131,8 +135,7 @@ def connect() -> Any:
     Raises:
         Stopped: no key, one that is refused, or no answer.
     """
-    import wandb
-
+    wandb, _ = load_wandb()
     settings = wandb.setup(
         settings=wandb.Settings(
             silent=True,
@@ -157,6 +160,7 @@ def connect() -> Any:
 def _upload_all(jobs: list[dict[str, Any]], folder: Path, answers: TextIO) -> None:
     api = connect()
     for job in jobs:
+        job["pieces"] = [piece for piece in job["pieces"] if not _empty(Path(piece), answers)]
         if all(_piece(api, job, path, folder, answers) for path in map(Path, job["pieces"])):
             for artifact in job["uses"]:
                 with contextlib.suppress(Exception):  # the next sync tries again
@@ -164,44 +168,72 @@ def _upload_all(jobs: list[dict[str, Any]], folder: Path, answers: TextIO) -> No
                         answers.write(json.dumps({"run": job["run_id"], "used": artifact["cell"]}) + "\n")
 
 
+def _empty(path: Path, answers: TextIO) -> bool:
+    """Whether a piece names no run, and so holds nothing that could be uploaded; then it is told."""
+    with contextlib.suppress(OSError):  # :func:`_piece` tells it
+        size = path.stat().st_size
+        if wandb_log.begun_run(path) is None:
+            answers.write(json.dumps({"piece": str(path), "bytes": size, "rows": 0, "empty": True}) + "\n")
+            return True
+    return False
+
+
 def _piece(api: Any, job: dict[str, Any], path: Path, folder: Path, answers: TextIO) -> bool:
-    """Upload what the service lacks of a piece and write the outcome; True where it has all of it."""
-    with tempfile.TemporaryDirectory(prefix="files-", dir=folder) as beside:
-        try:
-            unpacked = wandb_pack.unpack(path, Path(beside))
-        except (OSError, tarfile.TarError) as error:
-            why = f"{wandb_pack.ARCHIVE} beside it can't be unpacked: {error}"
-            answers.write(json.dumps({"piece": str(path), "why": why}) + "\n")
-            return False
-        return _unpacked_piece(api, job, path, unpacked, folder, answers)
+    """Upload a piece and write the outcome; True where the service has all of it. An error holds back its cell alone.
+
+    Raises:
+        Stopped: nothing can be sent now.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="files-", dir=folder) as beside:
+            answer = _send(api, job, path, _unpacked(path, Path(beside)), folder)
+    except Stopped:
+        raise
+    except Exception as error:
+        answer = {"why": f"it can't be read or sent ({type(error).__name__}: {str(error)[:200]})"}
+    answers.write(json.dumps({"piece": str(path), **answer}) + "\n")
+    return "why" not in answer
 
 
-def _unpacked_piece(
-    api: Any, job: dict[str, Any], path: Path, unpacked: Path | None, folder: Path, answers: TextIO
-) -> bool:
+def _unpacked(path: Path, beside: Path) -> Path | None:
+    """The folder in which the files beside a piece were unpacked; None where they are not packed."""
+    try:
+        return wandb_pack.unpack(path, beside)
+    except (OSError, tarfile.TarError) as error:
+        raise ValueError(f"{wandb_pack.ARCHIVE} beside it can't be unpacked: {error}") from error
+
+
+def _send(api: Any, job: dict[str, Any], path: Path, unpacked: Path | None, folder: Path) -> dict[str, Any]:
+    """Upload what the service lacks of a piece: ``{bytes, rows}``, or ``{why}`` where it did not take all."""
     size = path.stat().st_size
+    # Cells that named no entity were written to that of the shell by earlier versions.
+    target = {**job, "entity": job["entity"] or wandb_log.begun_run(path).entity}
     steps, shown = wandb_log.steps(path), wandb_log.summary(path)
     metrics = job["metrics"] if str(path) == job["pieces"][-1] else {}
     metrics = {name: value for name, value in metrics.items() if shown.get(name) != value}
     files, artifacts = wandb_log.files(path, unpacked), wandb_log.artifacts(path, unpacked)
     expected = Wanted(max(steps, default=-1), tuple(files), tuple(artifacts))
-    held = _held(api, job, expected)
+    held = _held(api, target, expected)
     rows = sum(step > held.step for step in steps)
     # Sent while it was written, to its end; or the SDK never got so far as to write a row.
     whole = held.ended and not expected.lacking(held)
     if wandb_log.Piece(path, 0).online and not job.get("sent") and (whole or not steps) and not metrics:
-        answers.write(json.dumps({"piece": str(path), "bytes": size, "rows": 0}) + "\n")
-        return True
-    _upload(path, unpacked, held, folder, metrics)
+        return {"bytes": size, "rows": 0}
+    _upload(target, path, unpacked, held, folder, metrics)
     job["sent"] = True
-    if why := _lacking(api, job, expected):
-        answers.write(json.dumps({"piece": str(path), "why": why}) + "\n")
-        return False
-    answers.write(json.dumps({"piece": str(path), "bytes": size, "rows": rows}) + "\n")
-    return True
+    if why := _lacking(api, target, expected):
+        return {"why": why}
+    return {"bytes": size, "rows": rows}
 
 
-def _upload(path: Path, unpacked: Path | None, held: Held, folder: Path, metrics: Mapping[str, float]) -> None:
+def _upload(
+    job: Mapping[str, Any],
+    path: Path,
+    unpacked: Path | None,
+    held: Held,
+    folder: Path,
+    metrics: Mapping[str, float],
+) -> None:
     """Hand what of a piece is missing to ``wandb sync``, in a folder of its own: it leaves marks beside its input."""
     from wandb.cli.cli import sync
 
@@ -213,8 +245,10 @@ def _upload(path: Path, unpacked: Path | None, held: Held, folder: Path, metrics
         copy.with_name(copy.name + ".syncstate").write_text(json.dumps({"starting_step": held.step + 1}))
         if (files := wandb_log.files_folder(path, unpacked)).is_dir():
             (Path(staging) / "files").symlink_to(files.resolve())
+        # A piece that the shell redirected while it was written still goes to its cell's run.
+        target = [f"--{name}={job[key]}" for name, key in _TARGET.items() if job[key]]
         with contextlib.suppress(SystemExit):
-            sync.main([str(copy)], standalone_mode=False)
+            sync.main([*target, str(copy)], standalone_mode=False)
 
 
 def _lacking(api: Any, job: Mapping[str, Any], expected: Wanted) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hostile_shell
 import pytest
 import tracked_sweep
 from syncing import KEY, Lab
@@ -135,6 +136,8 @@ def test_a_workspace_is_made_and_brought_up_to_date(lab: Lab) -> None:
     assert (run["group"], run["job_type"], run["state"]) == ("places", "report", "finished")
     made = [a for a in lab.server.artifacts.values() if a["run"] == run_id]
     assert len(made) == 3
+    # What another experiment left in the shell makes no other.
+    lab.environment.update(hostile_shell.variables(), WANDB_ENTITY="other-team")
     code, out, _ = lab.command("dashboard", "places", "--json")
     assert code == 0
     assert json.loads(out)["url"].endswith(view["name"].removeprefix("nw-").removesuffix("-v"))

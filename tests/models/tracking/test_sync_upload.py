@@ -157,7 +157,7 @@ def test_files_that_did_not_arrive_are_sent_by_the_next_sync(lab: Lab, monkeypat
     lab.hurry(monkeypatch)
     lab.server.refuse = lambda what, body: what == "put" and body["path"].endswith(".png")
     code, out, _ = lab.sync_here()
-    assert code == 0
+    assert code == 1
     assert "W&B lacks 1 of 2 files" in out
     lab.server.refuse = lambda what, body: False
     assert lab.sync_here()[:2] == (0, "toy: 1 pieces of 1 cells uploaded, 0 left\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -36,7 +37,15 @@ sys.path[:0] = {sys.path!r}
 import test_trackio
 test_trackio.write(test_trackio.Path({str(folder)!r}))
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    # What another experiment left in the shell sends nothing elsewhere.
+    elsewhere = {"TRACKIO_SPACE_ID": "me/space", "TRACKIO_DATASET_ID": "me/data", "TRACKIO_BUCKET_ID": "me/bucket"}
+    hostile = {
+        **os.environ,
+        **elsewhere,
+        "TRACKIO_DIR": str(tmp_path / "other"),
+        "TRACKIO_SERVER_URL": "http://[::1]:9",
+    }
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, env=hostile)
     assert done.returncode == 0, done.stderr
     environment = {"TRACKIO_DIR": str(tmp_path / "trackio"), "PYTHONPATH": ":".join(sys.path), "HOME": str(tmp_path)}
     out = subprocess.run(

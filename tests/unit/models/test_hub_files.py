@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from paceline.config.schema import ModelSpec
 from paceline.errors import Unavailable, UserError
 from paceline.models import hub_download, hub_files
+from paceline.store.owner import started, this_process
 
 CONF = Path(__file__).parents[3] / "conf"
 Paceline = Callable[..., tuple[int, str, str]]
@@ -162,6 +163,144 @@ def test_a_repository_without_weights_that_are_read_is_refused_before_anything_c
     with pytest.raises(UserError, match="holds no weights that transformers reads"):
         hub_download.listing(model())
     assert hub.downloads() == 0
+
+
+# -- many at once, and broken off
+
+
+FETCH = """
+import sys, time
+from paceline.config.schema import ModelSpec
+from paceline.models import hub_download
+model = ModelSpec(name="photo", family="qwen2_vl", weights={source!r}, revision={commit!r})
+hub_download.download(model, hub_download.listing(model), lambda *told: None)
+"""
+
+
+def fetching() -> subprocess.Popen[bytes]:
+    """A process that fetches the model."""
+    script = FETCH.format(source=SOURCE, commit=Hub.commit)
+    return subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE)
+
+
+def blobs(folder: Path) -> list[str]:
+    return sorted(p.name for p in (folder.parents[1] / "blobs").iterdir())
+
+
+def test_processes_that_fetch_at_once_publish_whole_files_without_a_lock(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.models[SOURCE]["model-00002-of-00002.safetensors"] = tensors(24 * 10**6)
+    processes = [fetching() for _ in range(4)]
+    said = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4, said
+    folder = hub_files.snapshot(SOURCE, Hub.commit)
+    assert hub_files.lacking(model()) == ""
+    assert hub_files.damaged(model(), silent) == []
+    assert {p.name: p.read_bytes() for p in folder.iterdir()}.items() <= hub.models[SOURCE].items()
+    assert not [name for name in blobs(folder) if "partial" in name]
+
+
+def test_a_process_that_is_killed_leaves_what_the_next_goes_on_with_and_nothing_else(hub: Hub) -> None:
+    name = "model-00002-of-00002.safetensors"
+    hub.models[SOURCE][name] = tensors(64 * 10**6)
+    listing = hub_download.listing(model())
+    (file,) = [f for f in listing.files if f.name == name]
+    hub.slow[name] = 12 * 10**6  # the rest never comes
+    process = fetching()
+    while not any(p.stat().st_size >= 10**7 for p in listing.partials(file)):
+        assert process.poll() is None, process.communicate()[1]
+    process.kill()
+    process.communicate()
+    hub.slow.clear()
+    assert 0 < listing.to_fetch() < listing.bytes - 10**7
+    hub.resumed.clear()
+    folder = fetch(model())
+    assert max(hub.resumed) >= 10**7
+    assert hub_files.damaged(model(), silent) == []
+    assert not [blob for blob in blobs(folder) if "partial" in blob]
+
+
+LEFT = {
+    "of an earlier version": "{digest}.partial",
+    "of a process that ended": "{digest}.{host}+4194305+1+abcdef01.partial",
+    "of this process, given up": "{digest}.{host}+{pid}+{pid_started}+abcdef01.partial",
+    "of another machine, hours ago": "{digest}.gone+1+1+abcdef01.partial",
+}
+
+
+@pytest.mark.parametrize("content", ["a half", "garbage", "all", "too much", "nothing"])
+@pytest.mark.parametrize("left", LEFT)
+def test_whatever_was_left_of_a_download_what_is_published_is_whole(left: str, content: str, hub: Hub) -> None:
+    whole = hub.models[SOURCE]["model.safetensors.index.json"]
+    listing = hub_download.listing(model())
+    (file,) = [f for f in listing.files if f.name == "model.safetensors.index.json"]
+    path = listing.blob(file).with_name(LEFT[left].format(digest=file.digest, **this_process()))
+    path.parent.mkdir(parents=True)
+    contents = {"a half": whole[:50], "garbage": b"?" * 50, "all": whole, "too much": whole * 4, "nothing": b""}
+    path.write_bytes(contents[content])
+    os.utime(path, (1, 1))
+    if content == "garbage":
+        with pytest.raises(Unavailable, match="was removed; run it again"):
+            fetch(model())
+    folder = fetch(model())
+    assert (folder / file.name).read_bytes() == whole
+    assert bool(hub.resumed) == (content in ("a half", "garbage"))
+    assert not [blob for blob in blobs(folder) if "partial" in blob]
+
+
+def test_what_another_process_or_machine_fetches_now_is_not_waited_for_and_not_touched(hub: Hub) -> None:
+    listing = hub_download.listing(model())
+    (file,) = [f for f in listing.files if f.name == "config.json"]
+    parent = {"host": this_process()["host"], "pid": os.getppid(), "pid_started": started(os.getppid())}
+    others = [
+        listing.blob(file).with_name(f"{file.digest}.{'+'.join(map(str, words))}+abcdef01.partial")
+        for words in (parent.values(), ("another", 1, 1))
+    ]
+    others[0].parent.mkdir(parents=True)
+    for path in others:
+        path.write_bytes(b"?")
+    folder = fetch(model())
+    assert (folder / "config.json").read_bytes() == b"{}"
+    assert [path.read_bytes() for path in others] == [b"?", b"?"]
+
+
+def test_what_was_left_of_a_download_that_another_process_completed_is_removed(hub: Hub) -> None:
+    folder = fetch(model())
+    left = (folder / "config.json").resolve()
+    left = left.with_name(f"{left.name}.{this_process()['host']}+4194305+1+abcdef01.partial")
+    left.write_bytes(b"{")
+    fetch(model())
+    assert not left.exists()
+
+
+def test_a_file_that_was_published_too_long_is_fetched_anew_and_counted(hub: Hub) -> None:
+    folder = fetch(model())
+    path = (folder / "model-00001-of-00002.safetensors").resolve()
+    path.write_bytes(tensors() * 4)
+    assert "cut short or damaged" in hub_files.lacking(model())
+    assert hub_download.listing(model()).to_fetch() == len(tensors())
+    fetch(model())
+    assert path.read_bytes() == tensors()
+    assert hub_files.lacking(model()) == ""
+
+
+@pytest.mark.parametrize(
+    "name", ["tokenizer.json", "chat_template.jinja", "model-00001-of-00002.safetensors", "merges.txt"]
+)
+@pytest.mark.parametrize("harm", ["cut", "gone"])
+def test_a_copy_of_the_cache_that_broke_off_is_told_offline_by_its_file(name: str, harm: str, hub: Hub) -> None:
+    hub.models[SOURCE]["merges.txt"] = b"a b\nc d\n"
+    folder = fetch(model())
+    path = (folder / name).resolve()
+    if harm == "cut":
+        path.write_bytes(path.read_bytes()[:-1])
+        assert f"{folder / name} is cut short or damaged" in hub_files.lacking(model())
+    else:
+        path.unlink()
+        assert name in hub_files.lacking(model())
+    fetch(model())
+    assert hub_files.lacking(model()) == ""
 
 
 # -- what is refused

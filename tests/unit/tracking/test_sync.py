@@ -121,7 +121,7 @@ def test_pieces_of_one_attempt_come_in_the_order_of_their_time(tmp_path: Path) -
         ("sys.exit(7)", 3, "ended with 7"),
         ("say(piece=asked[0]['pieces'][0], bytes=1, rows=1); say(end='unreachable', why='gone')", 3, "gone"),
         (UPLOAD_ALL, 0, ""),
-        ("say(piece=asked[0]['pieces'][0], why='W&B did not take it')", 0, ""),
+        ("say(piece=asked[0]['pieces'][0], why='W&B did not take it')", 1, "3 pieces of sweep 'toy' are left behind"),
     ],
     ids=["no key", "refused", "unreachable", "crash", "halfway", "well", "not taken"],
 )
@@ -154,14 +154,78 @@ def test_two_syncs_at_once_are_refused_and_one_that_died_is_no_hindrance(
     assert not list(tmp_path.glob("*syncing*"))
 
 
+def test_a_sync_that_took_the_place_of_a_dead_one_a_moment_ago_is_not_taken_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = cell(tmp_path)
+    answering(monkeypatch, UPLOAD_ALL)
+    owner = tmp_path / "syncing" / "owner.json"
+    write_json(owner, this_process())
+    seen = iter([False])  # when it was looked at, the dead one was still there
+    monkeypatch.setattr(sync, "alive", lambda *found: next(seen, True))
+    with pytest.raises(Unavailable, match="another sync is at work"):
+        list(sync.upload(Store(tmp_path), [sync.pending(folder)]))
+    assert owner.exists()
+    assert [p.name for p in tmp_path.glob("*syncing*")] == ["syncing"]
+
+
 def test_json_names_each_piece(command_line: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cell(tmp_path / "root", attempts=2)
     answering(monkeypatch, "say(piece=asked[0]['pieces'][0], bytes=1, rows=5)")
     code, out, _ = command_line("sync", "toy", "--json")
     told = json.loads(out)
-    assert code == 0
+    assert code == 1
     assert [(t["attempt"], t["rows"]) for t in told["uploaded"]] == [(1, 5)]
     assert [(t["attempt"], t["why"]) for t in told["left"]] == [(2, "not yet uploaded")]
+
+
+PASS_OVER_SECOND = (
+    "size = __import__('os').path.getsize; p = asked[0]['pieces']; "
+    "say(piece=p[1], bytes=size(p[1]), rows=0, empty=True); "
+    "[say(piece=x, bytes=size(x), rows=1) for x in (p[0], p[2])]"
+)
+
+
+def test_an_empty_piece_is_passed_over_with_a_note_and_holds_nothing_back(
+    command_line: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell(tmp_path / "root")
+    answering(monkeypatch, PASS_OVER_SECOND)
+    code, out, err = command_line("sync")
+    assert (code, err) == (0, "")
+    note, last = out.splitlines()
+    assert f"passed over: {CELL} attempt 2: nothing is in it" in note
+    assert last == "toy: 2 pieces of 1 cells uploaded, 0 left"
+    # It is said once.
+    assert command_line("sync") == (0, "toy: 0 pieces of 0 cells uploaded, 0 left\n", "")
+
+
+def test_programs_are_told_which_pieces_were_passed_over(
+    command_line: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell(tmp_path / "root")
+    answering(monkeypatch, PASS_OVER_SECOND)
+    told = json.loads(command_line("sync", "--json")[1])
+    assert [t["attempt"] for t in told["uploaded"]] == [1, 3]
+    assert [t["attempt"] for t in told["passed_over"]] == [2]
+    assert told["left"] == []
+
+
+def test_metrics_scored_anew_are_shown_by_the_last_piece_with_something_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = cell(tmp_path, attempts=2)
+    found = {"acc": {"value": 0.5, "low": 0.4, "high": 0.6}}
+    write_json(folder.metrics, {"schema": 1, "metrics": found})
+    script = (
+        "size = __import__('os').path.getsize; p = asked[0]['pieces']; "
+        "[say(piece=x, bytes=size(x), rows=0, empty=True) for x in p[1:]]; say(piece=p[0], bytes=size(p[0]), rows=1)"
+    )
+    answering(monkeypatch, script)
+    assert [t.empty for t in sync.upload(Store(tmp_path), [sync.pending(folder)])] == [True, False]
+    assert sync.pending(folder).pieces == []
+    write_json(folder.metrics, {"schema": 1, "metrics": {"acc": {**found["acc"], "value": 0.55}}})
+    assert [p.attempt for p in sync.pending(folder).pieces] == [1]
 
 
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ import click
 from paceline.cli.options import json_option, name_argument
 from paceline.cli.resolve import find_sweep, say_json
 
-# Where uploading ended before it came to them, which the error beside it explains.
+# Where uploading ended before it came to them, which the error or the earlier piece beside it explains.
 NOT_YET = "not yet uploaded"
+EMPTY = "nothing is in it, as its process was killed within seconds of its start"
 
 
 @click.command(short_help="upload offline W&B runs")
@@ -22,10 +23,10 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
     """Upload a sweep's offline W&B runs (the latest sweep's, where none is named), from where the network is.
 
     All attempts of a cell go into one run, oldest first. What was uploaded is recorded, so an interrupted sync goes on,
-    and a cell that still runs is left for the next time.
+    and a cell that still runs is left for the next time. Exit code 1 where other pieces are left behind.
     """
     from paceline.cli.progress import counting
-    from paceline.errors import PacelineError
+    from paceline.errors import CellsFailed, PacelineError
     from paceline.tracking import sync
 
     folder, store = find_sweep(words, conf)
@@ -34,25 +35,31 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
     waiting = {piece.path: sync.Told(cell.cell, piece, why=NOT_YET) for cell in cells for piece in cell.pieces}
     total = len(waiting)
     done: list[sync.Told] = []
+    empty: list[sync.Told] = []
     failure: PacelineError | None = None
     try:
         with counting("sync") as progress:
             for outcome in sync.upload(store, cells):
                 waiting.pop(outcome.piece.path)
-                (left if outcome.why else done).append(outcome)
+                (left if outcome.why else empty if outcome.empty else done).append(outcome)
                 progress(f"{outcome.cell} attempt {outcome.piece.attempt}", total - len(waiting), total)
     except PacelineError as error:
         failure = error
     left += waiting.values()
     if as_json:
-        say_json({"sweep": folder.name, "uploaded": list(map(describe, done)), "left": list(map(describe, left))})
+        lists = {"uploaded": done, "passed_over": empty, "left": left}
+        say_json({"sweep": folder.name, **{name: list(map(describe, pieces)) for name, pieces in lists.items()}})
     else:
+        for outcome in empty:
+            click.echo(f"  passed over: {outcome.cell} attempt {outcome.piece.attempt}: {EMPTY}")
         if not failure:
             for outcome in left:
                 click.echo(f"  left: {outcome.cell} attempt {outcome.piece.attempt}: {outcome.why}")
         click.echo(f"{folder.name}: {summary(done, left)}")
     if failure:
         raise failure
+    if behind := sum(not outcome.waits for outcome in left):
+        raise CellsFailed(f"{behind} pieces of sweep '{folder.name}' are left behind; sync again when it is mended")
 
 
 def describe(outcome: Any) -> dict[str, Any]:
@@ -63,7 +70,7 @@ def describe(outcome: Any) -> dict[str, Any]:
         "attempt": outcome.piece.attempt,
         "piece": path,
         "rows": outcome.rows,
-        "why": outcome.why,
+        "why": outcome.why or (EMPTY if outcome.empty else ""),
     }
 
 

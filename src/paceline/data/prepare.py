@@ -18,6 +18,7 @@ from paceline.data import readers, source_files
 from paceline.data.images import BadImage, decode
 from paceline.data.readers import Complete, Progress, Sample, Skipped
 from paceline.data.samples import (
+    PATH_KEYS,
     current_json,
     dataset_folder,
     digest_folder,
@@ -98,6 +99,7 @@ def _renew(temporary: Path, current: Path, first: Path) -> None:
     # The same data: only what is recorded of its sources is new. The manifest comes last.
     for folder in (current, first, digest_folder(first, digest)):
         if (folder / "manifest.json").exists() and files.read_json(folder / "manifest.json")["digest"] == digest:
+            _keep_own_pictures(temporary, folder)
             names = [p.name for p in temporary.iterdir() if p.is_file()]
             for name in sorted(names, key=lambda n: n == "manifest.json"):
                 (temporary / name).replace(folder / name)
@@ -108,6 +110,21 @@ def _renew(temporary: Path, current: Path, first: Path) -> None:
         _publish(temporary, folder)
     if folder != current:
         files.write_json(current_json(first), {"schema": files.SCHEMA, "folder": folder.name})
+
+
+def _keep_own_pictures(temporary: Path, folder: Path) -> None:
+    """Let records that were made anew show the pictures that the folder holds: the same, by names of their own."""
+    placed = [
+        {**new, **{k: old[k] for k in PATH_KEYS if k in new and not _elsewhere(new[k])}}
+        for new, old in zip(
+            files.read_jsonl(temporary / "samples.jsonl"), files.read_jsonl(folder / "samples.jsonl"), strict=True
+        )
+    ]
+    files.write_jsonl(temporary / "samples.jsonl", placed)
+
+
+def _elsewhere(images: str | list[str]) -> bool:
+    return all(Path(image).is_absolute() for image in ([images] if isinstance(images, str) else images))
 
 
 def _build(folder: Path, root: Path, task: TaskSpec, progress: Progress) -> None:

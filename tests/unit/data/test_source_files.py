@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import datasets
 import pytest
 from PIL import Image
 
@@ -204,3 +206,29 @@ def test_data_made_anew_that_is_removed_gives_way_to_what_was_there_before(
     prepare.prepare(root, task, silent, refresh=True)
     shutil.rmtree(samples.dataset_folder(root, task))
     assert samples.data_digest(root, task) == before
+
+
+def test_a_refresh_of_equal_data_keeps_the_pictures_that_it_made(tmp_path: Path) -> None:
+    # The reader numbers the pictures that it takes out of a table by their rows.
+    rows = [[str(n), io.BytesIO()] for n in range(3)]
+    for n, (_, stream) in enumerate(rows):
+        Image.new("RGB", (20, 20), (80 * n, 9, 9)).save(stream, "PNG")
+    path = tmp_path / "table.parquet"
+
+    def write(names: list[str], pictures: list[bytes]) -> None:
+        columns = {
+            "id": names,
+            "image": [{"bytes": p, "path": None} for p in pictures],
+            "references": [["a"]] * len(names),
+        }
+        datasets.Dataset.from_dict({**columns, "split": ["test"] * len(names)}).to_parquet(str(path))
+
+    good = [(name, stream.getvalue()) for name, stream in rows]
+    write(["broken", *(n for n, _ in good)], [b"no picture", *(p for _, p in good)])
+    columns = {name: name for name in ("id", "image", "references", "split")}
+    task = TaskSpec(name="x", kind="captioning", reader="table", options={"path": str(path), "columns": columns})
+    digest = prepare.prepare(tmp_path / "root", task, silent)["digest"]
+    write([n for n, _ in good], [p for _, p in good])
+    assert prepare.prepare(tmp_path / "root", task, silent, refresh=True)["digest"] == digest
+    for sample in samples.read_samples(tmp_path / "root", task, ["test"], 0):
+        assert len(conversations.question(sample, PromptSpec(text="What?"), task).images) == 1

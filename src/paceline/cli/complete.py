@@ -155,6 +155,8 @@ def _values(ctx: click.Context, key: str) -> Iterable[str]:
         return _tree(ctx).choices(key)
     if key in ("task.prompt", "train.prompt"):
         return [*(["same"] if key == "train.prompt" else []), *_tree(ctx).choices("prompt")]
+    if key == "train.task":
+        return _tree(ctx).choices("task")
     if key == "name":
         return _store(ctx).sweeps()
     if key in ("task.kind", "task.reader", "model.family"):

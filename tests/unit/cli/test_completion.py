@@ -53,6 +53,7 @@ def test_every_key_that_an_override_may_set_is_offered(store: Store) -> None:
         ("paceline submit ++model.remote_code=t", ["++model.remote_code=true"]),
         ("paceline submit ~train.keep", ["~train.keep="]),
         ("paceline submit train.prompt=sa", ["train.prompt=same"]),
+        ("paceline submit train.task=capt", ["train.task=captioning"]),
         ("paceline submit train.prompt=geo_bar", ["train.prompt=geo_bare"]),
         ("paceline submit task.reader=ear", ["task.reader=earth"]),
         ("paceline submit task.kind=cap", ["task.kind=captioning"]),

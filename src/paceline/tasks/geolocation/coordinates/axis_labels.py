@@ -29,7 +29,7 @@ _ORDER_REACH = 14
 _BEFORE_A_POINT = words("option zone point plan")  # "Option N" is no hemisphere
 _BEFORE_A_NUMBER = words("is of about approximately ~ - + ( .")
 _MARKS = DEGREE | HEMISPHERE_LETTER.keys() | HEMISPHERE_WORD.keys()
-_BEFORE_A_LABEL = words("° degrees of in north south east west")
+_BEFORE_A_LABEL = words("° degrees of in de di da north south east west")
 
 
 class Order(NamedTuple):
@@ -81,6 +81,8 @@ def read_before(tokens: Tokens, value: Value, left: int) -> Bearing:
         if axis is not None:
             # A closing bracket belongs to this label ("Latitude (N):"); the label itself is now spoken for.
             tokens.claimed.add(j)
+            if hemisphere is None:
+                hemisphere, aside = _before_label(tokens, j, axis), False
             break
         if hemisphere is None and names == 0:
             letter = hemispheres.letter(tokens, j)
@@ -89,7 +91,7 @@ def read_before(tokens: Tokens, value: Value, left: int) -> Bearing:
                     break
                 hemisphere, hemisphere_at = letter, j
                 continue
-            if token.lower in HEMISPHERE_WORD:
+            if token.lower in HEMISPHERE_WORD and token.lower not in FILLER:
                 hemisphere, hemisphere_at = Bearing(*HEMISPHERE_WORD[token.lower], firm=False), j
                 # "in the south (48.85, 2.35)" is no hemisphere unless a label stands before it.
                 aside = not immediate
@@ -110,13 +112,22 @@ def read_before(tokens: Tokens, value: Value, left: int) -> Bearing:
         immediate = False
     if axis is None and aside:
         hemisphere = None
-    elif hemisphere is not None and not aside:
+    elif hemisphere is not None and not aside and hemisphere_at >= 0:
         tokens.claimed.add(hemisphere_at)
     if axis is None:
         return hemisphere or UNSTATED
     value.labelled = True
     value.invalid = hemisphere is not None and hemisphere.axis != axis
     return Bearing(axis, hemisphere.sign if hemisphere is not None else 0, True)
+
+
+def _before_label(tokens: Tokens, j: int, axis: str) -> Bearing | None:
+    """The hemisphere before a label at ``j``: "South latitude 33.87"; not that of a number, "151.21 east, latitude"."""
+    bearing = HEMISPHERE_WORD.get(tokens.lower(j - 1))
+    if bearing is None or bearing[0] != axis or j - 1 in tokens.claimed or not tokens.same_line(j - 1, j):
+        return None
+    tokens.claimed.add(j - 1)
+    return Bearing(*bearing, firm=True)
 
 
 def _only_closes(tokens: Tokens, j: int, left: int) -> bool:
@@ -129,6 +140,8 @@ def _is_filler(tokens: Tokens, j: int) -> bool:
     token = tokens[j]
     if token.text == ".":
         return tokens.lower(j - 1) in ABBREVIATED
+    if token.text == "—":
+        return token.spaced and not tokens.glued(j + 1)
     if token.text == "-":
         return token.spaced and (not tokens.glued(j + 1) or tokens.lower(j + 1) == ">")
     return token.lower in FILLER
@@ -143,6 +156,8 @@ def _is_name(tokens: Tokens, j: int) -> bool:
 def read_behind(tokens: Tokens, value: Value, j: int, known: Bearing) -> None:
     """Hemisphere and label from token ``j`` on, behind a number; settles its axis, sign and last token."""
     k = j
+    if not known.firm and not value.labelled and hemispheres.behind(tokens, value, j, UNSTATED) is not None:
+        known = UNSTATED  # "Jakarta Timur 6.2° S", "Việt Nam 21.0° N": the word before is part of a name
     hemisphere = hemispheres.behind(tokens, value, j, known)
     if hemisphere is not None and (known.sign == 0 or hemisphere[0].axis == known.axis):
         bearing, at, k = hemisphere
@@ -189,7 +204,7 @@ def _leads(tokens: Tokens, i: int, label: str, *, bracketed: bool) -> bool:
         return False
     if after.text in (":", "="):
         return True
-    if bracketed and after.text in (",", "/", ";") and tokens.axis(i + 2) is not None:
+    if bracketed and after.text in (",", "/", ";", "and", "&") and tokens.axis(i + 2) is not None:
         return True  # "2.35, 48.86 (longitude, latitude)"
     j = i + 1
     while j <= i + 4 and tokens.lower(j) in _BEFORE_A_NUMBER:

@@ -83,7 +83,7 @@ def _behind_a_label(tokens: Tokens, i: int) -> bool:
         j -= 1
     elif j >= 0 and tokens[j].text in ("N", "S", "E", "W"):
         return True
-    while i - j < 8 and tokens.lower(j) in _BEHIND_A_LABEL:
+    while i - j < 8 and (tokens.lower(j) in _BEHIND_A_LABEL or tokens.lower(j) in HEMISPHERE_WORD):
         j -= 1
     axis = AXIS_LABEL.get(tokens.lower(j))
     if axis is None:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from paceline.tasks.geolocation.coordinates.tokens import SIGN, WORD, Tokens
 from paceline.tasks.geolocation.coordinates.values import Bearing, Value
-from paceline.tasks.geolocation.coordinates.words import AXIS_LABEL, HEMISPHERE_LETTER, HEMISPHERE_WORD
+from paceline.tasks.geolocation.coordinates.words import (
+    AXIS_LABEL,
+    DOUBTFUL,
+    FILLER,
+    FOREIGN_LETTER,
+    HEMISPHERE_LETTER,
+    HEMISPHERE_WORD,
+)
 
-# Words that may mean something else, too ("este" is "this"): firm only behind a degree mark.
-_FOREIGN = ("este", "sur", "sud", "ost", "nord")
 _FOLLOWERS = ("and", "latitude", "longitude", "lat", "lon", "long", "by")
 
 
@@ -42,16 +47,20 @@ def behind(tokens: Tokens, value: Value, k: int, known: Bearing) -> tuple[Bearin
     by_letter = letter(tokens, at)
     if by_letter is not None:
         bearing = _letter_behind(tokens, value, at, known, by_letter)
-    elif token in HEMISPHERE_WORD:
+    elif token in HEMISPHERE_WORD and (value.marked or token not in FILLER):
         bearing = _word_behind(tokens, value, at, known, bracket=bracket)
-    elif value.marked and token == "est":
-        bearing = Bearing("lon", 1, True)
     else:
         bearing = None
-        if value.marked and token in ("o", "в", "з"):
+        if value.marked and _is_of_some_language(tokens, at):
             # "O" is east in German and west in Spanish and French; a guess would be an invention.
             value.invalid = True
     return None if bearing is None else (bearing, at, end)
+
+
+def _is_of_some_language(tokens: Tokens, i: int) -> bool:
+    """Token ``i`` is the letter of a hemisphere in a language that is not plain: "2,3522° O"."""
+    text, lower = tokens[i].text, tokens.lower(i)
+    return lower in FOREIGN_LETTER and (text.isupper() or lower == "o" or not text.isascii())
 
 
 def _letter_behind(tokens: Tokens, value: Value, at: int, known: Bearing, by_letter: Bearing) -> Bearing | None:
@@ -80,7 +89,7 @@ def _word_behind(tokens: Tokens, value: Value, at: int, known: Bearing, *, brack
         bracket or follower is None or follower.kind == SIGN or not tokens.same_line(at, at + 1)
         or follower.lower in _FOLLOWERS
     )  # fmt: skip
-    return Bearing(axis, sign, value.marked or (alone and tokens.lower(at) not in _FOREIGN))
+    return Bearing(axis, sign, value.marked or (alone and tokens.lower(at) not in DOUBTFUL))
 
 
 def name_follows(tokens: Tokens, i: int) -> bool:

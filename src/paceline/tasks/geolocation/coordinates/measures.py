@@ -56,7 +56,8 @@ def _is_glued_unit(text: str, lower: str, value: Value) -> bool:
     """Letters glued to a number are a unit, but for hemispheres, degrees and labels: "15z", "the 40s", not "40N"."""
     if lower in HEMISPHERE_LETTER or lower in DEGREE or lower in AXIS_LABEL:
         return text == "s" and value.decimals == 0
-    return lower not in HEMISPHERE_WORD
+    # Scripts without spaces glue any word: "139.6917です".
+    return lower not in HEMISPHERE_WORD and not (value.decimals >= 3 and text[0] >= "\u0e00")
 
 
 def _goes_on(tokens: Tokens, value: Value, j: int) -> bool:

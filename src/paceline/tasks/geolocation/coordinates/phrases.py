@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from paceline.tasks.geolocation.coordinates.languages import REFUSES
 from paceline.tasks.geolocation.coordinates.words import BOXED, words
 
 SENTENCE_END = re.compile(
@@ -93,7 +94,7 @@ REFUSAL = re.compile(
     r"|\bun(?:determined|identifiable|determinable|recogni[sz]able)\b|\bnot determinable\b|\bcannot\b(?= be )"
     r"|\bi apologi[sz]e\b"
     r"|\bnot (?:sure|certain)\b|\bno (?:\w{1,14} ){0,2}(?:coordinates|location|landmarks?|clues|identifying)\b"
-    r"|^\W{0,9}(?:none|null)\W{0,9}$|无法|抱歉|不知道|\bno puedo\b|\bje ne peux pas\b|\bkann (?:ich )?nicht\b",
+    r"|^\W{0,9}(?:none|null)\W{0,9}$|" + REFUSES,
     re.IGNORECASE,
 )
 HEDGE = re.compile(

@@ -16,9 +16,8 @@ def make_pair(tokens: Tokens, a: Value, b: Value, latitude: float, longitude: fl
     """The pair of two values in either order, with the place of both in the original text, a sign included."""
     first, last = min(a.first, b.first), max(a.last, b.last)
     start, end = tokens[first].start, tokens[last].end
-    origin = tokens.plain.origin
     signed = tokens[first - 1].start if tokens.signed(first) else start
-    span = origin[signed], origin[end - 1] + 1
+    span = tokens.plain.origin[signed], tokens.plain.ends[end - 1]
     # Adding 0.0 turns -0.0 into 0.0.
     return Pair(latitude + 0.0, longitude + 0.0, start, end, span, ordered, valid=not (a.invalid or b.invalid))
 

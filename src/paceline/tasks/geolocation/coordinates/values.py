@@ -17,13 +17,14 @@ class MapLink(NamedTuple):
 
 @dataclass(frozen=True)
 class Plain:
-    """A plain copy: ``origin[n]`` is the offset in the original of the plain character ``n``.
+    """A plain copy: the plain character ``n`` stands for the original's from ``origin[n]`` to before ``ends[n]``.
 
     ``links`` are the map links that hold a pair, one for each ``LINK`` in the copy, in its order.
     """
 
     text: str
     origin: list[int]
+    ends: list[int]
     links: list[MapLink]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from paceline.tasks.geolocation.coordinates.languages import vocabulary
+
 
 def words(text: str) -> frozenset[str]:
     """The words of a text that spaces separate."""
@@ -11,37 +13,41 @@ def words(text: str) -> frozenset[str]:
 
 
 # Private-use characters stand for things that plain text cannot hold.
+STRUCK = "\ue002"  # struck text begins or ends
+NULL = "\ue005"  # null, None
 LINK = "\ue000"  # a map link that holds a pair
 BOXED = "\ue001"  # \boxed, a final answer
 END_OF_THOUGHT = "\ue003"  # </think>
 
 # What a number is: its axis, the order of a pair, its hemisphere.
 AXIS_LABEL = {
-    **dict.fromkeys(words("lat lats latitude latitudes latt latitud latitudine breitengrad breite широта"), "lat"),
-    **dict.fromkeys(words("lon lng long lons longs longitude longitudes longtitude longitud longitudine"), "lon"),
-    **dict.fromkeys(words("längengrad laengengrad länge долгота"), "lon"),
+    **dict.fromkeys(words("lat lats latitude latitudes latt"), "lat"),
+    **dict.fromkeys(words("lon lng long lons longs longitude longitudes"), "lon"),
 }
 ORDER_LABEL = {
     **dict.fromkeys(words("latlng latlon latlong"), "latlon"),
     **dict.fromkeys(words("lnglat lonlat longlat"), "lonlat"),
 }
 HEMISPHERE_LETTER = {"n": ("lat", 1), "s": ("lat", -1), "e": ("lon", 1), "w": ("lon", -1)}
+DOUBTFUL = vocabulary().doubtful  # words that mean something else, too ("este" is "this"): firm only behind degrees
+FOREIGN_LETTER = frozenset().union(*vocabulary().letters.values()) - HEMISPHERE_LETTER.keys()
 HEMISPHERE_WORD = {
-    **dict.fromkeys(words("north northern northerly norte nord nördlich nördlicher septentrional"), ("lat", 1)),
-    **dict.fromkeys(words("south southern southerly sur sud süd südlich südlicher"), ("lat", -1)),
-    **dict.fromkeys(words("east eastern easterly este östlich östlicher ost"), ("lon", 1)),
-    **dict.fromkeys(words("west western westerly oeste ouest westlich westlicher ovest"), ("lon", -1)),
+    **DOUBTFUL,
+    **dict.fromkeys(words("north northern northerly"), ("lat", 1)),
+    **dict.fromkeys(words("south southern southerly"), ("lat", -1)),
+    **dict.fromkeys(words("east eastern easterly"), ("lon", 1)),
+    **dict.fromkeys(words("west western westerly"), ("lon", -1)),
 }
 
 # Marks behind a number, and what stands before it.
-DEGREE = words("° degree degrees deg degs grad grados degrés gradi")
-MINUTE = words("' min mins minute minutes minuten minutos")
-SECOND = words('" sec secs second seconds sekunden segundos')
+DEGREE = words("° degree degrees deg degs")
+MINUTE = words("' min mins minute minutes")
+SECOND = words('" sec secs second seconds')
 # May stand between a label and its number: "latitude is approximately 48.85".
 FILLER = words(
     ": = \" ' ( [ { > ) ~ | , # ° ? & → is are was be of at about around approximately approx roughly circa ca est "
     "estimated estimate would likely probably somewhere near close value in the decimal degrees degree deg unit dd "
-    "its equals equal to as float string number and coordinates coordinate format beträgt es"
+    "its equals equal to as float string number and coordinates coordinate format"
 )
 LABEL_SEPARATOR = words(", / & and - | ; \" ' > < . + the")  # between the two labels of "lat/lon"
 PLACE_NOUN = words("city place location photo")  # as good as a name in "latitude of the city"

@@ -31,7 +31,7 @@ READ = {
         ("Latitude: 48.8566, Longitudine: 2.3522", PARIS),
         ("Lalitude: 48.8566, Longilude: 2.3522", PARIS),
         ("LATTITUDE: 48.8566 LONGITUTE: 2.3522", PARIS),
-        ("Breitengarde: 48,8566, Längengard: 2,3522", PARIS),
+        ("Breitengard: 48,8566, Längengard: 2,3522", PARIS),
     ],
     "two sentences": [
         ("The latitude is 48.8566. The longitude is 2.3522.", PARIS),

@@ -24,10 +24,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from paceline.tasks.geolocation.coordinates.bare import pair_bare
+from paceline.tasks.geolocation.coordinates.candidates import choose_in_lists
 from paceline.tasks.geolocation.coordinates.commas import join_decimal_commas
 from paceline.tasks.geolocation.coordinates.final_answer import choose, find_refusals
 from paceline.tasks.geolocation.coordinates.machine import pair_map_links
 from paceline.tasks.geolocation.coordinates.pair_ranking import ECHO_TOLERANCE_DEGREES, is_echo, rank_pairs
+from paceline.tasks.geolocation.coordinates.phrases import NO_VALUE
 from paceline.tasks.geolocation.coordinates.plain_text import plain_copy
 from paceline.tasks.geolocation.coordinates.scan import read_values
 from paceline.tasks.geolocation.coordinates.stated import pair_half_stated, pair_stated
@@ -72,10 +74,11 @@ def read_coordinates(text: str, example: tuple[float, float] | None = None) -> R
     pairs = _find_pairs(join_decimal_commas(tokenise(plain)))
     refusals = find_refusals(plain.text)
     rank_pairs(plain.text, pairs, example, refuses=bool(refusals))
+    choose_in_lists(plain.text, pairs)
     choice = choose(plain.text, pairs, refusals)
     pair = choice.pair
     if pair is None:
-        if choice.refused or refusals:
+        if choice.refused or refusals or NO_VALUE.search(plain.text):
             return _unread("refused")
         return _unread("echoed" if any(is_echo(p.latitude, p.longitude, example) for p in pairs) else "malformed")
     if not pair.valid:

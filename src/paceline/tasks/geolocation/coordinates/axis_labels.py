@@ -86,7 +86,8 @@ def read_before(tokens: Tokens, value: Value, left: int) -> Bearing:
             break
         if hemisphere is None and names == 0:
             letter = hemispheres.letter(tokens, j)
-            if letter is not None and (letter.firm or (j == value.first - 1 and tokens.glued(value.first))):
+            small = letter is not None and j == value.first - 1 and hemispheres.are_small_letters(tokens, value.first, -1)
+            if letter is not None and (letter.firm or small or (j == value.first - 1 and tokens.glued(value.first))):
                 if tokens.lower(j - 1) in _BEFORE_A_POINT or not (immediate or _only_closes(tokens, j, left)):
                     break
                 hemisphere, hemisphere_at = letter, j
@@ -96,6 +97,8 @@ def read_before(tokens: Tokens, value: Value, left: int) -> Bearing:
                 # "in the south (48.85, 2.35)" is no hemisphere unless a label stands before it.
                 aside = not immediate
                 continue
+        if token.lower == "mean" and tokens.lower(j - 1) == "i":
+            break
         if first_word and (token.kind == WORD or j == left) and is_count(token.lower, value):
             value.bad = value.breaks = True
             break

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from paceline.errors import UserError
+from paceline.tasks.geolocation.coordinates.spelling import errors, without_a_letter
 
 FILE = Path(__file__).parent / "languages.yaml"
 REFUSES = "\ue004"  # what words that refuse an answer become
@@ -34,6 +35,9 @@ _ANYWHERE = {
     "final": " final answer ",
     "refusal": f" {REFUSES} ",
 }
+_AXES = (_ANYWHERE["latitude"], _ANYWHERE["longitude"])
+_LONG = 8  # letters of a label that is known with an error, too
+_ENGLISH = ("latitude", "latitudes", "longitude", "longitudes")
 _BEHIND_A_NUMBER = {"degree": "°", "minute": " min ", "second": " sec ", "unit": " km "}
 _BEFORE_A_NUMBER = {"about": " approximately ", "is": " is "}
 _BETWEEN_NUMBERS = {"and": " and "}
@@ -78,6 +82,7 @@ class Vocabulary:
 
     spaced: dict[str, list[Entry]]
     unspaced: dict[str, list[Entry]]
+    misspelt: dict[str, list[str]]  # long labels by themselves and by themselves without one letter
     letters: dict[str, dict[str, str]]  # of a language: letter to N, S, E or W
     doubtful: dict[str, tuple[str, int]]  # word to axis and sign
 
@@ -146,7 +151,12 @@ def read_vocabulary(content: Any) -> Vocabulary:
             unspaced.setdefault(first[0], []).append(entry)
         else:
             spaced.setdefault(first, []).append(entry)
-    return Vocabulary(spaced, unspaced, letters, doubtful)
+    misspelt: dict[str, list[str]] = {}
+    for word, of_word in spaced.items():
+        if len(word) >= _LONG and any(not e.gaps[0] and e.becomes.get("anywhere") in _AXES for e in of_word):
+            for form in without_a_letter(word):
+                misspelt.setdefault(form, []).append(word)
+    return Vocabulary(spaced, unspaced, misspelt, letters, doubtful)
 
 
 def _checked(language: str, entries: Any) -> Mapping[str, Any]:
@@ -230,11 +240,26 @@ def find_words(text: str) -> list[Word]:
 
 def _longest(text: str, start: int, end: int, known: Vocabulary) -> tuple[Entry | None, int]:
     """The longest entry that stands at ``start``, where a run ends at ``end``, and its own end."""
-    for entry in known.spaced.get(folded(text[start:end]), ()):
+    word = folded(text[start:end])
+    for entry in known.spaced.get(word) or _spelt_right(word):
         at = _end_of(text, end, entry)
         if at is not None:
             return entry, at
     return None, end
+
+
+@functools.lru_cache(maxsize=8192)
+def _spelt_right(word: str) -> tuple[Entry, ...]:
+    """The label that a long word is with one error: "Längengard". It tells no language."""
+    if len(word) < _LONG - 1 or word in _ENGLISH:
+        return ()
+    known = vocabulary()
+    labels = {label for form in without_a_letter(word) for label in known.misspelt.get(form, ())}
+    right = [label for label in labels if label[0] == word[0] and errors(word, label) == 1]
+    if len(right) != 1:
+        return ()
+    meant = next(e for e in known.spaced[right[0]] if not e.gaps[0])
+    return (Entry((word,), ("",), meant.becomes),)
 
 
 def _end_of(text: str, end: int, entry: Entry) -> int | None:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import itertools
 import re
+from bisect import bisect_left
+from collections.abc import Sequence
 
 from paceline.tasks.geolocation.coordinates.phrases import (
     CLAUSE_BREAK,
+    CORRECTION,
+    EXAMPLE,
+    UNSURE,
     FORMAT_CUE,
     HARD_CUE,
     NOT,
@@ -17,6 +22,7 @@ from paceline.tasks.geolocation.coordinates.phrases import (
     sentence_start,
 )
 from paceline.tasks.geolocation.coordinates.values import Pair
+from paceline.tasks.geolocation.coordinates.words import STRUCK
 
 ECHO_TOLERANCE_DEGREES = 1e-4
 
@@ -42,6 +48,29 @@ def rank_pairs(text: str, pairs: list[Pair], example: tuple[float, float] | None
     for a, b in itertools.pairwise(pairs):
         if _names_neither(text, a, b):
             a.rank = b.rank = NO_ANSWER
+    _reject_struck(text, pairs)
+    _reject_example_behind_an_answer(text, pairs, example)
+
+
+def _reject_struck(text: str, pairs: Sequence[Pair]) -> None:
+    """ "~~48.8566, 2.3522~~ 51.5074, -0.1278", unless all is struck: "<s>" may start a text, too."""
+    marks = [at for at, character in enumerate(text) if character == STRUCK]
+    struck = [p for p in pairs if len(marks) % 2 == 0 and bisect_left(marks, p.start) % 2]
+    if len(struck) < len(pairs):
+        for pair in struck:
+            pair.rank = NO_ANSWER
+
+
+def _reject_example_behind_an_answer(text: str, pairs: Sequence[Pair], example: tuple[float, float] | None) -> None:
+    """ "40.7128, -74.0060. Example. It is the Eiffel Tower. Answer: 48.858844, 2.294351": the prompt said again."""
+    answer: Pair | None = None
+    for pair in pairs:
+        if is_echo(pair.latitude, pair.longitude, example):
+            if answer is not None and EXAMPLE.search(text[answer.end : answer.end + 1000][: pair.end + 25 - answer.end]):
+                pair.rank = NO_ANSWER
+        elif pair.rank == ANSWER:
+            line = text[max(0, pair.start - _REACH) : pair.start].rpartition("\n")[2]
+            answer = None if UNSURE.search(line) else pair
 
 
 def is_echo(latitude: float, longitude: float, example: tuple[float, float] | None) -> bool:
@@ -78,7 +107,7 @@ def _rank(text: str, pair: Pair, previous: Pair | None, example: tuple[float, fl
     if previous is not None and len(sentence) == len(window) and pair.start - floor <= _REACH:
         if _leads(RELATION, lead):
             return COMPARISON
-        if previous.rank and _goes_on(window):
+        if previous.rank and _goes_on(window) and not CORRECTION.search(window):
             return previous.rank
     return ANSWER
 

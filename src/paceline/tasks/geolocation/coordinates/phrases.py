@@ -36,7 +36,8 @@ BACKWARD = re.compile(r"\b(?:is|as|be|are) (?:my |the |our )?$", re.IGNORECASE)
 # Cues straight before a pair; "name" gaps of a few words may stand between. Hard ones make it no answer at all.
 HARD_CUE = re.compile(
     r"\b(?:unlike|instead of|rather than|as opposed to|not to be confused with|e ?\. ?g ?\.?|for example|for instance|"
-    r"excluding|except|if (?:it|this|that|the (?:photo|image|picture)) were)\b[ .,:;(]{0,3}"
+    r"excluding|except|(?:ignore|disregard|forget)|corrected from|(?:first|initially|originally) (?:wrote|said|answered|had)|"
+    r"(?:earlier|previous|first|initial|old) (?:answer|guess|estimate|coordinates) (?:of|was|were)|if (?:it|this|that|the (?:photo|image|picture)) were)\b[ .,:;(]{0,3}"
     r"(?P<gap>[^.;:!?\n]{0,70}:? ?)$",
     re.IGNORECASE,
 )
@@ -94,7 +95,22 @@ REFUSAL = re.compile(
     r"|\bun(?:determined|identifiable|determinable|recogni[sz]able)\b|\bnot determinable\b|\bcannot\b(?= be )"
     r"|\bi apologi[sz]e\b"
     r"|\bnot (?:sure|certain)\b|\bno (?:\w{1,14} ){0,2}(?:coordinates|location|landmarks?|clues|identifying)\b"
-    r"|^\W{0,9}(?:none|null)\W{0,9}$|" + REFUSES,
+    r"|(?m:^\W{0,9}(?:none|null)(?:\W{1,4}(?:none|null))?\W{0,9}$)"
+    r"|\b(?:lat|latitude|lon|lng|long|longitude|coordinates?|coords)[\"']?\s?[:=>]\s?[\"'(\[]{0,2}"
+    r"(?:null|none|nil|undefined)\b|\b(?:null|none)[\"']?\s?[,;|/]\s?[\"']?(?:null|none)\b|" + REFUSES,
+    re.IGNORECASE,
+)
+NO_VALUE = re.compile(
+    r"\b(?:location|answer|position|place|gps|point|result|output)[\"']?\s?[:=>]\s?[\"'(\[{]{0,2}(?:null|none|nil|undefined)\b",
+    re.IGNORECASE,
+)
+EXAMPLE = re.compile(r"\b(?:examples?|e ?\. ?g|sample|prompt|you are shown)\b", re.IGNORECASE)
+UNSURE = re.compile(r"\b(?:could|might|may|perhaps|maybe|possibl[ey]|if)\b", re.IGNORECASE)
+CORRECTION = re.compile(
+    r"\b(?:(?:scratch|strike|forget|ignore|disregard) (?:that|this|it)|correction|(?:let me|i need to|i must|i should|i'll|"
+    r"to) (?:correct|revise|fix|amend)|corrected|revised|on second thoughts?|on reflection|i take (?:that|it) back|"
+    r"i meant?|oops|wait|hold on|actually(?=[ ]?[,:—-])|actually (?:it|that|this|i)\b|my mistake|i made (?:a mistake|an error)|"
+    r"edit|update|updated|instead)\b",
     re.IGNORECASE,
 )
 HEDGE = re.compile(

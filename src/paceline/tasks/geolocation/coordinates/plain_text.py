@@ -58,14 +58,23 @@ _SPECIAL = re.compile(
     | (?P<text>\\(?:text|textbf|textrm|mathrm|mathbf|mathit|operatorname|mbox|rm)\s?\{(?P<inner>[^{}\n]{0,40})\})
     | (?P<boxed>\\(?:boxed|fbox)\b)
     | (?P<tilde>\\(?:approx|simeq|sim)\b|&asymp;)
+    | (?P<power>(?<=[0-9])\s?(?:[×x*·]|\\times|\\cdot|&times;)\s?10
+        (?:\s?(?:\^|\*\*)\s?\{?\s?(?P<exponent>[-+−]?[0-9]{1,2})(?![0-9.])(?:\s?\})?|(?P<raised>[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]{1,2})))
     | (?P<times>\\times\b|&times;)
     | (?P<tolerance>\\pm\b|&plusmn;|\+/-|\+-(?=[\s0-9]))
     | (?P<blank>\\(?:left|right|quad|qquad|bigl|bigr|Bigl|Bigr|big|Big|displaystyle|cdot|t(?![a-z])|r(?![a-z]))
         |\\[,;:!\s]|&nbsp;|&emsp;|&ensp;|&thinsp;|\$\$
-        |</?\s?(?:b|i|u|em|strong|span|code|sup|sub|small|mark|p|font)\s?>)
-    | (?P<newline>\\n|<br\s?/?>|</(?!\s?(?:think|thinking|reasoning|reflection)\s?>)[^<>\n]{0,40}>)
+        |</?\s?(?:b|i|u|em|strong|span|code|sup|sub|small|mark|font|ins|a|kbd)\s?>|</\s?t[hd]\s?>)
+    | (?P<struck>~~|</?\s?(?:s|del|strike)\s?>)
+    | (?P<cell><\s?t[hd]\b(?![^<>]{0,80}\b(?:lat|lon|lng))[^<>]{0,80}>)
+    | (?P<newline>\\n|<br\s?/?>
+        |<\s?(?:table|thead|tbody|tr|ul|ol|li|dl|dt|dd|p|div|h[1-6])\b[^<>"]{0,80}>|</(?!\s?(?:think|thinking|reasoning|reflection)\s?>)[^<>\n]{0,40}>|&lt;/[^&\n]{0,40}&gt;)
     | (?P<thought></\s?(?:think|thinking|reasoning|reflection)\s?>)
     | (?P<escaped>\\[-"'()\[\]{}%~.+|/])
+    | (?P<less>&lt;|\\lt\b)
+    | (?P<more>&gt;|\\gt\b)
+    | (?P<at_most>&le;|\\(?:leq?|leqslant)\b|<=)
+    | (?P<at_least>&ge;|\\(?:geq?|geqslant)\b|>=)
     | (?P<decimal>(?<=[0-9])·(?=[0-9]))
     | (?P<space>\s+)
     """,
@@ -85,6 +94,12 @@ _REPLACEMENT = {
     "newline": "\n",
     "thought": END_OF_THOUGHT,
     "decimal": ".",
+    "struck": STRUCK,
+    "cell": " | ",
+    "less": "<",
+    "more": ">",
+    "at_most": "≤",
+    "at_least": "≥",
 }
 _ODD = re.compile(r"[^\x00-\x7f]|[*_`]")  # every character that a table may change
 
@@ -161,6 +176,8 @@ def _copy_special(text: str, match: re.Match[str], words: Sequence[Word], writer
         writer.put(" ", start, match.start("inner"))
         _copy(text, *match.span("inner"), words, writer)
         writer.put(" ", match.end("inner"), end)
+    elif kind == "power":
+        writer.put(_exponent(match["exponent"] or match["raised"]), start, end)
     elif kind == "escaped":
         writer.put(match.group()[1], start, end)
     else:
@@ -170,6 +187,12 @@ def _copy_special(text: str, match: re.Match[str], words: Sequence[Word], writer
         else:
             writer.links.append(link)
             writer.put(LINK, start, end)
+
+
+def _exponent(digits: str) -> str:
+    """ "e+1" for the "1" of "4.88566 × 10^1"."""
+    digits = unicodedata.normalize("NFKC", digits).replace("−", "-")
+    return f"e{digits}" if digits[0] in "+-" else f"e+{digits}"
 
 
 def _copy_characters(text: str, start: int, end: int, writer: _Writer) -> None:

@@ -73,3 +73,4 @@ class Pair:
     ordered: bool  # the text says which one is the latitude
     valid: bool = True
     rank: int = 0  # 0 an answer, 1 a comparison that yields to others, 2 never an answer
+    instead: Pair | None = None  # the one that its list of candidates gives

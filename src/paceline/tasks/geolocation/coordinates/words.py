@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 from paceline.tasks.geolocation.coordinates.languages import vocabulary
+from paceline.tasks.geolocation.coordinates.spelling import errors
 
 
 def words(text: str) -> frozenset[str]:
@@ -24,6 +26,8 @@ AXIS_LABEL = {
     **dict.fromkeys(words("lat lats latitude latitudes latt"), "lat"),
     **dict.fromkeys(words("lon lng long lons longs longitude longitudes"), "lon"),
 }
+_MOST_ERRORS = 2  # in "latitude" and "longitude"
+_SPELT_ALIKE = words("lassitude lentitude longitudinal latitudinal")
 ORDER_LABEL = {
     **dict.fromkeys(words("latlng latlon latlong"), "latlon"),
     **dict.fromkeys(words("lnglat lonlat longlat"), "lonlat"),
@@ -92,3 +96,18 @@ CUE = re.compile(
     r"\b(?:coord\w*|gps|lat\w*|lon\w*|lng|location|position|answer|guess|estimate\w*|prediction|point|geoloc\w*|geotag)\b",
     re.IGNORECASE,
 )
+
+
+@functools.lru_cache(maxsize=8192)
+def axis_of(lower: str) -> str | None:
+    """``lat`` or ``lon`` if a word in lower case is a label, perhaps misspelt: "lattitude", "longtitude".
+
+    The first letter must be right: "altitude" is one error away from "latitude".
+    """
+    axis = AXIS_LABEL.get(lower)
+    if axis is not None or not (6 <= len(lower) <= 12 and lower[0] == "l") or lower in _SPELT_ALIKE:
+        return axis
+    of_latitude, of_longitude = errors(lower, "latitude"), errors(lower, "longitude")
+    if min(of_latitude, of_longitude) > _MOST_ERRORS or of_latitude == of_longitude:
+        return None
+    return "lat" if of_latitude < of_longitude else "lon"

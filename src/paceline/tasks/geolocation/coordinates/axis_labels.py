@@ -26,6 +26,9 @@ from paceline.tasks.geolocation.coordinates.words import (
 
 _REACH = 16  # tokens that may stand between a label and its number
 _ORDER_REACH = 14
+_COORDINATE = words("coordinate position value component")
+_OTHER_SUBJECT = words("altitude elevation tower height but however while whereas unclear unknown cannot not i'm")
+_ASSERTS = words("is would be the as its for my should")
 _BEFORE_A_POINT = words("option zone point plan")  # "Option N" is no hemisphere
 _BEFORE_A_NUMBER = words("is of about approximately ~ - + ( .")
 _MARKS = DEGREE | HEMISPHERE_LETTER.keys() | HEMISPHERE_WORD.keys()
@@ -44,8 +47,10 @@ def read_order(tokens: Tokens, i: int) -> Order | None:
     token = tokens.at(i)
     if token is None:
         return None
-    if token.lower in ORDER_LABEL:
-        return Order(ORDER_LABEL[token.lower], i)
+    if token.lower.endswith(("lng", "lon", "long", "lat")):
+        for label, order in ORDER_LABEL.items():  # "LatLng(…)", "setLngLat([…])", "fromLonLat([…])"
+            if token.lower.endswith(label) and (len(token.lower) == len(label) or tokens.lower(i + 1) == "("):
+                return Order(order, i)
     axis = tokens.axis(i)
     if axis is None:
         return None
@@ -67,7 +72,7 @@ def read_before(tokens: Tokens, value: Value, left: int) -> Bearing:
     axis: str | None = None
     hemisphere: Bearing | None = None
     hemisphere_at, aside = -1, False
-    names, first_word = 0, True
+    names, plain_words, first_word = 0, 0, True
     immediate = True  # no token between the hemisphere and the number
     for j in range(left, max(-1, left - _REACH), -1):
         token = tokens[j]
@@ -84,6 +89,11 @@ def read_before(tokens: Tokens, value: Value, left: int) -> Bearing:
             if hemisphere is None:
                 hemisphere, aside = _before_label(tokens, j, axis), False
             break
+        if token.lower in HEMISPHERE_WORD and tokens.lower(j + 1) in _COORDINATE and tokens.same_line(j, j + 1):
+            # "The north coordinate is 48.8566", "the east-west position is 2.3522"
+            bearing = Bearing(*HEMISPHERE_WORD[token.lower], firm=True)
+            value.labelled = True
+            return bearing if tokens.lower(j - 1) != "-" else Bearing(bearing.axis, 0, True)
         if hemisphere is None and names == 0:
             letter = hemispheres.letter(tokens, j)
             small = letter is not None and j == value.first - 1 and hemispheres.are_small_letters(tokens, value.first, -1)
@@ -103,12 +113,15 @@ def read_before(tokens: Tokens, value: Value, left: int) -> Bearing:
             value.bad = value.breaks = True
             break
         if _is_filler(tokens, j):
-            if token.text == "," and j < left and names:
+            if token.text == "," and j < left and (names or plain_words) and tokens.axis(j - 1) is None:
                 break
             # "no, 48.85, 2.35": not a count of anything
             first_word = first_word and token.text != "," and token.line == tokens[value.first].line
         elif _is_name(tokens, j) and names < 3:
             names += 1
+            first_word = False
+        elif token.kind == WORD and value.decimals >= 3 and plain_words < 8 and token.lower not in _OTHER_SUBJECT:
+            plain_words += 1  # "For the longitude, I would go with 2.3522"
             first_word = False
         else:
             break
@@ -183,8 +196,16 @@ def _label_behind(tokens: Tokens, value: Value, k: int, known: Bearing) -> Beari
     m = k + 1 if tokens.lower(k) in ("(", "[") else k
     if tokens.lower(m) in _BEFORE_A_LABEL:
         m += 1
+    said = m
+    while m == k and said < k + 4 and tokens.lower(said) in _ASSERTS:
+        said += 1  # "48.8566 is the latitude", "2.3522 the longitude"
+    asserted = said > m and tokens.lower(said + 1) not in (":", "=", "is")
+    if asserted:
+        m = k = said
     label = tokens.axis(m)
-    if label is None or not tokens.same_line(value.last, m) or _leads(tokens, m, label, bracketed=m > k):
+    if label is None or not tokens.same_line(value.last, m):
+        return known
+    if not asserted and _leads(tokens, m, label, bracketed=m > k):
         return known
     if known.axis not in (None, label):
         value.invalid = True

@@ -42,6 +42,8 @@ def has_unit(tokens: Tokens, value: Value, j: int) -> bool:
         return False
     if value.marked:
         return token.text in ("C", "F") or token.lower in ("celsius", "fahrenheit", "kelvin")
+    if token.text == "f" and tokens.glued(j) and value.labelled and value.decimals >= 3:
+        return False  # "float lat = 48.8566f;"
     if token.text == "s" and (value.labelled or are_small_letters(tokens, j - 1, 1)):
         return False  # "33.8688 s, 151.2093 e"
     if token.lower in UNIT:

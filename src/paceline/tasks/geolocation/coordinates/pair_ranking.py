@@ -8,7 +8,10 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 from paceline.tasks.geolocation.coordinates.phrases import (
+    BOX,
+    BOX_LEAD,
     CLAUSE_BREAK,
+    CORNER,
     CORRECTION,
     EXAMPLE,
     UNSURE,
@@ -31,6 +34,7 @@ _REACH = 140  # characters before a pair that can give its role
 _OPENING = re.compile(r"[-+~(\[{\"']{0,4}$")
 _LIST_GOES_ON = re.compile(r"[\s)\]\"',;]{0,4}(?:,|and|or|&| ){0,3}[^.;:\n]{0,40}")
 _AND = re.compile(r"[\s)\]]{0,3}and[\s(\[]{0,3}[-+]?|[\s)\]]{0,3}and [A-Z][^.;:\n]{0,30}")
+_TO = re.compile(r"[\s)\]]{0,3}(?:to|through|up to)[\s(\[]{0,3}[-+]?")
 _BETWEEN = re.compile(r"\bbetween\b[^.;:\n]{0,40}$", re.IGNORECASE)
 
 
@@ -46,7 +50,7 @@ def rank_pairs(text: str, pairs: list[Pair], example: tuple[float, float] | None
         pair.rank = _rank(text, pair, previous, example, refuses=refuses)
         previous = pair
     for a, b in itertools.pairwise(pairs):
-        if _names_neither(text, a, b):
+        if _names_neither(text, a, b) or _spans_box(text, a, b):
             a.rank = b.rank = NO_ANSWER
     _reject_struck(text, pairs)
     _reject_example_behind_an_answer(text, pairs, example)
@@ -73,6 +77,20 @@ def _reject_example_behind_an_answer(text: str, pairs: Sequence[Pair], example: 
             answer = None if UNSURE.search(line) else pair
 
 
+def _spans_box(text: str, a: Pair, b: Pair) -> bool:
+    """ "(48.81, 2.31) to (48.91, 2.41)", "bounds: (48.81, 2.31), (48.91, 2.41)", "SW: 48.81, 2.31; NE: 48.91, 2.41"."""
+    between = text[a.end : b.start]
+    if len(between) > 60:
+        return False
+    before = text[max(0, a.start - 60) : a.start]
+    before = before[sentence_start(before) :]
+    if _TO.fullmatch(between):
+        return True
+    if BOX.search(before) and _LIST_GOES_ON.fullmatch(between):
+        return True
+    return bool(CORNER.search(_OPENING.sub("", before)) and CORNER.search(_OPENING.sub("", between)))
+
+
 def is_echo(latitude: float, longitude: float, example: tuple[float, float] | None) -> bool:
     """Equal to the prompt's own example after rounding both to four decimals, to within 1e-4 degrees (11 m)."""
     if example is None:
@@ -93,7 +111,7 @@ def _rank(text: str, pair: Pair, previous: Pair | None, example: tuple[float, fl
     sentence = window[sentence_start(window) :]
     # Strip the opening of the pair itself: "unlike Paris (48.8, …", "not at coordinates (…".
     lead = _OPENING.sub("", sentence)
-    if _leads(HARD_CUE, lead, most_words=9) or NOT.search(lead):
+    if _leads(HARD_CUE, lead, most_words=9) or NOT.search(lead) or BOX_LEAD.search(lead):
         return NO_ANSWER
     if _leads(SOFT_CUE, lead, most_words=7):
         return COMPARISON

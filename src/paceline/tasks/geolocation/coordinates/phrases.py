@@ -35,7 +35,7 @@ BACKWARD = re.compile(r"\b(?:is|as|be|are) (?:my |the |our )?$", re.IGNORECASE)
 
 # Cues straight before a pair; "name" gaps of a few words may stand between. Hard ones make it no answer at all.
 HARD_CUE = re.compile(
-    r"\b(?:unlike|instead of|rather than|as opposed to|not to be confused with|e ?\. ?g ?\.?|for example|for instance|"
+    r"\b(?:geodesic|haversine|vincenty|unlike|instead of|rather than|as opposed to|not to be confused with|e ?\. ?g ?\.?|for example|for instance|"
     r"excluding|except|(?:ignore|disregard|forget)|corrected from|(?:first|initially|originally) (?:wrote|said|answered|had)|"
     r"(?:earlier|previous|first|initial|old) (?:answer|guess|estimate|coordinates) (?:of|was|were)|if (?:it|this|that|the (?:photo|image|picture)) were)\b[ .,:;(]{0,3}"
     r"(?P<gap>[^.;:!?\n]{0,70}:? ?)$",
@@ -67,6 +67,19 @@ NOT = re.compile(
     r"\b(?:[Nn]ot|isn't|wasn't|[Nn]either|nor|[Nn]ever)(?: (?:in|at|near|from|around|the|to|located|actually))*"
     r"(?P<names>(?:,? [A-Z][\w'-]{0,30}| of| de| the){0,6})(?: at| is at)?[ ,:(\[]{0,3}$"
 )
+# A box: its corners, and what says that one follows.
+BOX = re.compile(r"\b(?:bounding box|bbox|bounds|box|extent|viewport|rectangle|polygon)\b", re.IGNORECASE)
+CORNER = re.compile(
+    r"\b(?:sw|ne|nw|se|(?:south|north)[- ]?(?:west|east)(?:ern)?|(?:top|bottom|upper|lower)[- ]?(?:left|right))"
+    r"(?: (?:corner|bound|point|vertex|edge))?(?: (?:is|at)){0,2} ?[:=]? ?$",
+    re.IGNORECASE,
+)
+BOX_LEAD = re.compile(
+    r"\b(?:min|max|minimum|maximum|(?:lower|upper) bound|(?:top|bottom)[- ]?(?:left|right)(?: corner)?|pixel(?: position)?)"
+    r"(?: (?:is|at)){0,2} ?\|? ?[:=]? ?$|\bthe (?:most|least)(?: are| is)? ?$"
+    r"|\b(?:bounding box|bbox|bounds|extent)\b\W{0,4}(?:is|are|from|of)?[^a-zA-Z\n]{0,50}(?:to\b[^a-zA-Z\n]{0,5})?$|\bplease (?:answer|reply|respond|give|use|provide|write)\b[^.;:!?\n]{0,60}$",
+    re.IGNORECASE,
+)
 # Verdicts straight behind a pair. Behind "(?P<far>" the place is only less likely, or compared.
 REJECTED = re.compile(
     r"""[ )\]"',]{0,4}(?:(?:is|was|are|were|has been|can be|could be|seems|looks|appears|which is|but that is)\ )"""
@@ -75,7 +88,7 @@ REJECTED = re.compile(
     r"""|ruled out|excluded|rejected|eliminated|wrong|incorrect|not (?:a match|correct|it|right))"""
     r"""|[ )\]"',]{0,4}(?:does not|doesn't|do not|don't) (?:match|fit)"""
     r"""|[ )\]"',]{0,4}(?:has|have) (?:an? |the )?(?P<has>similar|comparable|different)"""
-    r"""|[ )\]"']{0,3}\? ?no\b""",
+    r"""|[ )\]"']{0,3}\? ?no\b|[ )\]"']{0,3} ?of the (?:image|picture|photo|frame|canvas)\b""",
     re.IGNORECASE,
 )
 CLAUSE_BREAK = re.compile(

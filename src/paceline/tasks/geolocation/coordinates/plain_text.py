@@ -47,7 +47,7 @@ _SINGLE = {
 # characters that cannot start the next part, so a failed attempt costs a constant.
 _SPECIAL = re.compile(
     r"""
-      (?P<url>(?:https?://|www\.|maps\.|geo:(?=[-+]?[0-9]))[^\s<>"'\)\]\}|\\]+)
+      (?P<url>(?:https?://|www\.|(?<![\w.])maps\.|geo:(?=[-+]?[0-9]))[^\s<>"'\)\]\}|\\]+)
     | (?P<degree>\^\s?\{?\s?\\(?:circ|degree)\b\s?\}?|\^\{\s?o\s?\}|\^o(?![a-z])
         |\\(?:circ|degrees?|deg|textdegree)\b(?:\{\})?
         |\\u00b0|&deg;|&\#176;|&\#x[bB]0;|<sup>\s?[o°]\s?</sup>)
@@ -246,6 +246,8 @@ def _with_prices_marked(text: str) -> str:
             else:
                 opened = None
             out[at] = " "
+            if after == " " and text[at + 2 : at + 3].isdigit() and text.count("$", max(0, at - 200), at + 200) == 1:
+                out[at] = _PRICE  # "$ 45.50"
     if opened is not None:
         out[opened] = _PRICE
     return "".join(out)

@@ -99,6 +99,10 @@ class Tokens(list[Token]):
             return None
         return axis_of(lower)
 
+    def axis_at(self, i: int) -> str | None:
+        """``lat`` or ``lon`` if token ``i`` is an axis label, whether a number has taken it or not."""
+        return axis_of(self._lower[i]) if 0 <= i < len(self) else None
+
     def is_sign(self, i: int, number: int) -> bool:
         """The token ``i``, a ``+`` or ``-``, is the sign of the number behind it: "(-33.8", not the dash of "40-45"."""
         before = self.at(i - 1)

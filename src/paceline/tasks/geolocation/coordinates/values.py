@@ -58,6 +58,7 @@ class Value:
     bad: bool = False  # has a unit, a disqualifying word, or glued letters
     breaks: bool = False  # bad, and what follows in the same list is of the same kind
     ranged: bool = False  # an end of a range
+    best: bool = False  # the likeliest of a range
     invalid: bool = False  # written as a coordinate, but impossible (75 minutes, latitude … W)
 
 

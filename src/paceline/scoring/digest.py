@@ -36,7 +36,7 @@ def scorer_sources(kind: Kind) -> dict[str, bytes]:
     Imports are followed in the source, through any number of modules, so those inside functions count, too; a lab's
     modules are followed as ours are, and count by name and content, wherever they lie. Of the
     modules that hold the judging functions themselves only the definitions count that these reach: a kind may be one
-    module, and how it is shown must not make its metrics old. Data files beside a module that it names count as it does.
+    module, and how it is shown must not make its metrics old. Data files beside a module that it names count, too.
     """
     sources: dict[str, bytes] = {}
     waiting = [stats.__name__, metrics_module.__name__]

@@ -1,8 +1,5 @@
 """Answers in other languages: labels, hemispheres, decimal commas and digits as their writers use them."""
 
-# ruff: noqa: E501 (answers stand on one line, as models write them)
-from __future__ import annotations
-
 import pytest
 
 from paceline.tasks.geolocation.coordinates import read_coordinates
@@ -340,7 +337,10 @@ ANSWERS = {
         "47,4979° É, 19,0402° K",
     ],
     "sw": ["Latitudo: -1.2921, Longitudo: 36.8219", "1.2921° kusini, 36.8219° mashariki"],
-    "is": ["Breiddargráða: 64,1466, Lengdargráða: -21,9426", "64,1466° norðlægrar breiddar, 21,9426° vestlægrar lengdar"],
+    "is": [
+        "Breiddargráða: 64,1466, Lengdargráða: -21,9426",
+        "64,1466° norðlægrar breiddar, 21,9426° vestlægrar lengdar",
+    ],
 }
 
 SOUTH_AND_WEST = [

@@ -37,10 +37,16 @@ READ = {
         ("The latitude is 48.8566. The longitude is 2.3522.", PARIS),
         ("It lies at 48.8566° N. It also lies at 2.3522° E.", PARIS),
         ("The north coordinate is 48.8566. The east coordinate is 2.3522.", PARIS),
-        ("I estimate the latitude at around 48.8566, given the vegetation and the light. For the longitude, I would go with 2.3522.", PARIS),
+        (
+            "I estimate the latitude at around 48.8566, given the vegetation and the light. For the longitude, I would go with 2.3522.",
+            PARIS,
+        ),
         ("My guess for the latitude is -33.8688. My guess for the longitude would be 151.2093.", SYDNEY),
         ("The place is 40.7128 degrees north of the equator. It is 74.0060 degrees west of Greenwich.", NEW_YORK),
-        ("It is located 40.7128 degrees north of the equator and 74.0060 degrees west of the prime meridian.", NEW_YORK),
+        (
+            "It is located 40.7128 degrees north of the equator and 74.0060 degrees west of the prime meridian.",
+            NEW_YORK,
+        ),
         ("Latitude first: the climate suggests 48.8566. Longitude next: the time zone suggests 2.3522.", PARIS),
         ("As for longitude, 2.3522 seems right. As for latitude, 48.8566 seems right.", PARIS),
         ("The latitude appears to be 48.8566° N. Judging by the signs, the longitude appears to be 2.3522° E.", PARIS),
@@ -72,7 +78,10 @@ READ = {
     ],
     "html": [
         ("<table><tr><th>Latitude</th><th>Longitude</th></tr><tr><td>48.8566</td><td>2.3522</td></tr></table>", PARIS),
-        ("<table>\n<tr><th>Longitude</th><th>Latitude</th></tr>\n<tr><td>2.3522</td><td>48.8566</td></tr>\n</table>", PARIS),
+        (
+            "<table>\n<tr><th>Longitude</th><th>Latitude</th></tr>\n<tr><td>2.3522</td><td>48.8566</td></tr>\n</table>",
+            PARIS,
+        ),
         ("<tr><td>Latitude</td><td>48.8566</td></tr><tr><td>Longitude</td><td>2.3522</td></tr>", PARIS),
         ("<td>48.8566</td><td>2.3522</td>", PARIS),
         ("<td>48.8566, 2.3522</td>", PARIS),
@@ -88,7 +97,10 @@ READ = {
         ('<div data-lat="48.8566" data-lng="2.3522"></div>', PARIS),
         ('<span class="latitude">48.8566</span> <span class="longitude">2.3522</span>', PARIS),
         ("&lt;lat&gt;48.8566&lt;/lat&gt;&lt;lon&gt;2.3522&lt;/lon&gt;", PARIS),
-        ("<table><thead><tr><th>Country</th><th>Latitude</th><th>Longitude</th></tr></thead><tbody><tr><td>France</td><td>48.8566</td><td>2.3522</td></tr></tbody></table>", PARIS),
+        (
+            "<table><thead><tr><th>Country</th><th>Latitude</th><th>Longitude</th></tr></thead><tbody><tr><td>France</td><td>48.8566</td><td>2.3522</td></tr></tbody></table>",
+            PARIS,
+        ),
         ("<h3>Answer</h3><p>(48.8566, 2.3522)</p>", PARIS),
         ("<table><tr><td>Lat</td><td>Lon</td></tr><tr><td>40.7128</td><td>-74.0060</td></tr></table>", NEW_YORK),
         ("<td>40.7128° N</td><td>74.0060° W</td>", NEW_YORK),
@@ -149,7 +161,10 @@ READ = {
         ("Final answer: 48.8566, 2.3522. Let me correct that. 51.5074, -0.1278.", LONDON),
         ("Final answer: 48.8566, 2.3522 — oops, I mean 51.5074, -0.1278", LONDON),
         ("Final answer: 48.8566, 2.3522. I need to revise: it is 51.5074, -0.1278.", LONDON),
-        ("Final answer: Latitude 48.8566, Longitude 2.3522. Scratch that. Latitude 51.5074, Longitude -0.1278.", LONDON),
+        (
+            "Final answer: Latitude 48.8566, Longitude 2.3522. Scratch that. Latitude 51.5074, Longitude -0.1278.",
+            LONDON,
+        ),
         ("Final answer: 48.8566, 2.3522. Strike that, 51.5074, -0.1278", LONDON),
         ("Not 48.8566, 2.3522, I meant 51.5074, -0.1278.", LONDON),
         ("Final answer: 51.5074, -0.1278 (corrected from 48.8566, 2.3522)", LONDON),
@@ -186,7 +201,10 @@ READ = {
         ("Lat 48–49 N, lon 2–3 E. Best guess: 48.8566, 2.3522", PARIS),
         ("Best guess: 48.8566, 2.3522 (lat 48–49, lon 2–3)", PARIS),
         ("Between 48° and 49° N and between 2° and 3° E; point estimate 48.8566° N, 2.3522° E", PARIS),
-        ("The latitude is between 48 and 49, probably 48.8566. The longitude is between 2 and 3, probably 2.3522.", PARIS),
+        (
+            "The latitude is between 48 and 49, probably 48.8566. The longitude is between 2 and 3, probably 2.3522.",
+            PARIS,
+        ),
         ("lat_min: 48.5, lat_max: 49.0, lon_min: 2.0, lon_max: 2.5, best guess: 48.8566, 2.3522", PARIS),
         ("Bounding box: (48.5, 2.0) to (49.0, 2.5). Center: (48.8566, 2.3522)", PARIS),
         ('{"lat": 48.8566, "lon": 2.3522, "lat_range": [48.5, 49.0], "lon_range": [2.0, 2.5]}', PARIS),
@@ -195,11 +213,20 @@ READ = {
         ("Latitude: 48 to 49, say 48.8566. Longitude: 2 to 3, say 2.3522.", PARIS),
         ("Latitude: 48.8566 ± 0.5, Longitude: 2.3522 ± 0.5", PARIS),
         ("Range: 48-49 N, 2-3 E\nBest guess: 48.8566 N, 2.3522 E", PARIS),
-        ("| | Min | Max | Best |\n|---|---|---|---|\n| Latitude | 48.5 | 49.0 | 48.8566 |\n| Longitude | 2.0 | 2.5 | 2.3522 |", PARIS),
+        (
+            "| | Min | Max | Best |\n|---|---|---|---|\n| Latitude | 48.5 | 49.0 | 48.8566 |\n| Longitude | 2.0 | 2.5 | 2.3522 |",
+            PARIS,
+        ),
     ],
     "lists": [
-        ("1. Paris (48.8566, 2.3522) - 60%\n2. London (51.5074, -0.1278) - 30%\n3. Rome (41.9028, 12.4964) - 10%", PARIS),
-        ("1. Rome (41.9028, 12.4964) - 10%\n2. Paris (48.8566, 2.3522) - 60%\n3. London (51.5074, -0.1278) - 30%", PARIS),
+        (
+            "1. Paris (48.8566, 2.3522) - 60%\n2. London (51.5074, -0.1278) - 30%\n3. Rome (41.9028, 12.4964) - 10%",
+            PARIS,
+        ),
+        (
+            "1. Rome (41.9028, 12.4964) - 10%\n2. Paris (48.8566, 2.3522) - 60%\n3. London (51.5074, -0.1278) - 30%",
+            PARIS,
+        ),
         ("1. London: 51.5074, -0.1278 (probability 0.3)\n2. Paris: 48.8566, 2.3522 (probability 0.6)", PARIS),
         ("1) London, 30%: 51.5074, -0.1278\n2) Paris, 60%: 48.8566, 2.3522\n3) Rome, 10%: 41.9028, 12.4964", PARIS),
         ("1. Paris (48.8566, 2.3522)\n2. London (51.5074, -0.1278)\n3. Rome (41.9028, 12.4964)", PARIS),
@@ -211,17 +238,38 @@ READ = {
         ("- Paris (48.8566, 2.3522): 60%\n- London (51.5074, -0.1278): 40%", PARIS),
         ("- London (51.5074, -0.1278): 40%\n- Paris (48.8566, 2.3522): 60%\n- Rome (41.9028, 12.4964): 0%", PARIS),
         ("Candidates: Paris (48.8566, 2.3522) 60%, London (51.5074, -0.1278) 40%", PARIS),
-        ("1. Paris (48.8566, 2.3522) - 60%\n2. London (51.5074, -0.1278) - 40%\n\nFinal answer: 51.5074, -0.1278", LONDON),
+        (
+            "1. Paris (48.8566, 2.3522) - 60%\n2. London (51.5074, -0.1278) - 40%\n\nFinal answer: 51.5074, -0.1278",
+            LONDON,
+        ),
         ("Final answer:\n1. London (51.5074, -0.1278) - 30%\n2. Paris (48.8566, 2.3522) - 60%", PARIS),
         ("1. Paris (48.8566, 2.3522)\n2. London (51.5074, -0.1278)\nI choose London.", LONDON),
-        ('[{"lat": 51.5074, "lon": -0.1278, "probability": 0.3}, {"lat": 48.8566, "lon": 2.3522, "probability": 0.6}]', PARIS),
-        ('[{"rank": 1, "lat": 48.8566, "lon": 2.3522, "confidence": 0.7}, {"rank": 2, "lat": 51.5074, "lon": -0.1278, "confidence": 0.2}]', PARIS),
-        ("1. Paris\n   Coordinates: 48.8566, 2.3522\n   Likelihood: 60%\n2. London\n   Coordinates: 51.5074, -0.1278\n   Likelihood: 30%", PARIS),
-        ("1. London\n   - Latitude: 51.5074\n   - Longitude: -0.1278\n   - Probability: 20%\n2. Paris\n   - Latitude: 48.8566\n   - Longitude: 2.3522\n   - Probability: 70%", PARIS),
-        ("| Rank | Place | Latitude | Longitude | Probability |\n|---|---|---|---|---|\n| 1 | Paris | 48.8566 | 2.3522 | 60% |\n| 2 | London | 51.5074 | -0.1278 | 30% |", PARIS),
+        (
+            '[{"lat": 51.5074, "lon": -0.1278, "probability": 0.3}, {"lat": 48.8566, "lon": 2.3522, "probability": 0.6}]',
+            PARIS,
+        ),
+        (
+            '[{"rank": 1, "lat": 48.8566, "lon": 2.3522, "confidence": 0.7}, {"rank": 2, "lat": 51.5074, "lon": -0.1278, "confidence": 0.2}]',
+            PARIS,
+        ),
+        (
+            "1. Paris\n   Coordinates: 48.8566, 2.3522\n   Likelihood: 60%\n2. London\n   Coordinates: 51.5074, -0.1278\n   Likelihood: 30%",
+            PARIS,
+        ),
+        (
+            "1. London\n   - Latitude: 51.5074\n   - Longitude: -0.1278\n   - Probability: 20%\n2. Paris\n   - Latitude: 48.8566\n   - Longitude: 2.3522\n   - Probability: 70%",
+            PARIS,
+        ),
+        (
+            "| Rank | Place | Latitude | Longitude | Probability |\n|---|---|---|---|---|\n| 1 | Paris | 48.8566 | 2.3522 | 60% |\n| 2 | London | 51.5074 | -0.1278 | 30% |",
+            PARIS,
+        ),
         ("Guess 1: 48.8566, 2.3522\nGuess 2: 51.5074, -0.1278", PARIS),
         ("1. Paris (48.8566, 2.3522), 45%\n2. London (51.5074, -0.1278), 45%\n3. Rome (41.9028, 12.4964), 10%", PARIS),
-        ("1. The signs might be English, so London (51.5074, -0.1278).\n2. But the bakery is French, so it must be Paris (48.8566, 2.3522).", PARIS),
+        (
+            "1. The signs might be English, so London (51.5074, -0.1278).\n2. But the bakery is French, so it must be Paris (48.8566, 2.3522).",
+            PARIS,
+        ),
         ("Step 1: Maybe London (51.5074, -0.1278).\nStep 2: The bakery is French: Paris (48.8566, 2.3522).", PARIS),
         ("60% Paris (48.8566, 2.3522), 40% London (51.5074, -0.1278)", PARIS),
         ("40% London (51.5074, -0.1278)\n60% Paris (48.8566, 2.3522)", PARIS),
@@ -329,13 +377,19 @@ NOT_REFUSED = [
 
 # The prompt's example (the Eiffel Tower), under a prompt that has it.
 WITH_EXAMPLE = [
-    ("40.7128, -74.0060\n\nExample. The image shows an iron lattice tower. It is the Eiffel Tower in Paris, France.\nAnswer: 48.858844, 2.294351", NEW_YORK),
+    (
+        "40.7128, -74.0060\n\nExample. The image shows an iron lattice tower. It is the Eiffel Tower in Paris, France.\nAnswer: 48.858844, 2.294351",
+        NEW_YORK,
+    ),
     ("40.7128, -74.0060\nExample: 48.858844, 2.294351", NEW_YORK),
     ("Answer: 40.7128, -74.0060\n\nExample.\nAnswer: 48.858844, 2.294351", NEW_YORK),
     ("Answer: 40.7128, -74.0060 (the example's answer was 48.858844, 2.294351)", NEW_YORK),
     ("The coordinates are 40.7128, -74.0060. In the example, they were 48.858844, 2.294351.", NEW_YORK),
     ("40.7128, -74.0060\n\nThe prompt's example: Answer: 48.858844, 2.294351", NEW_YORK),
-    ("40.7128, -74.0060\n\nYou are shown images, and tell where each was taken.\n\nExample. The image shows an iron lattice tower with four arched feet. It is the Eiffel Tower in Paris, France.\nAnswer: 48.858844, 2.294351\n\nNow look at this image.", NEW_YORK),
+    (
+        "40.7128, -74.0060\n\nYou are shown images, and tell where each was taken.\n\nExample. The image shows an iron lattice tower with four arched feet. It is the Eiffel Tower in Paris, France.\nAnswer: 48.858844, 2.294351\n\nNow look at this image.",
+        NEW_YORK,
+    ),
     ("Answer: 40.7128, -74.0060\n\nThe format follows the given example (48.858844, 2.294351).", NEW_YORK),
     ("Example: 48.858844, 2.294351\nAnswer: 40.7128, -74.0060", NEW_YORK),
     ("Answer: (40.7128, -74.0060)\nReference example: (48.858844, 2.294351)", NEW_YORK),
@@ -473,7 +527,7 @@ NO_ANSWER = {
         "The sign is at x=120.5, y=80.2 in the image.",
         "The object is centred at (0.45, 0.62) of the image.",
         "top-left (0.12, 0.34)",
-        '<box>(12,34),(56,78)</box>',
+        "<box>(12,34),(56,78)</box>",
         '{"bbox_2d": [12, 34, 56, 78], "label": "sign"}',
         "The canvas is 800, 600.",
     ],
@@ -571,7 +625,9 @@ NO_ANSWER = {
 
 def cases(groups: dict[str, list]) -> list[object]:  # type: ignore[type-arg]
     return [
-        pytest.param(case, id=f"{name.replace(' ', '-')}-{n}") for name, group in groups.items() for n, case in enumerate(group)
+        pytest.param(case, id=f"{name.replace(' ', '-')}-{n}")
+        for name, group in groups.items()
+        for n, case in enumerate(group)
     ]
 
 

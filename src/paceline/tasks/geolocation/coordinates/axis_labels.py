@@ -5,6 +5,7 @@ A label claims one number: the nearest one behind it with only fillers and a few
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from paceline.tasks.geolocation.coordinates import hemispheres
@@ -72,7 +73,7 @@ def read_before(tokens: Tokens, value: Value, left: int) -> Bearing:
     axis: str | None = None
     hemisphere: Bearing | None = None
     hemisphere_at, aside = -1, False
-    names, plain_words, first_word = 0, 0, True
+    passed, first_word = _Passed(), True
     immediate = True  # no token between the hemisphere and the number
     for j in range(left, max(-1, left - _REACH), -1):
         token = tokens[j]
@@ -89,15 +90,13 @@ def read_before(tokens: Tokens, value: Value, left: int) -> Bearing:
             if hemisphere is None:
                 hemisphere, aside = _before_label(tokens, j, axis), False
             break
-        if token.lower in HEMISPHERE_WORD and tokens.lower(j + 1) in _COORDINATE and tokens.same_line(j, j + 1):
-            # "The north coordinate is 48.8566", "the east-west position is 2.3522"
-            bearing = Bearing(*HEMISPHERE_WORD[token.lower], firm=True)
+        direction = _direction(tokens, j)
+        if direction is not None:
             value.labelled = True
-            return bearing if tokens.lower(j - 1) != "-" else Bearing(bearing.axis, 0, True)
-        if hemisphere is None and names == 0:
-            letter = hemispheres.letter(tokens, j)
-            small = letter is not None and j == value.first - 1 and hemispheres.are_small_letters(tokens, value.first, -1)
-            if letter is not None and (letter.firm or small or (j == value.first - 1 and tokens.glued(value.first))):
+            return direction
+        if hemisphere is None and passed.names == 0:
+            letter = _letter_before(tokens, value, j)
+            if letter is not None:
                 if tokens.lower(j - 1) in _BEFORE_A_POINT or not (immediate or _only_closes(tokens, j, left)):
                     break
                 hemisphere, hemisphere_at = letter, j
@@ -112,29 +111,61 @@ def read_before(tokens: Tokens, value: Value, left: int) -> Bearing:
         if first_word and (token.kind == WORD or j == left) and is_count(token.lower, value):
             value.bad = value.breaks = True
             break
-        if _is_filler(tokens, j):
-            if token.text == "," and j < left and (names or plain_words) and tokens.axis(j - 1) is None:
-                break
-            # "no, 48.85, 2.35": not a count of anything
-            first_word = first_word and token.text != "," and token.line == tokens[value.first].line
-        elif _is_name(tokens, j) and names < 3:
-            names += 1
-            first_word = False
-        elif token.kind == WORD and value.decimals >= 3 and plain_words < 8 and token.lower not in _OTHER_SUBJECT:
-            plain_words += 1  # "For the longitude, I would go with 2.3522"
-            first_word = False
-        else:
+        filler = _is_filler(tokens, j)
+        if not filler and not passed.passes(tokens, value, j):
             break
+        if filler and token.text == "," and j < left and passed.any and tokens.axis(j - 1) is None:
+            break
+        # "no, 48.85, 2.35": not a count of anything
+        first_word = first_word and filler and token.text != "," and token.line == tokens[value.first].line
         immediate = False
-    if axis is None and aside:
-        hemisphere = None
-    elif hemisphere is not None and not aside and hemisphere_at >= 0:
+    if hemisphere is not None and not aside and hemisphere_at >= 0:
         tokens.claimed.add(hemisphere_at)
     if axis is None:
-        return hemisphere or UNSTATED
+        return UNSTATED if hemisphere is None or aside else hemisphere
     value.labelled = True
     value.invalid = hemisphere is not None and hemisphere.axis != axis
     return Bearing(axis, hemisphere.sign if hemisphere is not None else 0, True)
+
+
+@dataclass
+class _Passed:
+    """The words, no fillers, that were passed on the way back from a number to its label."""
+
+    names: int = 0
+    others: int = 0
+
+    @property
+    def any(self) -> bool:
+        return bool(self.names or self.others)
+
+    def passes(self, tokens: Tokens, value: Value, j: int) -> bool:
+        """Token ``j`` may stand there: a name, or words before a long decimal, "longitude, I would go with 2.3522"."""
+        if _is_name(tokens, j) and self.names < 3:
+            self.names += 1
+            return True
+        token = tokens[j]
+        if token.kind == WORD and value.decimals >= 3 and self.others < 8 and token.lower not in _OTHER_SUBJECT:
+            self.others += 1
+            return True
+        return False
+
+
+def _letter_before(tokens: Tokens, value: Value, j: int) -> Bearing | None:
+    """A hemisphere letter at ``j``; a small one must be glued to the number, or stand as that of its partner does."""
+    letter = hemispheres.letter(tokens, j)
+    if letter is None or letter.firm:
+        return letter
+    glued = tokens.glued(value.first) or hemispheres.are_small_letters(tokens, value.first, -1)
+    return letter if j == value.first - 1 and glued else None
+
+
+def _direction(tokens: Tokens, j: int) -> Bearing | None:
+    """The axis of "the north coordinate is 48.8566", "the east-west position is 2.3522"."""
+    bearing = HEMISPHERE_WORD.get(tokens.lower(j))
+    if bearing is None or tokens.lower(j + 1) not in _COORDINATE or not tokens.same_line(j, j + 1):
+        return None
+    return Bearing(bearing[0], 0 if tokens.lower(j - 1) == "-" else bearing[1], True)
 
 
 def _before_label(tokens: Tokens, j: int, axis: str) -> Bearing | None:

@@ -39,7 +39,10 @@ def mark_bounds(tokens: Tokens, values: Sequence[Value]) -> None:
         if not value.bad and enclosed(tokens, value, after) and after.first - value.last <= 3:
             before = left_of(tokens, value) - 1
             stated = n > 0 and values[n - 1].last == before and _lies_in(values[n - 1], value, after)
-            named = any(tokens.lower(k) in ("range", "interval", "bounds") for k in range(before - 3, before + 1))
+            of_label = tokens.lower(before) in ("∈", "in") and tokens.axis_at(before - 1) is not None
+            named = of_label or any(
+                tokens.lower(k) in ("range", "interval", "bounds") for k in range(before - 3, before + 1)
+            )
             if stated or named:
                 value.ranged = after.ranged = True  # "Latitude: 48.85 [48.5, 49.0]", "lat_range": [48.5, 49.0]
     for n, value in enumerate(values):
@@ -71,10 +74,12 @@ def _is_compared(tokens: Tokens, value: Value) -> bool:
     """ "48.8 < lat", "lat ≤ 48.9"; not the sign of a tag, "<lat>48.8"."""
     j = value.last + 1
     follows = tokens.same_line(value.last, j) and tokens.axis_at(j + 1) is not None
-    if tokens.lower(j) in _SIGNS and follows and tokens.lower(j + 2) != ">":
+    if tokens.lower(j) in _SIGNS and follows and tokens.lower(j + 2) not in (">", ":", "="):
         return True
     j = left_of(tokens, value)
-    return tokens.lower(j) in _SIGNS and tokens.axis_at(j - 1) is not None and tokens.lower(j - 2) not in ("<", "/", '"')
+    return (
+        tokens.lower(j) in _SIGNS and tokens.axis_at(j - 1) is not None and tokens.lower(j - 2) not in ("<", "/", '"')
+    )
 
 
 def _is_beyond(tokens: Tokens, value: Value) -> bool:
@@ -94,8 +99,8 @@ def _take_axis(tokens: Tokens, values: Sequence[Value], n: int, heads: _Heads) -
     paired = following is not None and following.axis is None and join(tokens, value, following) is not None
     if paired or any(sign in between for sign in (".", ";", "!")):
         return
-    axes = {v.axis for v in before if v.ranged and v.axis is not None} or {_axis_before(tokens, before[0])}
-    if len(axes) == 1 and None not in axes and (any(w in _BEST for w in between) or heads.best(value)):
+    axes = {v.axis or _axis_before(tokens, v) for v in before if v.ranged} - {None}
+    if len(axes) == 1 and (any(w in _BEST for w in between) or heads.best(value)):
         value.axis, value.labelled, value.best = axes.pop(), True, True
 
 

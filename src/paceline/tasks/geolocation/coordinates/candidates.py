@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import itertools
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 from paceline.tasks.geolocation.coordinates.pair_ranking import ANSWER, COMPARISON
 from paceline.tasks.geolocation.coordinates.values import Pair
 
+_MOST_LINES = 3  # between a pair and its likelihood
 _ITEM_REACH = 400  # characters between two pairs of one list
 _MARKER = re.compile(
-    r"(?:^|\n)[ >#(\[|]{0,4}(?:(?:guess|candidate|option|location|place|choice|possibility|hypothesis|rank|number|no\.?)"
+    r"(?:^|\n)[ >#(\[|]{0,4}"
+    r"(?:(?:guess|candidate|option|location|place|choice|possibility|hypothesis|rank|number|no\.?)"
     r"[ #]{0,2})?(?P<mark>\d{1,2}|[a-hA-H](?=[.)]))(?: ?[.):|\-–—]|(?= [(\[]))",
     re.IGNORECASE,
 )
-_BULLET = re.compile(r"(?:^|\n) ?[-•·>|] ?(?!-)|(?:[{;,]|\band\b)(?=[^{;]{0,80}$)|\n")
 _REASONS = re.compile(
-    r"\b(?:so|therefore|thus|hence|but|however|must|might|may be|maybe|perhaps|could|not|because|since|conclu\w+|final\w*|"
+    r"\b(?:so|therefore|thus|hence|but|however|must|might|may be|maybe|perhaps|could|not|because|since|conclu\w+|"
+    r"final\w*|"
     r"first\w*|then|wait|actually|latitude of|think|it is|it's)\b",
     re.IGNORECASE,
 )
@@ -30,7 +33,8 @@ _WORDS = {"very low": 5, "low": 15, "medium": 50, "moderate": 50, "high": 80, "v
 _NAMED = r"(?:probabilit\w+|prob|likelihood|confidence|certainty|chance|score|weight|odds|p)"
 _LIKELIHOOD = re.compile(
     rf"""(?<![\d.,])(?P<percent>\d{{1,3}}(?:[.,]\d{{1,4}})?) ?(?:%|percent\b|per cent\b)"""
-    rf"""|\b{_NAMED}["' ]{{0,2}}(?:\(?[a-z]{{1,8}}\)? ){{0,2}}[:=~ ]{{1,3}}["' ]{{0,2}}(?P<share>(?:[01]?\.\d{{1,6}}|[01](?![\d.,%])))"""
+    rf"""|\b{_NAMED}["' ]{{0,2}}(?:\(?[a-z]{{1,8}}\)? ){{0,2}}[:=~ ]{{1,3}}["' ]{{0,2}}"""
+    r"""(?P<share>(?:[01]?\.\d{1,6}|[01](?![\d.,%])))"""
     rf"""|\b{_NAMED}["' ]{{0,2}}[:=~ ]{{1,3}}["' ]{{0,2}}(?P<ten>\d{{1,2}}) ?/ ?10(?!\d)"""
     rf"""|\b{_NAMED}["' ]{{0,2}}[:=~ ]{{1,3}}["' ]{{0,2}}(?P<word>very low|low|medium|moderate|very high|high)\b"""
     rf"""|\b(?P<before>very low|low|medium|moderate|very high|high) (?:probability|likelihood|confidence|chance)\b""",
@@ -110,9 +114,14 @@ def _likelihoods(text: str, group: Sequence[Pair]) -> list[float] | None:
     start += len(head)
     end = group[-1].end + 120
     stated = [(m.start(), _value(m)) for m in _LIKELIHOOD.finditer(text, start, end)]
-    inside = [[v for at, v in stated if a.end <= at < b.start] for a, b in itertools.pairwise(group)]
-    before = [v for at, v in stated if at < group[0].start]
-    behind = [v for at, v in stated if at >= group[-1].end and not _new_paragraph(text[group[-1].end : at])]
+    places = [at for at, _ in stated]
+    inside = [
+        [v for _, v in stated[bisect_left(places, a.end) : bisect_left(places, b.start)]]
+        for a, b in itertools.pairwise(group)
+    ]
+    before = [v for _, v in stated[: bisect_left(places, group[0].start)]]
+    last = group[-1].end
+    behind = [v for at, v in stated[bisect_left(places, last) :] if text.count("\n", last, at) <= _MOST_LINES]
     if all(len(found) == 1 for found in inside):
         values = [found[0] for found in inside]
         if behind and not before:
@@ -120,10 +129,6 @@ def _likelihoods(text: str, group: Sequence[Pair]) -> list[float] | None:
         if len(before) == 1 and not behind:
             return [before[0], *values]
     return _column(text, group)
-
-
-def _new_paragraph(text: str) -> bool:
-    return len(text.split("\n")) > 4
 
 
 def _column(text: str, group: Sequence[Pair]) -> list[float] | None:

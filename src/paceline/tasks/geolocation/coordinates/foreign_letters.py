@@ -1,9 +1,9 @@
 """Single letters of other languages: "41,0082° K, 28,9784° D" beside "Enlem", "37,9838° Β, 23,7275° Α".
 
 A letter means one thing in one language and another in the next: O is east in German and west in Spanish, K is north
-in Turkish and east in Hungarian. So letters are read only where every language that they may be of agrees: the languages
-that another word of the text tells or, where none does, all that have these letters, and then only if both axes are
-among them. N, S, E and W keep their English meaning or have none.
+in Turkish and east in Hungarian. So letters are read only where every language that they may be of agrees: the
+languages that another word of the text tells or, where none does, all that have these letters, and then only if both
+axes are among them. N, S, E and W keep their English meaning or have none.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ def _known() -> frozenset[str]:
 def _agreed(named: set[str], languages: Iterable[str], *, told: bool) -> dict[str, str]:
     """What the letters mean in every language that has them all; empty where two disagree or no axis has a partner."""
     letters = vocabulary().letters
-    meanings = [{name: letters[language][name] for name in named} for language in languages if named <= letters[language].keys()]
+    meanings = [
+        {name: letters[language][name] for name in named} for language in languages if named <= letters[language].keys()
+    ]
     if not meanings or any(other != meanings[0] for other in meanings):
         return {}
     meaning = meanings[0]

@@ -88,8 +88,8 @@ def _word_behind(tokens: Tokens, value: Value, at: int, known: Bearing, *, brack
         return None
     follower = tokens.at(at + 1)
     alone = (
-        bracket or follower is None or follower.lower == "of" or follower.kind == SIGN or not tokens.same_line(at, at + 1)
-        or follower.lower in _FOLLOWERS
+        bracket or follower is None or follower.lower == "of" or follower.kind == SIGN
+        or not tokens.same_line(at, at + 1) or follower.lower in _FOLLOWERS
     )  # fmt: skip
     return Bearing(axis, sign, value.marked or (alone and tokens.lower(at) not in DOUBTFUL))
 
@@ -115,7 +115,12 @@ def _small_letter(tokens: Tokens, i: int) -> str | None:
     if token is None or token.text not in HEMISPHERE_LETTER or tokens.lower(i - 1) == "'" or tokens.lower(i + 1) == "'":
         return None
     follower = tokens.at(i + 1)
-    if follower is not None and follower.kind == WORD and follower.lower not in _FOLLOWERS and follower.line == token.line:
+    if (
+        follower is not None
+        and follower.kind == WORD
+        and follower.lower not in _FOLLOWERS
+        and follower.line == token.line
+    ):
         return None
     return HEMISPHERE_LETTER[token.text][0]
 

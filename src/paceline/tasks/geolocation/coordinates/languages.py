@@ -45,7 +45,9 @@ _KEYS = {*_ANYWHERE, *_BEHIND_A_NUMBER, *_BEFORE_A_NUMBER, *_BETWEEN_NUMBERS}
 
 # Scripts that put no space between words, and marks that belong to the letter before them.
 _UNSPACED = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
-_MARKS = "\u0300-\u036f\u0591-\u05c7\u064b-\u0652\u0900-\u0903\u093a-\u094f\u0981-\u0983\u09bc-\u09cd\u0b82\u0bbe-\u0bcd"
+_MARKS = (
+    "\u0300-\u036f\u0591-\u05c7\u064b-\u0652\u0900-\u0903\u093a-\u094f\u0981-\u0983\u09bc-\u09cd\u0b82\u0bbe-\u0bcd"
+)
 _MARKS += "\u0c00-\u0c03\u0c3e-\u0c4d\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u200c"
 _RUN = re.compile(rf"[^\W\d_](?:[^\W\d_]|[{_MARKS}])*")
 _LEFT_OUT = re.compile("[\u064b-\u0652\u200c]")
@@ -106,7 +108,7 @@ def vocabulary() -> Vocabulary:
     import yaml
 
     try:
-        content = yaml.load(FILE.read_text(encoding="utf-8"), getattr(yaml, "CBaseLoader", yaml.BaseLoader))  # noqa: S506
+        content = yaml.load(FILE.read_text(encoding="utf-8"), getattr(yaml, "CBaseLoader", yaml.BaseLoader))
     except yaml.YAMLError as error:
         raise UserError(f"{FILE}: no YAML: {error}") from error
     return read_vocabulary(content)

@@ -68,11 +68,10 @@ def _is_call(tokens: Tokens, left: int) -> bool:
         j -= 1
     if j == left or tokens.lower(j + 1) != "(":
         return False
-    if tokens.lower(j) == "makepoint":
-        return True
+    if tokens.lower(j) != "point":
+        return tokens.lower(j) == "makepoint"
     owner = tokens.lower(j - 2) if tokens.lower(j - 1) == "." else tokens.lower(j - 1)
-    of_geometry = owner in ("turf", "geometry", "st") or (tokens.lower(j - 1) != "." and "shapely" in tokens.plain.text)
-    return tokens.lower(j) == "point" and of_geometry
+    return owner in ("turf", "geometry", "st") or (tokens.lower(j - 1) != "." and tokens.names_shapely)
 
 
 def is_wkt(tokens: Tokens, left: int) -> bool:

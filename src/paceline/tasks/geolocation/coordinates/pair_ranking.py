@@ -14,7 +14,6 @@ from paceline.tasks.geolocation.coordinates.phrases import (
     CORNER,
     CORRECTION,
     EXAMPLE,
-    UNSURE,
     FORMAT_CUE,
     HARD_CUE,
     NOT,
@@ -22,6 +21,7 @@ from paceline.tasks.geolocation.coordinates.phrases import (
     RELATION,
     SOFT_CUE,
     SOFT_SENTENCE,
+    UNSURE,
     sentence_start,
 )
 from paceline.tasks.geolocation.coordinates.values import Pair
@@ -70,7 +70,9 @@ def _reject_example_behind_an_answer(text: str, pairs: Sequence[Pair], example: 
     answer: Pair | None = None
     for pair in pairs:
         if is_echo(pair.latitude, pair.longitude, example):
-            if answer is not None and EXAMPLE.search(text[answer.end : answer.end + 1000][: pair.end + 25 - answer.end]):
+            if answer is not None and EXAMPLE.search(
+                text[answer.end : answer.end + 1000][: pair.end + 25 - answer.end]
+            ):
                 pair.rank = NO_ANSWER
         elif pair.rank == ANSWER:
             line = text[max(0, pair.start - _REACH) : pair.start].rpartition("\n")[2]

@@ -35,9 +35,11 @@ BACKWARD = re.compile(r"\b(?:is|as|be|are) (?:my |the |our )?$", re.IGNORECASE)
 
 # Cues straight before a pair; "name" gaps of a few words may stand between. Hard ones make it no answer at all.
 HARD_CUE = re.compile(
-    r"\b(?:geodesic|haversine|vincenty|unlike|instead of|rather than|as opposed to|not to be confused with|e ?\. ?g ?\.?|for example|for instance|"
-    r"excluding|except|(?:ignore|disregard|forget)|corrected from|(?:first|initially|originally) (?:wrote|said|answered|had)|"
-    r"(?:earlier|previous|first|initial|old) (?:answer|guess|estimate|coordinates) (?:of|was|were)|if (?:it|this|that|the (?:photo|image|picture)) were)\b[ .,:;(]{0,3}"
+    r"\b(?:geodesic|haversine|vincenty|unlike|instead of|rather than|as opposed to|not to be confused with|"
+    r"e ?\. ?g ?\.?|for example|for instance|excluding|except|ignore|disregard|forget|corrected from|"
+    r"(?:first|initially|originally) (?:wrote|said|answered|had)|"
+    r"(?:earlier|previous|first|initial|old) (?:answer|guess|estimate|coordinates) (?:of|was|were)|"
+    r"if (?:it|this|that|the (?:photo|image|picture)) were)\b[ .,:;(]{0,3}"
     r"(?P<gap>[^.;:!?\n]{0,70}:? ?)$",
     re.IGNORECASE,
 )
@@ -75,9 +77,10 @@ CORNER = re.compile(
     re.IGNORECASE,
 )
 BOX_LEAD = re.compile(
-    r"\b(?:min|max|minimum|maximum|(?:lower|upper) bound|(?:top|bottom)[- ]?(?:left|right)(?: corner)?|pixel(?: position)?)"
-    r"(?: (?:is|at)){0,2} ?\|? ?[:=]? ?$|\bthe (?:most|least)(?: are| is)? ?$"
-    r"|\b(?:bounding box|bbox|bounds|extent)\b\W{0,4}(?:is|are|from|of)?[^a-zA-Z\n]{0,50}(?:to\b[^a-zA-Z\n]{0,5})?$|\bplease (?:answer|reply|respond|give|use|provide|write)\b[^.;:!?\n]{0,60}$",
+    r"\b(?:min|max|minimum|maximum|(?:lower|upper) bound|(?:top|bottom)[- ]?(?:left|right)(?: corner)?|"
+    r"pixel(?: position)?)(?: (?:is|at)){0,2} ?\|? ?[:=]? ?$|\bthe (?:most|least)(?: are| is)? ?$"
+    r"|\b(?:bounding box|bbox|bounds|extent)\b\W{0,4}(?:is|are|from|of)?[^a-zA-Z\n]{0,50}(?:to\b[^a-zA-Z\n]{0,5})?$"
+    r"|\bplease (?:answer|reply|respond|give|use|provide|write)\b[^.;:!?\n]{0,60}$",
     re.IGNORECASE,
 )
 # Verdicts straight behind a pair. Behind "(?P<far>" the place is only less likely, or compared.
@@ -120,9 +123,10 @@ NO_VALUE = re.compile(
 EXAMPLE = re.compile(r"\b(?:examples?|e ?\. ?g|sample|prompt|you are shown)\b", re.IGNORECASE)
 UNSURE = re.compile(r"\b(?:could|might|may|perhaps|maybe|possibl[ey]|if)\b", re.IGNORECASE)
 CORRECTION = re.compile(
-    r"\b(?:(?:scratch|strike|forget|ignore|disregard) (?:that|this|it)|correction|(?:let me|i need to|i must|i should|i'll|"
-    r"to) (?:correct|revise|fix|amend)|corrected|revised|on second thoughts?|on reflection|i take (?:that|it) back|"
-    r"i meant?|oops|wait|hold on|actually(?=[ ]?[,:—-])|actually (?:it|that|this|i)\b|my mistake|i made (?:a mistake|an error)|"
+    r"\b(?:(?:scratch|strike|forget|ignore|disregard) (?:that|this|it)|correction|"
+    r"(?:let me|i need to|i must|i should|i'll|to) (?:correct|revise|fix|amend)|corrected|revised|"
+    r"on second thoughts?|on reflection|i take (?:that|it) back|i meant?|oops|wait|hold on|"
+    r"actually(?=[ ]?[,:—-])|actually (?:it|that|this|i)\b|my mistake|i made (?:a mistake|an error)|"
     r"edit|update|updated|instead)\b",
     re.IGNORECASE,
 )

@@ -75,7 +75,7 @@ def _is_of_trade(tokens: Tokens, a: Value) -> bool:
     at = left_of(tokens, a)
     for j in range(at, max(-1, at - 7), -1):
         token = tokens[j]
-        if token.lower in OF_TRADE:
+        if token.lower in OF_TRADE or (j == at and token.lower in NUMBERED):
             return True
         is_name = token.kind == WORD and token.text[0].isupper() and j > tokens.line_first[token.line]
         if is_name or token.kind == NUMBER or token.text == "." or CUE.fullmatch(token.text):

@@ -68,6 +68,7 @@ class Tokens(list[Token]):
             self.line_first.setdefault(token.line, at)
             self.line_last[token.line] = at
         self._lower = [t.lower for t in self]  # read so often that a precomputed list is faster
+        self.names_shapely = "shapely" in self._lower
         self._says_lat = any(axis_of(lower) == "lat" for lower in self._lower)
 
     def at(self, i: int) -> Token | None:

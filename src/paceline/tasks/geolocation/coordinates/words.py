@@ -63,8 +63,8 @@ UNIT = words(
     "foot inch inches yd yards cm mm nm px pixel pixels mp year years yr yrs month months week weeks day days hour "
     "hours hr hrs h minute minutes min mins second seconds sec secs ms people persons inhabitants residents million "
     "billion thousand mph kmh kph kg lb lbs th st nd rd am pm usd eur gbp dollars euros stars votes times z zoom c f "
-    "celsius fahrenheit kelvin mbar hpa € £ ¥ ₹ ha acres sq story storey storeys floors buildings points dpi fps gb mb baht "
-    "litre litres liter liters gallon gallons rupees rupee yen yuan won chf cents pence kr ₽ ₺ ₩ ₫ ₪ ฿"
+    "celsius fahrenheit kelvin mbar hpa € £ ¥ ₹ ha acres sq story storey storeys floors buildings points dpi fps gb mb "
+    "bar psi baht litre litres liter liters gallon gallons rupees rupee yen yuan won chf cents pence kr ₽ ₺ ₩ ₫ ₪ ฿"
 )
 # Numbers right behind one of these are measurements or counts, not coordinates.
 MEASURED = words(
@@ -74,8 +74,8 @@ MEASURED = words(
     "distances error errors heading bearing pitch yaw fov size sizes resolution width height dimension dimensions "
     "pixel pixels box bbox boxes bounding rgb color colour hsv ratio aspect phone tel telephone fax price prices cost "
     "costs speed weight weights likelihood certainty iso aperture exposure margin uncertainty std variance mean "
-    "median iou time times humidity wind pressure similarity seed token tokens timestamp utm epsg density ndvi ev azimuth slope eur usd gbp chf jpy "
-    "cny inr rs czk pln sek nok dkk € £ ¥ ₹ ₽ ₺ ₩ ₫ ₪ ฿"
+    "median iou time times humidity wind pressure similarity seed token tokens timestamp utm epsg "
+    "density ndvi ev azimuth slope eur usd gbp chf jpy cny inr rs czk pln sek nok dkk € £ ¥ ₹ ₽ ₺ ₩ ₫ ₪ ฿"
 )
 # These only number things: they matter before whole numbers ("Room 12, 14"), not before "Wall Street: 40.7, -74.0".
 NUMBERED = words(
@@ -87,12 +87,14 @@ NUMBERED = words(
 )
 # Prices, hours and the like: numbers with up to three decimals shortly behind one of these are no place.
 OF_TRADE = words(
-    "menu menus ticket tickets price prices fee fees fare fares cost costs sale tag receipt bill diesel petrol gas fuel "
-    "gasoline adults adult children child espresso coffee tea beer open opens opened opening hours closed closes daily "
-    "weekdays weekends mon tue wed thu fri sat sun mo tu we th fr sa su monday tuesday wednesday thursday friday saturday "
-    "sunday departure departures arrival arrivals leaves departs arrives timetable schedule clock service pixel pixels "
-    "ndvi scale focal camera cam aperture shutter marker markers milepost stone stones january february march april may "
-    "june july august september october november december jan feb mar apr jun jul aug sep sept oct nov dec"
+    "gauge gpa reads shows lists displays "
+    "menu menus ticket tickets price prices fee fees fare fares cost costs sale tag receipt bill diesel petrol gas "
+    "fuel gasoline adults adult children child espresso coffee tea beer open opens opened opening hours closed closes "
+    "daily weekdays weekends mon tue wed thu fri sat sun mo tu we th fr sa su monday tuesday wednesday thursday "
+    "friday saturday sunday departure departures arrival arrivals leaves departs arrives timetable schedule clock "
+    "service pixel pixels ndvi scale focal camera cam aperture shutter marker markers milepost stone stones january "
+    "february march april may june july august september october november december jan feb mar apr jun jul aug sep "
+    "sept oct nov dec"
 )
 # A small number behind one of these is its number in a list ("Guess 2:").
 ENUMERATED = words(

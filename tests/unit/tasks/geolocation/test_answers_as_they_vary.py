@@ -3,6 +3,7 @@
 And of each kind that holds none: whatever the numbers are, no place is read out of it.
 """
 
+# ruff: noqa: E501 (a form of an answer stands on one line)
 from __future__ import annotations
 
 import json
@@ -422,6 +423,25 @@ def test_an_answer_before_the_prompts_example_is_the_answer(point: Point, gap: s
     reading = read_coordinates(text, (48.858844, 2.294351))
     if abs(point[0] - 48.8588) > 1e-3:
         assert (reading.latitude, reading.longitude) == pytest.approx(point), text
+
+
+# -- any text
+
+_WORDS = sorted({word for keys in LANGUAGES.values() for of in keys.values() for word in of})
+_PIECES = st.sampled_from(
+    [*_WORDS, "48,85", "2.35", "-7", "° ", "'", ".", ", ", "; ", "\n", " | ", "|---|\n", "~~", "<td>", "</td>", "&lt;", "<lat>", ">",
+     "null", "lattitude ", "min ", "1. ", "60% ", "e1", " × 10^1", "Point(", ")", "[", "]", "n ", "s, ", "\ue004", "wait, ", "answer: "]
+)  # fmt: skip
+
+
+@property_test(600)
+@given(st.lists(_PIECES, max_size=40).map("".join))
+def test_no_heap_of_words_of_any_language_breaks_it(text: str) -> None:
+    reading = read_coordinates(text, (48.858844, 2.294351))
+    assert (reading.latitude is None) == (reading.outcome != "parsed")
+    if reading.latitude is not None and reading.longitude is not None:
+        assert abs(reading.latitude) <= 90 and abs(reading.longitude) <= 180 and reading.span is not None
+        assert 0 <= reading.span[0] < reading.span[1] <= len(text)
 
 
 # -- the file

@@ -60,7 +60,7 @@ def _has_bound(tokens: Tokens, value: Value) -> bool:
     for j in range(at, max(-1, at - _REACH), -1):
         lower = tokens.lower(j)
         if j in tokens.claimed and tokens.axis_at(j) is not None:
-            arrow = tokens.lower(j + 1) == ">" and tokens.lower(j - 1) != "<"
+            arrow = tokens.lower(j + 1) == ">" and not _in_tag(tokens, j)
             before = [tokens.lower(k) for k in (j - 1, j - 2)]
             return arrow or any(w in _BOUND for w in (before if before[0] in ("the", "bound") else before[:1]))
         if lower in _BOUND and not (lower in _NO_BOUND and tokens.lower(j - 1) in _NO_BOUND):
@@ -77,9 +77,17 @@ def _is_compared(tokens: Tokens, value: Value) -> bool:
     if tokens.lower(j) in _SIGNS and follows and tokens.lower(j + 2) not in (">", ":", "="):
         return True
     j = left_of(tokens, value)
-    return (
-        tokens.lower(j) in _SIGNS and tokens.axis_at(j - 1) is not None and tokens.lower(j - 2) not in ("<", "/", '"')
-    )
+    return tokens.lower(j) in _SIGNS and tokens.axis_at(j - 1) is not None and not _in_tag(tokens, j - 1)
+
+
+def _in_tag(tokens: Tokens, j: int) -> bool:
+    """Token ``j`` stands inside a tag: "<lat>", "<parameter=lat>", "</lat>"."""
+    for k in range(j - 1, max(-1, j - 8), -1):
+        if tokens.lower(k) == ">" or not tokens.same_line(k, j):
+            return False
+        if tokens.lower(k) == "<":
+            return tokens.glued(k + 1) and not (tokens.is_number(k - 1) and tokens.same_line(k - 1, k))
+    return False
 
 
 def _is_beyond(tokens: Tokens, value: Value) -> bool:
@@ -96,11 +104,13 @@ def _take_axis(tokens: Tokens, values: Sequence[Value], n: int, heads: _Heads) -
         return
     following = values[n + 1] if n + 1 < len(values) else None
     between = [tokens.lower(k) for k in range(before[-1].last + 1, value.first)]
+    behind = [tokens.lower(k) for k in range(value.last + 1, value.last + 5)]
+    said = behind if behind[0] in ("as", "is", "being", "(") else []  # "52–53 with 52.52 as the best estimate"
     paired = following is not None and following.axis is None and join(tokens, value, following) is not None
     if paired or any(sign in between for sign in (".", ";", "!")):
         return
     axes = {v.axis or _axis_before(tokens, v) for v in before if v.ranged} - {None}
-    if len(axes) == 1 and (any(w in _BEST for w in between) or heads.best(value)):
+    if len(axes) == 1 and (any(w in _BEST for w in between + said) or heads.best(value)):
         value.axis, value.labelled, value.best = axes.pop(), True, True
 
 

@@ -29,7 +29,11 @@ _REASONS = re.compile(
     r"first\w*|then|wait|actually|latitude of|think|it is|it's)\b",
     re.IGNORECASE,
 )
-_WORDS = {"very low": 5, "low": 15, "medium": 50, "moderate": 50, "high": 80, "very high": 95}
+_WORDS = {
+    **{"very unlikely": 5, "unlikely": 10, "less likely": 20, "possible": 40, "likely": 70, "more likely": 75},
+    **{"very likely": 90, "highly likely": 92, "most likely": 95},
+    **{"very low": 5, "low": 15, "medium": 50, "moderate": 50, "high": 80, "very high": 95},
+}
 _NAMED = r"(?:probabilit\w+|prob|likelihood|confidence|certainty|chance|score|weight|odds|p)"
 _LIKELIHOOD = re.compile(
     rf"""(?<![\d.,])(?P<percent>\d{{1,3}}(?:[.,]\d{{1,4}})?) ?(?:%|percent\b|per cent\b)"""
@@ -37,7 +41,9 @@ _LIKELIHOOD = re.compile(
     r"""(?P<share>(?:[01]?\.\d{1,6}|[01](?![\d.,%])))"""
     rf"""|\b{_NAMED}["' ]{{0,2}}[:=~ ]{{1,3}}["' ]{{0,2}}(?P<ten>\d{{1,2}}) ?/ ?10(?!\d)"""
     rf"""|\b{_NAMED}["' ]{{0,2}}[:=~ ]{{1,3}}["' ]{{0,2}}(?P<word>very low|low|medium|moderate|very high|high)\b"""
-    rf"""|\b(?P<before>very low|low|medium|moderate|very high|high) (?:probability|likelihood|confidence|chance)\b""",
+    rf"""|\b(?P<before>very low|low|medium|moderate|very high|high) (?:probability|likelihood|confidence|chance)\b"""
+    r"""|[-–—:(,\[] ?(?P<said>(?:very |highly |most |more |less )?likely|(?:very )?unlikely|possible)"""
+    r"""(?=[ )\].;,]{0,3}(?:\n|$))""",
     re.IGNORECASE,
 )
 _COLUMN = re.compile(rf"\|[^|\n]{{0,20}}\b{_NAMED}\b[^|\n]{{0,20}}\|? ?\n", re.IGNORECASE)
@@ -146,4 +152,4 @@ def _value(match: re.Match[str]) -> float:
         return 100 * float(match["share"])
     if match["ten"]:
         return 10 * float(match["ten"])
-    return _WORDS[(match["word"] or match["before"]).lower()]
+    return _WORDS[(match["word"] or match["before"] or match["said"]).lower()]

@@ -23,8 +23,8 @@ END_OF_THOUGHT = "\ue003"  # </think>
 
 # What a number is: its axis, the order of a pair, its hemisphere.
 AXIS_LABEL = {
-    **dict.fromkeys(words("lat lats latitude latitudes latt"), "lat"),
-    **dict.fromkeys(words("lon lng long lons longs longitude longitudes"), "lon"),
+    **dict.fromkeys(words("lat lats latitude latitudes latt φ"), "lat"),
+    **dict.fromkeys(words("lon lng long lons longs longitude longitudes λ"), "lon"),
 }
 _MOST_ERRORS = 2  # in "latitude" and "longitude"
 _SPELT_ALIKE = words("lassitude lentitude longitudinal latitudinal")
@@ -95,6 +95,11 @@ OF_TRADE = words(
     "service pixel pixels ndvi scale focal camera cam aperture shutter marker markers milepost stone stones january "
     "february march april may june july august september october november december jan feb mar apr jun jul aug sep "
     "sept oct nov dec"
+)
+# A pair may stand straight behind one of these: "taken at 48.85, 2.35".
+LOCATES = words(
+    "at around about near in is be are was it's approximately approx roughly say says guess think to from by probably "
+    "perhaps maybe likely so answer that here with as or and it there therefore thus"
 )
 # A small number behind one of these is its number in a list ("Guess 2:").
 ENUMERATED = words(

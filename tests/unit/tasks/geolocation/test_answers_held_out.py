@@ -1,4 +1,4 @@
-"""Answers written apart from the rules, to find what these had missed: each is read as its writer meant it."""
+"""Answers written after the rules, to find what these had missed, which was then mended: no measure of new answers."""
 
 # ruff: noqa: E501 (answers stand on one line, as models write them)
 from __future__ import annotations

@@ -5,15 +5,16 @@ Four steps, each linear in the text; the modules of a step, in the order of read
 1. *normalise* to a plain copy with the original position of each character: ``plain_text``. The words of other
    languages become English ones: ``languages`` (from ``languages.yaml``), ``foreign_letters``.
 2. *tokenise* into numbers, words and signs: ``tokens``; ``commas`` joins the decimal commas of "48,8566".
-3. *pair*. ``scan`` gives each number what stands around it: ``axis_labels`` ("Latitude: …"), ``hemispheres`` ("… N"),
-   ``degrees`` (minutes and seconds). ``measures`` takes out what is no coordinate: a number with a unit, behind a word
-   such as "confidence", or inside a range, and ``boxes`` the least and the most of a box. Then numbers become pairs: ``stated`` those with an axis, ``bare`` those
-   without, if ``plausible`` says so, ``machine`` those of map links; ``gaps`` classifies the text between two numbers.
+3. *pair*. ``scan`` gives each number what stands around it: ``axis_labels`` ("Latitude: …"), ``hemispheres``
+   ("… N"), ``degrees`` (minutes and seconds). ``measures`` takes out what is no coordinate: a number with a unit, behind
+   a word such as "confidence", or inside a range, and ``boxes`` the least and the most of a box. Then numbers become
+   pairs: ``stated`` those with an axis, ``bare`` those without, if ``plausible`` says so, ``machine`` those of map
+   links; ``gaps`` classifies the text between two numbers.
 4. *choose*. ``pair_ranking`` separates answers from comparisons, ``candidates`` takes the likeliest of a list,
    ``final_answer`` the final answer, or the last one.
 
-Shared: ``values`` (what passes from step to step), ``words``, ``phrases`` and ``spelling`` (the vocabulary). Each written form is a
-function with an example of the text in its docstring.
+Shared: ``values`` (what passes from step to step), ``words``, ``phrases`` and ``spelling`` (the vocabulary). Each
+written form is a function with an example of the text in its docstring.
 
 The guiding preference is to read nothing rather than to invent: an answer counts only if the text states both halves.
 No sign is ever mended from a place name. Every look-around is bounded (a fixed number of tokens or characters), and no

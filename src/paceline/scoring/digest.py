@@ -36,7 +36,7 @@ def scorer_sources(kind: Kind) -> dict[str, bytes]:
     Imports are followed in the source, through any number of modules, so those inside functions count, too; a lab's
     modules are followed as ours are, and count by name and content, wherever they lie. Of the
     modules that hold the judging functions themselves only the definitions count that these reach: a kind may be one
-    module, and how it is shown must not make its metrics old.
+    module, and how it is shown must not make its metrics old. Data files beside a module that it names count, too.
     """
     sources: dict[str, bytes] = {}
     waiting = [stats.__name__, metrics_module.__name__]
@@ -44,6 +44,7 @@ def scorer_sources(kind: Kind) -> dict[str, bytes]:
         if holder is not None and holder.__file__ is not None:
             text, needed = reached(Path(holder.__file__), JUDGES, str(holder.__package__))
             sources[holder.__name__] = text
+            sources |= data_files(Path(holder.__file__), text)
             waiting += needed
     while waiting:
         name = waiting.pop()
@@ -51,9 +52,24 @@ def scorer_sources(kind: Kind) -> dict[str, bytes]:
             continue
         if path := source_of(name):
             sources[name] = path.read_bytes()
+            sources |= data_files(path)
             package = name if path.name == "__init__.py" else name.rpartition(".")[0]
             waiting += imported(ast.parse(sources[name]), package)
     return sources
+
+
+DATA = (".csv", ".json", ".toml", ".txt", ".yaml", ".yml")
+
+
+def data_files(path: Path, source: bytes | None = None) -> dict[str, bytes]:
+    """The data files beside a module that its source names, such as a vocabulary: folder and name -> content."""
+    names = {
+        node.value
+        for node in ast.walk(ast.parse(path.read_bytes() if source is None else source))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.endswith(DATA)
+    }
+    files = [path.parent / name for name in sorted(names) if "/" not in name]
+    return {f"{path.parent.name}/{file.name}": file.read_bytes() for file in files if file.is_file()}
 
 
 NOT_JUDGING = {"paceline.tasks", "paceline.tasks.kind", "paceline.tasks.panels"}

@@ -314,7 +314,7 @@ FINAL_ANSWERS = [
 ]
 LAST_PAIR_AND_COMPARISONS = [
     ("It could be London (51.5074, -0.1278), but it is Paris (48.8566, 2.3522).", PARIS),
-    ("1. London (51.5074, -0.1278)\n2. Paris (48.8566, 2.3522)", PARIS),
+    ("1. Paris (48.8566, 2.3522)\n2. London (51.5074, -0.1278)", PARIS),
     ("Sydney (-33.8688, 151.2093), unlike Paris (48.8, 2.3).", SYDNEY),
     ("-33.8688, 151.2093. The light is similar to Cape Town (-33.92, 18.42).", SYDNEY),
     ("-33.8688, 151.2093 (not Paris, 48.8566, 2.3522)", SYDNEY),
@@ -383,7 +383,6 @@ NO_ANSWER = [
     "Latitude: [latitude], Longitude: [longitude]",
     "(XX.XXXX, YY.YYYY)",
     "(00.0000, 00.0000)",
-    '{"lat": null, "lon": null}',
     '{"lat": NaN, "lon": NaN}',
     "(nan, inf)",
     "latitude: inf, longitude: -inf",

@@ -16,7 +16,7 @@ import pytest
 from paceline import stats, tasks
 from paceline.config.schema import Config, PromptSpec, TaskSpec
 from paceline.errors import UserError
-from paceline.scoring.digest import scorer_digest, scorer_sources
+from paceline.scoring.digest import data_files, scorer_digest, scorer_sources
 from paceline.scoring.judge import score_predictions
 from paceline.tasks.geolocation import score as scorer
 from paceline.tasks.geolocation.score import (
@@ -347,4 +347,14 @@ def test_the_digest_of_geolocation_covers_its_reader_the_gazetteer_and_the_stati
         f"paceline.tasks.geolocation.{n}" for n in ("score", "fields", "coordinates", "gazetteer", "stated_confidence")
     }
     own |= {f"paceline.tasks.geolocation.coordinates.{p.stem}" for p in reader}
+    own |= {"geolocation/countries.json", "coordinates/languages.yaml"}
     assert covered == own | {stats.__name__, "paceline.tasks.answers", "paceline.tasks.metrics"}
+
+
+def test_metrics_are_old_once_a_data_file_that_judging_reads_has_changed(tmp_path: Path) -> None:
+    module, data = tmp_path / "words.py", tmp_path / "words.yaml"
+    module.write_text("FILE = 'words.yaml'\nOTHER = 'gone.json'\n")
+    data.write_text("one")
+    assert data_files(module) == {f"{tmp_path.name}/words.yaml": b"one"}
+    data.write_text("two")
+    assert data_files(module) == {f"{tmp_path.name}/words.yaml": b"two"}

@@ -2,16 +2,19 @@
 
 Four steps, each linear in the text; the modules of a step, in the order of reading:
 
-1. *normalise* to a plain copy with the original position of each character: ``text``.
+1. *normalise* to a plain copy with the original position of each character: ``plain_text``. The words of other
+   languages become English ones: ``languages`` (from ``languages.yaml``), ``foreign_letters``.
 2. *tokenise* into numbers, words and signs: ``tokens``; ``commas`` joins the decimal commas of "48,8566".
-3. *pair*. ``scan`` gives each number what stands around it: ``labels`` ("Latitude: …"), ``hemispheres`` ("… N"),
-   ``degrees`` (minutes and seconds). ``measures`` takes out what is no coordinate: a number with a unit, behind a word
-   such as "confidence", or inside a range. Then numbers become pairs: ``stated`` those with an axis, ``bare`` those
-   without, if ``plausible`` says so, ``machine`` those of map links; ``gaps`` classifies the text between two numbers.
-4. *choose*. ``rank`` separates answers from comparisons, ``choose`` takes the final answer, or the last one.
+3. *pair*. ``scan`` gives each number what stands around it: ``axis_labels`` ("Latitude: …"), ``hemispheres``
+   ("… N"), ``degrees`` (minutes and seconds). ``measures`` takes out what is no coordinate: a number with a unit, behind
+   a word such as "confidence", or inside a range, and ``boxes`` the least and the most of a box. Then numbers become
+   pairs: ``stated`` those with an axis, ``bare`` those without, if ``plausible`` says so, ``machine`` those of map
+   links; ``gaps`` classifies the text between two numbers.
+4. *choose*. ``pair_ranking`` separates answers from comparisons, ``candidates`` takes the likeliest of a list,
+   ``final_answer`` the final answer, or the last one.
 
-Shared: ``values`` (what passes from step to step), ``words`` and ``phrases`` (the vocabulary). Each written form is a
-function with an example of the text in its docstring.
+Shared: ``values`` (what passes from step to step), ``words``, ``phrases`` and ``spelling`` (the vocabulary). Each
+written form is a function with an example of the text in its docstring.
 
 The guiding preference is to read nothing rather than to invent: an answer counts only if the text states both halves.
 No sign is ever mended from a place name. Every look-around is bounded (a fixed number of tokens or characters), and no
@@ -24,10 +27,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from paceline.tasks.geolocation.coordinates.bare import pair_bare
+from paceline.tasks.geolocation.coordinates.candidates import choose_in_lists
 from paceline.tasks.geolocation.coordinates.commas import join_decimal_commas
 from paceline.tasks.geolocation.coordinates.final_answer import choose, find_refusals
 from paceline.tasks.geolocation.coordinates.machine import pair_map_links
 from paceline.tasks.geolocation.coordinates.pair_ranking import ECHO_TOLERANCE_DEGREES, is_echo, rank_pairs
+from paceline.tasks.geolocation.coordinates.phrases import NO_VALUE
 from paceline.tasks.geolocation.coordinates.plain_text import plain_copy
 from paceline.tasks.geolocation.coordinates.scan import read_values
 from paceline.tasks.geolocation.coordinates.stated import pair_half_stated, pair_stated
@@ -72,10 +77,11 @@ def read_coordinates(text: str, example: tuple[float, float] | None = None) -> R
     pairs = _find_pairs(join_decimal_commas(tokenise(plain)))
     refusals = find_refusals(plain.text)
     rank_pairs(plain.text, pairs, example, refuses=bool(refusals))
+    choose_in_lists(plain.text, pairs)
     choice = choose(plain.text, pairs, refusals)
     pair = choice.pair
     if pair is None:
-        if choice.refused or refusals:
+        if choice.refused or refusals or NO_VALUE.search(plain.text):
             return _unread("refused")
         return _unread("echoed" if any(is_echo(p.latitude, p.longitude, example) for p in pairs) else "malformed")
     if not pair.valid:

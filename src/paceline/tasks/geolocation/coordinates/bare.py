@@ -131,7 +131,7 @@ def _read_pair(tokens: Tokens, values: Sequence[Value], chain: Chain) -> Pair | 
     a, b, last = (values[chain.positions[n]] for n in (0, 1, -1))
     order = a.order or _order_nearby(tokens, a, last)
     point = container(tokens, left_of(tokens, a))
-    if point == "geojson" or (point == "wkt" and chain.joins[0] == "space"):
+    if point in ("geojson", "call") or (point == "wkt" and chain.joins[0] == "space"):
         order = "lonlat"
     candidate = Candidate(
         a, b, last, chain.joins[0], ordered=order is not None, in_container=point is not None, more=len(chain.joins) > 1

@@ -7,7 +7,7 @@ label or hemisphere letter, or twice in a row.
 from __future__ import annotations
 
 from paceline.tasks.geolocation.coordinates.tokens import NUMBER, Token, Tokens
-from paceline.tasks.geolocation.coordinates.words import AXIS_LABEL, DEGREE, HEMISPHERE_WORD, MINUTE, words
+from paceline.tasks.geolocation.coordinates.words import DEGREE, HEMISPHERE_WORD, MINUTE, axis_of, words
 
 _BEHIND_A_LABEL = words(": = \" ' is ~ approximately > of about")
 _BETWEEN_LABELS = words(', / & and - | ; " > <')
@@ -50,7 +50,7 @@ def _could_be_joined(tokens: Tokens, i: int) -> bool:
 def _partner(tokens: Tokens, i: int) -> int | None:
     """Where a second number with a comma follows at once: "48,8566; 2,3522", "48,8566 2,3522"."""
     j = i + 3
-    if tokens.lower(j) in (";", "|", "/", ","):
+    if tokens.lower(j) in (";", "|", "/", ",", "and"):
         j += 1
     if tokens.lower(j) in ("-", "+"):
         j += 1
@@ -83,12 +83,12 @@ def _behind_a_label(tokens: Tokens, i: int) -> bool:
         j -= 1
     elif j >= 0 and tokens[j].text in ("N", "S", "E", "W"):
         return True
-    while i - j < 8 and tokens.lower(j) in _BEHIND_A_LABEL:
+    while i - j < 8 and (tokens.lower(j) in _BEHIND_A_LABEL or tokens.lower(j) in HEMISPHERE_WORD):
         j -= 1
-    axis = AXIS_LABEL.get(tokens.lower(j))
+    axis = axis_of(tokens.lower(j))
     if axis is None:
         return False
     k = j - 1
     while j - k < 4 and tokens.lower(k) in _BETWEEN_LABELS:
         k -= 1
-    return AXIS_LABEL.get(tokens.lower(k)) in (None, axis)
+    return axis_of(tokens.lower(k)) in (None, axis)

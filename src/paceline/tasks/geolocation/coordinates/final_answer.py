@@ -15,6 +15,7 @@ from paceline.tasks.geolocation.coordinates.phrases import (
     ASSERTED,
     BACKWARD,
     CHOICE,
+    CORRECTION,
     FINAL,
     FORWARD,
     HEDGE,
@@ -55,11 +56,31 @@ def choose(text: str, pairs: Sequence[Pair], refusals: Sequence[int]) -> Choice:
         elif any(at > thought for at in refusals):
             return _REFUSED
     choice = _announced(text, pairs, low)
-    if choice is not None:
-        return choice
-    candidates = [p for p in pairs if p.start >= low]
-    pair = _chosen_by_name(text, candidates) or _last(candidates)
-    return _REFUSED if pair is not None and _is_mere_mention(text, pair, refusals) else Choice(pair)
+    if choice is None:
+        candidates = [p for p in pairs if p.start >= low]
+        pair = _chosen_by_name(text, candidates) or _last(candidates)
+        choice = _REFUSED if pair is not None and _is_mere_mention(text, pair, refusals) else Choice(pair)
+    elif choice.pair is not None:
+        choice = Choice(_corrected(text, pairs, choice.pair))
+    if choice.pair is not None and refusals and is_placeholder(choice.pair.latitude, choice.pair.longitude):
+        return _REFUSED
+    return choice
+
+
+def is_placeholder(latitude: float, longitude: float) -> bool:
+    """Numbers that stand for none beside words of refusal: 0, 0; -1, -1; 999, 999."""
+    return abs(latitude) == abs(longitude) and (latitude in (0.0, -1.0) or abs(latitude) >= 99)
+
+
+def _corrected(text: str, pairs: Sequence[Pair], announced: Pair) -> Pair:
+    """The pair that corrects an announced one: "Final answer: 48.8566, 2.3522. Scratch that, 51.5074, -0.1278"."""
+    floor = announced.end
+    for pair in pairs:
+        if pair.start >= floor and pair.rank == ANSWER:
+            if CORRECTION.search(text[max(floor, pair.start - 160) : pair.start]):
+                announced = pair
+            floor = pair.end
+    return announced
 
 
 def _last(pairs: Sequence[Pair]) -> Pair | None:
@@ -105,7 +126,9 @@ def _announced_behind(text: str, pairs: Sequence[Pair], starts: Sequence[int], e
         return _REFUSED
     while n < len(pairs) and pairs[n].rank == NO_ANSWER:
         n += 1
-    return Choice(_last_of_sentence(text, pairs, n)) if n < len(pairs) else None
+    if n == len(pairs):
+        return None
+    return Choice(pairs[n].instead or _last_of_sentence(text, pairs, n))
 
 
 def _last_of_sentence(text: str, pairs: Sequence[Pair], n: int) -> Pair:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from paceline.tasks.geolocation.coordinates.tokens import SIGN, WORD, Tokens
 from paceline.tasks.geolocation.coordinates.values import Bearing, Value
-from paceline.tasks.geolocation.coordinates.words import AXIS_LABEL, HEMISPHERE_LETTER, HEMISPHERE_WORD
+from paceline.tasks.geolocation.coordinates.words import (
+    DOUBTFUL,
+    FILLER,
+    FOREIGN_LETTER,
+    HEMISPHERE_LETTER,
+    HEMISPHERE_WORD,
+    axis_of,
+)
 
-# Words that may mean something else, too ("este" is "this"): firm only behind a degree mark.
-_FOREIGN = ("este", "sur", "sud", "ost", "nord")
 _FOLLOWERS = ("and", "latitude", "longitude", "lat", "lon", "long", "by")
 
 
@@ -42,16 +47,20 @@ def behind(tokens: Tokens, value: Value, k: int, known: Bearing) -> tuple[Bearin
     by_letter = letter(tokens, at)
     if by_letter is not None:
         bearing = _letter_behind(tokens, value, at, known, by_letter)
-    elif token in HEMISPHERE_WORD:
+    elif token in HEMISPHERE_WORD and (value.marked or token not in FILLER):
         bearing = _word_behind(tokens, value, at, known, bracket=bracket)
-    elif value.marked and token == "est":
-        bearing = Bearing("lon", 1, True)
     else:
         bearing = None
-        if value.marked and token in ("o", "в", "з"):
+        if value.marked and _is_of_some_language(tokens, at):
             # "O" is east in German and west in Spanish and French; a guess would be an invention.
             value.invalid = True
     return None if bearing is None else (bearing, at, end)
+
+
+def _is_of_some_language(tokens: Tokens, i: int) -> bool:
+    """Token ``i`` is the letter of a hemisphere in a language that is not plain: "2,3522° O"."""
+    text, lower = tokens[i].text, tokens.lower(i)
+    return lower in FOREIGN_LETTER and (text.isupper() or lower == "o" or not text.isascii())
 
 
 def _letter_behind(tokens: Tokens, value: Value, at: int, known: Bearing, by_letter: Bearing) -> Bearing | None:
@@ -61,6 +70,8 @@ def _letter_behind(tokens: Tokens, value: Value, at: int, known: Bearing, by_let
         value.bad = True
     if tokens.lower(at + 1) == "of" or (known.sign != 0 and by_letter.axis != known.axis):
         return None
+    if not by_letter.firm and are_small_letters(tokens, value.last if at > value.last else at - 1, 1):
+        return Bearing(by_letter.axis, by_letter.sign, True)
     attached = tokens.glued(at) or value.marked or by_letter.firm
     if not attached or (known.axis not in (None, by_letter.axis) and not by_letter.firm):
         return None
@@ -70,17 +81,48 @@ def _letter_behind(tokens: Tokens, value: Value, at: int, known: Bearing, by_let
 
 def _word_behind(tokens: Tokens, value: Value, at: int, known: Bearing, *, bracket: bool) -> Bearing | None:
     """ "48.8566 degrees north", "48.8566 (North)"; not "5 north of Paris"."""
-    if tokens.lower(at + 1) in ("of", "from", "side", "coast", "part"):
+    if tokens.lower(at + 1) in ("of", "from", "side", "coast", "part") and not _counts_from_zero(tokens, at + 2):
         return None
     axis, sign = HEMISPHERE_WORD[tokens.lower(at)]
     if known.sign != 0 and axis != known.axis:
         return None
     follower = tokens.at(at + 1)
     alone = (
-        bracket or follower is None or follower.kind == SIGN or not tokens.same_line(at, at + 1)
-        or follower.lower in _FOLLOWERS
+        bracket or follower is None or follower.lower == "of" or follower.kind == SIGN
+        or not tokens.same_line(at, at + 1) or follower.lower in _FOLLOWERS
     )  # fmt: skip
-    return Bearing(axis, sign, value.marked or (alone and tokens.lower(at) not in _FOREIGN))
+    return Bearing(axis, sign, value.marked or (alone and tokens.lower(at) not in DOUBTFUL))
+
+
+def _counts_from_zero(tokens: Tokens, i: int) -> bool:
+    """ "north of the equator", "west of Greenwich"."""
+    j = i + 1 if tokens.lower(i) == "the" else i
+    return tokens.lower(j) in ("equator", "greenwich", "prime")
+
+
+def are_small_letters(tokens: Tokens, number: int, step: int) -> bool:
+    """Small letters of both axes stand at two numbers, both behind (``step`` 1) or both before: "40.7 n, 74.0 w"."""
+    own = _small_letter(tokens, number + step)
+    if own is None:
+        return False
+    others = [k for k in (*range(number + 1, number + 5), *range(number - 1, number - 5, -1)) if tokens.is_number(k)]
+    return any((other := _small_letter(tokens, k + step)) is not None and other != own for k in others)
+
+
+def _small_letter(tokens: Tokens, i: int) -> str | None:
+    """The axis of a small letter that no word follows."""
+    token = tokens.at(i)
+    if token is None or token.text not in HEMISPHERE_LETTER or tokens.lower(i - 1) == "'" or tokens.lower(i + 1) == "'":
+        return None
+    follower = tokens.at(i + 1)
+    if (
+        follower is not None
+        and follower.kind == WORD
+        and follower.lower not in _FOLLOWERS
+        and follower.line == token.line
+    ):
+        return None
+    return HEMISPHERE_LETTER[token.text][0]
 
 
 def name_follows(tokens: Tokens, i: int) -> bool:
@@ -88,6 +130,6 @@ def name_follows(tokens: Tokens, i: int) -> bool:
     token = tokens.at(i)
     return (
         token is not None and token.kind == WORD and token.text[0].isupper() and len(token.text) > 1
-        and tokens.same_line(i - 1, i) and token.lower not in AXIS_LABEL and token.lower not in HEMISPHERE_WORD
+        and tokens.same_line(i - 1, i) and axis_of(token.lower) is None and token.lower not in HEMISPHERE_WORD
         and not token.text.isupper()
     )  # fmt: skip

@@ -53,10 +53,25 @@ def pair_map_links(tokens: Tokens) -> list[Pair]:
 
 
 def container(tokens: Tokens, left: int) -> str | None:
-    """``wkt`` or ``geojson`` if token ``left``, the one before two bare numbers, opens such a point."""
+    """``wkt``, ``geojson`` or ``call`` if token ``left``, the one before two bare numbers, opens such a point."""
+    if _is_call(tokens, left):
+        return "call"
     if is_wkt(tokens, left):
         return "wkt"
     return "geojson" if is_geojson(tokens, left) else None
+
+
+def _is_call(tokens: Tokens, left: int) -> bool:
+    """Longitude first: "ST_MakePoint(2.3522, 48.8566)", "ee.Geometry.Point([2.3522, 48.8566])", shapely's Point."""
+    j = left
+    while j > left - 3 and tokens.lower(j) in ("(", "["):
+        j -= 1
+    if j == left or tokens.lower(j + 1) != "(":
+        return False
+    if tokens.lower(j) != "point":
+        return tokens.lower(j) == "makepoint"
+    owner = tokens.lower(j - 2) if tokens.lower(j - 1) == "." else tokens.lower(j - 1)
+    return owner in ("turf", "geometry", "st") or (tokens.lower(j - 1) != "." and tokens.names_shapely)
 
 
 def is_wkt(tokens: Tokens, left: int) -> bool:

@@ -6,10 +6,10 @@ import itertools
 from collections.abc import Sequence
 
 from paceline.tasks.geolocation.coordinates.gaps import enclosed, gap
+from paceline.tasks.geolocation.coordinates.hemispheres import are_small_letters
 from paceline.tasks.geolocation.coordinates.tokens import NUMBER, WORD, Tokens
 from paceline.tasks.geolocation.coordinates.values import Value
 from paceline.tasks.geolocation.coordinates.words import (
-    AXIS_LABEL,
     DEGREE,
     ENUMERATED,
     HEMISPHERE_LETTER,
@@ -17,6 +17,7 @@ from paceline.tasks.geolocation.coordinates.words import (
     MEASURED,
     NUMBERED,
     UNIT,
+    axis_of,
     words,
 )
 
@@ -41,6 +42,10 @@ def has_unit(tokens: Tokens, value: Value, j: int) -> bool:
         return False
     if value.marked:
         return token.text in ("C", "F") or token.lower in ("celsius", "fahrenheit", "kelvin")
+    if token.text == "f" and tokens.glued(j) and value.labelled and value.decimals >= 3:
+        return False  # "float lat = 48.8566f;"
+    if token.text == "s" and (value.labelled or are_small_letters(tokens, j - 1, 1)):
+        return False  # "33.8688 s, 151.2093 e"
     if token.lower in UNIT:
         if token.lower in _GLUED_UNIT and not tokens.glued(j):
             return token.lower in _SMALL_UNIT and token.text.islower()
@@ -54,9 +59,10 @@ def has_unit(tokens: Tokens, value: Value, j: int) -> bool:
 
 def _is_glued_unit(text: str, lower: str, value: Value) -> bool:
     """Letters glued to a number are a unit, but for hemispheres, degrees and labels: "15z", "the 40s", not "40N"."""
-    if lower in HEMISPHERE_LETTER or lower in DEGREE or lower in AXIS_LABEL:
-        return text == "s" and value.decimals == 0
-    return lower not in HEMISPHERE_WORD
+    if lower in HEMISPHERE_LETTER or lower in DEGREE or axis_of(lower) is not None:
+        return text == "s" and value.decimals == 0 and not value.labelled
+    # Scripts without spaces glue any word: "139.6917です".
+    return lower not in HEMISPHERE_WORD and not (value.decimals >= 3 and text[0] >= "\u0e00")
 
 
 def _goes_on(tokens: Tokens, value: Value, j: int) -> bool:
@@ -103,7 +109,8 @@ def is_list_number(tokens: Tokens, i: int, left: int) -> bool:
 def mark_ranges(tokens: Tokens, values: Sequence[Value]) -> None:
     """Set ``ranged`` of neighbours that are two ends of a range, or two values of one axis."""
     for a, b in itertools.pairwise(values):
-        if b.first - a.last <= 9 and _is_range(tokens, a, b):
+        percents = b.bad and tokens.lower(b.last + 1) == "%" and (a.hemisphere or a.labelled)  # "2.3522° E – 25%"
+        if b.first - a.last <= 9 and not percents and _is_range(tokens, a, b):
             a.ranged = b.ranged = True
 
 

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import itertools
 import re
+from bisect import bisect_left
+from collections.abc import Sequence
 
 from paceline.tasks.geolocation.coordinates.phrases import (
+    BOX,
+    BOX_LEAD,
     CLAUSE_BREAK,
+    CORNER,
+    CORRECTION,
+    EXAMPLE,
     FORMAT_CUE,
     HARD_CUE,
     NOT,
@@ -14,9 +21,11 @@ from paceline.tasks.geolocation.coordinates.phrases import (
     RELATION,
     SOFT_CUE,
     SOFT_SENTENCE,
+    UNSURE,
     sentence_start,
 )
 from paceline.tasks.geolocation.coordinates.values import Pair
+from paceline.tasks.geolocation.coordinates.words import STRUCK
 
 ECHO_TOLERANCE_DEGREES = 1e-4
 
@@ -25,6 +34,7 @@ _REACH = 140  # characters before a pair that can give its role
 _OPENING = re.compile(r"[-+~(\[{\"']{0,4}$")
 _LIST_GOES_ON = re.compile(r"[\s)\]\"',;]{0,4}(?:,|and|or|&| ){0,3}[^.;:\n]{0,40}")
 _AND = re.compile(r"[\s)\]]{0,3}and[\s(\[]{0,3}[-+]?|[\s)\]]{0,3}and [A-Z][^.;:\n]{0,30}")
+_TO = re.compile(r"[\s)\]]{0,3}(?:to|through|up to)[\s(\[]{0,3}[-+]?")
 _BETWEEN = re.compile(r"\bbetween\b[^.;:\n]{0,40}$", re.IGNORECASE)
 
 
@@ -40,8 +50,47 @@ def rank_pairs(text: str, pairs: list[Pair], example: tuple[float, float] | None
         pair.rank = _rank(text, pair, previous, example, refuses=refuses)
         previous = pair
     for a, b in itertools.pairwise(pairs):
-        if _names_neither(text, a, b):
+        if _names_neither(text, a, b) or _spans_box(text, a, b):
             a.rank = b.rank = NO_ANSWER
+    _reject_struck(text, pairs)
+    _reject_example_behind_an_answer(text, pairs, example)
+
+
+def _reject_struck(text: str, pairs: Sequence[Pair]) -> None:
+    """ "~~48.8566, 2.3522~~ 51.5074, -0.1278", unless all is struck: "<s>" may start a text, too."""
+    marks = [at for at, character in enumerate(text) if character == STRUCK]
+    struck = [p for p in pairs if len(marks) % 2 == 0 and bisect_left(marks, p.start) % 2]
+    if len(struck) < len(pairs):
+        for pair in struck:
+            pair.rank = NO_ANSWER
+
+
+def _reject_example_behind_an_answer(text: str, pairs: Sequence[Pair], example: tuple[float, float] | None) -> None:
+    """ "40.7128, -74.0060. Example. It is the Eiffel Tower. Answer: 48.858844, 2.294351": the prompt said again."""
+    answer: Pair | None = None
+    for pair in pairs:
+        if is_echo(pair.latitude, pair.longitude, example):
+            if answer is not None and EXAMPLE.search(
+                text[answer.end : answer.end + 1000][: pair.end + 25 - answer.end]
+            ):
+                pair.rank = NO_ANSWER
+        elif pair.rank == ANSWER:
+            line = text[max(0, pair.start - _REACH) : pair.start].rpartition("\n")[2]
+            answer = None if UNSURE.search(line) else pair
+
+
+def _spans_box(text: str, a: Pair, b: Pair) -> bool:
+    """ "(48.81, 2.31) to (48.91, 2.41)", "bounds: (48.81, 2.31), (48.91, 2.41)", "SW: 48.81, 2.31; NE: 48.91, 2.41"."""
+    between = text[a.end : b.start]
+    if len(between) > 60:
+        return False
+    before = text[max(0, a.start - 60) : a.start]
+    before = before[sentence_start(before) :]
+    if _TO.fullmatch(between):
+        return True
+    if BOX.search(before) and _LIST_GOES_ON.fullmatch(between):
+        return True
+    return bool(CORNER.search(_OPENING.sub("", before)) and CORNER.search(_OPENING.sub("", between)))
 
 
 def is_echo(latitude: float, longitude: float, example: tuple[float, float] | None) -> bool:
@@ -64,7 +113,7 @@ def _rank(text: str, pair: Pair, previous: Pair | None, example: tuple[float, fl
     sentence = window[sentence_start(window) :]
     # Strip the opening of the pair itself: "unlike Paris (48.8, …", "not at coordinates (…".
     lead = _OPENING.sub("", sentence)
-    if _leads(HARD_CUE, lead, most_words=9) or NOT.search(lead):
+    if _leads(HARD_CUE, lead, most_words=9) or NOT.search(lead) or BOX_LEAD.search(lead):
         return NO_ANSWER
     if _leads(SOFT_CUE, lead, most_words=7):
         return COMPARISON
@@ -78,7 +127,7 @@ def _rank(text: str, pair: Pair, previous: Pair | None, example: tuple[float, fl
     if previous is not None and len(sentence) == len(window) and pair.start - floor <= _REACH:
         if _leads(RELATION, lead):
             return COMPARISON
-        if previous.rank and _goes_on(window):
+        if previous.rank and _goes_on(window) and not CORRECTION.search(window):
             return previous.rank
     return ANSWER
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from paceline.tasks.geolocation.coordinates.languages import REFUSES
 from paceline.tasks.geolocation.coordinates.words import BOXED, words
 
 SENTENCE_END = re.compile(
@@ -34,8 +35,11 @@ BACKWARD = re.compile(r"\b(?:is|as|be|are) (?:my |the |our )?$", re.IGNORECASE)
 
 # Cues straight before a pair; "name" gaps of a few words may stand between. Hard ones make it no answer at all.
 HARD_CUE = re.compile(
-    r"\b(?:unlike|instead of|rather than|as opposed to|not to be confused with|e ?\. ?g ?\.?|for example|for instance|"
-    r"excluding|except|if (?:it|this|that|the (?:photo|image|picture)) were)\b[ .,:;(]{0,3}"
+    r"\b(?:geodesic|haversine|vincenty|unlike|instead of|rather than|as opposed to|not to be confused with|"
+    r"e ?\. ?g ?\.?|for example|for instance|excluding|except|ignore|disregard|forget|corrected from|"
+    r"(?:first|initially|originally) (?:wrote|said|answered|had)|"
+    r"(?:earlier|previous|first|initial|old) (?:answer|guess|estimate|coordinates) (?:of|was|were)|"
+    r"if (?:it|this|that|the (?:photo|image|picture)) were)\b[ .,:;(]{0,3}"
     r"(?P<gap>[^.;:!?\n]{0,70}:? ?)$",
     re.IGNORECASE,
 )
@@ -65,6 +69,20 @@ NOT = re.compile(
     r"\b(?:[Nn]ot|isn't|wasn't|[Nn]either|nor|[Nn]ever)(?: (?:in|at|near|from|around|the|to|located|actually))*"
     r"(?P<names>(?:,? [A-Z][\w'-]{0,30}| of| de| the){0,6})(?: at| is at)?[ ,:(\[]{0,3}$"
 )
+# A box: its corners, and what says that one follows.
+BOX = re.compile(r"\b(?:bounding box|bbox|bounds|box|extent|viewport|rectangle|polygon)\b", re.IGNORECASE)
+CORNER = re.compile(
+    r"\b(?:sw|ne|nw|se|(?:south|north)[- ]?(?:west|east)(?:ern)?|(?:top|bottom|upper|lower)[- ]?(?:left|right))"
+    r"(?: (?:corner|bound|point|vertex|edge))?(?: (?:is|at)){0,2} ?[:=]? ?$",
+    re.IGNORECASE,
+)
+BOX_LEAD = re.compile(
+    r"\b(?:min|max|minimum|maximum|(?:lower|upper) bound|(?:top|bottom)[- ]?(?:left|right)(?: corner)?|"
+    r"pixel(?: position)?)(?: (?:is|at)){0,2} ?\|? ?[:=]? ?$|\bthe (?:most|least)(?: are| is)? ?$"
+    r"|\b(?:bounding box|bbox|bounds|extent)\b\W{0,4}(?:is|are|from|of)?[^a-zA-Z\n]{0,50}(?:to\b[^a-zA-Z\n]{0,5})?$"
+    r"|\bplease (?:answer|reply|respond|give|use|provide|write)\b[^.;:!?\n]{0,60}$",
+    re.IGNORECASE,
+)
 # Verdicts straight behind a pair. Behind "(?P<far>" the place is only less likely, or compared.
 REJECTED = re.compile(
     r"""[ )\]"',]{0,4}(?:(?:is|was|are|were|has been|can be|could be|seems|looks|appears|which is|but that is)\ )"""
@@ -73,7 +91,7 @@ REJECTED = re.compile(
     r"""|ruled out|excluded|rejected|eliminated|wrong|incorrect|not (?:a match|correct|it|right))"""
     r"""|[ )\]"',]{0,4}(?:does not|doesn't|do not|don't) (?:match|fit)"""
     r"""|[ )\]"',]{0,4}(?:has|have) (?:an? |the )?(?P<has>similar|comparable|different)"""
-    r"""|[ )\]"']{0,3}\? ?no\b""",
+    r"""|[ )\]"']{0,3}\? ?no\b|[ )\]"']{0,3} ?of the (?:image|picture|photo|frame|canvas)\b""",
     re.IGNORECASE,
 )
 CLAUSE_BREAK = re.compile(
@@ -93,7 +111,23 @@ REFUSAL = re.compile(
     r"|\bun(?:determined|identifiable|determinable|recogni[sz]able)\b|\bnot determinable\b|\bcannot\b(?= be )"
     r"|\bi apologi[sz]e\b"
     r"|\bnot (?:sure|certain)\b|\bno (?:\w{1,14} ){0,2}(?:coordinates|location|landmarks?|clues|identifying)\b"
-    r"|^\W{0,9}(?:none|null)\W{0,9}$|无法|抱歉|不知道|\bno puedo\b|\bje ne peux pas\b|\bkann (?:ich )?nicht\b",
+    r"|(?m:^\W{0,9}(?:none|null)(?:\W{1,4}(?:none|null))?\W{0,9}$)"
+    r"|\b(?:lat|latitude|lon|lng|long|longitude|coordinates?|coords)[\"']?\s?[:=>]\s?[\"'(\[]{0,2}"
+    r"(?:null|none|nil|undefined)\b|\b(?:null|none)[\"']?\s?[,;|/]\s?[\"']?(?:null|none)\b|" + REFUSES,
+    re.IGNORECASE,
+)
+NO_VALUE = re.compile(
+    r"\b(?:location|answer|position|place|gps|point|result|output)[\"']?\s?[:=>]\s?[\"'(\[{]{0,2}(?:null|none|nil|undefined)\b",
+    re.IGNORECASE,
+)
+EXAMPLE = re.compile(r"\b(?:examples?|e ?\. ?g|sample|prompt|you are shown)\b", re.IGNORECASE)
+UNSURE = re.compile(r"\b(?:could|might|may|perhaps|maybe|possibl[ey]|if)\b", re.IGNORECASE)
+CORRECTION = re.compile(
+    r"\b(?:(?:scratch|strike|forget|ignore|disregard) (?:that|this|it)|correction|"
+    r"(?:let me|i need to|i must|i should|i'll|to) (?:correct|revise|fix|amend)|corrected|revised|"
+    r"on second thoughts?|on reflection|i take (?:that|it) back|i meant?|oops|wait|hold on|"
+    r"actually(?=[ ]?[,:—-])|actually (?:it|that|this|i)\b|my mistake|i made (?:a mistake|an error)|"
+    r"edit|update|updated|instead)\b",
     re.IGNORECASE,
 )
 HEDGE = re.compile(

@@ -15,8 +15,10 @@ from paceline.tasks.geolocation.coordinates.words import (
     CLOSE,
     CUE,
     ENUMERATED,
+    LOCATES,
     MEASURED,
     NUMBERED,
+    OF_TRADE,
     OPEN,
 )
 
@@ -45,6 +47,10 @@ def is_plausible(tokens: Tokens, candidate: Candidate) -> bool:
     bracketed = _is_bracketed(tokens, a, last)
     whole = a.decimals == 0 and b.decimals == 0
     fewest, most = sorted((a.decimals, b.decimals))
+    if most <= 3 and not candidate.ordered and _is_of_trade(tokens, a):
+        return False
+    if most <= 2 and not (cue or bracketed or a.signed or b.signed) and _belongs_to_a_word(tokens, a, most):
+        return False
     if bracketed and whole and tokens.lower(left_of(tokens, a) - 1) in NUMBERED:
         return False  # "Room (12, 14)"
     if max(abs(a.raw), abs(b.raw)) > (360 if whole else 1000):
@@ -65,6 +71,35 @@ def is_plausible(tokens: Tokens, candidate: Candidate) -> bool:
         return _is_whole_pair(tokens, candidate, cue=cue, bracketed=bracketed)
     one_sided = fewest == 0 and most < 3 and not a.signed and not b.signed  # "48.8, 2"
     return not one_sided or bracketed or cue or _is_alone(tokens, a, last)
+
+
+def _is_of_trade(tokens: Tokens, a: Value) -> bool:
+    """ "Opening hours: 9.00, 17.30", "The menu lists 12.50, 8.90"; a name between them begins something else."""
+    at = left_of(tokens, a)
+    for j in range(at, max(-1, at - 7), -1):
+        token = tokens[j]
+        if token.lower in OF_TRADE or (j == at and token.lower in NUMBERED):
+            return True
+        is_name = token.kind == WORD and token.text[0].isupper() and j > tokens.line_first[token.line]
+        if is_name or token.kind == NUMBER or token.text == "." or CUE.fullmatch(token.text):
+            return False
+    return False
+
+
+def _belongs_to_a_word(tokens: Tokens, a: Value, most: int) -> bool:
+    """Short numbers straight behind a word are of what it names: "pH 7.25, 7.40", "It scored 88.5, 92.3".
+
+    A word that locates is none of these ("at 48.85, 2.35"), nor a name before two decimals ("Paris 48.85, 2.35"), which
+    one decimal alone is not enough for ("Depth 12.5, 14.0").
+    """
+    left = tokens.at(left_of(tokens, a))
+    if left is None or not tokens.same_line(left_of(tokens, a), a.first):
+        return False
+    if left.text == "=":
+        return True  # "R² = 0.85, 0.91"
+    if left.kind != WORD or left.lower in LOCATES:
+        return False
+    return not left.text[0].isupper() or (most < 2 and left_of(tokens, a) == tokens.line_first[left.line])
 
 
 def _is_whole_pair(tokens: Tokens, candidate: Candidate, *, cue: bool, bracketed: bool) -> bool:

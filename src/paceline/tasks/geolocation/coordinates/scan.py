@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from paceline.tasks.geolocation.coordinates import axis_labels, hemispheres
+from paceline.tasks.geolocation.coordinates.boxes import mark_bounds
 from paceline.tasks.geolocation.coordinates.degrees import read_minutes
 from paceline.tasks.geolocation.coordinates.measures import has_unit, is_list_number, mark_ranges
 from paceline.tasks.geolocation.coordinates.tokens import NUMBER, WORD, Token, Tokens, decimal
@@ -23,6 +24,7 @@ def read_values(tokens: Tokens) -> list[Value]:
                 values.append(value)
             done = value.last
     mark_ranges(tokens, values)
+    mark_bounds(tokens, values)
     return values
 
 

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from paceline.tasks.geolocation.coordinates.gaps import join
-from paceline.tasks.geolocation.coordinates.tokens import WORD, Tokens
+from paceline.tasks.geolocation.coordinates.tokens import WORD, Token, Tokens
 from paceline.tasks.geolocation.coordinates.values import Pair, Value
+from paceline.tasks.geolocation.coordinates.words import words
 
 _REACH_OF_LABELS = 250  # characters between two labelled numbers
 _REACH_OF_HEMISPHERES = 70
+_SAME_PLACE = words("it its the and also this my i in for longitude latitude that with")
 
 
 def make_pair(tokens: Tokens, a: Value, b: Value, latitude: float, longitude: float, *, ordered: bool) -> Pair:
     """The pair of two values in either order, with the place of both in the original text, a sign included."""
     first, last = min(a.first, b.first), max(a.last, b.last)
     start, end = tokens[first].start, tokens[last].end
-    origin = tokens.plain.origin
     signed = tokens[first - 1].start if tokens.signed(first) else start
-    span = origin[signed], origin[end - 1] + 1
+    span = tokens.plain.origin[signed], tokens.plain.ends[end - 1]
     # Adding 0.0 turns -0.0 into 0.0.
     return Pair(latitude + 0.0, longitude + 0.0, start, end, span, ordered, valid=not (a.invalid or b.invalid))
 
@@ -64,18 +65,30 @@ def is_cut_off(tokens: Tokens, a: Value, b: Value, last: Value | None = None) ->
 def _is_near(tokens: Tokens, values: Sequence[Value], m: int, n: int) -> bool:
     """The values ``m`` and ``n`` are near enough to be meant together."""
     a, b = values[m], values[n]
-    if any(v.ranged and v.axis is not None for v in values[m + 1 : min(n, m + 9)]):
+    if not b.best and any(v.ranged and v.axis is not None for v in values[m + 1 : min(n, m + 9)]):
         return False
     distance = tokens[b.first].start - tokens[a.last].end
     if a.labelled and b.labelled:
         return distance <= _REACH_OF_LABELS
-    if distance > _REACH_OF_HEMISPHERES:
-        return False
     between = tokens[a.last + 1 : b.first]
     word_count = sum(t.kind == WORD for t in between)
+    if a.hemisphere and b.hemisphere and a.marked and b.marked and _goes_on(between) and word_count <= 14:
+        return distance <= 2 * _REACH_OF_HEMISPHERES
+    if distance > _REACH_OF_HEMISPHERES:
+        return False
     # Hemispheres alone bind only near each other and inside a sentence.
     same_sentence = not word_count or a.labelled or b.labelled or all(t.text != "." for t in between)
     return same_sentence and word_count <= 8
+
+
+def _goes_on(between: Sequence[Token]) -> bool:
+    """A new sentence of the same place: "It lies at 48.8566° N. It also lies at 2.3522° E"; it names no other."""
+    stops = [n for n, token in enumerate(between) if token.text in (".", ";", "!", "?")]
+    if len(stops) != 1 or stops[0] + 1 == len(between):
+        return False
+    behind = between[stops[0] + 1 :]
+    named = any(token.kind == WORD and token.text[0].isupper() and token.text != "I" for token in behind[1:])
+    return behind[0].lower in _SAME_PLACE and not named
 
 
 def pair_half_stated(tokens: Tokens, values: Sequence[Value], used: set[int]) -> list[Pair]:

@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from paceline.tasks.geolocation.coordinates.values import Plain
-from paceline.tasks.geolocation.coordinates.words import AXIS_LABEL, BOXED
+from paceline.tasks.geolocation.coordinates.words import BOXED, axis_of
 
 NUMBER, WORD, SIGN = "number", "word", "sign"
 _TOKEN = re.compile(
-    r"(?P<number>[0-9]+(?:\.[0-9]+)?(?:[eE][-+][0-9]{1,2}(?![0-9.]))?|(?<![\w.])\.[0-9]+)"
+    r"(?P<number>[0-9]+\.[0-9]+(?:[eE](?:[-+][0-9]{1,2}|0?[0-3])(?![0-9.]|[^\W\d_]|°))?"
+    r"|[0-9]+(?:[eE][-+][0-9]{1,2}(?![0-9.]))?|(?<![\w.])\.[0-9]+)"
     r"|(?P<word>(?<=[0-9])[dms](?=[NSEW](?![^\W\d_]))|[^\W\d_]+)|(?P<sign>[^\s])"
 )
 _SIGN_OPENERS = ",;([{|:=\"'~<>/&@" + BOXED
@@ -67,7 +68,8 @@ class Tokens(list[Token]):
             self.line_first.setdefault(token.line, at)
             self.line_last[token.line] = at
         self._lower = [t.lower for t in self]  # read so often that a precomputed list is faster
-        self._says_lat = any(AXIS_LABEL.get(lower) == "lat" for lower in self._lower)
+        self.names_shapely = "shapely" in self._lower
+        self._says_lat = any(axis_of(lower) == "lat" for lower in self._lower)
 
     def at(self, i: int) -> Token | None:
         """Token ``i``, if there is one."""
@@ -96,7 +98,11 @@ class Tokens(list[Token]):
         lower = self[i].lower
         if lower in ("long", "longs") and not self._says_lat:
             return None
-        return AXIS_LABEL.get(lower)
+        return axis_of(lower)
+
+    def axis_at(self, i: int) -> str | None:
+        """``lat`` or ``lon`` if token ``i`` is an axis label, whether a number has taken it or not."""
+        return axis_of(self._lower[i]) if 0 <= i < len(self) else None
 
     def is_sign(self, i: int, number: int) -> bool:
         """The token ``i``, a ``+`` or ``-``, is the sign of the number behind it: "(-33.8", not the dash of "40-45"."""

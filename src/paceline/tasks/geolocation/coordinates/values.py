@@ -17,13 +17,14 @@ class MapLink(NamedTuple):
 
 @dataclass(frozen=True)
 class Plain:
-    """A plain copy: ``origin[n]`` is the offset in the original of the plain character ``n``.
+    """A plain copy: the plain character ``n`` stands for the original's from ``origin[n]`` to before ``ends[n]``.
 
     ``links`` are the map links that hold a pair, one for each ``LINK`` in the copy, in its order.
     """
 
     text: str
     origin: list[int]
+    ends: list[int]
     links: list[MapLink]
 
 
@@ -57,6 +58,7 @@ class Value:
     bad: bool = False  # has a unit, a disqualifying word, or glued letters
     breaks: bool = False  # bad, and what follows in the same list is of the same kind
     ranged: bool = False  # an end of a range
+    best: bool = False  # the likeliest of a range
     invalid: bool = False  # written as a coordinate, but impossible (75 minutes, latitude … W)
 
 
@@ -72,3 +74,4 @@ class Pair:
     ordered: bool  # the text says which one is the latitude
     valid: bool = True
     rank: int = 0  # 0 an answer, 1 a comparison that yields to others, 2 never an answer
+    instead: Pair | None = None  # the one that its list of candidates gives

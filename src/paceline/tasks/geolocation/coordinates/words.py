@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import re
+
+from paceline.tasks.geolocation.coordinates.languages import vocabulary
+from paceline.tasks.geolocation.coordinates.spelling import errors
 
 
 def words(text: str) -> frozenset[str]:
@@ -11,41 +15,47 @@ def words(text: str) -> frozenset[str]:
 
 
 # Private-use characters stand for things that plain text cannot hold.
+STRUCK = "\ue002"  # struck text begins or ends
+NULL = "\ue005"  # null, None
 LINK = "\ue000"  # a map link that holds a pair
 BOXED = "\ue001"  # \boxed, a final answer
 END_OF_THOUGHT = "\ue003"  # </think>
 
 # What a number is: its axis, the order of a pair, its hemisphere.
 AXIS_LABEL = {
-    **dict.fromkeys(words("lat lats latitude latitudes latt latitud latitudine breitengrad breite широта"), "lat"),
-    **dict.fromkeys(words("lon lng long lons longs longitude longitudes longtitude longitud longitudine"), "lon"),
-    **dict.fromkeys(words("längengrad laengengrad länge долгота"), "lon"),
+    **dict.fromkeys(words("lat lats latitude latitudes latt φ"), "lat"),
+    **dict.fromkeys(words("lon lng long lons longs longitude longitudes λ"), "lon"),
 }
+_MOST_ERRORS = 2  # in "latitude" and "longitude"
+_SPELT_ALIKE = words("lassitude lentitude longitudinal latitudinal")
 ORDER_LABEL = {
     **dict.fromkeys(words("latlng latlon latlong"), "latlon"),
     **dict.fromkeys(words("lnglat lonlat longlat"), "lonlat"),
 }
 HEMISPHERE_LETTER = {"n": ("lat", 1), "s": ("lat", -1), "e": ("lon", 1), "w": ("lon", -1)}
+DOUBTFUL = vocabulary().doubtful  # words that mean something else, too ("este" is "this"): firm only behind degrees
+FOREIGN_LETTER = frozenset().union(*vocabulary().letters.values()) - HEMISPHERE_LETTER.keys()
 HEMISPHERE_WORD = {
-    **dict.fromkeys(words("north northern northerly norte nord nördlich nördlicher septentrional"), ("lat", 1)),
-    **dict.fromkeys(words("south southern southerly sur sud süd südlich südlicher"), ("lat", -1)),
-    **dict.fromkeys(words("east eastern easterly este östlich östlicher ost"), ("lon", 1)),
-    **dict.fromkeys(words("west western westerly oeste ouest westlich westlicher ovest"), ("lon", -1)),
+    **DOUBTFUL,
+    **dict.fromkeys(words("north northern northerly"), ("lat", 1)),
+    **dict.fromkeys(words("south southern southerly"), ("lat", -1)),
+    **dict.fromkeys(words("east eastern easterly"), ("lon", 1)),
+    **dict.fromkeys(words("west western westerly"), ("lon", -1)),
 }
 
 # Marks behind a number, and what stands before it.
-DEGREE = words("° degree degrees deg degs grad grados degrés gradi")
-MINUTE = words("' min mins minute minutes minuten minutos")
-SECOND = words('" sec secs second seconds sekunden segundos')
+DEGREE = words("° degree degrees deg degs")
+MINUTE = words("' min mins minute minutes")
+SECOND = words('" sec secs second seconds')
 # May stand between a label and its number: "latitude is approximately 48.85".
 FILLER = words(
     ": = \" ' ( [ { > ) ~ | , # ° ? & → is are was be of at about around approximately approx roughly circa ca est "
     "estimated estimate would likely probably somewhere near close value in the decimal degrees degree deg unit dd "
-    "its equals equal to as float string number and coordinates coordinate format beträgt es"
+    "its equals equal to as float string number and coordinates coordinate format"
 )
 LABEL_SEPARATOR = words(", / & and - | ; \" ' > < . + the")  # between the two labels of "lat/lon"
 PLACE_NOUN = words("city place location photo")  # as good as a name in "latitude of the city"
-ABBREVIATED = words("lat lon long lng approx ca c est deg coord coords")  # a full stop behind these ends no sentence
+ABBREVIATED = words("lat lon long lng approx ca c est deg coord coords rs")  # a full stop behind these ends no sentence
 
 # What is no coordinate. Units stand behind a number.
 UNIT = words(
@@ -53,7 +63,8 @@ UNIT = words(
     "foot inch inches yd yards cm mm nm px pixel pixels mp year years yr yrs month months week weeks day days hour "
     "hours hr hrs h minute minutes min mins second seconds sec secs ms people persons inhabitants residents million "
     "billion thousand mph kmh kph kg lb lbs th st nd rd am pm usd eur gbp dollars euros stars votes times z zoom c f "
-    "celsius fahrenheit kelvin mbar hpa € £ ¥ ₹ ha acres sq story storey storeys floors buildings points dpi fps gb mb"
+    "celsius fahrenheit kelvin mbar hpa € £ ¥ ₹ ha acres sq story storey storeys floors buildings points dpi fps gb mb "
+    "bar psi baht litre litres liter liters gallon gallons rupees rupee yen yuan won chf cents pence kr ₽ ₺ ₩ ₫ ₪ ฿"
 )
 # Numbers right behind one of these are measurements or counts, not coordinates.
 MEASURED = words(
@@ -63,7 +74,8 @@ MEASURED = words(
     "distances error errors heading bearing pitch yaw fov size sizes resolution width height dimension dimensions "
     "pixel pixels box bbox boxes bounding rgb color colour hsv ratio aspect phone tel telephone fax price prices cost "
     "costs speed weight weights likelihood certainty iso aperture exposure margin uncertainty std variance mean "
-    "median iou time times humidity wind pressure similarity seed token tokens timestamp utm epsg € £ ¥ ₹"
+    "median iou time times humidity wind pressure similarity seed token tokens timestamp utm epsg "
+    "density ndvi ev azimuth slope eur usd gbp chf jpy cny inr rs czk pln sek nok dkk € £ ¥ ₹ ₽ ₺ ₩ ₫ ₪ ฿"
 )
 # These only number things: they matter before whole numbers ("Room 12, 14"), not before "Wall Street: 40.7, -74.0".
 NUMBERED = words(
@@ -72,6 +84,22 @@ NUMBERED = words(
     "classes table tables id ids date dates scale magnitude gate platform unit apartment apt building house lane call "
     "windows psalm article volume season episode grade day group team player channel terminal pier district sector "
     "block ward mile"
+)
+# Prices, hours and the like: numbers with up to three decimals shortly behind one of these are no place.
+OF_TRADE = words(
+    "gauge gpa reads shows lists displays "
+    "menu menus ticket tickets price prices fee fees fare fares cost costs sale tag receipt bill diesel petrol gas "
+    "fuel gasoline adults adult children child espresso coffee tea beer open opens opened opening hours closed closes "
+    "daily weekdays weekends mon tue wed thu fri sat sun mo tu we th fr sa su monday tuesday wednesday thursday "
+    "friday saturday sunday departure departures arrival arrivals leaves departs arrives timetable schedule clock "
+    "service pixel pixels ndvi scale focal camera cam aperture shutter marker markers milepost stone stones january "
+    "february march april may june july august september october november december jan feb mar apr jun jul aug sep "
+    "sept oct nov dec"
+)
+# A pair may stand straight behind one of these: "taken at 48.85, 2.35".
+LOCATES = words(
+    "at around about near in is be are was it's approximately approx roughly say says guess think to from by probably "
+    "perhaps maybe likely so answer that here with as or and it there therefore thus"
 )
 # A small number behind one of these is its number in a list ("Guess 2:").
 ENUMERATED = words(
@@ -86,3 +114,18 @@ CUE = re.compile(
     r"\b(?:coord\w*|gps|lat\w*|lon\w*|lng|location|position|answer|guess|estimate\w*|prediction|point|geoloc\w*|geotag)\b",
     re.IGNORECASE,
 )
+
+
+@functools.lru_cache(maxsize=8192)
+def axis_of(lower: str) -> str | None:
+    """``lat`` or ``lon`` if a word in lower case is a label, perhaps misspelt: "lattitude", "longtitude".
+
+    The first letter must be right: "altitude" is one error away from "latitude".
+    """
+    axis = AXIS_LABEL.get(lower)
+    if axis is not None or not (6 <= len(lower) <= 12 and lower[0] == "l") or lower in _SPELT_ALIKE:
+        return axis
+    of_latitude, of_longitude = errors(lower, "latitude"), errors(lower, "longitude")
+    if min(of_latitude, of_longitude) > _MOST_ERRORS or of_latitude == of_longitude:
+        return None
+    return "lat" if of_latitude < of_longitude else "lon"

@@ -105,15 +105,15 @@ def test_cells_that_differ_only_in_a_setting_are_told_apart(tmp_path: Path, pace
     ]
     asked = [cell_of(tuned=t.id, method=MethodSpec(name="lora", trains="adapter")) for t in tunings]
     told = variants([*tunings, *asked])
-    assert [told[c.id] for c in (*tunings, *asked)] == ["lora.r=8", "lora.r=16"] * 2
+    assert [told[c.id] for c in (*tunings, *asked)] == ["r=8", "r=16"] * 2
     record(tmp_path / "root", "s", beams(2))
     out = paceline("status", "s")[1]
-    assert "generation.beams=1" in out and "generation.beams=2" in out
+    assert "untuned (beams=1)" in out and "untuned (beams=2)" in out
 
 
 def test_a_default_setting_is_shown_by_its_value() -> None:
     cells = [cell_of(generation=GenerationSpec(name="g", temperature=t)) for t in (0.0, 0.7)]
-    assert list(variants(cells).values()) == ["generation.temperature=0.0", "generation.temperature=0.7"]
+    assert list(variants(cells).values()) == ["T=0", "T=0.7"]
 
 
 def test_plan_tells_settings_apart_and_shows_the_cause_of_brackets(
@@ -123,7 +123,7 @@ def test_plan_tells_settings_apart_and_shows_the_cause_of_brackets(
     words = ["model=tiny_qwen2_vl", "task=geolocation_earth", "prompt=geo_bare", "generation.temperature=0,0.7"]
     code, out, _ = paceline("plan", *words)
     assert code == 0
-    assert "generation.temperature=0.7" in out
+    assert "T=0.7" in out
 
 
 def test_the_latest_sweep_is_the_one_last_submitted_and_never_a_single_run(tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from paceline.sweep.cells import Sweep
 
 STATES = ("done", "running", "queued", "held", "waiting", "interrupted", "failed", "missing", "unknown")
+# What people read for a state; programs read the state itself.
+STATE_NAMES = {"missing": "not started"}
 _DEFAULT = ClusterSpec()
 
 # What Slurm reports of a run of a job, ``1234_5.0``; None where it reports nothing.
@@ -63,7 +65,7 @@ class CellState:
     Attributes:
         state: one of ``STATES``. ``held``: over the cluster's submit limit, for the next resume; ``waiting``: for a
             finetune cell that is not done; ``interrupted``: to be taken up by the next resume; ``failed``: not taken
-            up again by itself; ``missing``: never begun; ``unknown``: its job may live, and Slurm can't be asked.
+            up again by itself; ``missing``: never started; ``unknown``: its job may live, and Slurm can't be asked.
         cause: how the last attempt ended, where it did not end well.
         detail: one line for people.
         attempts: attempts so far.
@@ -367,6 +369,11 @@ class Verdicts:
                 if (end is None or end["cause"] in ("cancelled", "unknown")) and (base := queue.base(job)).isdigit():
                     jobs.add(base)
         return jobs
+
+
+def in_words(counted: Mapping[str, int]) -> str:
+    """How many cells stand where, for people: ``3 done, 2 not started``."""
+    return ", ".join(f"{n:,} {STATE_NAMES.get(state, state)}" for state, n in counted.items())
 
 
 def counts(cell_states: Iterable[CellState]) -> dict[str, int]:

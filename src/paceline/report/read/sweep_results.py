@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from paceline import tasks
 from paceline.config.cell_kinds import kind_of
 from paceline.config.schema import TaskSpec
+from paceline.counted import counted
 from paceline.data import samples as prepared
 from paceline.errors import UserError
 from paceline.store.cell_folder import Cell
@@ -58,6 +59,8 @@ class Row:
     """What tells this cell from others of the same model, task, prompt and method, such as ``lora.r=8``."""
     trained_on: str
     """Name of the prompt that the weights were trained on; empty for an untuned model."""
+    other_text: bool
+    """Whether the weights were trained on a prompt of the same name with another text."""
     tuned: str
     """Id of the finetune cell whose weights answer; empty for an untuned model."""
     splits: tuple[str, ...]
@@ -78,7 +81,17 @@ class Row:
     @property
     def other_prompt(self) -> bool:
         """Whether the weights were trained on another prompt than the evaluated one."""
-        return self.trained_on not in ("", self.prompt)
+        return self.other_text or self.trained_on not in ("", self.prompt)
+
+    @property
+    def asked(self) -> str:
+        """The prompt, marked where it is another one than that trained on."""
+        return f"{self.prompt} †" if self.other_prompt else self.prompt
+
+    @property
+    def trained_with(self) -> str:
+        """The prompt that the weights were trained on, for people."""
+        return f"{self.trained_on} with another text" if self.other_text else self.trained_on
 
     def of(self, split: str) -> dict[str, Metric]:
         """The metrics of one split, by their plain name."""
@@ -328,6 +341,7 @@ def collect(store: Store, sweep: SweepFolder) -> Report:
                 method=config.method.name,
                 variant=differing[cell.id],
                 trained_on=trained_on.get(tuned, ""),
+                other_text=_other_text(tunings[cell.id], cell),
                 tuned=tuned,
                 splits=tuple(config.task.evaluate),
                 samples=metrics.get("samples", 0),
@@ -359,6 +373,15 @@ def _tunings(cells: Iterable[Cell]) -> tuple[Tuning, ...]:
     differing = variants(tuned_cells)
     named = [(cell, cell.config) for cell in tuned_cells]
     return tuple(Tuning(c.id, f.model.name, f.prompt.name, f.method.name, differing[c.id]) for c, f in named)
+
+
+def _other_text(tuning: Cell | None, cell: Cell) -> bool:
+    """Whether an evaluate cell asks another text than its weights were trained on, under the same name."""
+    if tuning is None:
+        return False
+    trained, asked = tuning.identity.get("prompt", {}), cell.identity.get("prompt", {})
+    same_text = all(trained.get(key) == asked.get(key) for key in ("text", "system"))
+    return trained.get("name") == asked.get("name") and not same_text
 
 
 def _form(cell: Cell) -> str:
@@ -426,10 +449,11 @@ def _why_not(kind: str) -> str:
 def _notes(report: Report) -> Iterator[str]:
     others = [row for row in report.done if row.other_prompt]
     if others:
-        pairs = sorted({(row.trained_on, row.prompt) for row in others})
+        pairs = sorted({(row.trained_with, row.prompt) for row in others})
         shown = "; ".join(f"trained on {a}, asked {b}" for a, b in pairs[:8])
-        more = f"; and {len(pairs) - 8} more pairs" if len(pairs) > 8 else ""
-        yield f"Train and test prompts differ in {len(others)} of {len(report.done)} cells ({shown}{more})."
+        more = f"; and {counted(len(pairs) - 8, 'more pair')}" if len(pairs) > 8 else ""
+        of = f"{len(others):,} of {counted(len(report.done), 'cell')}"
+        yield f"Train and test prompts differ in {of} ({shown}{more})."
     for task, records in report.samples.items():
         if not records and any(row.task == task for row in report.done):
             yield (

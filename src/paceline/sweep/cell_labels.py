@@ -54,6 +54,25 @@ def variants(cells: Iterable[Cell], tunings: Mapping[str, Cell] | None = None) -
     return labels
 
 
+def titles(cells: Iterable[Cell]) -> tuple[str, dict[str, str]]:
+    """What cells share, and cell id -> the kind and what tells it from the others, for a line about one of them.
+
+    Returns:
+        Text such as ``tiny_qwen2_vl · geo_bare``, and for each cell such as ``evaluate untuned (beams=4)``.
+    """
+    cells = list(cells)
+    labels = variants(cells)
+    names = {cell.id: [_name(cell, group) for group in NAMED] for cell in cells}
+    differ = [len({names[cell.id][i] for cell in cells}) > 1 or len(cells) == 1 for i in range(len(NAMED))]
+    shared = [name for name, apart in zip(names[cells[0].id], differ, strict=True) if not apart] if cells else []
+    told = {}
+    for cell in cells:
+        own = " · ".join(name for name, apart in zip(names[cell.id], differ, strict=True) if apart)
+        variant = labels[cell.id] and (f"({labels[cell.id]})" if own else labels[cell.id])
+        told[cell.id] = " ".join(filter(None, (cell.kind, own, variant)))
+    return " · ".join(filter(None, shared)), told
+
+
 def _labels(alike: Sequence[Sequence[str]], settings: Mapping[str, Settings]) -> dict[str, str]:
     """The labels of the cells of one task and method.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import pty
 import select
@@ -108,7 +109,59 @@ def test_cells_that_differ_only_in_a_setting_are_told_apart(tmp_path: Path, pace
     assert [told[c.id] for c in (*tunings, *asked)] == ["r=8", "r=16"] * 2
     record(tmp_path / "root", "s", beams(2))
     out = paceline("status", "s")[1]
-    assert "untuned (beams=1)" in out and "untuned (beams=2)" in out
+    assert "all: geolocation_earth · tiny_qwen2_vl · geo_stepwise · untuned\n" in out
+    assert "settings" in out and "beams=1" in out and "beams=2" in out
+
+
+def test_status_of_hundreds_of_cells_is_a_summary_that_says_how_to_see_all(tmp_path: Path, paceline: Paceline) -> None:
+    cells = beams(400)
+    kept = record(tmp_path / "root", "s", cells)
+    fail(kept, cells[333], "broken")
+    _, out, _ = paceline("status", "s")
+    assert len(out.splitlines()) < 60 and "beams=334" in out
+    assert "s: 400 cells, 1 failed, 399 not started" in out
+    assert "370 more: 370 not started; all: paceline status s --all" in out
+    _, everything, _ = paceline("status", "s", "--all")
+    assert all(f"beams={n}" in everything for n in range(1, 401))
+    _, record_of_all, _ = paceline("status", "s", "--json")
+    assert len(json.loads(record_of_all)["cells"]) == 400
+
+
+def test_progress_off_a_terminal_tells_settings_count_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter(range(0, 100_000, 60))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(now)))
+    stream = io.StringIO()
+    cells = beams(3)
+    element = Element("evaluate", {"placement": {"nodes": 1, "ranks": 1}, "deepspeed": {"name": "", "config": {}}})
+    element.cells.append(cells[0].id)
+    watch = progress.Watch(3, 0, Literal(file=stream, width=80))
+    with watch.showing():
+        watch.named(cells)
+        watch.started(element)
+        watch.progress([(element, cells[0].id, {"done": 200, "total": 400, "unit": "samples"})])
+        watch.ended(cells[0].id, CellState(cells[0].id, "done"))
+        watch.ended(cells[1].id, CellState(cells[1].id, "missing"))
+    lines = [line.split(maxsplit=1)[1] for line in stream.getvalue().splitlines()]
+    short = [cell.id[-12:-6] for cell in cells]
+    assert lines[0] == "all: tiny_qwen2_vl · geolocation_earth · geo_stepwise · untuned"
+    assert lines[1] == f"▸ evaluate beams=1 {short[0]}"
+    assert lines[2].startswith(f"· evaluate beams=1 {short[0]} 200/400 samples; 0 of 3 cells done, about ")
+    assert lines[3].startswith(f"✓ evaluate beams=1 {short[0]} done; 1 of 3 cells done, about ")
+    assert lines[4].startswith(f"· evaluate beams=2 {short[1]} not started; 1 of 3 cells done")
+
+
+def test_a_long_loop_off_a_terminal_tells_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with progress.counting("sports") as tell:
+        for done in range(1001):
+            now[0] += 1.0
+            tell("images", done, 1000)
+    lines = capsys.readouterr().err.splitlines()
+    assert 3 < len(lines) < 12
+    assert lines[0] == "sports images: 59 of 1,000, about 16 min left"
 
 
 def test_a_default_setting_is_shown_by_its_value() -> None:

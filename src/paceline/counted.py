@@ -19,3 +19,8 @@ def plural_of(noun: str) -> str:
     if noun.endswith("y") and noun[-2:-1] not in "aeiou":
         return f"{noun[:-1]}ies"
     return f"{noun}es" if noun.endswith(("s", "x", "ch", "sh")) else f"{noun}s"
+
+
+def agree(n: int, one: str, several: str) -> str:
+    """The verb that a counted noun takes: ``one`` for 1."""
+    return one if n == 1 else several

@@ -26,6 +26,7 @@ from typing import Any
 
 from paceline.config.checks import locate_weights
 from paceline.config.schema import ModelSpec
+from paceline.counted import agree, counted
 
 Progress = Callable[[str, int, int], None]
 """``progress(stage, done, total)``, in whole megabytes."""
@@ -117,7 +118,8 @@ def lacking(model: ModelSpec) -> str:
     for index in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
         absent += sorted(set(_shards(folder / index)) - there - set(absent))
     if absent:
-        return f"{what}: {len(absent)} files are missing in {folder}, such as {absent[0]}"
+        lacking = f"{counted(len(absent), 'file')} {agree(len(absent), 'is', 'are')} missing"
+        return f"{what}: {lacking} in {folder}, such as {absent[0]}"
     weights = [n for n in needed(there) if n.endswith((".safetensors", ".bin"))]
     if not weights:
         return f"{what}: no weights (model*.safetensors, pytorch_model*.bin) in {folder}"

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from paceline.counted import counted
 from paceline.report.analysis.differences import Difference
 from paceline.report.consistency import Finding
 from paceline.report.read.sweep_results import Absent, Group, Metric, Report
@@ -135,7 +136,7 @@ def cost(spent: Cost) -> str:
             part = f"{amount(hours)} {unit}"
             part += f" ({usd(spent.usd)})" if unit == "GPU-hours" and spent.usd is not None else ""
             parts.append(part + (f", {amount(lost)} of them in attempts that ended early" if lost else ""))
-    return f"{spent.attempts:,} attempts took {'; '.join(parts) or 'no time that was recorded'}."
+    return f"{counted(spent.attempts, 'attempt')} took {'; '.join(parts) or 'no time that was recorded'}."
 
 
 def usd(value: float | None) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from paceline.attempts.attempt import lives
 from paceline.config.identity import rung_of
 from paceline.config.schema import ClusterSpec
+from paceline.counted import counted
 from paceline.errors import UserError
 from paceline.slurm import history, queue
 from paceline.slurm.queue import ENDED
@@ -281,7 +282,9 @@ def _left(
         return CellState(cell, "failed", cause, why, count)
     message = "; ".join(filter(None, (message, descent(last))))
     if cause != "cancelled" and (same := stuck(attempts, verdict)) >= cluster.attempts_after(cause):
-        return CellState(cell, "failed", cause, f"{same} attempts in a row got no further. {message}".strip(), count)
+        return CellState(
+            cell, "failed", cause, f"{counted(same, 'attempt')} in a row got no further. {message}".strip(), count
+        )
     return CellState(cell, "interrupted", cause, message, count, last.progress())
 
 
@@ -371,9 +374,9 @@ class Verdicts:
         return jobs
 
 
-def in_words(counted: Mapping[str, int]) -> str:
+def in_words(by_state: Mapping[str, int]) -> str:
     """How many cells stand where, for people: ``3 done, 2 not started``."""
-    return ", ".join(f"{n:,} {STATE_NAMES.get(state, state)}" for state, n in counted.items())
+    return ", ".join(f"{n:,} {STATE_NAMES.get(state, state)}" for state, n in by_state.items())
 
 
 def counts(cell_states: Iterable[CellState]) -> dict[str, int]:

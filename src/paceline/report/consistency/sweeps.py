@@ -72,7 +72,7 @@ def _read(report: Report, group: Group, cell: Cell, row: Row) -> Iterator[Quoted
     if outcomes and "parsed_share" in row.figures:
         read = outcomes.count("parsed")
         counted = exact(read / len(outcomes), "share")
-        text = f"scores.jsonl: {read} of {len(outcomes)} answers read; metrics.json is older, score again"
+        text = f"scores.jsonl: {read:,} of {counted(len(outcomes), 'answer')} read; metrics.json is older, score again"
         yield Quoted(text, row.label, "parsed_share", row.figures["parsed_share"], counted)
 
 

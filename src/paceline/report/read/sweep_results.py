@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from paceline import tasks
 from paceline.config.cell_kinds import kind_of
 from paceline.config.schema import TaskSpec
-from paceline.counted import counted
+from paceline.counted import agree, counted
 from paceline.data import samples as prepared
 from paceline.errors import UserError
 from paceline.store.cell_folder import Cell
@@ -475,19 +475,23 @@ def _held_out(task: str, spec: TaskSpec, manifest: Mapping[str, Any]) -> Iterato
         kinds = manifest.get("leakage", {}).get(split) or {"bytes": copies, "pixels": 0, "looks": 0}
         if same := kinds.get("bytes", 0) + kinds.get("pixels", 0):
             how = "byte for byte" if same == kinds["bytes"] else "byte for byte or pixel for pixel"
-            yield f"{task}: {same} images of {split} are also in {spec.train}, {how}; its figures flatter."
+            told = f"{counted(same, 'image')} of {split} {agree(same, 'is', 'are')} also in {spec.train}"
+            yield f"{task}: {told}, {how}; its figures flatter."
         if kinds.get("text"):
-            copied = f"{kinds['text']} samples of {split}"
-            yield f"{task}: {copied} are also in {spec.train}, word for word; its figures flatter."
+            n = kinds["text"]
+            copied = f"{counted(n, 'sample')} of {split} {agree(n, 'is', 'are')} also in {spec.train}"
+            yield f"{task}: {copied}, word for word; its figures flatter."
         if kinds.get("looks"):
             yield (
-                f"{task}: {kinds['looks']} images of {split} look like an image of {spec.train} (leakage.jsonl beside "
+                f"{task}: {counted(kinds['looks'], 'image')} of {split} look like an image of {spec.train} "
+                "(leakage.jsonl beside "
                 "the prepared data names them); its figures may flatter."
             )
     groups = manifest.get("groups", {})
     for splits, count in groups.get("shared", {}).items():
         if spec.train in splits.split(", "):
             yield (
-                f"{task}: {count} of {groups['count']} groups by {groups['field']} stand in {splits}; figures of "
+                f"{task}: {count} of {counted(groups['count'], 'group')} by {groups['field']} stand in "
+                f"{splits}; figures of "
                 "samples that share a group with training samples may flatter."
             )

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from paceline.counted import counted
 from paceline.report import wording
 from paceline.report.analysis import cost, differences, ensembles, failures, prompt_sensitivity, training_curves
 from paceline.report.consistency import sweeps
@@ -145,7 +146,7 @@ def markdown_text(report: Report) -> str:
         parts += markdown_sections.panels(group, differences.panels(report, group), _line, _escape)
     parts += [*_cost_table(report), *_failures(report)]
     if report.missing:
-        lines = [f"## No result: {len(report.missing)} of {report.cells} cells", ""]
+        lines = [f"## No result: {len(report.missing)} of {counted(report.cells, 'cell')}", ""]
         parts.append("\n".join(lines + [f"- `{m.id}` {_escape(wording.absent(m))}" for m in report.missing]))
     if report.dropped:
         lines = ["## Dropped: combinations that can't be", ""]
@@ -168,13 +169,13 @@ def _prompts(group: Group) -> Iterator[str]:
             continue
         unit, shown = sensitivity.unit, wording.unit_name(sensitivity.unit)
         lines = [f"### How much the prompt matters: {_escape(group.heading(metric))}"]
-        for name, counted, summaries in (
+        for name, noun, summaries in (
             ("prompt", "cells", sensitivity.by_prompt),
             ("model, method", "prompts", sensitivity.by_model),
         ):
             headings = [
                 name,
-                counted,
+                noun,
                 f"mean {shown}",
                 f"spread (SD) {wording.points(unit)}",
                 f"lowest–highest {shown}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from paceline.counted import agree, counted
 from paceline.tasks.geolocation.gazetteer import country_names, smallest_distance_km, swapped
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def data_lines(manifest: Mapping[str, Any], task: TaskSpec) -> Iterator[str]:
         yield f"smallest distance to an image of {task.train}: {shown}"
     if wrong := manifest.get("swapped_truths"):
         yield (
-            f"{len(wrong)} samples lie in their country only with latitude and longitude swapped "
+            f"{counted(len(wrong), 'sample')} {agree(len(wrong), 'lies in its', 'lie in their')} country only "
+            "with latitude and longitude swapped "
             f"(the first: {wrong[0]}); look at the source's columns"
         )
 

@@ -326,7 +326,7 @@ def _group(
                 "prompt": row.prompt,
                 "asked": prompts.setdefault(_prompt_text(report, row), len(prompts)),
                 "method": row.label,
-                "trained_on": row.trained_on,
+                "trained_on": row.trained_with,
                 "against": against.get(row.id),
                 "outcome": [outcomes.index(became[s]) if s in became else -1 for s in kept.samples],
                 "text": [text_numbers.get(s, -1) for s in kept.samples],

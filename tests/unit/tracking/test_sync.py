@@ -134,7 +134,7 @@ def test_the_end_is_told_with_the_remedy_and_the_exit_code(
     assert found == code
     assert said in err
     assert "Traceback" not in err
-        assert "uploaded, " in out.splitlines()[-1]
+    assert "uploaded, " in out.splitlines()[-1]
     uploaded = out.splitlines()[-1].split()[1]
     assert uploaded == {"well": "3", "halfway": "1"}.get(
         {UPLOAD_ALL: "well"}.get(script, "halfway" if "gone" in said else ""), "0"

@@ -163,6 +163,10 @@ def finish(store: Store, cell: Cell, samples: list[dict], spread: float, unread:
     folder.publish(attempt, [folder.predictions], {"samples": len(scores)})
 
 
+def _prompt(name: str) -> PromptSpec:
+    return PromptSpec(name=name, text=f"Where was this taken? ({name})")
+
+
 def make_sweep(
     root: Path, models: tuple[str, ...], prompts: tuple[str, ...], methods: tuple[str, ...], per_split: int
 ) -> Report:
@@ -183,8 +187,7 @@ def make_sweep(
             )
             tuned = ""
             if trains != "nothing":
-                trained_on = replace(config, prompt=PromptSpec(name=prompts[0], text="Where is this?"))
-                tuned = freeze(store, "finetune", trained_on).id
+                tuned = freeze(store, "finetune", replace(config, prompt=_prompt(prompts[0]))).id
                 folder = store.cell(tuned)
                 write_json(folder.weights / "adapter_config.json", {})
                 attempt = folder.new_attempt()
@@ -194,8 +197,7 @@ def make_sweep(
                 folder.publish(attempt, [folder.weights / "adapter_config.json"], {})
                 ids.append(tuned)
             for p, name in enumerate(prompts):
-                prompt = PromptSpec(name=name, text=f"Where was this taken? ({name})")
-                cell = freeze(store, "evaluate", replace(config, prompt=prompt), tuned)
+                cell = freeze(store, "evaluate", replace(config, prompt=_prompt(name)), tuned)
                 ids.append(cell.id)
                 last = model == models[-1] and method == methods[-1]
                 if last and p == len(prompts) - 1:
@@ -235,11 +237,11 @@ def check_golden(name: str, text: str) -> None:
         pytest.fail(f"{told}\n\nIf this is meant: PACELINE_ACCEPT=1 pytest tests/unit/report", pytrace=False)
 
 
-def printed(found: Report, width: int) -> str:
+def printed(found: Report, width: int, everything: bool = False) -> str:
     from rich.console import Console
 
     stream = io.StringIO()
-    terminal.show(found, Console(file=stream, width=width, color_system=None, legacy_windows=False))
+    terminal.show(found, Console(file=stream, width=width, color_system=None, legacy_windows=False), everything)
     return "".join(line.rstrip() + "\n" for line in stream.getvalue().splitlines())
 
 

@@ -14,12 +14,14 @@ from paceline.store.root import Store
 
 
 def cell_of(kind: Any = "evaluate", tuned: str = "", **groups: Any) -> Cell:
-    config = Config(
-        model=ModelSpec(name="tiny_qwen2_vl", family="qwen2_vl"),
-        task=TaskSpec(name="geolocation_earth", kind="geolocation", reader="earth"),
-        prompt=PromptSpec(name="geo_stepwise", text="where?"),
-        **{"method": MethodSpec(name="untuned"), **groups},
-    )
+    chosen = {
+        "model": ModelSpec(name="tiny_qwen2_vl", family="qwen2_vl"),
+        "task": TaskSpec(name="geolocation_earth", kind="geolocation", reader="earth"),
+        "prompt": PromptSpec(name="geo_stepwise", text="where?"),
+        "method": MethodSpec(name="untuned"),
+        **groups,
+    }
+    config = Config(**chosen)
     identity = {**identity_of(config, kind), "data": "d" * 64, **({"tuned": tuned} if tuned else {})}
     return Cell(f"{kind}-{files.digest(identity, 12)}", kind, identity, (tuned,) if tuned else ())
 

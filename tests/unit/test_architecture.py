@@ -15,7 +15,7 @@ JOBS = SOURCE.parents[1] / "jobs"
 # Lower stands lower in the house. A module may import its own layer and those below. A folder stands for all of its
 # modules that are not named by themselves, those to come included.
 LAYERS: list[set[str]] = [
-    {"errors", "imports"},
+    {"errors", "imports", "counted"},
     {"plugins"},
     {"config/schema", "config/cell_kinds", "config/build", "config/identity", "config/checks", "store/owner"},
     {"store", "config/gpus"},

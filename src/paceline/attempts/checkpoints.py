@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paceline.config.schema import DeepSpeedSpec
+from paceline.counted import counted
 from paceline.errors import UserError
 from paceline.store.cell_folder import Attempt, CellFolder
 from paceline.store.files import SCHEMA, file_digest, read_json, write_json
@@ -199,8 +200,9 @@ def universal(checkpoint: Checkpoint, attempt: Attempt) -> Path:
         if os.strerror(errno.ENOSPC) in done.stderr:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
         raise UserError(
-            f"the checkpoint of step {checkpoint.step}, saved by {checkpoint.world} ranks, can't be put together for "
-            f"others ({last_line}); submit on {checkpoint.world} ranks, or delete {checkpoint.path.parent} "
+            f"the checkpoint of step {checkpoint.step}, saved by {counted(checkpoint.world, 'rank')}, can't be put "
+            f"together for others ({last_line}); submit on {counted(checkpoint.world, 'rank')}, or delete "
+            f"{checkpoint.path.parent} "
             f"to begin again"
         )
     return target

@@ -13,6 +13,7 @@ from rich.text import Text
 INDENT = 4
 MOST_TEXT = 400  # characters of a cause
 NAMES = ("task", "model", "prompt", "method")
+SETTINGS = "settings"
 
 
 class Literal(Console):
@@ -34,6 +35,12 @@ def short_hash(cell: str) -> str:
 def short_id(cell: str) -> str:
     """A cell's id for people: the settings that differ from its neighbours', and the short hash."""
     return f"{cell.rpartition('-')[0]} {short_hash(cell)}"
+
+
+def title(cell: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> str:
+    """A cell for a line of its own: its kind, what tells it from the other cells of its sweep, and the short hash."""
+    names = [str(cell[n]) for n in NAMES if n != "method" and len({c[n] for c in cells}) > 1]
+    return f"{cell['kind']} {' · '.join([*names, method_label(cell)])} {short_hash(str(cell['id']))}"
 
 
 def one_line(text: str) -> str:
@@ -60,17 +67,18 @@ def print_cells(
         shown: those of them to print.
         columns: keys of a cell in the order of the columns; of ``NAMES`` only those that differ are shown.
     """
-    labelled = [{**c, "method": method_label(c)} for c in cells]
-    same = [name for name in NAMES if name in columns and len({c[name] for c in labelled}) == 1]
-    if same and len(labelled) > 1:
-        console.print(Text(f"all: {' · '.join(labelled[0][name] for name in same)}"), soft_wrap=True)
+    same = [name for name in NAMES if name in columns and len({c[name] for c in cells}) == 1]
+    if same and len(cells) > 1:
+        console.print(Text(f"all: {' · '.join(str(cells[0][name]) for name in same)}"), soft_wrap=True)
     elif same:
-        console.print(Text(" · ".join(labelled[0][name] for name in same)), soft_wrap=True)
+        console.print(Text(" · ".join(str(cells[0][name]) for name in same)), soft_wrap=True)
     if not shown:
         return
     console.print()
-    kept = [name for name in columns if name not in same]
-    texts = [[str(method_label(c) if name == "method" else c[name]) for name in kept] for c in shown]
+    # Of cells of one method what tells them apart is left of its column.
+    named = [SETTINGS if name == "method" and name in same else name for name in columns]
+    kept = [name for name in named if name not in same]
+    texts = [[_shown(c, name) for name in kept] for c in shown]
     # A column that is empty in every row is left out.
     filled = [i for i in range(len(kept)) if any(row[i] for row in texts)]
     kept, texts = [kept[i] for i in filled], [[row[i] for i in filled] for row in texts]
@@ -92,6 +100,10 @@ def print_cells(
     if each:
         _below(console, f"each: {each}", 0)
     console.print()
+
+
+def _shown(cell: Mapping[str, Any], column: str) -> str:
+    return method_label(cell) if column == "method" else str(cell["variant"] if column == SETTINGS else cell[column])
 
 
 def mark(ok: bool | None) -> str:

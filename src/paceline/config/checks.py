@@ -9,6 +9,7 @@ from pathlib import Path
 
 from paceline.config.cell_kinds import kind_of
 from paceline.config.schema import Config, GenerationSpec, Kind, ModelSpec, PictureSpec, PlacementSpec, TrainSpec
+from paceline.counted import counted
 from paceline.errors import UserError, nearest
 
 
@@ -100,14 +101,14 @@ def share_out(train: TrainSpec, placement: PlacementSpec, world: int) -> tuple[i
     """
     if train.batch < 1 or train.batch % world:
         raise UserError(
-            f"train.batch={train.batch} can't be shared by {world} ranks; "
+            f"train.batch={train.batch} can't be shared by {counted(world, 'rank')}; "
             f"choose ranks that divide it, or train.batch={math.ceil(max(train.batch, 1) / world) * world}"
         )
     micro = placement.micro_batch or train.batch // world
     if micro < 1 or train.batch % (world * micro):
         valid = [m for m in range(1, train.batch // world + 1) if train.batch // world % m == 0]
         raise UserError(
-            f"placement.micro_batch={micro} on {world} ranks does not divide train.batch={train.batch}; "
+            f"placement.micro_batch={micro} on {counted(world, 'rank')} does not divide train.batch={train.batch}; "
             f"choose one of {', '.join(map(str, valid))}"
         )
     return micro, train.batch // (world * micro)
@@ -123,7 +124,9 @@ def optimiser_steps(train: TrainSpec, samples: int) -> int:
     if steps < 1:
         raise UserError(f"train.epochs={train.epochs} makes no step; raise it or set train.max_steps")
     if train.validations > steps:
-        raise UserError(f"train.validations={train.validations} is more than the {steps} optimiser steps of the run")
+        raise UserError(
+            f"train.validations={train.validations} is more than the {counted(steps, 'optimiser step')} of the run"
+        )
     return steps
 
 

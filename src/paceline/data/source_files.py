@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from paceline.config.schema import TaskSpec
+from paceline.counted import agree, counted
 from paceline.data import readers
 from paceline.data.samples import dataset_folder
 from paceline.errors import DataError
@@ -89,7 +90,7 @@ class Changes:
 
 
 def _counted(names: tuple[str, ...], how: str) -> str:
-    count = "1 file is" if len(names) == 1 else f"{len(names)} files are"
+    count = f"{counted(len(names), 'file')} {agree(len(names), 'is', 'are')}"
     shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
     return f"{count} {how} ({shown})"
 

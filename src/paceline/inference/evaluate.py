@@ -12,6 +12,7 @@ from paceline import tasks
 from paceline.attempts.run import Run
 from paceline.config.build import build
 from paceline.config.schema import Config, GenerationSpec
+from paceline.counted import agree, counted
 from paceline.data.conversations import asks_together, conversations_of, question
 from paceline.errors import Interrupted
 from paceline.models.answerer import Answer, Answerer
@@ -131,7 +132,10 @@ def answer(run: Run, answerer: Answerer, samples: Sequence[Record]) -> list[Reco
     planned = batches(asked)
     done = committed(run.folder, planned)
     if done:
-        run.note(f"{len(done)} of {len(planned)} batches were answered by earlier attempts")
+        run.note(
+            f"{len(done):,} of {counted(len(planned), 'batch')} {agree(len(done), 'was', 'were')} answered by "
+            "earlier attempts"
+        )
     answered = sum(len(records) for records in done.values())
     run.progress(answered, len(wanted), unit)
     for index, batch in enumerate(planned):

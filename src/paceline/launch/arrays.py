@@ -23,6 +23,7 @@ from paceline.config.build import build
 from paceline.config.cell_kinds import kind_of
 from paceline.config.gpus import asked_as
 from paceline.config.schema import ClusterSpec
+from paceline.counted import counted
 from paceline.errors import Unavailable
 from paceline.launch.elements import Element, arrays
 from paceline.launch.environments import interpreter, shown
@@ -91,7 +92,7 @@ def free(elements: Sequence[Element], jobs: Sequence[Job] | None, site: Site) ->
     qos = site.qos_of(tightest)
     queued = len(queue.live(jobs, qos))
     of = f" of {qos}" if qos else ""
-    reason = f"{tightest.max_submit} jobs{of} may be submitted at a time, {queued} are in the queue"
+    reason = f"{counted(tightest.max_submit, 'job')}{of} may be submitted at a time, {queued} are in the queue"
     return max(0, tightest.max_submit - queued), reason
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from paceline.config.cell_kinds import kind_of
 from paceline.config.identity import as_loaded
 from paceline.config.schema import Config
+from paceline.counted import counted
 from paceline.data import samples
 from paceline.gpu_memory import choose
 from paceline.gpu_memory.parts import WIDTHS
@@ -91,7 +92,7 @@ class Expected:
             return ""
         if self.seconds is None:
             unknown, number = self.cells["unknown"], sum(self.cells.values())
-            return f"how long is not known: of {unknown} of these {number} cells no like has ended under this root"
+            return f"how long is not known: of {unknown} of {counted(number, 'cell')} no like has ended under this root"
         bound = self.cells.get("walltime", 0)
         about = "at most" if bound else "about"
         together = f"{self.at_a_time} at a time" if self.at_a_time else "if all run at once"
@@ -118,7 +119,7 @@ def _basis(cells: Mapping[str, int]) -> str:
     known = [(cells[by], phrase) for by, phrase in phrases.items() if cells.get(by)]
     if len(known) == 1:
         return known[0][1]
-    return "; ".join(f"{count} cells: {phrase}" for count, phrase in known)
+    return "; ".join(f"{counted(count, 'cell')}: {phrase}" for count, phrase in known)
 
 
 def expected(ahead: Outlook, sweep: Sweep, fits: Sequence[Fit], store: Store) -> Expected:

@@ -15,6 +15,7 @@ def run(decided: Submission, store: Store, view: View) -> None:
     assert decided.path is not None
     executor = submit.executor_of(decided.elements)
     jobs: dict[str, str] = {}
+    view.named([store.cell(cell).read() for cell in decided.found])
     try:
         if executor == "debug":
             for index, element in enumerate(decided.elements):

@@ -18,6 +18,7 @@ import submitit
 from paceline.launch.elements import Element
 from paceline.launch.environments import interpreter
 from paceline.store import code as snapshot
+from paceline.store.cell_folder import Cell
 from paceline.store.root import Store
 from paceline.sweep import status
 from paceline.worker import RunElement
@@ -29,6 +30,9 @@ MINUTES = 60 * 24 * 365
 
 class View(Protocol):
     """Receives events of the run; implemented by the terminal."""
+
+    def named(self, cells: Sequence[Cell]) -> None:
+        """All cells of the sweep, told before the first is started."""
 
     def started(self, element: Element) -> None:
         """An element was started."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from paceline.config.identity import recorded
+from paceline.counted import agree, counted
 from paceline.errors import Unavailable, UserError
 from paceline.launch import arrays as slurm
 from paceline.launch import storage
@@ -126,7 +127,7 @@ def require(all_findings: Iterable[Finding]) -> None:
     kind = Unavailable if all(f.name in ("space", "files") for f in bad) else UserError
     if len(bad) == 1:
         raise kind(bad[0].text)
-    raise kind(f"{len(bad)} checks failed:\n" + "\n".join(f"  {f.name}: {f.text}" for f in bad))
+    raise kind(f"{counted(len(bad), 'check')} failed:\n" + "\n".join(f"  {f.name}: {f.text}" for f in bad))
 
 
 # -- what the cells will write
@@ -141,7 +142,8 @@ def _storage(elements: Sequence[Element], planned: Sequence[PlannedCell], store:
         yield Finding("space", None, f"not known here: {store.root}: {error.strerror}")
         return
     unknown = "; ".join(f"of {name} not known ({why})" for name, why in needed.unknown.items())
-    size = f"at most {needed.bytes / GIB:,.1f} GiB of checkpoints and weights for {needed.finetunes} finetune cells"
+    finetunes = counted(needed.finetunes, "finetune cell")
+    size = f"at most {needed.bytes / GIB:,.1f} GiB of checkpoints and weights for {finetunes}"
     if needed.moving:
         size += f", {needed.moving / GIB:,.1f} of it to put states together for another number of ranks"
     if not needed.finetunes:
@@ -233,7 +235,12 @@ def _test(elements: Sequence[Element], arrays: Sequence[Sequence[int]], store: S
                 return Finding("sbatch", None, brief(error))
             if _NO_NODE in str(error) and (count := _out_of_service()):
                 # Nodes that are drained or down count as not there in a test; the queue itself takes the job.
-                return Finding("sbatch", True, f"not known: {count} nodes are out of service; until then it waits")
+                return Finding(
+                    "sbatch",
+                    True,
+                    f"not known: {counted(count, 'node')} {agree(count, 'is', 'are')} out of service; until "
+                    "then it waits",
+                )
             refused.append(_refusal(element, len(indices), str(error)))
         except OSError as error:
             return Finding("sbatch", None, f"not known here: {tempfile.gettempdir()}: {error.strerror}")

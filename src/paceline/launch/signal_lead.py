@@ -13,6 +13,7 @@ from paceline.config.build import build
 from paceline.config.cell_kinds import kind_of
 from paceline.config.identity import identity_of
 from paceline.config.schema import ClusterSpec, Config
+from paceline.counted import agree, counted
 from paceline.launch.elements import Element, arrays
 from paceline.store.cell_folder import CellFolder
 from paceline.store.files import digest, read_jsonl
@@ -69,7 +70,8 @@ def applied(elements: Sequence[Element], cells: Sequence[PlannedCell], store: St
         if lead <= cluster.signal_seconds:
             continue
         notes.append(
-            f"{len(places)} elements are told to save {lead} s before the walltime, not {cluster.signal_seconds} s "
+            f"{counted(len(places), 'element')} {agree(len(places), 'is', 'are')} told to save {lead} s before "
+            f"the walltime, not {cluster.signal_seconds} s "
             f"(cluster.signal_seconds): a step and {MARGIN} saves as they were measured take {lead_seconds:.0f} s"
         )
         placements: dict[int, dict[str, Any]] = {}  # shared between elements, and identified by that

@@ -22,6 +22,7 @@ from paceline.config.cell_kinds import kind_of
 from paceline.config.checks import locate_weights
 from paceline.config.identity import as_loaded
 from paceline.config.schema import Config, ModelSpec
+from paceline.counted import counted
 from paceline.errors import PacelineError, Unavailable
 from paceline.launch.elements import Element
 from paceline.models.hub_files import cache, snapshot
@@ -68,7 +69,7 @@ class Need:
     def files_text(self) -> str:
         """The files in one line, for people."""
         each = " and ".join(f"{count} for each {kind} cell" for kind, count in self.each.items())
-        return f"about {self.files:,} files while all cells run, {self.kept:,} once they are done ({each})"
+        return f"about {counted(self.files, 'file')} while all cells run, {self.kept:,} once they are done ({each})"
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from typing import Any
 
 from paceline.config.checks import in_folder, locate_weights
 from paceline.config.schema import ModelSpec
+from paceline.counted import agree, counted
 from paceline.errors import UserError
 from paceline.models.architecture import other_architecture
 from paceline.models.whole_files import cut_short
@@ -122,7 +123,8 @@ def lacking(model: ModelSpec) -> str:
     for index in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
         absent += sorted(set(_shards(folder / index)) - there - set(absent))
     if absent:
-        return f"{what}: {len(absent)} files are missing in {folder}, such as {absent[0]}"
+        lacking = f"{counted(len(absent), 'file')} {agree(len(absent), 'is', 'are')} missing"
+        return f"{what}: {lacking} in {folder}, such as {absent[0]}"
     if other := other_architecture(model.family, _read_config(folder / "config.json").get("model_type")):
         return f"{what}: {other}; name the family of these weights in conf/model/{model.name}.yaml"
     weights = [n for n in needed(there) if n.endswith((".safetensors", ".bin"))]

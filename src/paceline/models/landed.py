@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from paceline.counted import counted
 from paceline.errors import UserError
 
 SHOWN = 3
@@ -104,5 +105,4 @@ def require_adapter(model: Any, folder: Path, name: str) -> None:
 
 def _some(names: Iterable[str]) -> str:
     names = list(names)
-    count = "1 tensor" if len(names) == 1 else f"{len(names)} tensors"
-    return f"{count} ({', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''})"
+    return f"{counted(len(names), 'tensor')} ({', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''})"

@@ -6,10 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from paceline.counted import counted
 from paceline.report.analysis.differences import Difference
 from paceline.report.consistency import Finding
 from paceline.report.read.sweep_results import Absent, Group, Metric, Report
 from paceline.stats import Interval
+from paceline.sweep import status
 from paceline.tasks.metrics import KNOWN_OUTCOMES
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ COST = (
     "from its first file to its last, the loading of weights included; evaluate cells of one element share one "
     "loading, which the first of them pays. Dollars: cluster.gpu_hour_usd as each attempt recorded it."
 )
-STATE_NAMES = {"unscored": "not scored", "missing": "not begun"}
+STATE_NAMES = {**status.STATE_NAMES, "unscored": "not scored"}
 
 
 def paired(kind: Kind) -> str:
@@ -135,7 +137,7 @@ def cost(spent: Cost) -> str:
             part = f"{amount(hours)} {unit}"
             part += f" ({usd(spent.usd)})" if unit == "GPU-hours" and spent.usd is not None else ""
             parts.append(part + (f", {amount(lost)} of them in attempts that ended early" if lost else ""))
-    return f"{spent.attempts:,} attempts took {'; '.join(parts) or 'no time that was recorded'}."
+    return f"{counted(spent.attempts, 'attempt')} took {'; '.join(parts) or 'no time that was recorded'}."
 
 
 def usd(value: float | None) -> str:
@@ -216,6 +218,12 @@ def transfer(report: Report, matrix: Matrix) -> str:
     )
 
 
+def other_prompts(group: Group) -> str:
+    """What † stands for in a group; empty where no weights were trained on another prompt than was asked."""
+    others = sorted({row.trained_with for row in group.rows if row.other_prompt})
+    return f"† trained on another prompt ({', '.join(others)})." if others else ""
+
+
 def findings(listed: Sequence[Finding]) -> str:
     """How many findings of which severity, as a heading."""
     hard = sum(finding.severity == "impossible" for finding in listed)
@@ -229,6 +237,8 @@ def finding(finding: Finding) -> str:
 
 def absent(cell: Absent) -> str:
     """Why a cell has no result, in one line."""
+    if not cell.kind and cell.message:
+        return cell.message  # nothing is known of it
     line = STATE_NAMES.get(cell.state, cell.state)
     if cell.cause:
         line += f": {cell.cause}"

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # Folders looked through at a time: on a shared file system each answer takes a while.
+from paceline.counted import counted
+
 WALKERS = 8
 
 
@@ -25,7 +27,7 @@ class Usage:
     files: int = 0
 
     def __str__(self) -> str:
-        return f"{size(self.bytes)} in {self.files:,} files"
+        return f"{size(self.bytes)} in {counted(self.files, 'file')}"
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(self.bytes + other.bytes, self.files + other.files)

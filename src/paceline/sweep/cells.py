@@ -21,6 +21,7 @@ from paceline.config.identity import (
     with_placement,
 )
 from paceline.config.schema import PLACEMENT_GROUPS, Config, Kind, ModelSpec, PromptSpec, TaskSpec, TrainSpec
+from paceline.counted import counted
 from paceline.data import prompts, readers
 from paceline.errors import UserError
 from paceline.store.cell_folder import Cell
@@ -325,7 +326,7 @@ def left_out(dropped: Iterable[Mapping[str, Any]]) -> list[str]:
     lines = []
     for reason, members in points.items():
         shared = [name for group, name in members[0].items() if all(p[group] == name for p in members)]
-        count = f" ({len(members)} points)" if len(members) > 1 else ""
+        count = f" ({counted(len(members), 'point')})" if len(members) > 1 else ""
         lines.append(f"left out: {' · '.join(shared)}{count}: {reason}")
     return lines
 
@@ -441,6 +442,6 @@ def difference(name: str, old: set[str], new: set[str]) -> str:
     if old - new:
         parts.append(f"without {some(old - new)} of its own")
     return (
-        f"sweep '{name}' is taken by other cells: asked for {len(new)} cells, {' and '.join(parts)}; "
+        f"sweep '{name}' is taken by other cells: asked for {counted(len(new), 'cell')}, {' and '.join(parts)}; "
         f"give name=OTHER for a new sweep or --extend to add to this one"
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from paceline.attempts.attempt import lives
 from paceline.config.identity import rung_of
 from paceline.config.schema import ClusterSpec
+from paceline.counted import counted
 from paceline.errors import UserError
 from paceline.slurm import history, queue
 from paceline.slurm.queue import ENDED
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from paceline.sweep.cells import Sweep
 
 STATES = ("done", "running", "queued", "held", "waiting", "interrupted", "failed", "missing", "unknown")
+# What people read for a state; programs read the state itself.
+STATE_NAMES = {"missing": "not started"}
 _DEFAULT = ClusterSpec()
 
 # What Slurm reports of a run of a job, ``1234_5.0``; None where it reports nothing.
@@ -63,7 +66,7 @@ class CellState:
     Attributes:
         state: one of ``STATES``. ``held``: over the cluster's submit limit, for the next resume; ``waiting``: for a
             finetune cell that is not done; ``interrupted``: to be taken up by the next resume; ``failed``: not taken
-            up again by itself; ``missing``: never begun; ``unknown``: its job may live, and Slurm can't be asked.
+            up again by itself; ``missing``: never started; ``unknown``: its job may live, and Slurm can't be asked.
         cause: how the last attempt ended, where it did not end well.
         detail: one line for people.
         attempts: attempts so far.
@@ -279,7 +282,9 @@ def _left(
         return CellState(cell, "failed", cause, why, count)
     message = "; ".join(filter(None, (message, descent(last))))
     if cause != "cancelled" and (same := stuck(attempts, verdict)) >= cluster.attempts_after(cause):
-        return CellState(cell, "failed", cause, f"{same} attempts in a row got no further. {message}".strip(), count)
+        return CellState(
+            cell, "failed", cause, f"{counted(same, 'attempt')} in a row got no further. {message}".strip(), count
+        )
     return CellState(cell, "interrupted", cause, message, count, last.progress())
 
 
@@ -367,6 +372,11 @@ class Verdicts:
                 if (end is None or end["cause"] in ("cancelled", "unknown")) and (base := queue.base(job)).isdigit():
                     jobs.add(base)
         return jobs
+
+
+def in_words(by_state: Mapping[str, int]) -> str:
+    """How many cells stand where, for people: ``3 done, 2 not started``."""
+    return ", ".join(f"{n:,} {STATE_NAMES.get(state, state)}" for state, n in by_state.items())
 
 
 def counts(cell_states: Iterable[CellState]) -> dict[str, int]:

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 
 from paceline import tasks
 from paceline.config.schema import TaskSpec
+from paceline.counted import counted
 from paceline.stats import Interval
 from paceline.store.cell_folder import CellFolder
 from paceline.store.files import read_jsonl
@@ -269,7 +270,7 @@ def world(panel: Points, cell: CellPoints) -> Image.Image:
         for place, colour in ((answer, ANSWER), (truth, TRUTH)):
             x, y = _pixel(place)
             draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=colour)
-    caption = f"{len(pairs)} of {len(cell.truth)} answers read"
+    caption = f"{len(pairs):,} of {counted(len(cell.truth), 'answer')} read"
     caption += f", {MOST_LINES} drawn" if len(pairs) > MOST_LINES else ""
     draw.rectangle((0, MAP_SIZE[1] - 24, *MAP_SIZE), fill="#101820")
     _text(draw, (8, MAP_SIZE[1] - 22), "truth", TRUTH)

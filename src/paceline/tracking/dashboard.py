@@ -13,12 +13,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from paceline.counted import counted
 from paceline.errors import Unavailable, UserError
 from paceline.report.analysis import differences
 from paceline.report.read.sweep_results import Group, Report, Row
 from paceline.store.cell_folder import CellFolder
 from paceline.store.files import SCHEMA, read_json, write_json
 from paceline.store.root import Store, SweepFolder
+from paceline.sweep.status import STATE_NAMES
 from paceline.tracking import sync
 
 WORKSPACES = [*sync.PYTHON, "paceline.tracking.wandb_workspace"]
@@ -185,7 +187,7 @@ def _failures(report: Report) -> dict[str, Any]:
 
 
 def _failed(report: Report) -> list[dict[str, Any]]:
-    causes = Counter(m.cause or m.state for m in report.missing)
+    causes = Counter(m.cause or STATE_NAMES.get(m.state, m.state) for m in report.missing)
     counts = ", ".join(f"{n} × {cause}" for cause, n in causes.most_common()) or "none"
-    text = f"**{len(report.missing)} of {report.cells} cells without a result**: {counts}"
+    text = f"**{len(report.missing)} of {counted(report.cells, 'cell')} without a result**: {counts}"
     return [{"kind": "text", "text": text}, *([{"kind": "table", "key": "failures"}] if report.missing else [])]

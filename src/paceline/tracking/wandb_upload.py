@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from paceline.counted import counted
 from paceline.tracking import wandb_log, wandb_pack
 from paceline.tracking.sdk_environment import load_wandb
 from paceline.tracking.wandb import artifact_name, use
@@ -82,9 +83,9 @@ class Wanted:
         if held.step < self.step:
             return f"W&B has it up to step {held.step} of {self.step}"
         if lacking := len(set(self.files) - held.files):
-            return f"W&B lacks {lacking} of {len(self.files)} files"
+            return f"W&B lacks {lacking} of {counted(len(self.files), 'file')}"
         if lacking := len(set(self.artifacts) - held.artifacts):
-            return f"W&B lacks {lacking} of {len(self.artifacts)} artifacts"
+            return f"W&B lacks {lacking} of {counted(len(self.artifacts), 'artifact')}"
         return ""
 
 

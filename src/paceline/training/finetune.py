@@ -25,6 +25,7 @@ from paceline.attempts.run import Run
 from paceline.config import conflicts
 from paceline.config.identity import as_loaded
 from paceline.config.schema import MethodSpec
+from paceline.counted import counted
 from paceline.errors import DataError, Interrupted, NonFiniteLoss, UserError
 from paceline.models import load_family, local_weights
 from paceline.models.family import Family
@@ -91,7 +92,8 @@ def _refuse_mixed_batches(run: Run, family: Family, splits: Mapping[str, Convers
         bare = [i for i in range(len(samples)) if not samples.pictured(i)]
         if 0 < len(bare) < len(samples):
             raise UserError(
-                f"{len(bare)} of the {len(samples)} samples of split '{name}' of task '{run.config.task.name}' have no "
+                f"{len(bare)} of the {counted(len(samples), 'sample')} of split '{name}' of task "
+                f"'{run.config.task.name}' have no "
                 f"image, the first at place {bare[0]}: ZeRO-3 gathers weights on all ranks together, and family "
                 f"'{run.config.model.family}' passes over its vision tower without an image; give deepspeed=zero2"
             )
@@ -154,7 +156,8 @@ def train(
         arguments = trainer_arguments(run, planned)
     if run.rank == 0:
         run.note(
-            f"{planned.steps} steps of {planned.batch} samples = {run.world} ranks × {planned.micro_batch} "
+            f"{counted(planned.steps, 'step')} of {counted(planned.batch, 'sample')} = "
+            f"{counted(run.world, 'rank')} × {planned.micro_batch} "
             f"× {planned.accumulation} accumulated" + (f"; going on after step {resume.step}" if resume else "")
         )
     record = StepRecord()

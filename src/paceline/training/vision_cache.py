@@ -25,6 +25,7 @@ import torch
 from paceline.attempts import ranks as distributed
 from paceline.attempts.run import Run
 from paceline.config.identity import as_loaded
+from paceline.counted import counted
 from paceline.models.conversation import Conversation
 from paceline.models.family import Family
 from paceline.models.tensors import Features
@@ -144,12 +145,15 @@ def remember(
         gib = size[0] / max(size[1], 1) * len(met) / 2**30
         if gib > run.config.placement.feature_gib:
             if run.rank == 0:
-                run.note(f"features of {len(met)} pictures would take {gib:.1f} GiB: they are made anew at each visit")
+                run.note(
+                    f"features of {counted(len(met), 'picture')} would take {gib:.1f} GiB: they are made anew "
+                    "at each visit"
+                )
             return [samples for samples, _ in splits]
         for first in range(together, len(mine), together):
             _look(run, family, splits, mine[first : first + together], file, places)
         file.flush()
-        return _shared(run, splits, file, places, ranks, f"{len(met)} pictures, {gib:.2f} GiB", began)
+        return _shared(run, splits, file, places, ranks, f"{counted(len(met), 'picture')}, {gib:.2f} GiB", began)
 
 
 def _look(

@@ -101,7 +101,7 @@ def test_scoring_again_generates_nothing_and_gives_the_same_bytes(data: Path, tm
     (metrics,) = (root / "cells").glob("*/metrics.json")
     metrics.write_text("{}")
     done = run(root, "score", "killed")
-    assert "scored 1 cells again, 1 with other metrics" in done.stdout, done.stderr
+    assert "scored 1 cell again, 1 with other metrics" in done.stdout, done.stderr
     assert results(root) == before
     assert {p: p.stat().st_mtime_ns for p in root.rglob("predictions.jsonl")} == stamps
     assert len(list((root / "cells").glob("*/attempts/*"))) == 1

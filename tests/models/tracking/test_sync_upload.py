@@ -18,6 +18,7 @@ from PIL import Image
 from syncing import KEY, Lab
 from wandb_server import serving
 
+from paceline.counted import counted
 from paceline.errors import Interrupted
 from paceline.store.cell_folder import CellFolder
 from paceline.store.files import append_jsonl, write_json, write_jsonl
@@ -122,7 +123,7 @@ def test_a_sync_killed_midway_goes_on_without_repeating_a_row(lab: Lab) -> None:
     recorded = list(lab.root.rglob("synced.json"))
     code, out, err = lab.sync()
     assert (code, err) == (0, "")
-    assert out == f"toy: {4 - len(recorded)} pieces of 2 cells uploaded, 0 left\n"
+    assert out == f"toy: {counted(4 - len(recorded), 'piece')} of 2 cells uploaded, 0 left\n"
     assert {cell: lab.steps(cell) for cell in CELLS} == STEPS
     assert lab.server.runs[lab.run_id(CELLS[0])]["state"] == "finished"
     assert lab.server.rows_received(lab.run_id(CELLS[0])) == 7 + 1
@@ -145,7 +146,8 @@ def test_a_service_that_fails_halfway_leaves_a_state_from_which_the_next_sync_co
     assert "W&B can't be reached" in err
     arrived = len(list(lab.root.rglob("synced.json")))
     assert 0 < arrived < 4
-    assert out == f"toy: {arrived} pieces of 1 cells uploaded, {4 - arrived} left: not yet uploaded ({4 - arrived})\n"
+    left = f"{4 - arrived} left: not yet uploaded ({4 - arrived})"
+    assert out == f"toy: {counted(arrived, 'piece')} of 1 cell uploaded, {left}\n"
     lab.server.refuse = lambda what, body: False
     code, out, err = lab.sync_here()
     assert (code, err) == (0, "")
@@ -160,7 +162,7 @@ def test_files_that_did_not_arrive_are_sent_by_the_next_sync(lab: Lab, monkeypat
     assert code == 1
     assert "W&B lacks 1 of 2 files" in out
     lab.server.refuse = lambda what, body: False
-    assert lab.sync_here()[:2] == (0, "toy: 1 pieces of 1 cells uploaded, 0 left\n")
+    assert lab.sync_here()[:2] == (0, "toy: 1 piece of 1 cell uploaded, 0 left\n")
     assert {cell: lab.steps(cell) for cell in CELLS} == STEPS
     assert [f for f in lab.server.runs[lab.run_id(CELLS[0])]["files"] if f.endswith(".png")]
 

@@ -153,7 +153,7 @@ def test_scores_that_were_mended_are_shown_after_the_next_sync(lab: Lab) -> None
     metrics = json.loads(cell.metrics.read_text())
     metrics["metrics"]["near/median_km"] |= {"value": 1 / 3, "low": 0.1, "high": 2 / 3}
     write_json(cell.metrics, metrics)
-    assert lab.sync()[:2] == (0, "places: 1 pieces of 1 cells uploaded, 0 left\n")
+    assert lab.sync()[:2] == (0, "places: 1 piece of 1 cell uploaded, 0 left\n")
     (row,) = (r for r in report.collect(store, store.sweep("places")).rows if r.id == cell.id)
     assert row.metrics["near/median_km"].value == 1 / 3
     summary = lab.server.summary(lab.run_id(cell.id))
@@ -169,7 +169,7 @@ def test_an_artifact_that_did_not_arrive_is_told_and_sent_again(lab: Lab, monkey
     assert "W&B lacks 1 of 1 artifacts" in lab.sync_here()[1]
     assert not lab.server.used
     lab.server.refuse = lambda what, body: False
-    assert lab.sync_here()[1].startswith("places: 1 pieces of 1 cells uploaded")
+    assert lab.sync_here()[1].startswith("places: 1 piece of 1 cell uploaded")
     assert len(lab.server.used) == 1
 
 

@@ -203,7 +203,7 @@ def test_a_shell_completes_groups_and_their_files() -> None:
 def test_doctor_tells_of_damage_by_name(paceline: Paceline, fake_launch: list[Any], tmp_path: Path) -> None:
     paceline("submit", *WORDS, "name=s")
     folder = Store(tmp_path / "root").cell(fake_launch[0].elements[0].cells[0])
-    assert "1 done cells, all as attested" in paceline("doctor")[1]
+    assert "1 done cell, all as attested" in paceline("doctor")[1]
     folder.predictions.write_text("harm\n")
     code, out, _ = paceline("doctor")
     assert code == 2

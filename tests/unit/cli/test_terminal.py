@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import pty
 import select
@@ -105,15 +106,67 @@ def test_cells_that_differ_only_in_a_setting_are_told_apart(tmp_path: Path, pace
     ]
     asked = [cell_of(tuned=t.id, method=MethodSpec(name="lora", trains="adapter")) for t in tunings]
     told = variants([*tunings, *asked])
-    assert [told[c.id] for c in (*tunings, *asked)] == ["lora.r=8", "lora.r=16"] * 2
+    assert [told[c.id] for c in (*tunings, *asked)] == ["r=8", "r=16"] * 2
     record(tmp_path / "root", "s", beams(2))
     out = paceline("status", "s")[1]
-    assert "generation.beams=1" in out and "generation.beams=2" in out
+    assert "all: geolocation_earth · tiny_qwen2_vl · geo_stepwise · untuned\n" in out
+    assert "settings" in out and "beams=1" in out and "beams=2" in out
+
+
+def test_status_of_hundreds_of_cells_is_a_summary_that_says_how_to_see_all(tmp_path: Path, paceline: Paceline) -> None:
+    cells = beams(400)
+    kept = record(tmp_path / "root", "s", cells)
+    fail(kept, cells[333], "broken")
+    _, out, _ = paceline("status", "s")
+    assert len(out.splitlines()) < 60 and "beams=334" in out
+    assert "s: 400 cells, 1 failed, 399 not started" in out
+    assert "370 more: 370 not started; all: paceline status s --all" in out
+    _, everything, _ = paceline("status", "s", "--all")
+    assert all(f"beams={n}" in everything for n in range(1, 401))
+    _, record_of_all, _ = paceline("status", "s", "--json")
+    assert len(json.loads(record_of_all)["cells"]) == 400
+
+
+def test_progress_off_a_terminal_tells_settings_count_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter(range(0, 100_000, 60))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(now)))
+    stream = io.StringIO()
+    cells = beams(3)
+    element = Element("evaluate", {"placement": {"nodes": 1, "ranks": 1}, "deepspeed": {"name": "", "config": {}}})
+    element.cells.append(cells[0].id)
+    watch = progress.Watch(3, 0, Literal(file=stream, width=80))
+    with watch.showing():
+        watch.named(cells)
+        watch.started(element)
+        watch.progress([(element, cells[0].id, {"done": 200, "total": 400, "unit": "samples"})])
+        watch.ended(cells[0].id, CellState(cells[0].id, "done"))
+        watch.ended(cells[1].id, CellState(cells[1].id, "missing"))
+    lines = [line.split(maxsplit=1)[1] for line in stream.getvalue().splitlines()]
+    short = [cell.id[-12:-6] for cell in cells]
+    assert lines[0] == "all: tiny_qwen2_vl · geolocation_earth · geo_stepwise · untuned"
+    assert lines[1] == f"▸ evaluate beams=1 {short[0]}"
+    assert lines[2].startswith(f"· evaluate beams=1 {short[0]} 200/400 samples; 0 of 3 cells done, about ")
+    assert lines[3].startswith(f"✓ evaluate beams=1 {short[0]} done; 1 of 3 cells done, about ")
+    assert lines[4].startswith(f"· evaluate beams=2 {short[1]} not started; 1 of 3 cells done")
+
+
+def test_a_long_loop_off_a_terminal_tells_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with progress.counting("sports") as tell:
+        for done in range(1001):
+            now[0] += 1.0
+            tell("images", done, 1000)
+    lines = capsys.readouterr().err.splitlines()
+    assert 3 < len(lines) < 12
+    assert lines[0] == "sports images: 59 of 1,000, about 16 min left"
 
 
 def test_a_default_setting_is_shown_by_its_value() -> None:
     cells = [cell_of(generation=GenerationSpec(name="g", temperature=t)) for t in (0.0, 0.7)]
-    assert list(variants(cells).values()) == ["generation.temperature=0.0", "generation.temperature=0.7"]
+    assert list(variants(cells).values()) == ["T=0", "T=0.7"]
 
 
 def test_plan_tells_settings_apart_and_shows_the_cause_of_brackets(
@@ -123,7 +176,7 @@ def test_plan_tells_settings_apart_and_shows_the_cause_of_brackets(
     words = ["model=tiny_qwen2_vl", "task=geolocation_earth", "prompt=geo_bare", "generation.temperature=0,0.7"]
     code, out, _ = paceline("plan", *words)
     assert code == 0
-    assert "generation.temperature=0.7" in out
+    assert "T=0.7" in out
 
 
 def test_the_latest_sweep_is_the_one_last_submitted_and_never_a_single_run(tmp_path: Path) -> None:
@@ -150,7 +203,7 @@ def test_logs_of_an_attempt_without_a_log_file_are_no_traceback(tmp_path: Path, 
 def test_logs_of_a_cell_never_begun_show_what_its_job_said(tmp_path: Path, paceline: Paceline) -> None:
     cells = beams(2)
     kept = record(tmp_path / "root", "s", cells)
-    assert "was never begun" in paceline("logs", cells[0].id)[2]
+    assert "did not start yet" in paceline("logs", cells[0].id)[2]
     elements = [{"cells": [c.id]} for c in cells]
     path = submitted(kept, "s", 1.0, elements, {"0": "17_0", "1": "17_1"})
     for job in ("17_0", "17_1"):
@@ -160,7 +213,7 @@ def test_logs_of_a_cell_never_begun_show_what_its_job_said(tmp_path: Path, pacel
     code, out, err = paceline("logs", cells[1].id)
     assert code == 0
     assert "no module named torch in 17_1" in out and "17_0" not in out
-    assert "was never begun" in err
+    assert "did not start yet" in err
 
 
 def test_doctor_reports_every_damaged_done_file_by_name(tmp_path: Path, paceline: Paceline) -> None:

@@ -26,6 +26,7 @@ from paceline.store.files import write_json
 from paceline.store.owner import this_process
 from paceline.store.root import Store
 from paceline.sweep import cells as sweep
+from paceline.sweep.forecast import Forecast
 
 Paceline = Callable[..., tuple[int, str, str]]
 
@@ -114,7 +115,7 @@ def test_a_sweep_in_which_nothing_runs_is_told_once(tmp_path: Path, command_line
     for words in (["--watch", "s"], ["s", "--watch"], ["--watch", "5", "s"], ["--watch=2.5", "s"]):
         code, out, err = command_line("status", *words)
         assert (code, err) == (0, "")
-        assert "s: 2 cells, 1 failed, 1 missing" in out
+        assert "s: 2 cells, 1 failed, 1 not started" in out
         assert "paceline resume s" in out
 
 
@@ -132,19 +133,21 @@ def test_a_pipe_gets_a_line_for_every_change_and_no_control_codes(capsys: pytest
     tell = verb._Changes()
 
     def look(*states: str) -> Any:
+        names = {"kind": "evaluate", "task": "t", "model": "m", "method": "untuned", "cause": "", "detail": ""}
         cells = [
-            {"id": f"evaluate-c{i}-00000{i}abcdef", "state": s, "cause": "", "detail": ""} for i, s in enumerate(states)
+            {**names, "id": f"evaluate-c{i}-00000{i}abcdef", "prompt": "p", "variant": f"beams={i + 1}", "state": s}
+            for i, s in enumerate(states)
         ]
-        return verb.Look("s", {s: states.count(s) for s in states}, cells, None, 0.0)  # type: ignore[arg-type]
+        return verb.Look("s", {s: states.count(s) for s in states}, cells, Forecast(seconds=240.0), 0.0)
 
     for states in (("running", "queued"), ("running", "queued"), ("done", "running")):
         tell(look(*states))
     lines = [line.split(maxsplit=1)[1] for line in capsys.readouterr().out.splitlines()]
     assert lines == [
-        "s: 2 cells, 1 running, 1 queued",
-        "evaluate-c0 000000 done",
-        "evaluate-c1 000001 running",
-        "s: 2 cells, 1 done, 1 running",
+        "s: 2 cells, 1 running, 1 queued, about 4 min left",
+        "evaluate untuned (beams=1) 000000 done",
+        "evaluate untuned (beams=2) 000001 running",
+        "s: 2 cells, 1 done, 1 running, about 4 min left",
     ]
 
 
@@ -156,8 +159,8 @@ def test_a_small_screen_shows_what_runs_first(tmp_path: Path) -> None:
     look = verb.look_at(kept.sweep("s"), kept)(remembered.Answers(kept.root, fresh=False))
     console = Literal(file=io.StringIO(), force_terminal=True, width=80, height=12)
     lines = verb.drawn(look, console, False).plain.splitlines()
-    rows = [line.split()[0] for line in lines if line.startswith(("running", "failed", "missing"))]
-    assert rows[:3] == ["running", "failed", "missing"]
+    rows = [line.split()[0] for line in lines if line.startswith(("running", "failed", "not started"))]
+    assert rows[:3] == ["running", "failed", "not"]
     assert len(rows) <= 12
     assert "s: 30 cells" in lines[0]
 

@@ -74,7 +74,7 @@ def test_every_default_lies_in_the_range_that_its_field_declares(cls: type) -> N
         (["method=full", "train.keep=best"], "train.keep=best needs validations"),
         (["method=full", "train.batch=6", "placement.ranks=4"], "train.batch=6 can't be shared by 4 ranks"),
         (["method=full", "train.batch=8", "placement.micro_batch=3"], "choose one of 1, 2, 4, 8"),
-        (["method=full", "train.batch=100", "limit=50", "train.validations=3"], "more than the 1 optimiser steps"),
+        (["method=full", "train.batch=100", "limit=50", "train.validations=3"], "more than the 1 optimiser step of"),
         (["method=full", "train.epochs=0"], "train.epochs=0.0 makes no step"),
         (["generation.beams=4", "generation.temperature=0.7"], "set temperature=0 or beams=1"),
         (["model.weights=owner/name"], "has no revision"),

@@ -186,7 +186,7 @@ def test_each_image_is_held_to_every_training_image_and_texts_to_what_a_prompt_s
     (twin,) = files.read_jsonl(samples.dataset_folder(tmp_path / "root", task) / "leakage.jsonl")
     assert (twin["kind"], twin["sample"], twin["train"]) == ("text", "test_000001", "train_000000")
     (line,) = told_of_leakage(manifest, "train", "data/x")
-    assert line.startswith("1 samples of test without an image are also in train, word for word")
+    assert line.startswith("1 sample of test without an image is also in train, word for word")
     manifest["leakage"] = {"test": {"text": 0}}
     assert list(told_of_leakage(manifest, "train", "x")) == [
         "no sample without an image of test is in train too, word for word"

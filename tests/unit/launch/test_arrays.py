@@ -337,7 +337,7 @@ def test_cells_over_the_submit_limit_are_held_with_the_reason(tmp_path: Path, mo
     found = status.of_sweep(root, asked)
     held = [s for s in found.values() if s.state == "held"]
     assert [s.id for s in held] == decided.held
-    assert {s.detail for s in held} == {"1 jobs of embers may be submitted at a time, 0 are in the queue"}
+    assert {s.detail for s in held} == {"1 job of embers may be submitted at a time, 0 are in the queue"}
 
 
 def test_an_unattended_resume_leaves_what_a_person_cancelled(submitted: Store, monkeypatch: pytest.MonkeyPatch) -> None:

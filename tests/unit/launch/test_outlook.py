@@ -260,7 +260,7 @@ def test_without_shape_or_card_the_walltime_is_the_bound_and_it_says_so(tmp_path
 def test_on_this_machine_what_is_not_known_is_not_guessed(paceline: Run, tmp_path: Path) -> None:
     code, out, _ = paceline("plan", *TWIN)
     assert code == 0
-    assert "how long is not known: of 3 of these 3 cells no like has ended under this root" in out
+    assert "how long is not known: of 3 of 3 cells no like has ended under this root" in out
     found = json.loads(paceline("plan", *TWIN, "--json")[1])["expected"]
     assert (found["seconds"], found["gpu_hours"], found["usd"]) == (None, None, None)
     assert found["cells"] == {"unknown": 3}

@@ -121,7 +121,7 @@ def test_what_does_not_fit_is_left_out_by_image_and_told(found: Report, monkeypa
     for told in (
         "The page holds the answers to 20 of 40 images",
         r"Raw texts are here for \d+ of 20 images",
-        r"\d+ raw answers are cut after 10 characters",
+        r"\d+ raw answers cut after 10 characters",
         "Pictures of 1 of 20 images are here",
     ):
         assert re.search(told, text), told

@@ -135,3 +135,81 @@ def test_it_prints(tab: chromium.Chromium, tmp_path: Path) -> None:
 
     printed = tab.send("Page.printToPDF", printBackground=True, preferCSSPageSize=True)["data"]
     assert base64.b64decode(printed).startswith(b"%PDF")
+
+
+@pytest.fixture(scope="module")
+def wide_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of many settings: long labels, swapped prompts, eight metrics and their costs."""
+    root = tmp_path_factory.mktemp("wide")
+    prompts = (*PROMPTS, "geo_training_words_in_full")
+    found = make_sweep(root, ("llama32_vision_11b", "qwen25_vl_7b"), prompts, ("untuned", "lora", "qlora"), 12)
+    for i, row in enumerate(found.rows):
+        for attempt in found.store.cell(row.id).attempts():
+            attempted(attempt.path, "done" if row.state == "done" else "code bug", 0.5 + i / 4, 1, 2.5)
+    return page.write(again(found))
+
+
+@pytest.fixture(params=[1280, 390])
+def window(
+    request: pytest.FixtureRequest, tmp_path: Path, wide_page: Path
+) -> Iterator[tuple[int, chromium.Chromium, Path]]:
+    with chromium.Chromium(tmp_path, request.param, 900) as opened:
+        opened.open(wide_page)
+        yield request.param, opened, wide_page
+
+
+def test_no_column_is_cut_at_1280_and_row_labels_stay_in_sight_at_390(
+    window: tuple[int, chromium.Chromium, Path],
+) -> None:
+    width, opened, _ = window
+    assert opened.run("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    wider = "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth + 1)"
+    if width == 1280:
+        assert opened.run(f"{wider}.map(e => e.closest('section').id)") == []
+        return
+    assert opened.run(f"{wider}.length") > 4
+    out_of_sight = opened.run(
+        f"""{wider}.flatMap(e => {{
+          e.scrollLeft = 1e6;
+          const left = e.getBoundingClientRect().left;
+          return [...e.querySelectorAll('tbody tr')].filter(row => {{
+            const first = row.cells[0].getBoundingClientRect();
+            return Math.abs(first.left - left) > 1 || first.width > e.clientWidth / 2;
+          }}).map(row => `${{e.closest('section').id}}: ${{row.textContent.trim().slice(0, 40)}}`);
+        }})"""
+    )
+    assert out_of_sight == []
+    # All of a cell's name is in its first column.
+    names = opened.run("[...document.querySelectorAll('#results tbody tr')].map(row => row.cells[0].innerText)")
+    assert all("vl_7b" in name or "11b" in name for name in names)
+    assert any("geo_bare †" in name and "qlora" in name for name in names)
+
+
+def test_letters_of_charts_have_ten_pixels_at_any_width(window: tuple[int, chromium.Chromium, Path]) -> None:
+    _, opened, _ = window
+    heights = opened.run(
+        """[...document.querySelectorAll('figure > svg')].filter(s => s.getBoundingClientRect().width).map(s =>
+          12 * s.getBoundingClientRect().width / s.viewBox.baseVal.width)"""
+    )
+    assert heights and min(heights) >= 10
+
+
+def test_anchors_stop_below_the_navigation(window: tuple[int, chromium.Chromium, Path]) -> None:
+    _, opened, path = window
+    for anchor in opened.run("[...document.querySelectorAll('nav a')].map(a => a.getAttribute('href').slice(1))"):
+        opened.open(path, f"#{anchor}")
+        name = anchor.removesuffix("?")
+        seen = f"""(() => {{
+          const bottom = document.querySelector('nav').getBoundingClientRect().bottom;
+          const top = document.querySelector('#{name} h2').getBoundingClientRect().top;
+          return top >= bottom - 1 && top < innerHeight;
+        }})()"""
+        opened.until(seen, 10)
+
+
+def test_a_section_that_would_be_empty_says_why(tmp_path: Path) -> None:
+    text = page.html(make_sweep(tmp_path, MODELS[:1], PROMPTS[:1], ("untuned", "untuned_nf4"), 4))
+    assert "No tuned cell has a result." in text
+    assert 'href="#not-shown"' in text
+    assert "Every cell with a result has the same model and prompt." in text
+    assert "The sweep has no finetune cell." in text

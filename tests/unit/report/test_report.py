@@ -61,7 +61,7 @@ def test_a_sweep_with_nothing_done_still_reports_what_it_waits_for(tmp_path: Pat
     found = report.collect(store, store.sweep("new"))
     assert [m.id for m in found.missing] == [cell.id, "gone"]
     assert "No result yet" in page.html(found)
-    assert "not begun" in printed(found, 80)
+    assert "not started" in printed(found, 80)
 
 
 def test_answers_without_metrics_are_called_not_scored(tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_cells_that_differ_in_a_setting_are_told_apart_by_it(tmp_path: Path) -> 
     content = {"schema": SCHEMA, "name": "beams", "experiment": "", "cells": ids, "dropped": [], "code": ""}
     write_json(found.store.sweep("beams").sweep_json, content)
     rows = report.collect(found.store, found.store.sweep("beams")).rows
-    assert [row.variant for row in rows] == ["generation.beams=1", "generation.beams=4"]
+    assert [row.variant for row in rows] == ["beams=1", "beams=4"]
 
 
 def test_cases_follow_the_rule_best_cell_then_nearest_median_and_farthest(small: Report) -> None:
@@ -274,8 +274,8 @@ def test_pictures_and_map_lines_are_capped_and_the_page_says_so(small: Report, m
     monkeypatch.setattr(world_map, "BUDGET", 9)
     text = page.html(small)
     assert len(set(re.findall(r'<img src="([^"]+)"', text))) == 2
-    assert "pictures are left out to keep the file small" in text
-    assert "cells are left out to keep the file small" in text
+    assert "To keep the file small, " in text and "pictures left out" in text
+    assert "Left out to keep the file small: " in text
     panels = [(g.title, p) for g in small.groups for p in differences.panels(small, g) if p.key == "map"]
     views, _ = world_map.views(panels)
     assert len(views) == 3 and all(len(view["lines"]) <= 3 for view in views)
@@ -316,11 +316,13 @@ def test_a_forest_plot_leaves_no_mark_outside_its_frame(small: Report) -> None:
 def test_a_long_table_shows_the_best_cells_and_says_how_many_more_there_are(
     small: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(terminal, "MOST_ROWS", 2)
-    text = printed(small, 120)
-    assert "The best 2 cells by within 750 km; the page and the CSV file have the other 4 too." in " ".join(
-        text.split()
-    )
+    monkeypatch.setattr(terminal, "MOST_RESULTS", 2)
+    monkeypatch.setattr(terminal, "SUMMARY", replace(terminal.SUMMARY, rows=2))
+    text = " ".join(printed(small, 120).split())
+    assert "The best 2 cells by within 750 km; --all, the page and the CSV file have the other 4 too." in text
+    assert f"paceline report {small.sweep} --all" in text
+    everything = " ".join(printed(small, 120, everything=True).split())
+    assert "The best" not in everything and "A summary" not in everything
 
 
 def test_a_task_without_places_is_reported_without_a_map(tmp_path: Path) -> None:

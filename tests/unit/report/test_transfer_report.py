@@ -107,7 +107,7 @@ def test_prompts_and_ways_of_tuning_are_kept_apart(tmp_path: Path) -> None:
         "boats, trained on for_boats, asked begged": [0.4],
     }
     found = transfer.matrices(sweep_of(tmp_path / "2", BOTH, ranks=(8, 16)))
-    assert [m.method for m in found] == ["lora (lora.r=8)", "lora (lora.r=16)"]
+    assert [m.method for m in found] == ["lora (r=8)", "lora (r=16)"]
     assert all(values(m) == {"untuned": [0.1, 0.1], "birds": [0.9, 0.4], "boats": [0.4, 0.9]} for m in found)
 
 

@@ -97,8 +97,8 @@ def test_every_cell_says_that_it_was_tuned_on_another_task() -> None:
     ranks = expanded(*BASE, "task=captioning", "train.task=geolocation_earth", "method.lora.r=8,16")
     shown = variants(c.cell for c in ranks.cells)
     assert {shown[c.id] for c in by_kind(ranks, "evaluate")} == {
-        "train.task=geolocation_earth, lora.r=8",
-        "train.task=geolocation_earth, lora.r=16",
+        "train.task=geolocation_earth r=8",
+        "train.task=geolocation_earth r=16",
     }
 
 

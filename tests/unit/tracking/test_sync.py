@@ -134,7 +134,7 @@ def test_the_end_is_told_with_the_remedy_and_the_exit_code(
     assert found == code
     assert said in err
     assert "Traceback" not in err
-    assert "pieces of" in out.splitlines()[-1]
+    assert "uploaded, " in out.splitlines()[-1]
     uploaded = out.splitlines()[-1].split()[1]
     assert uploaded == {"well": "3", "halfway": "1"}.get(
         {UPLOAD_ALL: "well"}.get(script, "halfway" if "gone" in said else ""), "0"
@@ -195,7 +195,7 @@ def test_an_empty_piece_is_passed_over_with_a_note_and_holds_nothing_back(
     assert (code, err) == (0, "")
     note, last = out.splitlines()
     assert f"passed over: {CELL} attempt 2: nothing is in it" in note
-    assert last == "toy: 2 pieces of 1 cells uploaded, 0 left"
+    assert last == "toy: 2 pieces of 1 cell uploaded, 0 left"
     # It is said once.
     assert command_line("sync") == (0, "toy: 0 pieces of 0 cells uploaded, 0 left\n", "")
 

@@ -12,6 +12,7 @@ import click
 
 from paceline.cli.options import name_argument
 from paceline.cli.resolve import find_sweep
+from paceline.counted import counted
 
 
 @click.command(short_help="ask running cells to save and stop")
@@ -41,8 +42,8 @@ def command(words: Sequence[str], conf: str | None, yes: bool) -> None:
     if not launchers and not running and not jobs:
         click.echo(f"{folder.name}: nothing runs")
         return
-    more = f" and {len(live)} jobs of Slurm" if live else ""
-    if not yes and not click.confirm(f"{folder.name}: stop {len(running)} running cells{more}?"):
+    more = f" and {counted(len(live), 'job')} of Slurm" if live else ""
+    if not yes and not click.confirm(f"{folder.name}: stop {counted(len(running), 'running cell')}{more}?"):
         click.echo("left as it is")
         return
     if jobs:
@@ -53,7 +54,7 @@ def command(words: Sequence[str], conf: str | None, yes: bool) -> None:
     for owner in [*launchers.values(), *orphans]:
         _ask(owner)
     click.echo(
-        f"{folder.name}: asked {len(running)} cells to save and stop; take them up with: paceline resume {folder.name}"
+        f"{folder.name}: asked {counted(len(running), 'cell')} to save and stop; next: paceline resume {folder.name}"
     )
 
 

@@ -11,6 +11,7 @@ import click
 
 from paceline.cli.options import json_option, name_argument
 from paceline.cli.resolve import find_sweep, say_json, short
+from paceline.counted import counted
 
 if TYPE_CHECKING:
     from paceline.report.consistency import Finding
@@ -45,7 +46,9 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
     else:
         console = Literal()
         show_findings(findings, console)
-        console.print(f"{name}: {rows} rows, {len(findings) or 'no'} finding{'' if len(findings) == 1 else 's'}")
+        console.print(
+            f"{name}: {counted(rows, 'row')}, {counted(len(findings), 'finding') if findings else 'no findings'}"
+        )
     if findings:
         raise click.exceptions.Exit(1)
 

@@ -9,6 +9,7 @@ import click
 
 from paceline.cli.options import name_argument
 from paceline.cli.resolve import find_sweep
+from paceline.counted import counted
 
 
 @click.command(short_help="remove checkpoints of done cells")
@@ -28,7 +29,7 @@ def command(words: Sequence[str], conf: str | None, yes: bool) -> None:
     if not checkpoints:
         click.echo(f"{folder.name}: no checkpoints of done cells")
         return
-    click.echo(f"{folder.name}: {len(checkpoints)} folders of checkpoints, {size / 2**20:,.1f} MiB")
+    click.echo(f"{folder.name}: {counted(len(checkpoints), 'folder')} of checkpoints, {size / 2**20:,.1f} MiB")
     if not yes and not click.confirm("remove them?"):
         click.echo("left as it is")
         return

@@ -19,6 +19,7 @@ import click
 
 from paceline.cli.options import overrides_argument
 from paceline.cli.resolve import compose_words, short, store_of
+from paceline.counted import counted
 
 if TYPE_CHECKING:
     from paceline.config.schema import ClusterSpec, ModelSpec
@@ -78,7 +79,7 @@ def command(words: Sequence[str], conf: str | None, deep: bool) -> None:
             bad.append(name)
     if bad:
         kind = Unavailable if {"root", "Slurm's clients", "controller"} & set(bad) else UserError
-        raise kind(f"{len(bad)} {'check' if len(bad) == 1 else 'checks'} failed: {', '.join(bad)}")
+        raise kind(f"{counted(len(bad), 'check')} failed: {', '.join(bad)}")
 
 
 def machine() -> Iterator[Check]:
@@ -100,7 +101,7 @@ def machine() -> Iterator[Check]:
     versions = ", ".join(f"{n} {metadata.version(n)}" for n in packages if n not in missing)
     yield "packages", not missing, versions if not missing else f"missing: {', '.join(missing)}; run: make setup"
     gpus = len(list(Path("/dev").glob("nvidia[0-9]*")))
-    yield "hardware", True, f"{len(os.sched_getaffinity(0))} cores, {gpus} GPUs"
+    yield "hardware", True, f"{counted(len(os.sched_getaffinity(0)), 'core')}, {counted(gpus, 'GPU')}"
 
 
 def root(store: Store) -> Iterator[Check]:
@@ -176,15 +177,22 @@ def facts(spec: ClusterSpec, site: Site) -> Iterator[Check]:
         if site.qos and name in site.qos:
             yield f"QOS {name}", True, qos_line(site, name)
     for partition in (site.partitions or {}).values():
-        longest = f"up to {partition.max_minutes} minutes" if partition.max_minutes is not None else "no walltime limit"
+        longest = (
+            f"up to {counted(partition.max_minutes, 'minute')}"
+            if partition.max_minutes is not None
+            else "no walltime limit"
+        )
         default = ", the default" if partition.default else ""
         yield (
             f"partition {partition.name}",
             True if partition.up else None,
-            (f"{partition.nodes} nodes, {longest}{default}" + ("" if partition.up else "; takes no jobs now")),
+            (
+                f"{counted(partition.nodes, 'node')}, {longest}{default}"
+                + ("" if partition.up else "; takes no jobs now")
+            ),
         )
     if site.max_array:
-        yield "arrays", True, f"up to {site.max_array - 1:,} elements each (MaxArraySize {site.max_array})"
+        yield "arrays", True, f"up to {counted(site.max_array - 1, 'element')} each (MaxArraySize {site.max_array})"
     if site.requeue is not None:
         requeue_text = (
             "a cell whose time is up (USR2) saves and is requeued"
@@ -203,8 +211,8 @@ def qos_line(site: Site, name: str) -> str:
     assert site.qos is not None
     qos = site.qos[name]
     parts = [
-        f"{qos.max_minutes} minutes" if qos.max_minutes is not None else "",
-        f"{qos.max_submit} jobs submitted" if qos.max_submit is not None else "",
+        f"{counted(qos.max_minutes, 'minute')}" if qos.max_minutes is not None else "",
+        f"{counted(qos.max_submit, 'job')} submitted" if qos.max_submit is not None else "",
         f"{qos.max_jobs} running" if qos.max_jobs is not None else "",
         *(f"{n / 60:g} {tres.removeprefix('gres/')} hours a job" for tres, n in qos.max_tres_minutes.items()),
         *(f"{n} {tres.removeprefix('gres/')} a user" for tres, n in qos.max_tres_user.items()),
@@ -339,7 +347,7 @@ def model(spec: ModelSpec, store: Store, deep: bool) -> Iterator[Check]:
         yield title, True if good is None else good, f"{description[name]:,}{comparison}"
     text = " ".join(description["text"].split())
     is_text = bool(text) and text.isprintable()
-    clock = f"{description['new_tokens']} tokens in {description['seconds']['answer']:.1f} s"
+    clock = f"{counted(description['new_tokens'], 'token')} in {description['seconds']['answer']:.1f} s"
     yield "describes a picture", is_text or (None if not spec.weights else False), f"{text[:300]!r} ({clock})"
 
 
@@ -376,7 +384,7 @@ def damage(store: Store) -> Iterator[Check]:
     folders = [store.cell(p.name) for p in sorted(cells.iterdir())] if cells.is_dir() else []
     done = [f for f in folders if f.done_json.exists()]
     broken = [message for f in done if (message := wrong(f))]
-    yield "results", not broken, "; ".join(broken) or f"{len(done)} done cells, all as attested"
+    yield "results", not broken, "; ".join(broken) or f"{counted(len(done), 'done cell')}, all as attested"
 
 
 def wrong(folder: CellFolder) -> str:

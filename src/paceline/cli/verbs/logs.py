@@ -43,7 +43,7 @@ def command(words: Sequence[str], conf: str | None, follow: bool, attempt: int |
     if chosen is None and follow:
         chosen = wait_for_attempt(store, folder, 0)
     if chosen is None:
-        tell_jobs(store, folder.id, f"cell {folder.id} was never begun")
+        tell_jobs(store, folder.id, f"cell {folder.id} did not start yet")
         return
     while chosen is not None:
         show(store, folder, chosen, follow)

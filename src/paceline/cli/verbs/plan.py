@@ -18,6 +18,7 @@ from paceline.cli.resolve import (
     store_of,
     with_mail,
 )
+from paceline.counted import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -104,7 +105,7 @@ def describe(
 
     config, cell = planned.config, planned.cell
     after = f"after {', '.join(map(short_hash, cell.needs))}"
-    reasons = {"missing": "never run", "waiting": after, "done": "done, nothing to do"}
+    reasons = {"missing": "not started", "waiting": after, "done": "done, nothing to do"}
     why = reasons.get(state.state, f"{state.state} {state.cause} {state.detail}".strip())
     return {
         "id": cell.id,
@@ -131,7 +132,7 @@ def show(plan: dict[str, Any], root: str, takes: Expected, notes: Sequence[str],
 
     console = Literal()
     starts = sum(1 for c in plan["cells"] if c["element"] is not None)
-    head = f": {len(plan['cells'])} cells under {root}, {starts} to run"
+    head = f": {counted(len(plan['cells']), 'cell')} under {root}, {starts} to run"
     console.print(Text.assemble((plan["sweep"], "bold"), head), soft_wrap=True)
     rows = [
         {**c, "id": short_hash(c["id"]), "element": "" if c["element"] is None else c["element"]} for c in plan["cells"]
@@ -169,15 +170,16 @@ def array_lines(plan: dict[str, Any], takes: Expected) -> Iterator[str]:
     for name, places in arrays:
         elements = [plan["elements"][i] for i in places]
         asked = elements[0]["resources"]
-        resources = ", ".join(f"{v} {k}" for k, v in asked.items() if k != "cluster" and v)
-        count = _counted(len(elements), f"{elements[0]['kind']} element")
+        resources = ", ".join(_resource(k, v) for k, v in asked.items() if k != "cluster" and v)
+        count = counted(len(elements), f"{elements[0]['kind']} element")
         length = f"; the longest runs {known}" if (known := takes.of(places)) else ""
-        cells = _counted(sum(len(e["cells"]) for e in elements), "cell")
+        cells = counted(sum(len(e["cells"]) for e in elements), "cell")
         yield f"{name} of {count}, {cells}: {resources} each, on {asked['cluster']}{length}"
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def _resource(name: str, value: Any) -> str:
+    nouns = {"nodes": "node", "ranks": "rank", "gpus": "GPU", "cpus": "CPU", "minutes": "minute"}
+    return counted(value, nouns[name]) if name in nouns else f"{value} {name}"
 
 
 def show_slurm(console: Console, slurm: dict[str, Any], scripts: bool) -> None:
@@ -186,7 +188,7 @@ def show_slurm(console: Console, slurm: dict[str, Any], scripts: bool) -> None:
 
     if held := slurm["held"]["cells"]:
         console.print(
-            f"{_counted(len(held), 'cell')} would be held back for the next resume: {slurm['held']['reason']}",
+            f"{counted(len(held), 'cell')} would be held back for the next resume: {slurm['held']['reason']}",
             soft_wrap=True,
         )
     for finding in slurm["findings"]:

@@ -12,6 +12,7 @@ import click
 from paceline.cli.options import overrides_argument
 from paceline.cli.resolve import compose_words, prepare_command, short, store_of
 from paceline.config.checks import in_folder
+from paceline.counted import agree, counted
 
 if TYPE_CHECKING:
     from paceline.config.schema import ModelSpec, TaskSpec
@@ -165,7 +166,8 @@ def leaks(leakage: Mapping[str, Mapping[str, int]], train: str, named: str) -> I
         images = sum(kinds.values()) - texts
         if images:
             yield (
-                f"{images} images of {split} are also in {train} or look like one of it: "
+                f"{counted(images, 'image')} of {split} {agree(images, 'is', 'are')} also in {train} or "
+                f"{agree(images, 'looks', 'look')} like one of it: "
                 f"{kinds['bytes']} byte for byte, {kinds['pixels']} pixel for pixel, {kinds['looks']} alike "
                 f"(named in {named}). To keep its figures honest, take one of each pair out of the "
                 "source, or hold out whole places"
@@ -174,7 +176,8 @@ def leaks(leakage: Mapping[str, Mapping[str, int]], train: str, named: str) -> I
             clean.setdefault(f"no image of %s is in {train} too, by bytes, pixels or looks", []).append(split)
         if texts:
             yield (
-                f"{texts} samples of {split} without an image are also in {train}, word for word (named in "
+                f"{counted(texts, 'sample')} of {split} without an image {agree(texts, 'is', 'are')} also in "
+                f"{train}, word for word (named in "
                 f"{named}). To keep its figures honest, take one of each pair out of the source"
             )
         elif "text" in kinds:
@@ -189,7 +192,8 @@ def shared_groups(manifest: Mapping[str, Any]) -> Iterator[str]:
     for splits, count in groups.get("shared", {}).items():
         named = ", ".join(groups["named"][:5])
         yield (
-            f"{count} of {groups['count']} groups by {groups['field']} stand in several splits: {splits} (such as "
+            f"{count} of {counted(groups['count'], 'group')} by {groups['field']} stand in several splits: "
+            f"{splits} (such as "
             f"{named}). What is learned of a group then helps in its test samples: move each group into one split of "
             "the source, or let task.options.shares part the table by task.options.group"
         )
@@ -226,7 +230,7 @@ def fetch(models: Sequence[ModelSpec], store: Store) -> None:
             hub_download.download(model, listing, progress)
         state = "fetched and checked" if size else "was there"
         click.echo(
-            f"{model.name}: {listing.source} at {listing.revision[:12]}: {len(listing.files)} files, "
+            f"{model.name}: {listing.source} at {listing.revision[:12]}: {counted(len(listing.files), 'file')}, "
             f"{listing.bytes / GIB:,.1f} GiB {state}, in {short(hub_files.cache())}"
         )
         count_shape(model, store)

@@ -20,6 +20,7 @@ from paceline.cli.resolve import find_sweep, say_json, short
 @click.option("--csv", metavar="FILE", help="write every metric with its interval, one a line")
 @click.option("--markdown", metavar="FILE", help="write the headline tables as Markdown")
 @click.option("--latex", metavar="FILE", help="write the headline tables for a paper (booktabs)")
+@click.option("--all", "show_all", is_flag=True, help="every row and section, of a large sweep too")
 @click.option("--no-page", is_flag=True, help="only the table")
 def command(
     words: Sequence[str],
@@ -28,6 +29,7 @@ def command(
     csv: str | None,
     markdown: str | None,
     latex: str | None,
+    show_all: bool,
     no_page: bool,
 ) -> None:
     """Compare the results of a sweep (the latest, where none is named): a table here, and a page to look at."""
@@ -52,7 +54,7 @@ def command(
     if json_only:
         say_json(export.as_json(collected))
         return
-    terminal.show(collected, Literal())
+    terminal.show(collected, Literal(), show_all)
     for path, _ in written:
         click.echo(f"wrote: {path}")
     if not no_page:

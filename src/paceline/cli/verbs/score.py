@@ -11,6 +11,7 @@ import click
 from paceline.cli.options import name_argument
 from paceline.cli.resolve import one_name, use_recorded_code
 from paceline.config.cell_kinds import kind_of
+from paceline.counted import counted
 
 
 @click.command(short_help="score kept predictions again")
@@ -32,7 +33,7 @@ def command(words: Sequence[str], conf: str | None) -> None:
         cell_folder = store.cell(planned.id)
         before = metrics_of(cell_folder.metrics)
         changed += before != judge.score_cell(cell_folder, store.root)["metrics"]
-    click.echo(f"{folder.name}: scored {len(cells)} cells again, {changed} with other metrics")
+    click.echo(f"{folder.name}: scored {counted(len(cells), 'cell')} again, {changed} with other metrics")
 
 
 def metrics_of(path: Path) -> Any:

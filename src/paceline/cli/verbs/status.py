@@ -29,6 +29,10 @@ ALIVE = frozenset({"running", "queued", "unknown"})
 # What a screen that is too small for all cells shows first.
 URGENT = ("running", "failed", "interrupted", "unknown", "queued", "held", "waiting", "missing", "done")
 
+# Of more cells than this that are not done, the first are shown.
+MOST_CELLS = 60
+MOST_SHOWN = 30
+
 
 @dataclass(frozen=True)
 class Look:
@@ -44,7 +48,10 @@ class Look:
     @property
     def headline(self) -> str:
         """How many cells stand where."""
-        return f"{self.name}: {len(self.cells)} cells, {', '.join(f'{n} {state}' for state, n in self.counts.items())}"
+        from paceline.counted import counted
+        from paceline.sweep.status import in_words
+
+        return f"{self.name}: {counted(len(self.cells), 'cell')}, {in_words(self.counts)}"
 
     @property
     def summary(self) -> list[str]:
@@ -69,7 +76,7 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> f
 )
 @name_argument("[SWEEP]")
 @json_option
-@click.option("--all", "show_all", is_flag=True, help="list done cells too")
+@click.option("--all", "show_all", is_flag=True, help="list every cell, done ones too")
 @click.option(
     "--watch",
     "seconds",
@@ -194,7 +201,9 @@ class _Changes:
         self._states: Mapping[str, str] = {}
 
     def __call__(self, snapshot: Look) -> None:
-        from paceline.cli.cell_table import one_line, short_id
+        from paceline.cli.cell_table import one_line, title
+        from paceline.sweep.forecast import duration
+        from paceline.sweep.status import STATE_NAMES
 
         clock = time.strftime("%H:%M:%S")
         states = {c["id"]: c["state"] for c in snapshot.cells}
@@ -203,17 +212,20 @@ class _Changes:
         for c in snapshot.cells:
             if self._states and self._states.get(c["id"]) != c["state"]:
                 why = ": ".join(w for w in (c["cause"], c["detail"]) if w) if c["state"] != "done" else ""
-                click.echo(f"{clock}  {short_id(c['id'])} {c['state']}{f': {one_line(why)}' if why else ''}")
-        click.echo(f"{clock}  {snapshot.headline}")
+                told = STATE_NAMES.get(c["state"], c["state"])
+                click.echo(f"{clock}  {title(c, snapshot.cells)} {told}{f': {one_line(why)}' if why else ''}")
+        left = f", about {duration(snapshot.told.seconds)} left" if snapshot.told.seconds is not None else ""
+        click.echo(f"{clock}  {snapshot.headline}{left}")
         self._states = states
 
 
 def summary(counts: dict[str, int], forecast: Forecast, ago: str) -> Iterator[str]:
     """What concerns the sweep as a whole: time, cost, and how old the news is."""
+    from paceline.counted import counted
     from paceline.sweep.forecast import duration
 
     if forecast.seconds is not None:
-        yield f"about {duration(forecast.seconds)} left with {counts['running']} cells at a time"
+        yield f"about {duration(forecast.seconds)} left with {counted(counts['running'], 'cell')} at a time"
     if forecast.estimated_gpu_hours:
         most = "at most " if forecast.at_most else "about "
         yield f"GPU-hours: {forecast.gpu_hours:.1f} used of {most}{forecast.estimated_gpu_hours:.1f}"
@@ -258,7 +270,7 @@ def next_step(name: str, counts: dict[str, int]) -> str:
 
 
 def show(snapshot: Look, show_all: bool) -> None:
-    """Print a table of the cells that are not done, or of all."""
+    """Print a table of the cells that are not done, or of all; of very many those that matter most."""
     from rich.text import Text
 
     from paceline.cli.cell_table import Literal
@@ -266,24 +278,44 @@ def show(snapshot: Look, show_all: bool) -> None:
     console = Literal()
     name, colon, rest = snapshot.headline.partition(":")
     console.print(Text.assemble((name, "bold"), colon, rest), soft_wrap=True)
-    table(console, snapshot.cells, show_all)
+    if show_all:
+        table(console, snapshot.cells, show_all)
+        return
+    ordered = sorted(snapshot.cells, key=lambda c: URGENT.index(c["state"]))
+    asked = [c for c in ordered if c["state"] != "done" or c["times_its_siblings"]]
+    if len(asked) <= MOST_CELLS:
+        table(console, snapshot.cells, show_all)
+        return
+    table(console, ordered, show_all, MOST_SHOWN)
+    console.print(Text(_left_out(snapshot.name, asked[MOST_SHOWN:])), soft_wrap=True)
+
+
+def _left_out(name: str, cells: Sequence[dict[str, Any]]) -> str:
+    """How many cells are not in the table, where they stand, and how to see them."""
+    from collections import Counter
+
+    from paceline.sweep.status import in_words
+
+    return f"and {len(cells):,} more: {in_words(Counter(c['state'] for c in cells))}; all: paceline status {name} --all"
 
 
 def table(console: Console, cells: Sequence[dict[str, Any]], show_all: bool, most: int | None = None) -> None:
     """Print one row for each cell that is not done, that takes long, or for all; the first ``most`` of them."""
     from paceline.cli.cell_table import print_cells, short_hash
     from paceline.sweep.forecast import duration
+    from paceline.sweep.status import STATE_NAMES
 
     rows = []
     for c in cells:
         beat = c["progress"] or {}
-        far = f"{beat['done']}/{beat['total']} {beat['unit']}" if beat.get("total") else ""
+        far = f"{beat['done']:,}/{beat['total']:,} {beat['unit']}" if beat.get("total") else ""
         why = ": ".join(w for w in (c["cause"], c["detail"]) if w)
         if c["state"] == "waiting":
             why = f"after {', '.join(map(short_hash, c['needs']))}"
         slow = f"takes {c['times_its_siblings']:.1f}× as long as its siblings" if c["times_its_siblings"] else ""
         why = "; ".join(w for w in (why, slow) if w)
         left = duration(c["seconds_left"]) if c["state"] == "running" and c["seconds_left"] is not None else ""
-        rows.append({**c, "id": short_hash(c["id"]), "progress": far, "left": left, "why": why})
+        told = STATE_NAMES.get(c["state"], c["state"])
+        rows.append({**c, "state": told, "id": short_hash(c["id"]), "progress": far, "left": left, "why": why})
     shown = [r for r in rows if show_all or r["state"] != "done" or r["times_its_siblings"]][:most]
     print_cells(console, rows, shown, ("state", "kind", "task", "model", "prompt", "method", "id", "progress", "left"))

@@ -18,6 +18,7 @@ from paceline.cli.resolve import (
     store_of,
     with_mail,
 )
+from paceline.counted import agree, counted
 
 if TYPE_CHECKING:
     from paceline.launch.expected import Expected
@@ -93,12 +94,13 @@ def make_true(sweep: Sweep, store: Store, composition: Composition, as_json: boo
     before = status.counts(decided.found.values())
     states = decided.found
     if decided.path is None:
-        click.echo(f"{sweep.name}: nothing to start ({_words(before)})", err=True)
+        click.echo(f"{sweep.name}: nothing to start ({status.in_words(before)})", err=True)
         tell_held(decided)
     else:
         cells = sum(len(e.cells) for e in decided.elements)
         click.echo(
-            f"{sweep.name}: {cells} of {len(sweep.cells)} cells to run in {len(decided.elements)} elements "
+            f"{sweep.name}: {cells} of {counted(len(sweep.cells), 'cell')} to run in "
+            f"{counted(len(decided.elements), 'element')} "
             f"({short(store.root)}/sweeps/{sweep.name})",
             err=True,
         )
@@ -115,14 +117,15 @@ def make_true(sweep: Sweep, store: Store, composition: Composition, as_json: boo
     if as_json:
         say_json({"sweep": sweep.name, "started": [c for e in decided.elements for c in e.cells], "states": after})
     if decided.path is not None:
-        click.echo(f"{sweep.name}: {_words(after)}", err=True)
+        click.echo(f"{sweep.name}: {status.in_words(after)}", err=True)
     unfinished = [s for s in states.values() if s.state in ("failed", "interrupted", "waiting", "missing")]
     if unfinished:
         failed = [s for s in unfinished if s.state == "failed"]
         remedy = f"paceline resume {sweep.name}" + (" --retry-failed" if failed else "")
         first = (failed or unfinished)[0]
         raise CellsFailed(
-            f"{len(unfinished)} cells are not done; first: {first.id} ({first.cause or first.state}"
+            f"{counted(len(unfinished), 'cell')} {agree(len(unfinished), 'is', 'are')} not done; "
+            f"first: {first.id} ({first.cause or first.state}"
             f"{': ' + first.detail if first.detail else ''}); see: paceline logs {first.id.rpartition('-')[2]}; "
             f"then: {remedy}"
         )
@@ -133,7 +136,10 @@ def make_true(sweep: Sweep, store: Store, composition: Composition, as_json: boo
 def tell_jobs(decided: Submission) -> None:
     """What went to Slurm, and what is left."""
     arrays = sorted({job.partition("_")[0] for job in decided.jobs.values()}, key=int)
-    click.echo(f"{len(decided.jobs)} elements in {len(arrays)} jobs of Slurm: {', '.join(arrays)}", err=True)
+    click.echo(
+        f"{counted(len(decided.jobs), 'element')} in {counted(len(arrays), 'job')} of Slurm: {', '.join(arrays)}",
+        err=True,
+    )
     tell_held(decided)
     if decided.chain:
         click.echo(f"job {decided.chain} resumes the sweep when they are over", err=True)
@@ -144,8 +150,4 @@ def tell_held(decided: Submission) -> None:
     """What the submit limit held back."""
     if decided.held:
         following = "that job releases them" if decided.chain else "the next resume releases them"
-        click.echo(f"{len(decided.held)} cells held back: {decided.reason}; {following}", err=True)
-
-
-def _words(counts: dict[str, int]) -> str:
-    return ", ".join(f"{n} {state}" for state, n in counts.items())
+        click.echo(f"{counted(len(decided.held), 'cell')} held back: {decided.reason}; {following}", err=True)

@@ -10,6 +10,7 @@ import click
 
 from paceline.cli.options import json_option, name_argument
 from paceline.cli.resolve import find_sweep, say_json
+from paceline.counted import agree, counted
 
 # Where uploading ended before it came to them, which the error or the earlier piece beside it explains.
 NOT_YET = "not yet uploaded"
@@ -59,7 +60,8 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
     if failure:
         raise failure
     if behind := sum(not outcome.waits for outcome in left):
-        raise CellsFailed(f"{behind} pieces of sweep '{folder.name}' are left behind; sync again when it is mended")
+        pieces = f"{counted(behind, 'piece')} of sweep '{folder.name}' {agree(behind, 'is', 'are')} left behind"
+        raise CellsFailed(f"{pieces}; sync again when it is mended")
 
 
 def describe(outcome: Any) -> dict[str, Any]:
@@ -76,6 +78,6 @@ def describe(outcome: Any) -> dict[str, Any]:
 
 def summary(done: Sequence[Any], left: Sequence[Any]) -> str:
     """The line at the end: what was uploaded, what is left, and why."""
-    text = f"{len(done)} pieces of {len({t.cell for t in done})} cells uploaded, {len(left)} left"
+    text = f"{counted(len(done), 'piece')} of {counted(len({t.cell for t in done}), 'cell')} uploaded, {len(left)} left"
     reasons = Counter(outcome.why for outcome in left)
     return f"{text}: {', '.join(f'{why} ({n})' if n > 1 else why for why, n in reasons.items())}" if left else text

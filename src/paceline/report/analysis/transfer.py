@@ -108,7 +108,7 @@ def _name(key: tuple[str, ...]) -> str:
 def _method(report: Report, recipe: str) -> str:
     """The method with the settings that tell it apart, without the task tuned on, which is a row of the table."""
     rows = [row for row in report.done if row.recipe == recipe]
-    settings = [row.variant.removeprefix(f"train.task={row.trained_task}").removeprefix(", ") for row in rows]
+    settings = [row.variant.removeprefix(f"train.task={row.trained_task}").removeprefix(" ") for row in rows]
     shown = max(settings, key=len)
     return f"{rows[0].method} ({shown})" if shown else rows[0].method
 

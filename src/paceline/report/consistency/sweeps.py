@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from paceline.counted import counted
 from paceline.report.consistency import check
 from paceline.report.read.sweep_results import Group, Metric, Report
 from paceline.report.read.sweep_results import Row as Cell
@@ -71,9 +72,9 @@ def _read(report: Report, group: Group, cell: Cell, row: Row) -> Iterator[Quoted
     outcomes = report.chosen(cell, group.split).outcomes
     if outcomes and "parsed_share" in row.figures:
         read = outcomes.count("parsed")
-        counted = exact(read / len(outcomes), "share")
-        text = f"scores.jsonl: {read} of {len(outcomes)} answers read; metrics.json is older, score again"
-        yield Quoted(text, row.label, "parsed_share", row.figures["parsed_share"], counted)
+        figure = exact(read / len(outcomes), "share")
+        text = f"scores.jsonl: {read:,} of {counted(len(outcomes), 'answer')} read; metrics.json is older, score again"
+        yield Quoted(text, row.label, "parsed_share", row.figures["parsed_share"], figure)
 
 
 def _truths(report: Report) -> Iterator[Any]:

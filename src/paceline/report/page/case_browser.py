@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlencode
 
 import numpy as np
 
+from paceline.counted import counted
 from paceline.report import wording
 from paceline.report.analysis import differences, examples
 from paceline.report.page.pictures import Pictures
@@ -325,7 +326,7 @@ def _group(
                 "prompt": row.prompt,
                 "asked": prompts.setdefault(_prompt_text(report, row), len(prompts)),
                 "method": row.label,
-                "trained_on": row.trained_on,
+                "trained_on": row.trained_with,
                 "against": against.get(row.id),
                 "outcome": [outcomes.index(became[s]) if s in became else -1 for s in kept.samples],
                 "text": [text_numbers.get(s, -1) for s in kept.samples],
@@ -469,29 +470,31 @@ def _coverage(report: Report, kept: Sequence[_Kept], texts: _Texts, pictures: Pi
     held = {(k.group.task, s) for k in kept for s in k.samples}
     if len(held) < len(images):
         yield (
-            f"The page holds the answers to {len(held):,} of {len(images):,} images (at most {MOST_ANSWERS:,} "
+            f"The page holds the answers to {len(held):,} of {counted(len(images), 'image')} (at most {MOST_ANSWERS:,} "
             "answers), those first that a number leads to, the others spread evenly; counts and p values in this "
             "section are of these."
         )
     else:
-        yield f"All {answers:,} answers are here."
+        yield "The only answer is here." if answers == 1 else f"All {answers:,} answers are here."
     with_text = {(k.group.task, s) for k in kept for s in k.with_text}
     if len(with_text) < len(held):
         yield (
-            f"Raw texts are here for {len(with_text):,} of {len(held):,} images (about {LETTERS // 1_000_000} MB at "
+            f"Raw texts are here for {len(with_text):,} of {counted(len(held), 'image')} (about "
+            f"{LETTERS // 1_000_000} MB at "
             "most, before packing); predictions.jsonl of the cell holds all."
         )
     if texts.cut:
         yield (
-            f"{len(texts.cut):,} raw answers are cut after {MOST_LETTERS:,} characters, {sum(texts.cut.values()):,} "
-            "characters in all."
+            f"{counted(len(texts.cut), 'raw answer')} cut after {MOST_LETTERS:,} characters: "
+            f"{counted(sum(texts.cut.values()), 'character')} in all."
         )
     picture_keys = {key for task, sample in held for key in pictures.keys(task, sample)}
     shown = len(picture_keys & pictures.held)
     if shown < len(picture_keys):
         yield (
-            f"Pictures of {shown:,} of {len(picture_keys):,} images are here ({pictures.budget_mb:.0f} MB at most), "
+            f"Pictures of {shown:,} of {counted(len(picture_keys), 'image')} are here ({pictures.budget_mb:.0f} "
+            "MB at most), "
             "those first that a number leads to; the others are named by their file."
         )
     if gone := sum(not pictures.known(task, sample) for task, sample in held):
-        yield f"Of {gone:,} images the prepared data is gone."
+        yield f"Of {counted(gone, 'image')} the prepared data is gone."

@@ -1,4 +1,9 @@
 "use strict";
+// Anchors stop below the navigation, however many lines it has.
+const navigation = document.querySelector("nav");
+const noteNavigation = () => document.documentElement.style.setProperty("--nav", `${navigation.offsetHeight}px`);
+noteNavigation();
+new ResizeObserver(noteNavigation).observe(navigation);
 // Tables sort by the heading clicked; a second click turns the order round.
 for (const heading of document.querySelectorAll("th[data-sort]")) {
   const table = heading.closest("table"), body = table.tBodies[0];

@@ -5,9 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from paceline.counted import counted
 from paceline.report import wording
 from paceline.report.analysis import cost, ensembles, examples, failures, prompt_sensitivity, training_curves, transfer
 from paceline.report.analysis import differences as compare
@@ -29,6 +32,7 @@ MOST_BARS = 200
 STYLES = ("page.css", "sections.css", "panels.css", "browser.css")
 SCRIPTS = ("page.js", "browser.js")
 HERE = Path(__file__).parent
+Names = tuple[str, str, str, str]  # model, prompt with its mark, method, variant
 
 
 def write(report: Report) -> Path:
@@ -53,7 +57,8 @@ def html(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(w=wording, outcome_colours=outcomes.colours(report))
+    environment.filters["breakable"] = _breakable
+    environment.globals.update(w=wording, counted=counted, outcome_colours=outcomes.colours(report))
     environment.globals.update(to_cell=case_browser.to_cell, to_change=case_browser.to_change, link=case_browser.link)
     environment.globals.update(marks=marks, placed=panel_sections.placed())
     scripts = [(HERE / name).read_text(encoding="utf-8") for name in SCRIPTS]
@@ -81,12 +86,20 @@ def html(report: Report) -> str:
         # Only these scripts run, whatever a model's answer holds.
         script_hashes=[base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts],
         transfers=transfer.matrices(report),
-        curves=curves.charts(training_curves.curves(report)),
+        curves=(drawn_curves := curves.charts(training_curves.curves(report))),
+        not_shown=list(_not_shown(report, sections, bool(drawn_curves))),
         failures=failures.of_sweep(report),
         costs=cost.of_cells(report),
         spent=cost.of_sweep(report),
         cost_unit=cost.unit_of(report),
     )
+
+
+def _breakable(text: str) -> Any:
+    """A name that a narrow column may break after what joins its parts; what is copied of it is the name still."""
+    import markupsafe
+
+    return _trusted(re.sub(r"([_+/-])(?=.)", r"\1<wbr>", str(markupsafe.escape(text))))
 
 
 def _trusted(text: str) -> Any:
@@ -122,6 +135,7 @@ def _section(report: Report, group: Group, pictures: Pictures) -> dict[str, Any]
         "leading": leading,
         "differences": differences,
         "differences_left_out": differences_left_out,
+        "no_differences": _no_differences(group),
         "compared": [m for m in _spread_out(group, tested) if any(m in changes for changes in differences.values())],
         "forests": [chart for m in group.headline if (chart := forest.chart(group, m))],
         "sensitivities": [s for m in leading if (s := prompt_sensitivity.prompt_sensitivity(group, m))],
@@ -136,18 +150,48 @@ def _section(report: Report, group: Group, pictures: Pictures) -> dict[str, Any]
     }
 
 
-def _differences(report: Report, group: Group) -> tuple[dict[tuple[str, str, str], dict[str, compare.Difference]], int]:
-    """(model, prompt, method) -> metric -> what tuning changed, of many those with the best cells; how many more."""
+def _differences(report: Report, group: Group) -> tuple[dict[Names, dict[str, compare.Difference]], int]:
+    """Names of a cell -> metric -> what tuning changed, of many those with the best cells; how many more."""
     best = group.rank(next(iter(compare.leading(group)), ""))
     places = {row.id: i for i, row in enumerate(best)}
     group_differences = [d for d in compare.differences(report) if (d.task, d.split) == (group.task, group.split)]
     tuned = sorted(dict.fromkeys(d.after for d in group_differences), key=lambda cell: places.get(cell, len(places)))
     shown = set(tuned[:MOST_DIFFERENCES])
-    shown_differences: dict[tuple[str, str, str], dict[str, compare.Difference]] = {}
+    rows = {row.id: row for row in group.rows}
+    shown_differences: dict[Names, dict[str, compare.Difference]] = {}
     for d in group_differences:
         if d.after in shown:
-            shown_differences.setdefault((d.model, d.prompt, d.method), {})[d.metric] = d
+            row = rows[d.after]
+            shown_differences.setdefault((row.model, row.asked, row.method, row.variant), {})[d.metric] = d
     return shown_differences, len(tuned) - len(shown)
+
+
+def _no_differences(group: Group) -> str:
+    """Why no tuned cell of a group is compared with its untuned model."""
+    if not any(row.tuned for row in group.rows):
+        return "No tuned cell has a result."
+    if all(row.tuned for row in group.rows):
+        return "No untuned cell has a result: with method=untuned beside the tuned ones the sweep has both."
+    return "No untuned cell answered the same samples with the same prompt and generation as a tuned one."
+
+
+def _not_shown(report: Report, sections: Sequence[Mapping[str, Any]], curves: bool) -> Iterator[tuple[str, str]]:
+    """Sections that have nothing to show, and why."""
+    if not sections:
+        return
+    if not any(s["heats"] for s in sections):
+        yield "Model × prompt", "Every cell with a result has the same model and prompt."
+    if not any(s["ensembles"].found for s in sections):
+        combined = any(s["group"].kind.combined for s in sections)
+        few = "No three cells that differ in their prompt or model alone answered the same samples."
+        yield "Cells together", few if combined else "This kind of task has no rule that puts answers together."
+    if not curves:
+        why = "No finetune cell has recorded its loss." if report.tunings else "The sweep has no finetune cell."
+        yield "Learning curves", why
+    if not any(s["cases"] for s in sections):
+        yield "Easy, medium and hard images", "No read answer can be ordered by how far off it is."
+    if not any(s["cost"] for s in sections):
+        yield "Cost against score", "Fewer than two cells recorded how long they took."
 
 
 def _spread_out(group: Group, tested: str | None) -> list[str]:

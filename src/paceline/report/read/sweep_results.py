@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from paceline.config.checks import named_by_folder
 from paceline.config.schema import TaskSpec
 from paceline.data import samples as prepared
 from paceline.errors import UserError
-from paceline.report.read import leakage_notes
+from paceline.report.read import report_notes
 from paceline.store.cell_folder import Cell
 from paceline.store.files import canonical, read_json, read_jsonl
 from paceline.store.root import Store, SweepFolder
@@ -62,6 +62,8 @@ class Row:
     """Name of the prompt that the weights were trained on; empty for an untuned model."""
     trained_task: str
     """Name of the task that the weights were tuned on; empty for an untuned model."""
+    other_text: bool
+    """Whether the weights were trained on a prompt of the same name with another text."""
     tuned: str
     """Id of the finetune cell whose weights answer; empty for an untuned model."""
     splits: tuple[str, ...]
@@ -84,7 +86,17 @@ class Row:
     @property
     def other_prompt(self) -> bool:
         """Whether the weights were trained on another prompt than the evaluated one."""
-        return self.trained_on not in ("", self.prompt)
+        return self.other_text or self.trained_on not in ("", self.prompt)
+
+    @property
+    def asked(self) -> str:
+        """The prompt, marked where it is another one than that trained on."""
+        return f"{self.prompt} †" if self.other_prompt else self.prompt
+
+    @property
+    def trained_with(self) -> str:
+        """The prompt that the weights were trained on, for people."""
+        return f"{self.trained_on} with another text" if self.other_text else self.trained_on
 
     @property
     def transfer(self) -> bool:
@@ -294,7 +306,7 @@ class Report:
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """What a reader must know before trusting the tables."""
-        return tuple(_notes(self))
+        return tuple(report_notes.notes(self))
 
 
 def collect(store: Store, sweep: SweepFolder) -> Report:
@@ -347,6 +359,7 @@ def collect(store: Store, sweep: SweepFolder) -> Report:
                 variant=differing[cell.id],
                 trained_on=trained[tuned].prompt.name if tuned in trained else "",
                 trained_task=trained[tuned].task.name if tuned in trained else "",
+                other_text=_other_text(tunings[cell.id], cell),
                 tuned=tuned,
                 splits=tuple(config.task.evaluate),
                 samples=metrics.get("samples", 0),
@@ -389,6 +402,15 @@ def _recipe(cell: Cell, tuning: Cell | None) -> str:
         return ""
     how = {name: value for name, value in tuning.identity.items() if name not in ("task", "prompt", "data")}
     return canonical([how, cell.identity.get("generation"), cell.identity.get("seed")])
+
+
+def _other_text(tuning: Cell | None, cell: Cell) -> bool:
+    """Whether an evaluate cell asks another text than its weights were trained on, under the same name."""
+    if tuning is None:
+        return False
+    trained, asked = tuning.identity.get("prompt", {}), cell.identity.get("prompt", {})
+    same_text = all(trained.get(key) == asked.get(key) for key in ("text", "system"))
+    return trained.get("name") == asked.get("name") and not same_text
 
 
 def _form(cell: Cell) -> str:
@@ -442,39 +464,3 @@ def _kind(task: TaskSpec, rows: Iterable[Row]) -> Kind:
         return kind
     names = dict.fromkeys(name for row in rows for split in row.splits for name in row.of(split))
     return Kind(task.kind, None, [kind.metric(name) for name in names])
-
-
-def _why_not(kind: str) -> str:
-    """Why a kind can't be used, with the remedy."""
-    try:
-        tasks.load(kind)
-    except UserError as error:
-        return str(error)
-    return ""
-
-
-def _notes(report: Report) -> Iterator[str]:
-    for model, folder in report.by_folder.items():
-        yield (
-            f"{model}: its cells name their weights by the folder {folder}, as an earlier version did; what it held "
-            "then is not recorded."
-        )
-    others = [row for row in report.done if row.other_prompt]
-    if others:
-        pairs = sorted({(row.trained_on, row.prompt) for row in others})
-        shown = "; ".join(f"trained on {a}, asked {b}" for a, b in pairs[:8])
-        more = f"; and {len(pairs) - 8} more pairs" if len(pairs) > 8 else ""
-        yield f"Train and test prompts differ in {len(others)} of {len(report.done)} cells ({shown}{more})."
-    for task, records in report.samples.items():
-        if not records and any(row.task == task for row in report.done):
-            yield (
-                f"The prepared data of {task} is not under this root any more, so pictures are left out, and with "
-                f"several splits comparisons too. It comes back with: paceline prepare task={task}"
-            )
-    for task, kind in report.kinds.items():
-        if kind.module is None:
-            yield f"{task}: its metrics alone are shown: {_why_not(kind.name)}"
-    yield from leakage_notes.transfer(report)
-    for task, manifest in report.manifests.items():
-        yield from leakage_notes.held_out(task, report.tasks[task], manifest)
-        yield from report.kinds[task].data_notes(manifest, report.tasks[task])

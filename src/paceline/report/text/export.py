@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from paceline.counted import counted
 from paceline.report import wording
 from paceline.report.analysis import (
     cost,
@@ -143,23 +144,20 @@ def markdown_text(report: Report) -> str:
         standings = {m: differences.standing(report, group, m) for m in group.columns}
         for row in group.rows:
             outcomes = report.chosen(row, group.split).outcomes
-            cells = [row.model, row.prompt, row.label, wording.share(outcomes.count("parsed"), len(outcomes))]
+            cells = [row.model, row.asked, row.label, wording.share(outcomes.count("parsed"), len(outcomes))]
             for metric in group.columns:
                 shown = wording.with_interval(group.metric(row, metric))
                 cells.append(f"{shown} {standings[metric].mark(row, 'best')}".rstrip())
             lines.append(_line(cells))
-        lines += [
-            "",
-            "Brackets: 95 % interval; ≈ can't be told apart from the best. "
-            + _escape(wording.denominators(report, group)),
-        ]
+        caption = f"Brackets: 95 % interval; ≈ can't be told apart from the best. {wording.denominators(report, group)}"
+        lines += ["", " ".join(filter(None, (_escape(caption), _escape(wording.other_prompts(group)))))]
         parts.append("\n".join(lines))
         parts += [*_prompts(group), *_ensembles(report, group)]
         parts += markdown_sections.panels(group, differences.panels(report, group), _line, _escape)
     parts += markdown_sections.transfers(report, _line, _escape)
     parts += [*_cost_table(report), *_failures(report)]
     if report.missing:
-        lines = [f"## No result: {len(report.missing)} of {report.cells} cells", ""]
+        lines = [f"## No result: {len(report.missing)} of {counted(report.cells, 'cell')}", ""]
         parts.append("\n".join(lines + [f"- `{m.id}` {_escape(wording.absent(m))}" for m in report.missing]))
     if report.dropped:
         lines = ["## Dropped: combinations that can't be", ""]
@@ -182,13 +180,13 @@ def _prompts(group: Group) -> Iterator[str]:
             continue
         unit, shown = sensitivity.unit, wording.unit_name(sensitivity.unit)
         lines = [f"### How much the prompt matters: {_escape(group.heading(metric))}"]
-        for name, counted, summaries in (
+        for name, noun, summaries in (
             ("prompt", "cells", sensitivity.by_prompt),
             ("model, method", "prompts", sensitivity.by_model),
         ):
             headings = [
                 name,
-                counted,
+                noun,
                 f"mean {shown}",
                 f"spread (SD) {wording.points(unit)}",
                 f"lowest–highest {shown}",
@@ -241,7 +239,7 @@ def _cost_table(report: Report) -> Iterator[str]:
         for point in sorted((p for p in tradeoff.points if p.front), key=lambda p: p.hours):
             row, value = rows[point.id], wording.number(point.value, tradeoff.metric_unit)
             spent = [wording.amount(point.hours), wording.usd(costs[point.id].usd)]
-            lines.append(_line([row.model, row.prompt, row.label, value, *spent]))
+            lines.append(_line([row.model, row.asked, row.label, value, *spent]))
         yield "\n".join(lines)
     yield _escape(wording.COST)
 

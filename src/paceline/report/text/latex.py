@@ -87,8 +87,7 @@ def _plain(text: str) -> str:
 def _table(report: Report, group: Group) -> str:
     standings = {m: differences.standing(report, group, m) for m in group.columns}
     caption = f"{report.sweep}: {group.title}. {MARKED} {wording.denominators(report, group)}"
-    if others := sorted({row.trained_on for row in group.rows if row.other_prompt}):
-        caption += f" † trained on another prompt ({', '.join(others)})."
+    caption += f" {wording.other_prompts(group)}".rstrip()
     units = [wording.unit_name(group.unit(m)) for m in group.columns]
     # The first word above the others, so that a heading is no wider than its numbers.
     headings = [group.heading(m).partition(" ") for m in group.columns]
@@ -141,8 +140,7 @@ def _cell(report: Report, group: Group, row: Row, standings: dict[str, Standing]
     """A line of values, and one of their intervals."""
     outcomes = report.chosen(row, group.split).outcomes
     read = wording.share(outcomes.count("parsed"), len(outcomes)).removesuffix(" %")
-    prompt = f"{row.prompt} †" if row.other_prompt else row.prompt
-    values, intervals = [r"\quad " + escape(prompt), escape(row.label), escape(read)], [""] * 3
+    values, intervals = [r"\quad " + escape(row.asked), escape(row.label), escape(read)], [""] * 3
     for metric in group.columns:
         measured = group.metric(row, metric)
         standing = standings[metric]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from paceline.counted import counted
 from paceline.report import wording
 from paceline.report.analysis import transfer
 from paceline.report.read.sweep_results import Group, Report
@@ -74,7 +75,7 @@ def _texts(panel: Texts, line: Line) -> Iterator[str]:
         if len(case.answers) > MOST_ANSWERS:
             yield line([name, f"and {len(case.answers) - MOST_ANSWERS:,} more", "", *others])
     if len(panel.cases) > MOST_CASES:
-        yield line([f"and {len(panel.cases) - MOST_CASES:,} more samples", "", "", *others])
+        yield line([f"and {counted(len(panel.cases) - MOST_CASES, 'more sample')}", "", "", *others])
 
 
 def _cut(text: str) -> str:

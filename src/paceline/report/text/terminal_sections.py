@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from paceline.counted import counted
 from paceline.report import wording
 from paceline.report.analysis import cost, failures, transfer
 from paceline.report.read import sweep_results
@@ -183,7 +184,7 @@ def costs(report: Report, group: sweep_results.Group, ruled: Table) -> Renderabl
         row = rows[point.id]
         cells = [wording.number(point.value, tradeoff.metric_unit), wording.amount(point.hours)]
         cells += [wording.usd(spent[point.id].usd)] if priced else []
-        ruled.add_row(*map(Text, [f"{row.model} · {row.prompt} · {row.label}", *cells]))
+        ruled.add_row(*map(Text, [f"{row.model} · {row.asked} · {row.label}", *cells]))
     return Group(Text(f"{group.title} · no other cell is both cheaper and better", style="bold"), ruled)
 
 
@@ -236,6 +237,8 @@ def ended_early(report: Report, ruled: Table) -> Iterator[RenderableType]:
     if not causes:
         return
     for f in causes:
-        counted = f"{f.attempts:,} of {f.cells:,} cells, {f.recovered:,} done since"
-        ruled.add_row(Text(f.cause), Text(f"{counted}; {f.example}, attempt {f.attempt}"), Text(f.remedy))
+        told = f"{counted(f.attempts, 'attempt')} of {counted(f.cells, 'cell')}, {f.recovered:,} done since"
+        ruled.add_row(
+            Text(f.cause), Text(f"{told}; {f.example.rpartition('-')[2]}, attempt {f.attempt}"), Text(f.remedy)
+        )
     yield ruled

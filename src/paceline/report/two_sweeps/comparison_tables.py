@@ -10,9 +10,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from paceline.counted import counted
 from paceline.report import wording
 from paceline.report.read import sweep_results
-from paceline.report.text.terminal import TIED, add_changes, ruled
+from paceline.report.text.cell_names import CellName
+from paceline.report.text.fitted import ruled
+from paceline.report.text.terminal import ALONE_MEANS, TIED, changes, short_verdict
 from paceline.report.two_sweeps.compare import CodeChange, Comparison, DataChange, Effect, FileChange, Pair
 from paceline.tasks.kind import Kind
 
@@ -22,6 +25,7 @@ MOST_FILES = 15
 MOST_NAMED = 12
 MOST_EFFECTS = 60
 MOST_VALUE = 60  # characters of a setting
+BEFORE_CHANGE = 20  # of them before the first that differs
 UNPAIRED = " ‡"
 
 
@@ -32,17 +36,17 @@ def show(comparison: Comparison, console: Console) -> None:
         _settings(comparison),
         _code(comparison),
         _data(comparison),
-        *_effects(comparison),
+        *_effects(comparison, console),
         *_unmatched(comparison),
     ]
     for part in parts:
         console.print()
-        console.print(part)
+        console.print(part, crop=False)
 
 
 def _summary(comparison: Comparison) -> str:
     same = sum(pair.same for pair in comparison.pairs)
-    summary = f"{comparison.before.sweep} → {comparison.after.sweep}: {_count(len(comparison.pairs), 'matched cell')}"
+    summary = f"{comparison.before.sweep} → {comparison.after.sweep}: {counted(len(comparison.pairs), 'matched cell')}"
     summary += f", {same} of them the very same cell" if same else ""
     for name, rows in (
         (comparison.before.sweep, comparison.only_before),
@@ -52,34 +56,39 @@ def _summary(comparison: Comparison) -> str:
     return summary
 
 
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
-
-
 def _settings(comparison: Comparison) -> RenderableType:
     if not comparison.settings:
         return _section("Settings", "No setting of matched cells differs.")
     table = _table(comparison, "setting")
     table.add_column("cells", justify="right", no_wrap=True)
-    for key, changes in list(comparison.settings.items())[:MOST_SETTINGS]:
-        for setting, cells in changes[:MOST_CHANGES]:
-            before = _value(setting.before, setting.before_default)
-            table.add_row(Text(key), before, _value(setting.after, setting.after_default), Text(str(cells)))
-        if len(changes) > MOST_CHANGES:
-            table.add_row(Text(f"  and {len(changes) - MOST_CHANGES} other changes of it"))
+    for key, differing in list(comparison.settings.items())[:MOST_SETTINGS]:
+        for setting, cells in differing[:MOST_CHANGES]:
+            before = _value(setting.before, setting.before_default, setting.after)
+            after = _value(setting.after, setting.after_default, setting.before)
+            table.add_row(Text(key), before, after, Text(f"{cells:,}"))
+        if len(differing) > MOST_CHANGES:
+            table.add_row(Text(f"  and {counted(len(differing) - MOST_CHANGES, 'other change')} of it"))
     if len(comparison.settings) > MOST_SETTINGS:
         table.add_row(Text(f"and {len(comparison.settings) - MOST_SETTINGS} more; --json has all"))
     return Group(Text("Settings", style="bold"), table)
 
 
-def _value(value: Any, default: bool) -> Text:
-    text = wording.one_line(value if isinstance(value, str) else str(value)) or "(empty)"
-    shown = text if len(text) <= MOST_VALUE else f"{text[:MOST_VALUE]}…"
+def _value(value: Any, default: bool, other: Any) -> Text:
+    """A setting's value; of a long one the part in which it begins to differ from the other."""
+    text, beside = _one_line(value), _one_line(other)
+    same = next((i for i, (a, b) in enumerate(zip(text, beside, strict=False)) if a != b), min(len(text), len(beside)))
+    start = max(0, same - BEFORE_CHANGE) if max(len(text), len(beside)) > MOST_VALUE and same > BEFORE_CHANGE else 0
+    end = start + MOST_VALUE
+    shown = f"{'…' if start else ''}{text[start:end]}{'…' if len(text) > end else ''}"
     return Text.assemble(shown, (" (default)", "dim")) if default else Text(shown)
 
 
+def _one_line(value: Any) -> str:
+    return wording.one_line(value if isinstance(value, str) else str(value)) or "(empty)"
+
+
 def _table(comparison: Comparison, *names: str) -> Table:
-    return ruled("", *names, comparison.before.sweep, comparison.after.sweep, whole=False)
+    return ruled("", *names, comparison.before.sweep, comparison.after.sweep)
 
 
 def _section(heading: str, *lines: str) -> RenderableType:
@@ -91,7 +100,7 @@ def _code(comparison: Comparison) -> RenderableType:
     lines = list(_code_lines(comparison, code))
     if not code.files:
         return _section("Code", *lines)
-    table = ruled("", "file", whole=False)
+    table = ruled("", "file")
     for name in ("lines added", "removed"):
         table.add_column(name, justify="right", no_wrap=True)
     largest = sorted(code.files, key=lambda f: -_size(f))
@@ -117,7 +126,7 @@ def _code_lines(comparison: Comparison, code: CodeChange) -> Iterator[str]:
         yield "Which files differ can't be told: a snapshot is not under this root any more."
     elif code.files:
         added, removed = (sum(getattr(f, name) or 0 for f in code.files) for name in ("added", "removed"))
-        yield f"{_count(len(code.files), 'file')} differ{'s' if len(code.files) == 1 else ''}: +{added:,} −{removed:,}"
+        yield f"{counted(len(code.files), 'file')} differ{'s' if len(code.files) == 1 else ''}: +{added:,} −{removed:,}"
     for name, recorded, ran in (
         (comparison.before.sweep, code.before, code.ran_before),
         (comparison.after.sweep, code.after, code.ran_after),
@@ -155,7 +164,7 @@ def _data_side(change: DataChange, digest: str, splits: Mapping[str, int]) -> st
     return f"{digest[:12]}: {counts}"
 
 
-def _effects(comparison: Comparison) -> Iterator[RenderableType]:
+def _effects(comparison: Comparison, console: Console) -> Iterator[RenderableType]:
     """What became of the results, a table for each task, split and metric."""
     if not comparison.effects:
         yield _section("Results", "No two different cells that match have a result.")
@@ -164,34 +173,33 @@ def _effects(comparison: Comparison) -> Iterator[RenderableType]:
     for effect in comparison.effects:
         tables.setdefault((effect.task, effect.split, effect.metric), []).append(effect)
     for (task, split, metric), effects in tables.items():
-        yield _fill_effects(f"{task} · {split} · {comparison.after.kinds[task].metric(metric).heading}", effects)
+        heading = f"{task} · {split} · {comparison.after.kinds[task].metric(metric).heading}"
+        yield _fill_effects(heading, effects, console)
     yield Padding(Text(_caption(comparison.effects, comparison.after.kinds), style="dim"), (0, 1))
 
 
-def _fill_effects(heading: str, effects: Sequence[Effect]) -> RenderableType:
+def _fill_effects(heading: str, effects: Sequence[Effect], console: Console) -> RenderableType:
     unit = effects[0].unit
-    table = ruled("", "model · prompt", "method")
-    table.add_column(f"before → after\n{wording.unit_name(unit)}", justify="right", no_wrap=True)
-    table.add_column(f"difference\n{wording.points(unit)}", justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    add_changes(table, effects[:MOST_EFFECTS], lambda e: Text(_verdict(e)))
-    if len(effects) > MOST_EFFECTS:
-        table.add_row(Text(f"and {len(effects) - MOST_EFFECTS} more"))
-    return Group(Text(heading, style="bold"), table)
+    table = changes(
+        heading,
+        (f"before → after\n{wording.unit_name(unit)}", f"difference\n{wording.points(unit)}", ""),
+        [(CellName(e.model, e.prompt, e.method), e) for e in effects[:MOST_EFFECTS]],
+        lambda e: Text(_verdict(e)),
+        console,
+    )
+    more = [Text(f" and {len(effects) - MOST_EFFECTS:,} more; --json has all")] if len(effects) > MOST_EFFECTS else []
+    return Group(table, *more)
 
 
 def _verdict(effect: Effect) -> str:
-    """The verdict in a word or two, its p below."""
-    short = TIED if effect.verdict.startswith("can't") else effect.verdict.split(",")[0]
-    p = f"\n{wording.p_value(effect.p)}" if effect.p is not None else ""
-    return f"{short}{p}{'' if effect.paired else UNPAIRED}"
+    return f"{short_verdict(effect.verdict, effect.p)}{'' if effect.paired else UNPAIRED}"
 
 
 def _caption(effects: Sequence[Effect], kinds: Mapping[str, Kind]) -> str:
     caption = f"{TIED} can't be told apart. "
     if any(e.paired for e in effects):
         caption += f"{wording.paired(kinds[effects[0].task]).replace('the sweep', 'all tests here')} "
-        caption += "alone: told apart by its own interval, but not among so many tests. "
+        caption += f"{ALONE_MEANS} "
     if not all(e.paired for e in effects):
         caption += (
             f"{UNPAIRED.strip()} not the same samples: told apart where the cells' own 95 % intervals do not meet, "
@@ -206,10 +214,10 @@ def _unmatched(comparison: Comparison) -> Iterator[RenderableType]:
         (comparison.after.sweep, comparison.only_after),
     ):
         if rows:
-            yield _listed(f"Only in {name}: {_count(len(rows), 'cell')}", [_named(row) for row in rows])
+            yield _listed(f"Only in {name}: {counted(len(rows), 'cell')}", [_named(row) for row in rows])
     if comparison.lacking:
         yield _listed(
-            f"Without a result: {_count(len(comparison.lacking), 'matched cell')}", _lacking(comparison.lacking)
+            f"Without a result: {counted(len(comparison.lacking), 'matched cell')}", _lacking(comparison.lacking)
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from paceline.counted import agree, counted
 from paceline.tasks.geolocation.gazetteer import country_code, smallest_distance_km, swapped
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def data_lines(manifest: Mapping[str, Any], task: TaskSpec) -> Iterator[str]:
         yield f"smallest distance to an image of {task.train}: {shown}"
     if wrong := manifest.get("swapped_truths"):
         yield (
-            f"{len(wrong)} {'sample lies' if len(wrong) == 1 else 'samples lie'} in the stated country only with "
+            f"{counted(len(wrong), 'sample')} {agree(len(wrong), 'lies', 'lie')} in the stated country only with "
             f"latitude and longitude swapped (the first: {wrong[0]}); look at the source's columns"
         )
 

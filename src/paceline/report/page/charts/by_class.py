@@ -36,6 +36,7 @@ def _chart(panel: PerClass, cell: CellClasses) -> dict[str, Any]:
     return {
         "name": cell.name,
         "width": style.WIDTH,
+        "labels": LABELS + 8,
         "height": y + BOTTOM,
         "bottom": y + 4,
         "top": TOP - 6,

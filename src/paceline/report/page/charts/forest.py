@@ -62,6 +62,7 @@ def chart(group: Group, metric: str) -> dict[str, Any] | None:
         "axis": axis + (" (logarithmic)" if scale.log else ""),
         "better": "lower is better" if group.lower_is_better(metric) else "higher is better",
         "width": style.WIDTH,
+        "labels": LABELS - 8,
         "height": y + BOTTOM,
         "left": LABELS,
         "right": style.WIDTH - RIGHT,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from paceline.counted import counted
 from paceline.report import wording
 from paceline.report.analysis import differences
 from paceline.report.read.sweep_results import Group, Report, Row
@@ -115,7 +116,7 @@ def matrix(cell_matrix: CellMatrix) -> dict[str, Any]:
         cells = []
         for answer, count in zip(cell_matrix.answers, counts, strict=True):
             fill, dark = colour(count / n)
-            title = f"{count:,} of {n:,} images of {truth} were answered with {answer}"
+            title = f"{count:,} of {counted(n, 'image')} of {truth} were answered with {answer}"
             cells.append({"fill": fill, "dark": dark, "count": count, "right": truth == answer, "told": title})
             cells[-1]["text"] = wording.number(count / n, "share")
         lines.append({"name": truth, "n": n, "cells": cells})

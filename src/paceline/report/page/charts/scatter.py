@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from paceline.counted import counted
 from paceline.report import wording
 from paceline.report.page.charts import style
 from paceline.tasks.panels import CellScatter, Measure, Scatter
@@ -94,7 +95,7 @@ def _counted(
     panel: Scatter, cell: CellScatter, at: np.ndarray, drawn: int, scales: tuple[style.Scale, style.Scale]
 ) -> str:
     """How many points there are, and what became of those that can't be drawn as they are."""
-    parts = [f"{len(at):,} of {len(cell.x):,} samples have both numbers"]
+    parts = [f"{len(at):,} of {counted(len(cell.x), 'sample')} have both numbers"]
     if drawn < len(at):
         parts.append(f"{drawn:,} of them are drawn, spread evenly over the data's order")
     edge = np.zeros(len(at), dtype=bool)

@@ -1,10 +1,12 @@
-"""What a reader must know of test data that is trained on too: in one task, or by weights tuned on another task."""
+"""What a reader of a report must know: what the cells were made of, and which test data is trained on too."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from paceline import tasks
+from paceline.counted import agree, counted
 from paceline.data import samples as prepared
 from paceline.data import transfer_leakage
 from paceline.errors import UserError
@@ -12,6 +14,44 @@ from paceline.errors import UserError
 if TYPE_CHECKING:
     from paceline.config.schema import TaskSpec
     from paceline.report.read.sweep_results import Report
+
+
+def notes(report: Report) -> Iterator[str]:
+    """A sentence for each thing that a reader must know before the tables."""
+    for model, folder in report.by_folder.items():
+        yield (
+            f"{model}: its cells name their weights by the folder {folder}, as an earlier version did; what it held "
+            "then is not recorded."
+        )
+    others = [row for row in report.done if row.other_prompt]
+    if others:
+        pairs = sorted({(row.trained_with, row.prompt) for row in others})
+        shown = "; ".join(f"trained on {a}, asked {b}" for a, b in pairs[:8])
+        more = f"; and {counted(len(pairs) - 8, 'more pair')}" if len(pairs) > 8 else ""
+        of = f"{len(others):,} of {counted(len(report.done), 'cell')}"
+        yield f"Train and test prompts differ in {of} ({shown}{more})."
+    for task, records in report.samples.items():
+        if not records and any(row.task == task for row in report.done):
+            yield (
+                f"The prepared data of {task} is not under this root any more, so pictures are left out, and with "
+                f"several splits comparisons too. It comes back with: paceline prepare task={task}"
+            )
+    for task, kind in report.kinds.items():
+        if kind.module is None:
+            yield f"{task}: its metrics alone are shown: {_why_not(kind.name)}"
+    yield from transfer(report)
+    for task, manifest in report.manifests.items():
+        yield from held_out(task, report.tasks[task], manifest)
+        yield from report.kinds[task].data_notes(manifest, report.tasks[task])
+
+
+def _why_not(kind: str) -> str:
+    """Why a kind can't be used, with the remedy."""
+    try:
+        tasks.load(kind)
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def held_out(task: str, spec: TaskSpec, manifest: Mapping[str, Any]) -> Iterator[str]:
@@ -24,8 +64,8 @@ def held_out(task: str, spec: TaskSpec, manifest: Mapping[str, Any]) -> Iterator
     for splits, count in groups.get("shared", {}).items():
         if spec.train in splits.split(", "):
             yield (
-                f"{task}: {count} of {groups['count']} groups by {groups['field']} stand in {splits}; figures of "
-                "samples that share a group with training samples may flatter."
+                f"{task}: {count} of {counted(groups['count'], 'group')} by {groups['field']} stand in {splits}; "
+                "figures of samples that share a group with training samples may flatter."
             )
 
 
@@ -37,7 +77,8 @@ def transfer(report: Report) -> Iterator[str]:
     pairs = list(dict.fromkeys((row.trained_task, row.task) for row in across))
     shown = "; ".join(f"{trained} → {evaluated}" for trained, evaluated in pairs[:8])
     more = f"; and {len(pairs) - 8} more" if len(pairs) > 8 else ""
-    yield f"Weights tuned on one task answer another in {len(across)} of {len(report.done)} cells ({shown}{more})."
+    of = f"{len(across)} of {counted(len(report.done), 'cell')}"
+    yield f"Weights tuned on one task answer another in {of} ({shown}{more})."
     for trained, evaluated in pairs:
         counts = _counts(report, trained, evaluated)
         if counts is None:
@@ -67,11 +108,11 @@ def _told(who: str, test: str, train: str, kinds: Mapping[str, int], named: str)
     """The counts of one test split by kind, a sentence each."""
     if same := kinds.get("bytes", 0) + kinds.get("pixels", 0):
         how = "byte for byte" if same == kinds["bytes"] else "byte for byte or pixel for pixel"
-        yield f"{who}: {same} images of {test} are also in {train}, {how}; its figures flatter."
-    if kinds.get("text"):
-        yield f"{who}: {kinds['text']} samples of {test} are also in {train}, word for word; its figures flatter."
-    if kinds.get("looks"):
-        yield (
-            f"{who}: {kinds['looks']} images of {test} look like an image of {train} ({named} names them); its figures "
-            "may flatter."
-        )
+        images = f"{counted(same, 'image')} of {test} {agree(same, 'is', 'are')}"
+        yield f"{who}: {images} also in {train}, {how}; its figures flatter."
+    if texts := kinds.get("text", 0):
+        samples = f"{counted(texts, 'sample')} of {test} {agree(texts, 'is', 'are')}"
+        yield f"{who}: {samples} also in {train}, word for word; its figures flatter."
+    if looks := kinds.get("looks", 0):
+        images = f"{counted(looks, 'image')} of {test} {agree(looks, 'looks', 'look')}"
+        yield f"{who}: {images} like an image of {train} ({named} names them); its figures may flatter."

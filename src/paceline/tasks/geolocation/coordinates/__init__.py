@@ -6,10 +6,10 @@ Four steps, each linear in the text; the modules of a step, in the order of read
    languages become English ones: ``languages`` (from ``languages.yaml``), ``foreign_letters``.
 2. *tokenise* into numbers, words and signs: ``tokens``; ``commas`` joins the decimal commas of "48,8566".
 3. *pair*. ``scan`` gives each number what stands around it: ``axis_labels`` ("Latitude: …"), ``hemispheres``
-   ("… N"), ``degrees`` (minutes and seconds). ``measures`` takes out what is no coordinate (a number with a unit,
-   behind a word such as "confidence", inside a range), ``boxes`` the least and the most of a box. Numbers become
-   pairs: ``stated`` those with an axis, ``bare`` those without, if ``plausible`` says so, ``machine`` those of map
-   links; ``gaps`` classifies the text between two numbers.
+   ("… N"), ``degrees`` (minutes and seconds). ``measures`` takes out what is no coordinate: a number with a unit,
+   behind a word such as "confidence", or inside a range, and ``boxes`` the least and the most of a box. Then numbers
+   become pairs: ``stated`` those with an axis, ``bare`` those without, if ``plausible`` says so, ``machine`` those of
+   map links; ``gaps`` classifies the text between two numbers.
 4. *choose*. ``pair_ranking`` separates answers from comparisons, ``candidates`` takes the likeliest of a list,
    ``final_answer`` the final answer, or the last one.
 

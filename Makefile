@@ -25,10 +25,10 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install -q $(TORCH) setuptools wheel ninja
 	$(BIN)/python -m pip install -q --no-build-isolation $(TORCH) $(DEEPSPEED)
 	$(BIN)/python -m pip install -q -e '.[dev]'
-# PyPI's torchvision is built for CUDA: beside a CPU torch its library can't load, which breaks plain imports of transformers.
+# The usual torchvision is built for CUDA: beside a CPU torch its library can't load, which breaks plain imports of
+# transformers. Where pip is set up with PyTorch's own index of CPU builds, that one is taken.
 	@$(BIN)/python -c 'import torchvision' 2>/dev/null || \
-		$(BIN)/python -m pip install -q --no-deps --timeout 15 --retries 0 "$(TORCHVISION)+cpu" \
-			--extra-index-url https://download.pytorch.org/whl/cpu 2>/dev/null || \
+		$(BIN)/python -m pip install -q --no-deps --timeout 15 --retries 0 "$(TORCHVISION)+cpu" 2>/dev/null || \
 		echo "no CPU build of torchvision here: scripts of your own begin with: import paceline.models.torchvision"
 	@touch $@
 

@@ -117,6 +117,11 @@ class ToyRun:
     notes: list[str] = dataclasses.field(default_factory=list)
     done: int = 0
 
+    @property
+    def root(self) -> Path:
+        """Of what nothing is read."""
+        return self.folder.path
+
     def stop(self) -> str | None:
         """Asked to stop once that many steps are done. (The step that ends now is not in `done` yet.)"""
         return "timeout" if self.stop_after and self.done + 1 >= self.stop_after else None

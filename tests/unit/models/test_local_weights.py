@@ -20,6 +20,7 @@ from paceline.config.schema import Config, MethodSpec, ModelSpec, PromptSpec, Ta
 from paceline.errors import DataError, UserError
 from paceline.launch import environments
 from paceline.models import local_weights
+from paceline.report.read import report_notes
 from paceline.store.root import Store
 from paceline.sweep.cells import PlannedCell, Sweep, evaluate_cell, record, recorded
 
@@ -234,7 +235,7 @@ def test_cells_of_an_earlier_version_are_told_apart_and_noted(tmp_path: Path) ->
     recorded_before = record(sweeps[0], store, "code", extend=False)
     with pytest.raises(UserError, match="1 of its own name a folder of weights whose content"):
         record(sweeps[1], store, "code", extend=False)
-    assert any(f"by the folder {folder}" in note for note in report.collect(store, recorded_before).notes)
+    assert any(f"by the folder {folder}" in note for note in report_notes.notes(report.collect(store, recorded_before)))
     (again,) = recorded(recorded_before, store).cells
     assert locate_weights(again.config.model) == (str(folder), None)
 

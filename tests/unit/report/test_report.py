@@ -18,6 +18,7 @@ from paceline.data import samples
 from paceline.report.analysis import differences, prompt_sensitivity
 from paceline.report.consistency import sweeps
 from paceline.report.page import page
+from paceline.report.read import report_notes
 from paceline.report.read.sweep_results import Report
 from paceline.report.text import export, terminal
 from paceline.store.files import SCHEMA, write_json
@@ -181,7 +182,7 @@ def test_splits_are_never_mixed_when_the_data_is_gone(tmp_path: Path) -> None:
     (samples.dataset_folder(tmp_path, TASK) / "manifest.json").unlink()
     again = report.collect(found.store, found.store.sweep("places"))
     assert differences.differences(again) == ()
-    assert any("paceline prepare" in note for note in again.notes)
+    assert any("paceline prepare" in note for note in report_notes.notes(again))
     assert "<h1>places</h1>" in page.html(again)
 
 
@@ -192,7 +193,7 @@ def test_notes_tell_of_other_training_prompts_distances_and_equal_answers(tmp_pa
     folders[1].predictions.write_bytes(folders[0].predictions.read_bytes())
     folders[1].publish(folders[1].attempts()[-1], [folders[1].predictions], {})
     again = report.collect(found.store, found.store.sweep("places"))
-    notes = "\n".join(again.notes)
+    notes = "\n".join(report_notes.notes(again))
     assert "trained on geo_stepwise, asked geo_bare" in notes
     assert "test_near 12 km, test_far 640 km" in notes
     (same,) = sweeps.findings(again)
@@ -230,7 +231,7 @@ def test_images_that_look_like_a_training_image_are_told_beside_the_tables(tmp_p
     path = samples.dataset_folder(tmp_path, TASK) / "manifest.json"
     kinds = {"test_near": {"bytes": 1, "pixels": 2, "looks": 13}, "test_far": {"bytes": 0, "pixels": 0, "looks": 0}}
     write_json(path, {**json.loads(path.read_text()), "leakage": kinds})
-    notes = "\n".join(report.collect(found.store, found.store.sweep("places")).notes)
+    notes = "\n".join(report_notes.notes(report.collect(found.store, found.store.sweep("places"))))
     assert "3 images of test_near are also in train, byte for byte or pixel for pixel" in notes
     assert "13 images of test_near look like an image of train" in notes
     assert "images of test_far" not in notes

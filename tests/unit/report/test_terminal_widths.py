@@ -16,6 +16,7 @@ from rich.text import Text
 
 from paceline import report
 from paceline.config.schema import Config, GenerationSpec, MethodSpec, ModelSpec, PromptSpec
+from paceline.report.read import report_notes
 from paceline.report.read.sweep_results import Report
 from paceline.report.text import export
 from paceline.report.text.fitted import ruled
@@ -136,5 +137,7 @@ def test_another_text_under_the_name_of_the_prompt_trained_on_is_marked(tmp_path
     added = next(row for row in after.rows if row.id == cell.id)
     assert added.other_prompt and added.trained_with == f"{PROMPTS[0]} with another text"
     assert f"{PROMPTS[0]} †" in printed(after, 120)
-    assert any(f"trained on {PROMPTS[0]} with another text, asked {PROMPTS[0]}" in note for note in after.notes)
+    assert any(
+        f"trained on {PROMPTS[0]} with another text, asked {PROMPTS[0]}" in note for note in report_notes.notes(after)
+    )
     assert f"{PROMPTS[0]} †" in export.markdown_text(after)

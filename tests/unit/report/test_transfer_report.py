@@ -16,6 +16,7 @@ from paceline.config.schema import Config, GenerationSpec, MethodSpec, ModelSpec
 from paceline.data import samples, transfer_leakage
 from paceline.report.analysis import transfer
 from paceline.report.page import page
+from paceline.report.read import report_notes
 from paceline.report.read.sweep_results import Report
 from paceline.report.text import export, latex
 from paceline.store.files import digest, write_json, write_jsonl
@@ -179,7 +180,7 @@ def test_no_figure_is_cut_where_a_terminal_is_narrow(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kinds", [{"bytes": 2, "pixels": 0, "looks": 0}, {"bytes": 0, "pixels": 0, "looks": 3}, {}])
 def test_notes_say_what_is_tested_and_trained_on(kinds: dict[str, int], tmp_path: Path) -> None:
     found = sweep_of(tmp_path, [("boats", "birds")])
-    notes = "\n".join(found.notes)
+    notes = "\n".join(report_notes.notes(found))
     assert "Weights tuned on one task answer another in 1 of 2 cells (boats → birds)." in notes
     assert "not known here; run: paceline prepare task=birds train.task=boats" in notes
     for name in ("birds", "boats"):
@@ -190,7 +191,7 @@ def test_notes_say_what_is_tested_and_trained_on(kinds: dict[str, int], tmp_path
     path = transfer_leakage.place(tmp_path, TASKS["boats"], TASKS["birds"])
     path.parent.mkdir()
     write_json(path, {"splits": {"test": kinds}})
-    notes = "\n".join(report.collect(found.store, found.store.sweep("s")).notes)
+    notes = "\n".join(report_notes.notes(report.collect(found.store, found.store.sweep("s"))))
     assert "not known here" not in notes
     assert ("2 images of test are also in train of boats, byte for byte; its figures flatter" in notes) == (
         kinds.get("bytes") == 2
@@ -199,4 +200,4 @@ def test_notes_say_what_is_tested_and_trained_on(kinds: dict[str, int], tmp_path
     # Data that was prepared anew is other data than the cells were tuned on.
     manifest = samples.dataset_folder(tmp_path, TASKS["boats"]) / "manifest.json"
     write_json(manifest, {"digest": digest("other"), "splits": {"train": 0}})
-    assert "not known here" in "\n".join(report.collect(found.store, found.store.sweep("s")).notes)
+    assert "not known here" in "\n".join(report_notes.notes(report.collect(found.store, found.store.sweep("s"))))

@@ -19,6 +19,7 @@ from paceline.report.page import case_browser, panel_sections
 from paceline.report.page.charts import curves, forest, heat, marks, outcomes, world_map
 from paceline.report.page.charts import pareto as cost_chart
 from paceline.report.page.pictures import Pictures, jpeg
+from paceline.report.read.report_notes import notes
 from paceline.report.read.sweep_results import Group, Report
 from paceline.store.files import write_bytes
 from paceline.tasks.metrics import READ_SHARE
@@ -85,6 +86,7 @@ def html(report: Report) -> str:
         scripts=[_trusted(text) for text in scripts],
         # Only these scripts run, whatever a model's answer holds.
         script_hashes=[base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts],
+        notes=list(notes(report)),
         transfers=transfer.matrices(report),
         curves=(drawn_curves := curves.charts(training_curves.curves(report))),
         not_shown=list(_not_shown(report, sections, bool(drawn_curves))),

@@ -16,7 +16,6 @@ from paceline.config.checks import named_by_folder
 from paceline.config.schema import TaskSpec
 from paceline.data import samples as prepared
 from paceline.errors import UserError
-from paceline.report.read import report_notes
 from paceline.store.cell_folder import Cell
 from paceline.store.files import canonical, read_json, read_jsonl
 from paceline.store.root import Store, SweepFolder
@@ -302,11 +301,6 @@ class Report:
             positions = [i for i, s in enumerate(answers.sample_ids) if records.get(s, {}).get("split") == split]
             self._positions[key] = positions
         return answers.take(self._positions[key])
-
-    @cached_property
-    def notes(self) -> tuple[str, ...]:
-        """What a reader must know before trusting the tables."""
-        return tuple(report_notes.notes(self))
 
 
 def collect(store: Store, sweep: SweepFolder) -> Report:

@@ -22,6 +22,7 @@ from paceline.report.analysis import (
 )
 from paceline.report.consistency import sweeps
 from paceline.report.read import sweep_provenance
+from paceline.report.read.report_notes import notes
 from paceline.report.read.sweep_results import Group, Report
 from paceline.report.text import markdown_sections
 from paceline.store.files import SCHEMA, write_bytes, write_json
@@ -100,7 +101,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "missing": [dataclasses.asdict(m) for m in report.missing],
         "dropped": [dict(d) for d in report.dropped],
         "findings": [dataclasses.asdict(finding) for finding in sweeps.findings(report)],
-        "notes": list(report.notes),
+        "notes": list(notes(report)),
         "provenance": sweep_provenance.as_json(report),
     }
 
@@ -167,8 +168,8 @@ def markdown_text(report: Report) -> str:
     if findings := sweeps.findings(report):
         lines = [f"## {wording.findings(findings)}", ""]
         parts.append("\n".join(lines + [f"- {f.severity}: {_escape(wording.finding(f))}" for f in findings]))
-    if report.notes:
-        parts.append("\n".join(["## Notes", "", *[f"- {_escape(note)}" for note in report.notes]]))
+    if told := list(notes(report)):
+        parts.append("\n".join(["## Notes", "", *[f"- {_escape(note)}" for note in told]]))
     return "\n\n".join(parts) + "\n"
 
 

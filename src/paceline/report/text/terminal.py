@@ -20,6 +20,7 @@ from paceline.report.analysis.differences import Difference, Standing
 from paceline.report.analysis.prompt_sensitivity import PromptSummary
 from paceline.report.consistency import Finding, sweeps
 from paceline.report.read import sweep_results
+from paceline.report.read.report_notes import notes
 from paceline.report.read.sweep_results import Absent, Report, Row
 from paceline.report.text import terminal_sections
 from paceline.report.text.cell_names import INDENT, CellName, CellNames, name_of
@@ -87,7 +88,7 @@ def show(report: Report, console: Console, everything: bool = False) -> None:
         show_findings(findings[:MOST_FINDINGS], console)
         if len(findings) > MOST_FINDINGS:
             console.print(Text(f"and {len(findings) - MOST_FINDINGS:,} more: paceline check {report.sweep}"))
-    for note in report.notes:
+    for note in notes(report):
         say(Text(f"Note: {note}"))
     if not extent.whole:
         more = "every cell, ensembles and figures by class" if report.groups else "every cell"

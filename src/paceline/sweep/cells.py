@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from paceline import plugins, tasks
 from paceline.config import conflicts
+from paceline.config.build import unquoted
 from paceline.config.cell_kinds import kind_of
 from paceline.config.checks import check, named_by_folder
 from paceline.config.identity import (
@@ -332,6 +333,8 @@ def left_out(dropped: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def sweep_name(composition: Composition, cells: Iterable[str]) -> str:
     """The name given, else the experiment's, else one that stands for just these cells."""
+    if isinstance(composition.name, bool | float):
+        raise UserError(f"name: {unquoted(composition.name)}: quote it")
     name = composition.name or composition.experiment or f"sweep-{digest(sorted(cells), 8)}"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", str(name)):
         raise UserError(f"name '{name}': use letters, digits, '_', '.' and '-', beginning with a letter or digit")

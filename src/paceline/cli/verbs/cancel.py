@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from paceline.cli.options import name_argument
+from paceline.cli.options import confirmed, name_argument
 from paceline.cli.resolve import find_sweep
 
 
@@ -42,7 +42,7 @@ def command(words: Sequence[str], conf: str | None, yes: bool) -> None:
         click.echo(f"{folder.name}: nothing runs")
         return
     more = f" and {len(live)} jobs of Slurm" if live else ""
-    if not yes and not click.confirm(f"{folder.name}: stop {len(running)} running cells{more}?"):
+    if not yes and not confirmed(f"{folder.name}: stop {len(running)} running cells{more}?"):
         click.echo("left as it is")
         return
     if jobs:

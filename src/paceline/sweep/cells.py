@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from paceline.errors import UserError
 from paceline.store.cell_folder import Cell
 from paceline.store.files import SCHEMA, canonical, digest, write_json
 from paceline.store.root import Store, SweepFolder
+from paceline.sweep.task_checks import TaskChecks
 
 if TYPE_CHECKING:
     from paceline.sweep.compose import Composition, Point
@@ -199,6 +200,7 @@ class _Expansion:
         self._models: dict[int, ModelSpec] = {}
         self._tunings: dict[tuple[int, ...], Cell] = {}
         self._coded: set[tuple[str, str, str]] = set()
+        self._task_checks = TaskChecks()
 
     def add(self, point: Point) -> None:
         """Add a point's evaluate cell, behind the finetune cell that it needs."""
@@ -266,11 +268,18 @@ class _Expansion:
         if cell.id in self.cells:
             return
         planned = self.cells[cell.id] = PlannedCell(cell, self.composition.placed(config, cell.kind))
-        try:
-            check(planned.config, cell.kind, splits)
-            conflicts.check(planned.config, cell.kind)
-        except UserError as error:
-            self.problems[str(error)] = None
+        prompt = training_prompt(config, self.composition) if kind_of(cell.kind).trains else config.prompt
+        found = [*_contradictions(planned, splits), *self._task_checks.problems(config, prompt, cell.kind)]
+        self.problems.update(dict.fromkeys(found))
+
+
+def _contradictions(planned: PlannedCell, splits: Mapping[str, int] | None) -> Iterator[str]:
+    config, kind = planned.config, planned.cell.kind
+    try:
+        check(config, kind, splits)
+        conflicts.check(config, kind)
+    except UserError as error:
+        yield str(error)
 
 
 def expand(

@@ -110,7 +110,7 @@ def _refuse_old_numbers(text: str, path: Path) -> None:
     if not _PERHAPS_OLD.search(text):
         return
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        if not isinstance(event, yaml.ScalarEvent) or not event.implicit[0]:
+        if not isinstance(event, yaml.ScalarEvent) or not event.implicit[0] or event.start_mark is None:
             continue
         octal = _BASE_8.fullmatch(event.value)
         if not octal and not _BASE_60.fullmatch(event.value):

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paceline.config.build import build
@@ -28,6 +28,7 @@ def read(text: str) -> dict[str, object]:
         return read_yaml(path)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(WORDS) | st.text("0123456789abcdefx:_.+-", min_size=1, max_size=42))
 def test_a_text_is_taken_as_it_is_written_or_refused(word: str) -> None:
     try:
@@ -38,11 +39,13 @@ def test_a_text_is_taken_as_it_is_written_or_refused(word: str) -> None:
         assert spec.weights == word
 
 
+@settings(deadline=None)
 @given(st.sampled_from(WORDS) | st.text("0123456789:_", min_size=1, max_size=42))
 def test_what_is_quoted_is_always_taken(word: str) -> None:
     assert build(ModelSpec, read(f'weights: "{word}"\n'), "model").weights == word
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**6).map(lambda n: f"{n:07d}") | st.from_regex(r"[1-9]\d?(:[0-5]\d){1,2}", fullmatch=True))
 def test_a_number_never_becomes_another_by_its_spelling(word: str) -> None:
     try:

@@ -79,7 +79,9 @@ def _tiles(image: Mapping[str, Any], processor: Mapping[str, Any], size: Size | 
 
 def _grid(image: Mapping[str, Any], processor: Mapping[str, Any], size: Size | None) -> Seen:
     unit = image["patch"] * image["merge"]
-    least, most = (int(processor.get(n) or image[n]) for n in ("min_pixels", "max_pixels"))
+    bound = processor.get("size") or {}
+    least = int(processor.get("min_pixels") or bound.get("shortest_edge") or image["min_pixels"])
+    most = int(processor.get("max_pixels") or bound.get("longest_edge") or image["max_pixels"])
     width, height = size or (_root(most), _root(most))
     # smart_resize of Qwen2VLImageProcessor.
     across, down = (max(1, round(edge / unit)) for edge in (width, height))

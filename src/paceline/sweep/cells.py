@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from paceline import plugins, tasks
-from paceline.config import conflicts
+from paceline.config import conflicts, processor_arguments
 from paceline.config.build import unquoted
 from paceline.config.cell_kinds import kind_of
 from paceline.config.checks import check, named_by_folder
@@ -278,6 +278,10 @@ def _contradictions(planned: PlannedCell, splits: Mapping[str, int] | None) -> I
     try:
         check(config, kind, splits)
         conflicts.check(config, kind)
+    except UserError as error:
+        yield str(error)
+    try:
+        processor_arguments.check(config.model)
     except UserError as error:
         yield str(error)
 

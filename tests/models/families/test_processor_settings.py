@@ -1,0 +1,112 @@
+"""What a model's file says of its image processor is done, or refused: nothing is passed over in silence."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from paceline.config.processor_arguments import ARGUMENTS, SIZES
+from paceline.config.schema import ModelSpec
+from paceline.errors import UserError
+from paceline.models import family_names, load_family
+from paceline.models.family import Family
+from paceline.models.processor_settings import require_taken
+
+# What the network decides, and what is of no use in a file.
+NOT_GIVEN = {"self", "images", "kwargs", "disable_grouping", "return_tensors", "args"}
+NETWORK = {"patch_size", "temporal_patch_size", "merge_size", "num_img_tokens", "edge"}
+INTO_SIZE = {"qwen2_vl": {"min_pixels", "max_pixels"}, "idefics": {"image_size"}}
+
+
+def test_every_family_says_what_its_processor_takes() -> None:
+    assert set(ARGUMENTS) == set(family_names())
+
+
+def test_the_arguments_that_are_known_without_torch_are_those_that_the_real_class_reads(twin: Family) -> None:
+    images = type(twin.processor.image_processor)
+    reads = set(inspect.signature(images._preprocess).parameters) | {"do_convert_rgb"}
+    if "images" not in reads:  # ours reads what its __init__ names
+        reads = set(inspect.signature(images.__init__).parameters)
+    reads |= INTO_SIZE.get(twin.spec.family, set())
+    assert set(ARGUMENTS[twin.spec.family]) == reads - NOT_GIVEN - NETWORK
+
+
+def test_a_processor_that_takes_no_such_argument_is_refused_when_it_is_loaded(spec: ModelSpec, twin: Family) -> None:
+    wrong = dataclasses.replace(spec, processor={**spec.processor, "maxpixels": 4096})
+    with pytest.raises(UserError, match=rf"conf/model/{spec.name}\.yaml: processor: \w+ takes no 'maxpixels'"):
+        load_family(spec.family).load(wrong)
+    require_taken(spec, twin.processor)
+
+
+VALID: dict[str, list[dict[str, Any]]] = {
+    "qwen2_vl": [
+        {"min_pixels": 1024, "max_pixels": 4096, "image_mean": [0.5, 0.5, 0.5]},
+        {"size": {"shortest_edge": 1024, "longest_edge": 4096}, "resample": 2},
+    ],
+    "pixtral": [
+        {"size": {"longest_edge": 64}, "do_normalize": False, "do_convert_rgb": True},
+        {"size": {"height": 32, "width": 64}, "image_std": [1, 1, 1]},
+    ],
+    "llama_vision": [{"max_image_tiles": 2, "image_mean": [0, 0, 0]}, {"do_rescale": False}],
+    "idefics": [{"image_size": 32, "image_std": [1.0, 0.5, 1.0]}, {"size": {"height": 32, "width": 32}}],
+    "phi35_vision": [{"num_crops": 2, "image_mean": [0.5, 0.5, 0.5]}],
+}
+
+
+def test_every_sound_argument_is_taken_by_a_twin_and_by_a_folder_of_weights(
+    spec: ModelSpec, twin: Family, tmp_path: Path
+) -> None:
+    twin.save(twin.model, tmp_path)
+    for given in VALID[spec.family]:
+        assert set(given) <= set(ARGUMENTS[spec.family])
+        for weights in ("", str(tmp_path)):
+            load_family(spec.family).load(dataclasses.replace(spec, processor=given, weights=weights))
+
+
+def _as_published(twin: Family, folder: Path, **images: Any) -> None:
+    """The folder of a model whose image processor has a file of its own, as on the hub."""
+    twin.save(twin.model, folder)
+    whole = json.loads((folder / "processor_config.json").read_text())
+    (folder / "preprocessor_config.json").write_text(json.dumps({**whole.pop("image_processor"), **images}))
+    (folder / "processor_config.json").write_text(json.dumps(whole))
+
+
+def test_an_argument_that_the_weights_own_file_overrides_is_refused(
+    spec: ModelSpec, twin: Family, tmp_path: Path
+) -> None:
+    if "shortest_edge" not in set().union(*SIZES.get(spec.family, ())):
+        pytest.skip("its size has one name")
+    _as_published(twin, tmp_path, min_pixels=1024, max_pixels=2048)
+    sized = {"size": {"shortest_edge": 1024, "longest_edge": 4096}}
+    named = dataclasses.replace(spec, weights=str(tmp_path), processor=sized)
+    with pytest.raises(UserError, match=r"processor: size: .* has no effect: Qwen2VLImageProcessor has size"):
+        load_family(spec.family).load(named)
+    least = dataclasses.replace(spec, weights=str(tmp_path), processor={"min_pixels": 4096})
+    with pytest.raises(UserError, match="the least size, 4096, is more than the most, 2048; give both"):
+        load_family(spec.family).load(least)
+    both = dataclasses.replace(spec, weights=str(tmp_path), processor={"min_pixels": 1024, "max_pixels": 4096})
+    assert load_family(spec.family).load(both).processor.image_processor.size["longest_edge"] == 4096
+
+
+class _Own:
+    """A lab's processor that keeps what it is given under names of its own."""
+
+    def __init__(self, crops: int = 4) -> None:
+        self._crops = crops
+
+
+def test_a_labs_processor_is_asked_by_the_names_of_its_own_arguments() -> None:
+    processor = type("Processor", (), {"image_processor": _Own(2)})()
+    require_taken(ModelSpec(name="m", processor={"crops": 2}), processor)
+    with pytest.raises(UserError, match=r"processor: _Own takes no 'crop': did you mean 'crops'\?"):
+        require_taken(ModelSpec(name="m", processor={"crop": 2}), processor)
+
+
+def test_a_family_without_pictures_takes_no_processor() -> None:
+    with pytest.raises(UserError, match="family 'llama' has no image processor; remove it"):
+        require_taken(ModelSpec(name="m", family="llama", processor={"max_pixels": 1}), object())

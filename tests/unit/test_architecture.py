@@ -35,11 +35,12 @@ LAYERS: list[set[str]] = [
     {"tasks"},
     {"data/prompts", "data/readers", "data/leakage", "data/images", "data/folders"},
     {"data"},
+    {"data/conversations"},
     {"scoring"},
     {"attempts", "tracking/wandb_log"},
     # compute side: what runs beside a cell file
     {"models", "attempts/ranks"},
-    {"data/conversations", "training/stream"},
+    {"training/stream"},
     {"inference/relevance_picture", "training", "tracking"},
     {"tracking/wandb_upload"},
     {"tracking/wandb_workspace"},

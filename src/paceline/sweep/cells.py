@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paceline import plugins, tasks
@@ -191,6 +192,7 @@ class _Expansion:
         data_digest: Callable[[TaskSpec], str],
         splits: Callable[[TaskSpec], Mapping[str, int] | None],
         pin: Callable[[ModelSpec], ModelSpec],
+        root: Path | None,
     ) -> None:
         self.composition, self.data_digest, self.splits, self.pin = composition, data_digest, splits, pin
         self.cells: dict[str, PlannedCell] = {}
@@ -200,7 +202,7 @@ class _Expansion:
         self._models: dict[int, ModelSpec] = {}
         self._tunings: dict[tuple[int, ...], Cell] = {}
         self._coded: set[tuple[str, str, str]] = set()
-        self._task_checks = TaskChecks()
+        self._task_checks = TaskChecks(root)
 
     def add(self, point: Point) -> None:
         """Add a point's evaluate cell, behind the finetune cell that it needs."""
@@ -234,11 +236,11 @@ class _Expansion:
         data, splits = self._data_of(trained)
         prompt = training_prompt(config, self.composition)
         tuned = self._tuning(config, data)
-        # The evaluated prompt may be one that fits the evaluated task alone.
-        self._add(tuned, dataclasses.replace(config, prompt=prompt), splits)
-        self.transfers[repr((trained, evaluated))] = trained, evaluated
         if why := unfit_prompt(prompt, trained, evaluated):
             self.problems[why] = None
+        # The evaluated prompt may be one that fits the evaluated task alone.
+        self._add(tuned, dataclasses.replace(config, prompt=prompt), splits, asks=not why)
+        self.transfers[repr((trained, evaluated))] = trained, evaluated
         return tuned
 
     def _use_code(self, config: Config) -> None:
@@ -264,13 +266,14 @@ class _Expansion:
             self._tunings[key] = finetune_cell(config, self.composition, data)
         return self._tunings[key]
 
-    def _add(self, cell: Cell, config: Config, splits: Mapping[str, int] | None) -> None:
+    def _add(self, cell: Cell, config: Config, splits: Mapping[str, int] | None, asks: bool = True) -> None:
         if cell.id in self.cells:
             return
         planned = self.cells[cell.id] = PlannedCell(cell, self.composition.placed(config, cell.kind))
         prompt = training_prompt(config, self.composition) if kind_of(cell.kind).trains else config.prompt
-        found = [*_contradictions(planned, splits), *self._task_checks.problems(config, prompt, cell.kind)]
-        self.problems.update(dict.fromkeys(found))
+        self.problems.update(dict.fromkeys(_contradictions(planned, splits)))
+        if asks:
+            self.problems.update(dict.fromkeys(self._task_checks.problems(config, prompt, cell.kind)))
 
 
 def _contradictions(planned: PlannedCell, splits: Mapping[str, int] | None) -> Iterator[str]:
@@ -291,6 +294,7 @@ def expand(
     data_digest: Callable[[TaskSpec], str],
     splits: Callable[[TaskSpec], Mapping[str, int] | None] = lambda task: None,
     pin: Callable[[ModelSpec], ModelSpec] = lambda model: model,
+    root: Path | None = None,
 ) -> Sweep:
     """The cells of a composition, equal ones folded into one, in the order of the product.
 
@@ -299,11 +303,12 @@ def expand(
         data_digest: digest of a task's prepared data; called once per task.
         splits: split -> samples of a task's prepared data, None where it is not prepared; called once per task.
         pin: the model with the digest of its weights' content, where they lie in a folder; called once per model.
+        root: the storage root, whose prepared samples are looked at for what would end a cell; None looks at none.
 
     Raises:
         UserError: no point is left, or the only one is impossible; code of a lab's can't be used.
     """
-    expansion = _Expansion(composition, data_digest, splits, pin)
+    expansion = _Expansion(composition, data_digest, splits, pin, root)
     dropped: list[dict[str, Any]] = []
     evaluations = 0
     for point in composition.points():

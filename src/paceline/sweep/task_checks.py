@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from paceline import tasks
 from paceline.config.cell_kinds import kind_of
 from paceline.config.schema import Config, Kind, PromptSpec, TaskSpec
 from paceline.data import prompts
 from paceline.errors import nearest
+from paceline.sweep.sample_checks import SampleChecks
 
 
 class TaskChecks:
-    """The checks of one sweep."""
+    """The checks of one sweep.
 
-    def __init__(self) -> None:
-        self._seen: set[tuple[Kind, int, int]] = set()
+    Args:
+        root: the storage root, whose prepared samples are looked at too; None looks at none.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        self._seen: dict[tuple[Kind, int, int], bool] = {}
+        self._samples = SampleChecks(root) if root else None
 
     def problems(self, config: Config, prompt: PromptSpec, kind: Kind) -> Iterator[str]:
         """What stands in the way of a cell; nothing where another cell has been asked the same.
@@ -32,12 +39,15 @@ class TaskChecks:
         """
         # A composition makes each spec once and holds it, so its id stands for its content.
         key = (kind, id(config.task), id(prompt))
-        if key in self._seen:
-            return
-        self._seen.add(key)
-        yield from _prompt_fields(config.task, prompt)
-        if kind_of(kind).trains:
-            yield from _target_fields(config.task)
+        if key not in self._seen:
+            found = [
+                *_prompt_fields(config.task, prompt),
+                *(_target_fields(config.task) if kind_of(kind).trains else ()),
+            ]
+            self._seen[key] = not found
+            yield from found
+        if self._samples and self._seen[key]:
+            yield from self._samples.problems(config, prompt, kind)
 
 
 def _prompt_fields(task: TaskSpec, prompt: PromptSpec) -> Iterator[str]:

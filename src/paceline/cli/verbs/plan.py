@@ -54,7 +54,7 @@ def command(
     store = store_of(composition)
     data_digest, unprepared = digests_or_not(store, words, conf)
     pin, unpinned = pins_or_not(store)
-    sweep = expand(composition, data_digest, lambda task: samples.splits(store.root, task), pin)
+    sweep = expand(composition, data_digest, lambda task: samples.splits(store.root, task), pin, store.root)
     wishes = submit.Wishes(**wished)
     ahead = outlook.look_ahead(sweep, store, Answers(store.root, fresh=False), composition.tree, wishes)
     _, left = submit.choose(ahead.seen.cells, ahead.seen.states, wishes)

@@ -53,6 +53,7 @@ def command(
         data_digests(store, words, conf),
         lambda task: samples.splits(store.root, task),
         pins(store),
+        store.root,
     )
     require_compared(sweep, store, words, conf)
     for line in left_out(sweep.dropped):

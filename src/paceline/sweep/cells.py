@@ -176,11 +176,24 @@ def require_code(configs: Iterable[Config]) -> None:
     Raises:
         UserError: the file and the line of a lab's.
     """
-    for kind, reader, family in {(c.task.kind, c.task.reader, c.model.family) for c in configs}:
+    for task, model, kind, reader, family in {
+        (c.task.name, c.model.name, c.task.kind, c.task.reader, c.model.family) for c in configs
+    }:
+        _require_named("task", task, kind=kind, reader=reader)
+        _require_named("model", model, family=family)
         tasks.load(kind)
         readers.load(reader)
         plugins.check("readers", reader)
         plugins.check("models", family)
+
+
+def _require_named(group: str, name: str, **named: str) -> None:
+    """Refuse a file that does not say what it is, as an empty one."""
+    if lacking := [key for key, value in named.items() if not value]:
+        raise UserError(
+            f"conf/{group}/{name}.yaml does not say its {' and '.join(lacking)}: write {lacking[0]}: NAME into it "
+            "(docs/adding.md shows whole files)"
+        )
 
 
 class _Expansion:

@@ -163,7 +163,7 @@ def _complaint(task: TaskSpec, prompt: PromptSpec, kind: Kind, record: Record) -
         if name not in record:
             return f"kind '{task.kind}' needs '{name}', which it does not have"
     except UserError as error:
-        return str(error)
+        return str(error).removeprefix(f"sample '{record['id']}': ")
     except (TypeError, ValueError, AttributeError, IndexError) as error:
         return f"kind '{task.kind}' can't use it: {error}" if ours else ""
     except ImportError:  # what the kind needs is perhaps installed where cells run

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paceline import plugins, tasks
-from paceline.config import conflicts, processor_arguments
 from paceline.config.build import unquoted
 from paceline.config.cell_kinds import kind_of
-from paceline.config.checks import check, named_by_folder
+from paceline.config.checks import named_by_folder
 from paceline.config.identity import (
     clear_inactive,
     identity_of,
@@ -28,7 +27,7 @@ from paceline.errors import UserError
 from paceline.store.cell_folder import Cell
 from paceline.store.files import SCHEMA, canonical, digest, write_json
 from paceline.store.root import Store, SweepFolder
-from paceline.sweep.task_checks import TaskChecks
+from paceline.sweep.task_checks import TaskChecks, contradictions
 
 if TYPE_CHECKING:
     from paceline.sweep.compose import Composition, Point
@@ -284,22 +283,9 @@ class _Expansion:
             return
         planned = self.cells[cell.id] = PlannedCell(cell, self.composition.placed(config, cell.kind))
         prompt = training_prompt(config, self.composition) if kind_of(cell.kind).trains else config.prompt
-        self.problems.update(dict.fromkeys(_contradictions(planned, splits)))
+        self.problems.update(dict.fromkeys(contradictions(planned.config, cell.kind, splits)))
         if asks:
             self.problems.update(dict.fromkeys(self._task_checks.problems(config, prompt, cell.kind)))
-
-
-def _contradictions(planned: PlannedCell, splits: Mapping[str, int] | None) -> Iterator[str]:
-    config, kind = planned.config, planned.cell.kind
-    try:
-        check(config, kind, splits)
-        conflicts.check(config, kind)
-    except UserError as error:
-        yield str(error)
-    try:
-        processor_arguments.check(config.model)
-    except UserError as error:
-        yield str(error)
 
 
 def expand(
@@ -372,24 +358,35 @@ def sweep_name(composition: Composition, cells: Iterable[str]) -> str:
     return str(name)
 
 
-def record(sweep: Sweep, store: Store, code: str, extend: bool) -> SweepFolder:
-    """Freeze the cells and the sweep. The same name with other cells is refused, unless it is to be extended.
+def record(sweep: Sweep, store: Store, code: str, extend: bool, unmade: Collection[str] | None = None) -> SweepFolder:
+    """Freeze the cells and the sweep. The same name with other cells is refused, unless it is to be extended or mended.
+
+    Args:
+        sweep: the cells.
+        store: where.
+        code: digest of the code that runs them, where the sweep is new.
+        extend: add cells to a recorded sweep.
+        unmade: cells of the recorded sweep that failed or never began: those that are not asked for any more leave it.
+            Their folders stay. None where it is not to be mended.
 
     Raises:
         UserError: settings contradict each other, or the name is taken by other cells; the message has the remedy.
     """
-    require_recordable(sweep, store, extend)
+    require_recordable(sweep, store, extend, unmade)
     folder = store.sweep(sweep.name)
     content = sweep.as_json(code)
     if folder.sweep_json.exists():
-        content = _extended(folder.read(), content)
+        before = folder.read()
+        if unmade is not None:
+            before = _without(before, set(before["cells"]) - set(content["cells"]))
+        content = _extended(before, content)
     store.freeze(planned.cell for planned in sweep.cells)
     if not folder.sweep_json.exists() or _said(folder.read()) != _said(content):
         write_json(folder.sweep_json, content)
     return folder
 
 
-def require_recordable(sweep: Sweep, store: Store, extend: bool) -> None:
+def require_recordable(sweep: Sweep, store: Store, extend: bool, unmade: Collection[str] | None = None) -> None:
     """Refuse what :func:`record` would refuse; nothing is written.
 
     Raises:
@@ -400,10 +397,15 @@ def require_recordable(sweep: Sweep, store: Store, extend: bool) -> None:
     folder = store.sweep(sweep.name)
     # Without the data, or the content of the weights, an id only stands for one.
     known = all(c.cell.data != UNPREPARED and not named_by_folder(c.config.model) for c in sweep.cells)
-    if known and folder.sweep_json.exists() and not extend:
+    if known and folder.sweep_json.exists() and (unmade is not None or not extend):
         old, new = set(folder.read()["cells"]), {c.id for c in sweep.cells}
-        if old != new:
+        if old != new and unmade is None:
             raise UserError(difference(sweep.name, old, new) + _of_earlier_version(old - new, store))
+        if made := sorted(old - new - set(unmade or ())):
+            raise UserError(
+                f"sweep '{sweep.name}': --mend takes out what failed or never began; {len(made)} of its cells are not "
+                f"asked for now and did begin ({made[0]}): ask for these too, or give --extend or name=OTHER"
+            )
 
 
 def _of_earlier_version(cells: Iterable[str], store: Store) -> str:
@@ -415,6 +417,15 @@ def _of_earlier_version(cells: Iterable[str], store: Store) -> str:
         f". {len(named)} of its own name a folder of weights whose content an earlier version did not record, so they "
         "are not those of the folder as it is now"
     )
+
+
+def _without(before: dict[str, Any], left: Collection[str]) -> dict[str, Any]:
+    """A recorded sweep without some of its cells."""
+    return {
+        **before,
+        "cells": [c for c in before["cells"] if c not in left],
+        "placed": {c: place for c, place in before["placed"].items() if c not in left},
+    }
 
 
 def _said(content: dict[str, Any]) -> dict[str, Any]:
@@ -476,5 +487,6 @@ def difference(name: str, old: set[str], new: set[str]) -> str:
         parts.append(f"without {some(old - new)} of its own")
     return (
         f"sweep '{name}' is taken by other cells: asked for {len(new)} cells, {' and '.join(parts)}; "
-        f"give name=OTHER for a new sweep or --extend to add to this one"
+        "give name=OTHER for a new sweep or --extend to add to this one"
+        + (", or --mend to put them in the place of its own that failed or never began" if old - new else "")
     )

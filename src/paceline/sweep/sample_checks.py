@@ -46,7 +46,7 @@ class SampleChecks:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._records: dict[tuple[int, str, int], list[Record]] = {}
+        self._records: dict[tuple[int, int], dict[str, list[Record]]] = {}
         self._seen: set[tuple[Any, ...]] = set()
 
     def problems(self, config: Config, prompt: PromptSpec, kind: Kind) -> Iterator[str]:
@@ -85,13 +85,13 @@ class SampleChecks:
             used = [task.train, *([task.validation] if config.train.validations else [])]
         else:
             used = task.evaluate
-        found = {}
-        for split in (s for s in dict.fromkeys(used) if s in there):
-            key = (id(task), split, config.limit)
-            if key not in self._records:
-                self._records[key] = samples.read_samples(self._root, task, [split], config.limit)
-            found[split] = self._records[key]
-        return found
+        key = (id(task), config.limit)
+        if there and key not in self._records:
+            by_split: dict[str, list[Record]] = {split: [] for split in there}
+            for record in samples.read_samples(self._root, task, list(there), config.limit):
+                by_split[record["split"]].append(record)
+            self._records[key] = by_split
+        return {split: self._records[key][split] for split in dict.fromkeys(used) if split in there}
 
     def _too_narrow(self, config: Config, shape: Shape, split: str, records: Sequence[Record]) -> Iterator[str]:
         least = image_tokens.narrowest(shape.image, config.model.processor)

@@ -1,4 +1,4 @@
-"""What a task, its prompts and its prepared samples must hold, found out before a cell is frozen.
+"""What a cell's settings, its task, its prompts and its prepared samples must hold, found out before it is frozen.
 
 On a compute node the same would end a cell after its wait in the queue, or train a model to say braces. Each check is
 made once, however many cells share what it looks at.
@@ -7,15 +7,36 @@ made once, however many cells share what it looks at.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from paceline import tasks
+from paceline.config import conflicts, processor_arguments
 from paceline.config.cell_kinds import kind_of
+from paceline.config.checks import check
 from paceline.config.schema import Config, Kind, PromptSpec, TaskSpec
 from paceline.data import prompts
-from paceline.errors import nearest
+from paceline.errors import UserError, nearest
 from paceline.sweep.sample_checks import SampleChecks
+
+
+def contradictions(config: Config, kind: Kind, splits: Mapping[str, int] | None) -> Iterator[str]:
+    """Settings of a cell that can't hold together.
+
+    Args:
+        config: the cell's, with the placement that holds for it.
+        kind: the cell's.
+        splits: split -> samples of the task's prepared data; None where they are not known.
+    """
+    try:
+        check(config, kind, splits)
+        conflicts.check(config, kind)
+    except UserError as error:
+        yield str(error)
+    try:
+        processor_arguments.check(config.model)
+    except UserError as error:
+        yield str(error)
 
 
 class TaskChecks:

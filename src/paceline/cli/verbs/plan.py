@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 @json_option
 @click.option("--sbatch", "scripts", is_flag=True, help="Slurm: print the script of each array")
 @click.option("--extend", is_flag=True, help="as submit --extend would")
+@click.option("--mend", is_flag=True, help="as submit --mend would")
 @wishes_options
 def command(
     words: Sequence[str], conf: str | None, as_json: bool, scripts: bool, mail: str | None, **wished: Any

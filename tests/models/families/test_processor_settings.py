@@ -9,13 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from paceline.config.processor_arguments import ARGUMENTS, SIZES
-from paceline.config.schema import ModelSpec
+from paceline.config.schema import GenerationSpec, ModelSpec
 from paceline.errors import UserError
+from paceline.gpu_memory import image_tokens
+from paceline.gpu_memory.shapes import shape_of
 from paceline.models import family_names, load_family
+from paceline.models.conversation import Conversation
 from paceline.models.family import Family
 from paceline.models.processor_settings import require_taken
+from paceline.sweep.sample_checks import _counter
 
 # What the network decides, and what is of no use in a file.
 NOT_GIVEN = {"self", "images", "kwargs", "disable_grouping", "return_tensors", "args"}
@@ -91,6 +96,43 @@ def test_an_argument_that_the_weights_own_file_overrides_is_refused(
         load_family(spec.family).load(least)
     both = dataclasses.replace(spec, weights=str(tmp_path), processor={"min_pixels": 1024, "max_pixels": 4096})
     assert load_family(spec.family).load(both).processor.image_processor.size["longest_edge"] == 4096
+
+
+@pytest.mark.parametrize(
+    "size", [(200, 1), (1, 200), (33, 1), (31, 1), (2000, 10), (1, 1), (64, 2), (1024, 33)], ids=str
+)
+def test_a_plan_knows_which_pictures_a_processor_takes_and_a_cell_names_the_sample(
+    spec: ModelSpec, twin: Family, size: tuple[int, int]
+) -> None:
+    shape = shape_of(spec)
+    assert shape is not None
+    shown = Conversation("Where?", [Image.new("RGB", size, "red")], answer="Here", sample="s7")
+    sound = Conversation("Where?", [Image.new("RGB", (40, 30), "red")], answer="Here", sample="s8")
+    if image_tokens.takes(shape.image, spec.processor, size):
+        twin.batch([sound, shown])
+        return
+    assert image_tokens.narrowest(shape.image, spec.processor)
+    for make in (twin.batch, twin.training_batch):
+        with pytest.raises(
+            UserError, match=rf"sample 's7': the processor of .* pictures of {size[0]} × {size[1]} pixels"
+        ):
+            make([sound, shown])
+
+
+def test_a_text_without_room_names_its_sample_and_its_length(twin: Family) -> None:
+    short, long = (Conversation(text, answer="a", sample=name) for name, text in (("s1", "a"), ("s2", "a " * 99)))
+    with pytest.raises(UserError, match=r"sample 's2': model .* positions: a prompt of \d+ tokens"):
+        twin.answer([short, long], GenerationSpec(new_tokens=twin.longest - 20), [0, 0])
+    long = Conversation("a " * twin.longest, answer="a", sample="s3")
+    with pytest.raises(UserError, match=r"sample 's3': model .* a prompt with its answer takes \d+"):
+        twin.training_batch([short, long])
+
+
+def test_a_plans_count_of_a_text_is_never_more_than_the_tokenizers(spec: ModelSpec, twin: Family) -> None:
+    count = _counter(spec)
+    assert count is not None
+    for text in ("Where was this photo taken?", "(46.95, 7.44)", "naïve  Zürich\n\t" * 9, "", " a", "x" * 300):
+        assert count(text) <= len(twin.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 class _Own:

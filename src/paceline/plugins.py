@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import functools
 import importlib
 import importlib.util
 import json
@@ -28,7 +29,7 @@ from types import ModuleType
 from typing import Any
 
 from paceline.errors import PacelineError, UserError, nearest
-from paceline.imports import binds, module_of, names_of, run_at_import
+from paceline.imports import binds, literal, module_of, names_of, run_at_import
 
 PACKAGES = {"tasks": "paceline.tasks", "readers": "paceline.data.readers", "models": "paceline.models.families"}
 """Folder in a lab's folder -> the package that its modules become part of."""
@@ -307,12 +308,21 @@ def check(part: str, name: str) -> None:
         )
 
 
-def no_family(name: str) -> str:
-    """That there is no such family, with the nearest names; empty where there is. Imports none, and so no torch."""
-    if source_of(f"{PACKAGES['models']}.{name}"):
-        return ""
-    families = importlib.import_module("paceline.models").family_names()
-    return f"model.family: no family '{name}': {nearest(name, families)}; {FOUND_BY}"
+def declared(part: str, name: str, attribute: str) -> object:
+    """The plain value of a name in a module of ours or of a lab's, or in the body of a class there.
+
+    Read from the source, which may need torch to be imported. None where there is none, or it is computed.
+    """
+    source = source_of(f"{PACKAGES[part]}.{name}")
+    return _declared(source, attribute) if source else None
+
+
+@functools.cache
+def _declared(source: Path, attribute: str) -> object:
+    try:
+        return literal(ast.parse(source.read_bytes()), attribute)
+    except (OSError, ValueError, SyntaxError):  # said where the module itself is checked
+        return None
 
 
 def load(part: str, name: str) -> ModuleType:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,28 @@ def cli() -> None:
     """
 
 
+def meant(words: Sequence[str]) -> list[str]:
+    """The overrides that may be meant by an option with the name of a key: ``--model=x`` or ``--model x``."""
+    from paceline.sweep.overrides import check_key, dotted_keys
+
+    for place, word in enumerate(words):
+        name, given, value = word.lstrip("-").partition("=")
+        if not word.startswith("-") or not name:
+            continue
+        following = words[place + 1] if place + 1 < len(words) else ""
+        if not given and not following.startswith("-") and "=" not in following:
+            value = following
+        name = name.replace("-", "_")
+        try:
+            check_key(name, word)
+            keys = [name]
+        except PacelineError:
+            keys = [key for key in dotted_keys() if key.endswith(f".{name}")]
+        if keys:
+            return [shlex.quote(f"{key}={value}") if value else f"{key}=…" for key in keys]
+    return []
+
+
 def main() -> None:
     """Entry point. Exit codes: 0 well, 1 some cells failed, 2 the user's input, 3 Slurm, disk or network."""
     try:
@@ -105,7 +129,10 @@ def main() -> None:
     except click.exceptions.Exit as error:
         code = error.exit_code
     except click.ClickException as error:
-        error.show()
+        if isinstance(error, click.NoSuchOption) and (overrides := meant(sys.argv[1:])):
+            print(f"paceline: settings are overrides, without dashes: write {' or '.join(overrides)}", file=sys.stderr)
+        else:
+            error.show()
         code = 2
     except (click.Abort, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)

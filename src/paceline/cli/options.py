@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -60,6 +61,22 @@ def _use_code(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     if not ctx.resilient_parsing:
         plugins.use(plugins.folders(value))
     return value
+
+
+def confirmed(question: str) -> bool:
+    """Ask whether to go on.
+
+    Raises:
+        UserError: nobody can answer, as in a script; it names ``--yes``.
+    """
+    from paceline.errors import UserError
+
+    try:
+        return click.confirm(question)
+    except click.Abort:
+        if sys.stdin is not None and sys.stdin.isatty():
+            raise  # Ctrl-C
+        raise UserError(f"{question} nobody can answer here, without a terminal; give --yes") from None
 
 
 def json_option(function: F) -> F:

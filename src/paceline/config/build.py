@@ -77,6 +77,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if origin is dict:
         if not isinstance(value, Mapping):
             raise UserError(f"{where}: expected a mapping, got {value!r}")
+        for key in value:
+            if key is None or isinstance(key, bool | float):
+                raise UserError(f"{where}: {unquoted(key)}: quote the key")
         return {str(k): v for k, v in value.items()}
     return _convert_plain(hint, value, where)
 
@@ -90,10 +93,25 @@ def _convert_plain(hint: type, value: Any, where: str) -> Any:
     # To a float, a whole number of more than 308 digits is infinite.
     if hint is float and number and abs(value) <= sys.float_info.max:
         return float(value)
-    if hint is str and isinstance(value, str | int | float) and not isinstance(value, bool):
-        # `revision: 123` is a number to YAML and a name to its author.
-        return str(value)
+    if hint is str and isinstance(value, str):
+        return value
+    if hint is str and (value is None or isinstance(value, bool | int | float)):
+        # A number has lost how it was written: a commit of 40 digits, a name such as 1e3 or 1_000.
+        key = where.partition("[")[0]
+        text = '["…"]' if key != where else '"…"'
+        name = key.rpartition(".")[2]
+        raise UserError(f"{where}: {unquoted(value)}: quote it: {name}: {text} in YAML, '{key}={text}' in a shell")
     raise UserError(f"{where}: expected {hint.__name__}, got {value!r}")
+
+
+def unquoted(value: Any) -> str:
+    """What YAML makes of a word without quotes, where text was meant."""
+    if value is None:
+        return "text is expected, and YAML reads what stands there as nothing (null)"
+    if isinstance(value, bool):
+        words = "true, yes and on" if value else "false, no and off"
+        return f"text is expected, and YAML reads {words} without quotes as {str(value).lower()}"
+    return f"text is expected, and without quotes it is the number {value}"
 
 
 def defaults(cls: type) -> dict[str, Any]:

@@ -182,7 +182,8 @@ def locate_weights(model: ModelSpec) -> tuple[str, str | None]:
     if not model.revision:
         raise UserError(
             f"{name}: {model.weights} has no revision, so tomorrow's weights could answer under today's cell id; "
-            f"write its commit hash into `revision:` (paceline prepare model={model.name} tells the hub's newest)"
+            f"write its commit hash in quotes into `revision:` (paceline prepare model={model.name} tells the hub's "
+            "newest)"
         )
     if not _COMMIT.fullmatch(model.revision):
         raise UserError(

@@ -77,11 +77,20 @@ def question(
     fields = kind.fields(sample, task)
     shown = {name: fields[name] for name in kind.shown} | _asked(parts, asks_together(prompt, task))
     return Conversation(
-        prompt=prompts.render(prompt.text, shown),
+        prompt=_filled(prompt.text, shown, sample),
         images=pictures(sample),
-        system=prompts.render(prompt.system, shown),
+        system=_filled(prompt.system, shown, sample),
         shots=list(shots),
+        sample=str(sample.get("id", "")),
     )
+
+
+def _filled(template: str, fields: Mapping[str, Any], sample: Mapping[str, Any]) -> str:
+    """A template filled in; an error names the sample."""
+    try:
+        return prompts.render(template, fields)
+    except UserError as error:
+        raise type(error)(f"sample '{sample.get('id', '')}': {error}") from None
 
 
 def pictures(sample: Mapping[str, Any]) -> list[Image.Image]:
@@ -113,7 +122,7 @@ def lesson(sample: Mapping[str, Any], prompt: PromptSpec, task: TaskSpec) -> Con
             f"task {task.name} asks {len(asked)} questions about a sample and has one target; train on a prompt that "
             "names {questions}, which asks them together"
         )
-    answer = prompts.render(task.target, tasks.load(task.kind).fields(sample, task))
+    answer = _filled(task.target, tasks.load(task.kind).fields(sample, task), sample)
     return dataclasses.replace(question(sample, prompt, task, parts=asked[0]), answer=answer)
 
 

@@ -138,6 +138,7 @@ def _build(folder: Path, root: Path, task: TaskSpec, progress: Progress) -> None
     thumbnails: list[bytes] = []
     skipped: list[Skipped] = []
     seen: set[str] = set()
+    narrow: dict[str, dict[str, Any]] = {}
     kind = tasks.load(task.kind)
     complete = (Complete(kind.complete, kind.group),) if getattr(reader, "ANY_KIND", False) else ()
     for item in reader.read(options, folder / "images", progress, *complete):
@@ -147,6 +148,7 @@ def _build(folder: Path, root: Path, task: TaskSpec, progress: Progress) -> None
                 records.append(prepared[0])
                 thumbnails += prepared[1]
                 seen.add(item.id)
+                _note_narrow(narrow, item, pictures)
                 continue
             skipped.append(prepared)
         else:
@@ -171,6 +173,8 @@ def _build(folder: Path, root: Path, task: TaskSpec, progress: Progress) -> None
     }
     if told := pictures.told():
         manifest["pictures"] = told
+    if narrow:
+        manifest["narrowest"] = dict(sorted(narrow.items()))
     files.write_jsonl(folder / "sources.jsonl", source_files.used(task, folder))
     if (most := max(len(images_of(r)) for r in records)) > 1:
         manifest["images_per_sample"] = most
@@ -211,6 +215,19 @@ def _record(
     except (TypeError, ValueError) as error:
         return Skipped(sample.id, "a field is no finite JSON value", str(error))
     return record, thumbnails
+
+
+def _note_narrow(narrow: dict[str, dict[str, Any]], sample: Sample, pictures: Pictures) -> None:
+    """Keep each split's narrowest picture: what a processor that scales to few pixels may not take."""
+    for path in sample.pictures:
+        width, height = pictures.sizes[path]
+        before = narrow.get(sample.split)
+        if before is None or _narrowness(width, height) > _narrowness(before["width"], before["height"]):
+            narrow[sample.split] = {"sample": sample.id, "width": width, "height": height}
+
+
+def _narrowness(width: int, height: int) -> float:
+    return max(width, height) / min(width, height)
 
 
 def _encodable(text: str) -> str:

@@ -2,13 +2,15 @@
 
 Prompts show JSON and set notation, so ``str.format`` is no help: it takes every brace for its own, and
 reaches attributes of the values. Here a brace means something only around the name of a field, with or
-without a format.
+without a format. What looks like a field and is none is refused when a sweep is planned (:func:`unfilled`): a model
+would be asked about, or trained to say, the braces themselves.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from paceline.errors import DataError, UserError
@@ -48,6 +50,40 @@ def render(template: str, fields: Mapping[str, Any]) -> str:
             raise UserError(f"the template's {match.group()} does not fit the value {value!r}: {error}") from None
 
     return _FIELD.sub(fill, template)
+
+
+# \boxed{answer}, \frac{a}{b}, x_{i}, 10^{n}: braces of LaTeX, in which a prompt may ask for an answer.
+_LATEX = re.compile(r"\\[A-Za-z]+\*?(?:\{[^{}]*\})*$")
+# {label.2f}, {label }, {label!r}, {label, …: of a field, and not written as one.
+_NEARLY = re.compile(r"\{\s*([A-Za-z_][A-Za-z0-9_]*)(?![A-Za-z0-9_])[^{}]*\}?")
+# {size: 12.5} is JSON without quotes, {size: .2f} a format with a space too many.
+_JSON = re.compile(r"\{\s*\w+:\s+(?!(?:[-+]?\d*\.?\d*[bcdeEfFgGnosxX%]\s*)\}$)|\{\s*\w+\s*:\s*$")
+_ALIKE = 0.8
+
+
+def unfilled(template: str, fields: Iterable[str], *, trained_on: bool = False) -> list[str]:
+    """What of a template looks like a field and would stay as it is, such as ``{lable}``, each once.
+
+    Args:
+        template: the text.
+        fields: names that are filled in.
+        trained_on: whether the text is a target. There what stands behind ``\\boxed`` counts too, and so do several
+            fields in one pair of braces: in a prompt these may show a form of answer.
+    """
+    known = set(fields)
+    wrong: dict[str, None] = {}
+    for match in _FIELD.finditer(template):
+        before = template[max(0, match.start() - 200) : match.start()]
+        script = len(match.group(1)) == 1 and before.endswith(("_", "^"))
+        if match.group(1) not in known and (trained_on or not (script or _LATEX.search(before))):
+            wrong[match.group()] = None
+    for match in _NEARLY.finditer(template):
+        name, shown = match.group(1), match.group()
+        meant = bool(difflib.get_close_matches(name, known, 1, _ALIKE)) if trained_on else name in known
+        form = not trained_on and ("," in shown or not shown.endswith("}"))
+        if meant and not form and not _FIELD.match(template, match.start()) and not _JSON.match(shown):
+            wrong[shown] = None
+    return list(wrong)
 
 
 def names(template: str, known: Mapping[str, Any]) -> list[str]:

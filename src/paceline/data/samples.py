@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paceline import tasks
-from paceline.config.build import build, defaults, plain
+from paceline.config.build import build, defaults, field_types, plain
 from paceline.config.checks import check_pictures
 from paceline.config.schema import TaskSpec
 from paceline.data import readers
@@ -49,7 +49,14 @@ def options_of(task: TaskSpec) -> Any:
     Raises:
         UserError: no such reader, an unknown option, or a value of the wrong type.
     """
-    return build(readers.load(task.reader).Options, task.options, "task.options")
+    options: type = readers.load(task.reader).Options
+    # A number for a text is refused when it is composed; cells that earlier versions recorded have some.
+    texts = {name for name, hint in field_types(options).items() if hint is str}
+    given = {
+        name: str(value) if name in texts and isinstance(value, int | float) and not isinstance(value, bool) else value
+        for name, value in task.options.items()
+    }
+    return build(options, given, "task.options")
 
 
 def dataset_folder(root: Path, task: TaskSpec, digest: str = "") -> Path:

@@ -31,6 +31,7 @@ class Pictures:
     def __init__(self, folder: Path, rule: PictureSpec) -> None:
         self.folder, self.rule = folder, rule
         self.files: dict[Path, Path] = {}
+        self.sizes: dict[Path, tuple[int, int]] = {}
         self.lines: list[dict[str, Any]] = []
 
     def take(self, path: Path) -> tuple[Path, Image.Image]:
@@ -49,6 +50,7 @@ class Pictures:
         if shown.made:
             file = self._write(shown.image)
         self.files[path] = file
+        self.sizes[path] = shown.image.size
         said = {
             "ends": shown.ends,
             "rule": shown.rule,

@@ -79,7 +79,9 @@ def _tiles(image: Mapping[str, Any], processor: Mapping[str, Any], size: Size | 
 
 def _grid(image: Mapping[str, Any], processor: Mapping[str, Any], size: Size | None) -> Seen:
     unit = image["patch"] * image["merge"]
-    least, most = (int(processor.get(n) or image[n]) for n in ("min_pixels", "max_pixels"))
+    bound = processor.get("size") or {}
+    least = int(processor.get("min_pixels") or bound.get("shortest_edge") or image["min_pixels"])
+    most = int(processor.get("max_pixels") or bound.get("longest_edge") or image["max_pixels"])
     width, height = size or (_root(most), _root(most))
     # smart_resize of Qwen2VLImageProcessor.
     across, down = (max(1, round(edge / unit)) for edge in (width, height))
@@ -101,16 +103,35 @@ def _root(pixels: int) -> int:
 
 def _rows(image: Mapping[str, Any], processor: Mapping[str, Any], size: Size | None) -> Seen:
     patch = image["patch"]
-    bound = processor.get("size") or {}
-    longest = int(bound.get("longest_edge") or image["longest"])
-    width, height = size or (longest, longest)
-    # get_resize_output_image_size of PixtralImageProcessor.
-    ratio = max(width / longest, height / longest)
-    if ratio > 1:
-        width, height = math.floor(width / ratio), math.floor(height / ratio)
+    width, height = _row_size(image, processor, size)
     across, down = math.ceil(width / patch), math.ceil(height / patch)
     patches = across * down
     return Seen(down * (across + 1), patches, patches, masked=True, packed=True, pixels=3 * patches * patch**2)
+
+
+def _row_size(image: Mapping[str, Any], processor: Mapping[str, Any], size: Size | None) -> Size:
+    """Width and height after scaling, as get_resize_output_image_size of PixtralImageProcessor has them."""
+    bound = processor.get("size") or {}
+    longest = int(bound.get("longest_edge") or image["longest"])
+    most = (
+        (longest, longest) if "longest_edge" in bound else (bound.get("width", longest), bound.get("height", longest))
+    )
+    width, height = size or most
+    ratio = max(width / most[0], height / most[1])
+    return (math.floor(width / ratio), math.floor(height / ratio)) if ratio > 1 else (width, height)
+
+
+def takes(image: Mapping[str, Any], processor: Mapping[str, Any], size: Size) -> bool:
+    """Whether a family's processor can take a picture of that size; ``see`` has the arguments."""
+    return image.get("kind") != "rows" or min(_row_size(image, processor, size)) > 0
+
+
+def narrowest(image: Mapping[str, Any], processor: Mapping[str, Any]) -> int | None:
+    """The longest edge to which a family scales, where that can make a narrow picture's shorter side nothing; else
+    None. Pictures of more than 1 : 200 are never prepared.
+    """
+    longest = max(_row_size(image, processor, None)) if image.get("kind") == "rows" else None
+    return longest if longest is not None and longest < 200 else None
 
 
 def _crops(image: Mapping[str, Any], processor: Mapping[str, Any], size: Size | None) -> Seen:

@@ -58,6 +58,7 @@ class Outlook:
         notes: messages for the user.
         refusals: why it can't be done, with the remedies.
         unanswered: why it can't be known from here, where a submit needs to know.
+        unmade: cells of the recorded sweep that may leave it; None where it is not to be mended.
     """
 
     seen: Seen
@@ -67,6 +68,7 @@ class Outlook:
     notes: list[str]
     refusals: list[PacelineError]
     unanswered: list[PacelineError]
+    unmade: frozenset[str] | None = None
 
     def require(self) -> None:
         """Raise one error for all that stands in the way of a submit.
@@ -112,8 +114,9 @@ def look_ahead(
     """
     refusals: list[PacelineError] = []
     unanswered: list[PacelineError] = []
+    unmade = _unmade(sweep.name, store, answers) if wishes.mend else None
     with _collected(refusals):
-        cells.require_recordable(sweep, store, wishes.extend)
+        cells.require_recordable(sweep, store, wishes.extend, unmade)
     seen = planned.look(sweep, store, answers, wishes, tree)
     plan = _plan(seen, wishes, refusals)
     refusals += planned.refusals(plan, seen, store, tree.presets())
@@ -126,7 +129,16 @@ def look_ahead(
         notes += more
         with _collected(refusals if any(f.ok is False for f in to_slurm.findings) else unanswered):
             preflight.require(to_slurm.findings)
-    return Outlook(seen, plan, code, to_slurm, notes, refusals, unanswered)
+    return Outlook(seen, plan, code, to_slurm, notes, refusals, unanswered, unmade)
+
+
+def _unmade(name: str, store: Store, answers: Answers) -> frozenset[str]:
+    """Cells of a recorded sweep that failed or never began, and that nothing will run by itself."""
+    folder = store.sweep(name)
+    if not folder.sweep_json.exists():
+        return frozenset()
+    states = status.of_sweep(store, cells.recorded(folder, store), answers)
+    return frozenset(c for c, s in states.items() if s.state in ("failed", "missing", "waiting", "held"))
 
 
 @contextmanager

@@ -33,6 +33,7 @@ class Wishes:
 
     Attributes:
         extend: add cells to a recorded sweep of the same name.
+        mend: put cells of mended settings in the place of those that failed or never began.
         retry_failed: also run cells that ended with what is not retried by itself.
         current_code: go on with the code as it is now.
         chain: end the submission with a small job that resumes the sweep.
@@ -40,6 +41,7 @@ class Wishes:
     """
 
     extend: bool = False
+    mend: bool = False
     retry_failed: bool = False
     current_code: bool = False
     chain: bool = False

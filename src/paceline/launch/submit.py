@@ -86,7 +86,7 @@ def decide(
         plan = ahead.plan
         decided = Submission(None, list(plan.elements), dict(ahead.seen.states), ahead.code, ahead.seen.answers)
         decided.notes = list(ahead.notes)
-        folder = sweep.record(planned_sweep, store, ahead.code, wishes.extend)
+        folder = sweep.record(planned_sweep, store, ahead.code, wishes.extend, ahead.unmade)
         if (content := folder.read())["code"] != ahead.code:  # switched on request
             write_json(folder.sweep_json, {**content, "code": ahead.code})
         if plan.executor and (left := plugins.left_out()):

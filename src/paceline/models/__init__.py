@@ -11,21 +11,16 @@ in ``models/`` of its folder (:mod:`paceline.plugins`).
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paceline import plugins
-from paceline.errors import UserError, nearest
+from paceline.errors import UserError
+from paceline.models.registry import family_names, no_family
+
+__all__ = ["family_names", "load_family"]
 
 if TYPE_CHECKING:
     from paceline.models.family import Family
-
-
-def family_names() -> list[str]:
-    """Names of the families that there are, a lab's own too; importing nothing, so that the login side may ask."""
-    here = Path(__file__).parent / "families"
-    modules = {p.stem for p in here.glob("*.py")} | {p.parent.name for p in here.glob("*/__init__.py")}
-    return sorted((modules - {"__init__"}).union(plugins.names("models")))
 
 
 def load_family(name: str) -> type[Family]:
@@ -34,7 +29,7 @@ def load_family(name: str) -> type[Family]:
     Raises:
         UserError: there is no such module, with the nearest names; or it is a lab's and can't be imported.
     """
-    if name not in family_names():
-        raise UserError(f"model.family: no family '{name}': {nearest(name, family_names())}; {plugins.FOUND_BY}")
+    if why := no_family(name):
+        raise UserError(why)
     found: type[Family] = plugins.load("models", name).FAMILY
     return found

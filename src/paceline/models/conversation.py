@@ -17,6 +17,7 @@ class Conversation:
         system: the system's turn; left out where empty.
         answer: the target; None where the model is to answer.
         shots: earlier turns, each with its answer, shown before the question.
+        sample: id of the sample that it asks about, for messages.
     """
 
     prompt: str
@@ -24,6 +25,12 @@ class Conversation:
     system: str = ""
     answer: str | None = None
     shots: list[Conversation] = dataclasses.field(default_factory=list)
+    sample: str = dataclasses.field(default="", compare=False)
+
+    @property
+    def called(self) -> str:
+        """What it is about, for messages: ``sample 'x'``."""
+        return f"sample '{self.sample}'" if self.sample else "a conversation"
 
     @property
     def all_images(self) -> list[Any]:

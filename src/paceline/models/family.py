@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import logging
 import re
 import tempfile
@@ -23,10 +24,11 @@ from paceline.config.checks import locate_weights
 from paceline.config.schema import GenerationSpec, ModelSpec, Quantise
 from paceline.errors import UserError
 from paceline.models.answerer import Answer, How, Reads
-from paceline.models.architecture import other_architecture
 from paceline.models.conversation import Conversation
 from paceline.models.generate import generate
 from paceline.models.landed import Unread, require_adapter, require_whole
+from paceline.models.processor_settings import require_taken
+from paceline.models.registry import other_architecture
 from paceline.models.tensors import Tensors
 
 # isort: split
@@ -107,6 +109,10 @@ class Family(Tensors):
     # What `model_type` of the weights' config.json may be; read by the login side too, so a plain tuple of strings.
     # Empty takes any: another architecture's weights would be read as far as their names agree.
     model_types: ClassVar[tuple[str, ...]] = ()
+    # What its image processor takes (:mod:`paceline.config.processor_arguments`), and the keys of its `size`; read by
+    # the login side too. A family that says nothing has its file checked when the processor is loaded.
+    image_arguments: ClassVar[Mapping[str, str] | None] = None
+    image_sizes: ClassVar[tuple[tuple[str, ...], ...] | None] = None
     # Component -> prefixes of module names, as `model.named_modules()` of the bare model spells them.
     components: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     # Attention implementations that the network has.
@@ -188,14 +194,17 @@ class Family(Tensors):
         adapter = tuned is not None and (tuned / "adapter_config.json").exists()
         if tuned is not None and not adapter and not (tuned / "config.json").exists():
             raise UserError(f"{tuned} holds neither a model (config.json) nor an adapter (adapter_config.json)")
+        # Processor classes write into the dictionaries that they are given, and a spec is shared.
+        lent = dataclasses.replace(spec, processor=copy.deepcopy(spec.processor))
         with tempfile.TemporaryDirectory(prefix="twin-") as scratch:
             if spec.weights:
                 source, revision = locate_weights(spec)
                 cls.require_architecture(spec, source, revision)
-                processor = cls._read(spec, lambda: cls.make_processor(spec, source, revision))
+                processor = cls._read(spec, lambda: cls.make_processor(lent, source, revision))
             else:
                 source, revision = scratch, None
-                processor = cls.make_twin(spec, Path(scratch))
+                processor = cls.make_twin(lent, Path(scratch))
+            require_taken(spec, processor)
             if tuned is not None and not adapter:
                 source, revision = str(tuned), None
                 cls.require_architecture(spec, source, revision)

@@ -74,9 +74,11 @@ def generate(
     batch = family.to_model(family.batch(conversations))
     prompt_width = batch["input_ids"].shape[1]
     if prompt_width + spec.new_tokens > family.longest:
+        longest = conversations[int(batch["attention_mask"].sum(dim=1).argmax())]
         raise UserError(
-            f"model {family.spec.name} has {family.longest} positions: a prompt of {prompt_width} tokens (images "
-            f"counted) and generation.new_tokens={spec.new_tokens} are more; show fewer or smaller images, or lower it"
+            f"{longest.called}: model {family.spec.name} has {family.longest} positions: a prompt of {prompt_width} "
+            f"tokens (images counted) and generation.new_tokens={spec.new_tokens} are more; show fewer or smaller "
+            "images, or lower it"
         )
     processors = LogitsProcessorList()
     if spec.temperature > 0:

@@ -28,7 +28,7 @@ from paceline.config.checks import in_folder, locate_weights
 from paceline.config.schema import ModelSpec
 from paceline.counted import agree, counted
 from paceline.errors import UserError
-from paceline.models.architecture import other_architecture
+from paceline.models.registry import other_architecture
 from paceline.models.whole_files import cut_short
 from paceline.store.files import read_json
 

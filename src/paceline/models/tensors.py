@@ -48,11 +48,29 @@ class Tensors(ChatText):
         texts = [self.render(c) for c in conversations]
         images = [c.all_images for c in conversations]
         if not any(isinstance(image, Features) for row in images for image in row):
-            return self.pixel_batch(texts, images)
+            try:
+                return self.pixel_batch(texts, images)
+            except (ValueError, ArithmeticError) as error:
+                if taken := self._not_taken(texts, conversations):
+                    raise UserError(taken) from error
+                raise
         seen = iter(self.features([image for row in images for image in row if not isinstance(image, Features)]))
         return self.feature_batch(
             texts, [[image if isinstance(image, Features) else next(seen) for image in row] for row in images]
         )
+
+    def _not_taken(self, texts: Sequence[str], conversations: Sequence[Conversation]) -> str:
+        """Which conversation has a picture that the processor can't take; empty where each is taken by itself."""
+        for text, one in zip(texts, conversations, strict=True):
+            try:
+                self.pixel_batch([text], [one.all_images])
+            except (ValueError, ArithmeticError) as error:
+                sizes = ", ".join(f"{image.width} × {image.height}" for image in one.all_images)
+                return (
+                    f"{one.called}: the processor of model {self.spec.name} (family {self.spec.family}) can't take its "
+                    f"pictures of {sizes or 'no'} pixels: {error}; leave it out, or set model.processor"
+                )
+        return ""
 
     def pixel_batch(self, texts: list[str], images: Sequence[Sequence[Any]]) -> dict[str, Any]:
         """The batch of rendered texts with the pictures of each, in the order of their placeholders."""
@@ -140,9 +158,10 @@ class Tensors(ChatText):
         batch = self._right_padded(batch)
         batch |= answers_alone(batch["labels"])
         if (width := batch["input_ids"].shape[1]) > self.longest:
+            longest = conversations[int(batch["attention_mask"].sum(dim=1).argmax())]
             raise UserError(
-                f"model {self.spec.name} has {self.longest} positions, and a prompt with its answer takes {width} "
-                "(images counted); show fewer or smaller images, or shorten task.target"
+                f"{longest.called}: model {self.spec.name} has {self.longest} positions, and a prompt with its answer "
+                f"takes {width} (images counted); show fewer or smaller images, or shorten task.target"
             )
         return batch
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paceline import plugins, tasks
-from paceline.config import conflicts
+from paceline.config.build import unquoted
 from paceline.config.cell_kinds import kind_of
-from paceline.config.checks import check, named_by_folder
+from paceline.config.checks import named_by_folder
 from paceline.config.identity import (
     clear_inactive,
     identity_of,
@@ -24,9 +25,11 @@ from paceline.config.schema import PLACEMENT_GROUPS, Config, Kind, ModelSpec, Pr
 from paceline.counted import counted
 from paceline.data import prompts, readers
 from paceline.errors import UserError
+from paceline.models.registry import no_family
 from paceline.store.cell_folder import Cell
 from paceline.store.files import SCHEMA, canonical, digest, write_json
 from paceline.store.root import Store, SweepFolder
+from paceline.sweep.task_checks import TaskChecks, contradictions
 
 if TYPE_CHECKING:
     from paceline.sweep.compose import Composition, Point
@@ -174,11 +177,24 @@ def require_code(configs: Iterable[Config]) -> None:
     Raises:
         UserError: the file and the line of a lab's.
     """
-    for kind, reader, family in {(c.task.kind, c.task.reader, c.model.family) for c in configs}:
+    for task, model, kind, reader, family in {
+        (c.task.name, c.model.name, c.task.kind, c.task.reader, c.model.family) for c in configs
+    }:
+        _require_named("task", task, kind=kind, reader=reader)
+        _require_named("model", model, family=family)
         tasks.load(kind)
         readers.load(reader)
         plugins.check("readers", reader)
         plugins.check("models", family)
+
+
+def _require_named(group: str, name: str, **named: str) -> None:
+    """Refuse a file that does not say what it is, as an empty one."""
+    if lacking := [key for key, value in named.items() if not value]:
+        raise UserError(
+            f"conf/{group}/{name}.yaml does not say its {' and '.join(lacking)}: write {lacking[0]}: NAME into it "
+            "(docs/adding.md shows whole files)"
+        )
 
 
 class _Expansion:
@@ -190,6 +206,7 @@ class _Expansion:
         data_digest: Callable[[TaskSpec], str],
         splits: Callable[[TaskSpec], Mapping[str, int] | None],
         pin: Callable[[ModelSpec], ModelSpec],
+        root: Path | None,
     ) -> None:
         self.composition, self.data_digest, self.splits, self.pin = composition, data_digest, splits, pin
         self.cells: dict[str, PlannedCell] = {}
@@ -199,6 +216,7 @@ class _Expansion:
         self._models: dict[int, ModelSpec] = {}
         self._tunings: dict[tuple[int, ...], Cell] = {}
         self._coded: set[tuple[str, str, str]] = set()
+        self._task_checks = TaskChecks(root)
 
     def add(self, point: Point) -> None:
         """Add a point's evaluate cell, behind the finetune cell that it needs."""
@@ -232,11 +250,11 @@ class _Expansion:
         data, splits = self._data_of(trained)
         prompt = training_prompt(config, self.composition)
         tuned = self._tuning(config, data)
-        # The evaluated prompt may be one that fits the evaluated task alone.
-        self._add(tuned, dataclasses.replace(config, prompt=prompt), splits)
-        self.transfers[repr((trained, evaluated))] = trained, evaluated
         if why := unfit_prompt(prompt, trained, evaluated):
             self.problems[why] = None
+        # The evaluated prompt may be one that fits the evaluated task alone.
+        self._add(tuned, dataclasses.replace(config, prompt=prompt), splits, asks=not why)
+        self.transfers[repr((trained, evaluated))] = trained, evaluated
         return tuned
 
     def _use_code(self, config: Config) -> None:
@@ -244,7 +262,7 @@ class _Expansion:
         if code not in self._coded:
             require_code([config])
             self._coded.add(code)
-            if why := plugins.no_family(config.model.family):
+            if why := no_family(config.model.family):
                 self.problems[why] = None
 
     def _data_of(self, task: TaskSpec) -> tuple[str, Mapping[str, int] | None]:
@@ -262,15 +280,14 @@ class _Expansion:
             self._tunings[key] = finetune_cell(config, self.composition, data)
         return self._tunings[key]
 
-    def _add(self, cell: Cell, config: Config, splits: Mapping[str, int] | None) -> None:
+    def _add(self, cell: Cell, config: Config, splits: Mapping[str, int] | None, asks: bool = True) -> None:
         if cell.id in self.cells:
             return
         planned = self.cells[cell.id] = PlannedCell(cell, self.composition.placed(config, cell.kind))
-        try:
-            check(planned.config, cell.kind, splits)
-            conflicts.check(planned.config, cell.kind)
-        except UserError as error:
-            self.problems[str(error)] = None
+        prompt = training_prompt(config, self.composition) if kind_of(cell.kind).trains else config.prompt
+        self.problems.update(dict.fromkeys(contradictions(planned.config, cell.kind, splits)))
+        if asks:
+            self.problems.update(dict.fromkeys(self._task_checks.problems(config, prompt, cell.kind)))
 
 
 def expand(
@@ -278,6 +295,7 @@ def expand(
     data_digest: Callable[[TaskSpec], str],
     splits: Callable[[TaskSpec], Mapping[str, int] | None] = lambda task: None,
     pin: Callable[[ModelSpec], ModelSpec] = lambda model: model,
+    root: Path | None = None,
 ) -> Sweep:
     """The cells of a composition, equal ones folded into one, in the order of the product.
 
@@ -286,11 +304,12 @@ def expand(
         data_digest: digest of a task's prepared data; called once per task.
         splits: split -> samples of a task's prepared data, None where it is not prepared; called once per task.
         pin: the model with the digest of its weights' content, where they lie in a folder; called once per model.
+        root: the storage root, whose prepared samples are looked at for what would end a cell; None looks at none.
 
     Raises:
         UserError: no point is left, or the only one is impossible; code of a lab's can't be used.
     """
-    expansion = _Expansion(composition, data_digest, splits, pin)
+    expansion = _Expansion(composition, data_digest, splits, pin, root)
     dropped: list[dict[str, Any]] = []
     evaluations = 0
     for point in composition.points():
@@ -333,30 +352,43 @@ def left_out(dropped: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def sweep_name(composition: Composition, cells: Iterable[str]) -> str:
     """The name given, else the experiment's, else one that stands for just these cells."""
+    if isinstance(composition.name, bool | float):
+        raise UserError(f"name: {unquoted(composition.name)}: quote it")
     name = composition.name or composition.experiment or f"sweep-{digest(sorted(cells), 8)}"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", str(name)):
         raise UserError(f"name '{name}': use letters, digits, '_', '.' and '-', beginning with a letter or digit")
     return str(name)
 
 
-def record(sweep: Sweep, store: Store, code: str, extend: bool) -> SweepFolder:
-    """Freeze the cells and the sweep. The same name with other cells is refused, unless it is to be extended.
+def record(sweep: Sweep, store: Store, code: str, extend: bool, unmade: Collection[str] | None = None) -> SweepFolder:
+    """Freeze the cells and the sweep. The same name with other cells is refused, unless it is to be extended or mended.
+
+    Args:
+        sweep: the cells.
+        store: where.
+        code: digest of the code that runs them, where the sweep is new.
+        extend: add cells to a recorded sweep.
+        unmade: cells of the recorded sweep that failed or never began: those that are not asked for any more leave it.
+            Their folders stay. None where it is not to be mended.
 
     Raises:
         UserError: settings contradict each other, or the name is taken by other cells; the message has the remedy.
     """
-    require_recordable(sweep, store, extend)
+    require_recordable(sweep, store, extend, unmade)
     folder = store.sweep(sweep.name)
     content = sweep.as_json(code)
     if folder.sweep_json.exists():
-        content = _extended(folder.read(), content)
+        before = folder.read()
+        if unmade is not None:
+            before = _without(before, set(before["cells"]) - set(content["cells"]))
+        content = _extended(before, content)
     store.freeze(planned.cell for planned in sweep.cells)
     if not folder.sweep_json.exists() or _said(folder.read()) != _said(content):
         write_json(folder.sweep_json, content)
     return folder
 
 
-def require_recordable(sweep: Sweep, store: Store, extend: bool) -> None:
+def require_recordable(sweep: Sweep, store: Store, extend: bool, unmade: Collection[str] | None = None) -> None:
     """Refuse what :func:`record` would refuse; nothing is written.
 
     Raises:
@@ -367,10 +399,15 @@ def require_recordable(sweep: Sweep, store: Store, extend: bool) -> None:
     folder = store.sweep(sweep.name)
     # Without the data, or the content of the weights, an id only stands for one.
     known = all(c.cell.data != UNPREPARED and not named_by_folder(c.config.model) for c in sweep.cells)
-    if known and folder.sweep_json.exists() and not extend:
+    if known and folder.sweep_json.exists() and (unmade is not None or not extend):
         old, new = set(folder.read()["cells"]), {c.id for c in sweep.cells}
-        if old != new:
+        if old != new and unmade is None:
             raise UserError(difference(sweep.name, old, new) + _of_earlier_version(old - new, store))
+        if made := sorted(old - new - set(unmade or ())):
+            raise UserError(
+                f"sweep '{sweep.name}': --mend takes out what failed or never began; {len(made)} of its cells are not "
+                f"asked for now and did begin ({made[0]}): ask for these too, or give --extend or name=OTHER"
+            )
 
 
 def _of_earlier_version(cells: Iterable[str], store: Store) -> str:
@@ -382,6 +419,15 @@ def _of_earlier_version(cells: Iterable[str], store: Store) -> str:
         f". {len(named)} of its own name a folder of weights whose content an earlier version did not record, so they "
         "are not those of the folder as it is now"
     )
+
+
+def _without(before: dict[str, Any], left: Collection[str]) -> dict[str, Any]:
+    """A recorded sweep without some of its cells."""
+    return {
+        **before,
+        "cells": [c for c in before["cells"] if c not in left],
+        "placed": {c: place for c, place in before["placed"].items() if c not in left},
+    }
 
 
 def _said(content: dict[str, Any]) -> dict[str, Any]:
@@ -443,5 +489,6 @@ def difference(name: str, old: set[str], new: set[str]) -> str:
         parts.append(f"without {some(old - new)} of its own")
     return (
         f"sweep '{name}' is taken by other cells: asked for {counted(len(new), 'cell')}, {' and '.join(parts)}; "
-        f"give name=OTHER for a new sweep or --extend to add to this one"
+        "give name=OTHER for a new sweep or --extend to add to this one"
+        + (", or --mend to put them in the place of its own that failed or never began" if old - new else "")
     )

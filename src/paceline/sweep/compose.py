@@ -106,6 +106,10 @@ class Composition:
             if group == "task" and isinstance(raw.get("options"), dict) and raw.get("reader") in readers.names():
                 # Before anything is digested: the same relative path means other photos in another folder.
                 raw["options"] = readers.with_absolute_paths(raw["reader"], raw["options"])
+                if options := getattr(
+                    readers.load(raw["reader"]), "Options", None
+                ):  # a lab's may lack it, as told later
+                    build(options, raw["options"], "task.options")
             self._specs[key] = build(GROUPS[group], {**raw, "name": choice or ""}, group)
         return self._specs[key]
 

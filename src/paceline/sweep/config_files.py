@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from paceline import plugins
-from paceline.config.build import build
+from paceline.config.build import build, unquoted
 from paceline.config.schema import DeepSpeedSpec
 from paceline.errors import UserError, nearest
 from paceline.store.code import shipped
@@ -82,15 +83,45 @@ class ConfTree:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping as Hydra reads it (``1e-4`` is a number, a repeated key an error)."""
+    """A YAML mapping as Hydra reads it (``1e-4`` is a number, a repeated key an error).
+
+    Raises:
+        UserError: no such file, no mapping, or a word that YAML reads otherwise than it looks.
+    """
     try:
         value = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    except (OmegaConfBaseException, YAMLError, UnicodeDecodeError, OSError) as error:
+        _refuse_old_numbers(path.read_text(encoding="utf-8"), path)
+    except (OmegaConfBaseException, yaml.YAMLError, ValueError, OSError) as error:
         raise UserError(f"{path}: {' '.join(str(error).split())}") from None
     if not isinstance(value, dict):
         raise UserError(f"{path}: expected a mapping of keys to values")
-    _refuse_interpolation(value, str(path))
+    _refuse_unclear(value, str(path))
     return {str(k): v for k, v in value.items()}
+
+
+# YAML 1.1: a leading zero is base 8, and colons are base 60.
+_BASE_8 = re.compile(r"[-+]?0[0-7_]+")
+_BASE_60 = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
+_PERHAPS_OLD = re.compile(rf"(?<![\w.:])({_BASE_8.pattern}|{_BASE_60.pattern})(?![\w.])(?!:\S)")
+
+
+def _refuse_old_numbers(text: str, path: Path) -> None:
+    """Refuse ``010``, which is 8 to YAML, and ``1:30``, which is 90, in whatever field: nobody means these."""
+    if not _PERHAPS_OLD.search(text):
+        return
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if not isinstance(event, yaml.ScalarEvent) or not event.implicit[0] or event.start_mark is None:
+            continue
+        octal = _BASE_8.fullmatch(event.value)
+        if not octal and not _BASE_60.fullmatch(event.value):
+            continue
+        number = yaml.safe_load(event.value)
+        if isinstance(number, int | float):
+            raise UserError(
+                f"{path}, line {event.start_mark.line + 1}: {event.value} without quotes is the number {number} to "
+                f'YAML (base {8 if octal else 60}): quote it ("{event.value}") where text is meant, else write '
+                "the number without leading zeros and colons"
+            )
 
 
 def merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,12 +151,15 @@ def without(values: dict[str, Any], key: str) -> dict[str, Any]:
     return values
 
 
-def _refuse_interpolation(value: Any, where: str) -> None:
+def _refuse_unclear(value: Any, where: str) -> None:
+    """Refuse interpolations, and keys that YAML reads as no text: ``on``, ``no``, ``null``, ``1.5``."""
     if isinstance(value, str) and "${" in value:
         raise UserError(f"{where}: interpolation ({value}) is not resolved here; write the value")
     if isinstance(value, Mapping):
-        for inner in value.values():
-            _refuse_interpolation(inner, where)
+        for key, inner in value.items():
+            if key is None or isinstance(key, bool | float):
+                raise UserError(f"{where}: a key: {unquoted(key)}: quote it")
+            _refuse_unclear(inner, where)
     if isinstance(value, list):
         for inner in value:
-            _refuse_interpolation(inner, where)
+            _refuse_unclear(inner, where)

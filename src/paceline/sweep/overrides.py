@@ -12,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, OverrideType
 from hydra.errors import HydraException
 
-from paceline.config.build import field_types
+from paceline.config.build import field_types, unquoted
 from paceline.config.schema import GROUPS, PLACEMENT_GROUPS, Config
 from paceline.errors import UserError, nearest
 from paceline.sweep.config_files import ConfTree
@@ -122,6 +122,8 @@ def override_values(override: Override, tree: ConfTree) -> list[Any]:
 
 def choice_of(key: str, value: Any, tree: ConfTree) -> Any:
     if key in GROUPS:
+        if value is None or isinstance(value, bool | float):
+            raise UserError(f"{key}: {unquoted(value)}: quote it")
         tree.load(key, str(value))
         return str(value)
     if isinstance(value, str) and len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":

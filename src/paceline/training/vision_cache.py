@@ -162,9 +162,14 @@ def _look(
     """Look at the pictures of some samples together, and write what is seen behind what is there."""
     if not which:
         return
-    shown = [splits[split][0][i].all_images for split, i in which]
+    met = [splits[split][0][i] for split, i in which]
+    shown = [conversation.all_images for conversation in met]
     with distributed.autocast(as_loaded(run.config).dtype):
-        seen: Iterator[Features] = iter(family.features([image for row in shown for image in row]))
+        try:
+            seen: Iterator[Features] = iter(family.features([image for row in shown for image in row]))
+        except (ValueError, ArithmeticError):
+            family.batch(met)  # names the sample whose picture can't be taken
+            raise
     for at, row in zip(which, shown, strict=True):
         places[at] = []
         for feature in (next(seen) for _ in row):

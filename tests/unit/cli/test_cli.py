@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from paceline.cli import app
+from paceline.cli.options import confirmed
+from paceline.errors import UserError
 from paceline.store import files
 from paceline.store.root import Store
 
@@ -179,6 +181,46 @@ def test_clean_removes_checkpoints_of_done_cells_only_after_a_yes(
     assert paceline("clean", "s", "--yes")[0] == 0
     assert not attempt.checkpoints.exists()
     assert json.loads(paceline("status", "s", "--json")[1])["counts"] == {"done": 1}
+
+
+def test_a_question_that_nobody_can_answer_names_yes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    with pytest.raises(UserError, match=r"demo: stop 3 running cells\? nobody can answer here.*give --yes"):
+        confirmed("demo: stop 3 running cells?")
+
+
+def test_clean_without_a_terminal_names_yes_and_removes_nothing(
+    paceline: Paceline, fake_launch: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paceline("submit", *WORDS, "name=s")
+    (attempt,) = Store(tmp_path / "root").cell(fake_launch[0].elements[0].cells[0]).attempts()
+    attempt.checkpoints.mkdir()
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    code, out, err = paceline("clean", "s")
+    assert (code, "give --yes" in out + err) == (2, True)
+    assert attempt.checkpoints.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["plan", "--model=tiny_pixtral", "task=x"], "write model=tiny_pixtral"),
+        (["plan", "--model", "tiny_pixtral"], "write model=tiny_pixtral"),
+        (["plan", "-model=tiny_pixtral"], "write model=tiny_pixtral"),
+        (["--model=tiny_pixtral", "plan"], "write model=tiny_pixtral"),
+        (["submit", "--experiment", "demo"], "write experiment=demo"),
+        (["plan", "--learning-rate", "1e-3"], "write train.learning_rate=1e-3"),
+        (["plan", "--batch=4"], "write train.batch=4 or generation.batch=4"),
+        (["plan", "--cluster.account", "gts-lab"], "write cluster.account=gts-lab"),
+        (["plan", "--task.options.path=/my photos"], "write 'task.options.path=/my photos'"),
+        (["report", "--root=/scratch", "demo"], "write root=/scratch"),
+        (["plan", "--seed"], "write seed=…"),
+    ],
+)
+def test_a_setting_with_dashes_is_answered_by_the_override(words: list[str], said: str, paceline: Paceline) -> None:
+    code, out, err = paceline(*words)
+    assert (code, out) == (2, "")
+    assert err == f"paceline: settings are overrides, without dashes: {said}\n"
 
 
 def test_show_prints_what_a_point_would_be(paceline: Paceline) -> None:

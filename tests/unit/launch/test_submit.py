@@ -327,3 +327,46 @@ def test_no_secret_of_the_environment_reaches_a_file(tmp_path: Path, monkeypatch
     submit.decide(sweep(*ALL), Store(tmp_path))
     for path in tmp_path.rglob("*"):
         assert not path.is_file() or b"s3cr3t" not in path.read_bytes(), path
+
+
+def test_cells_that_failed_on_a_wrong_setting_are_replaced_in_their_sweep(tmp_path: Path) -> None:
+    root = Store(tmp_path)
+    models = ("model=tiny_qwen2_vl", "task=geolocation_earth", "prompt=geo_bare", "method=untuned,full", "name=s")
+    wrong = sweep(*models, "train.learning_rate=5")
+    untuned, tuned, evaluated = wrong.cells
+    first = submit.decide(wrong, root)
+    assert first.path is not None
+    submit.close(first.path, {})
+    finish(root, untuned)
+    end(root, tuned, "bad data")
+    mended = sweep(*models, "train.learning_rate=1e-4")
+    with pytest.raises(UserError, match=r"or --mend to put them in the place of its own that failed or never began"):
+        submit.decide(mended, root)
+    again = submit.decide(mended, root, submit.Wishes(mend=True))
+    assert [c for e in again.elements for c in e.cells] == [c.id for c in mended.cells[1:]]
+    after = recorded(root.sweep("s"), root)
+    assert [c.id for c in after.cells] == [c.id for c in mended.cells]
+    assert not {tuned.id, evaluated.id} & set(root.sweep("s").read()["placed"])
+    assert root.cell(tuned.id).cell_json.exists()  # what was tried can still be looked at
+    assert submit.decide(mended, root, submit.Wishes(mend=True)).path is None
+
+
+def test_mending_never_takes_a_result_or_a_running_cell_out_of_a_sweep(tmp_path: Path) -> None:
+    root, asked = Store(tmp_path), sweep(*WORDS, "method=untuned", "name=s")
+    first = submit.decide(asked, root)
+    other = sweep(*WORDS, "method=untuned", "name=s", "limit=3")
+    with pytest.raises(UserError, match=r"4 of its cells are not asked for now and did begin"):
+        submit.decide(other, root, submit.Wishes(mend=True))
+    assert first.path is not None
+    submit.close(first.path, {})
+    finish(root, asked.cells[0])
+    with pytest.raises(UserError, match=rf"1 of its cells .* did begin \({asked.cells[0].id}\)"):
+        submit.decide(other, root, submit.Wishes(mend=True))
+    assert root.sweep("s").read()["cells"] == [c.id for c in asked.cells]
+
+
+def test_a_first_submit_may_say_mend_and_extend_is_as_before(tmp_path: Path) -> None:
+    root = Store(tmp_path)
+    submit.decide(sweep(*WORDS, "method=untuned", "name=s"), root, submit.Wishes(mend=True))
+    submit.decide(sweep(*WORDS, "method=untuned,full", "name=s"), root, submit.Wishes(mend=True))
+    assert len(root.sweep("s").read()["cells"]) == 10

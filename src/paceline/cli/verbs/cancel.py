@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from paceline.cli.options import name_argument
+from paceline.cli.options import confirmed, name_argument
 from paceline.cli.resolve import find_sweep
 from paceline.counted import counted
 
@@ -43,7 +43,7 @@ def command(words: Sequence[str], conf: str | None, yes: bool) -> None:
         click.echo(f"{folder.name}: nothing runs")
         return
     more = f" and {counted(len(live), 'job')} of Slurm" if live else ""
-    if not yes and not click.confirm(f"{folder.name}: stop {counted(len(running), 'running cell')}{more}?"):
+    if not yes and not confirmed(f"{folder.name}: stop {counted(len(running), 'running cell')}{more}?"):
         click.echo("left as it is")
         return
     if jobs:

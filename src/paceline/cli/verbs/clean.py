@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import click
 
-from paceline.cli.options import name_argument
+from paceline.cli.options import confirmed, name_argument
 from paceline.cli.resolve import find_sweep
 from paceline.counted import counted
 
@@ -30,7 +30,7 @@ def command(words: Sequence[str], conf: str | None, yes: bool) -> None:
         click.echo(f"{folder.name}: no checkpoints of done cells")
         return
     click.echo(f"{folder.name}: {counted(len(checkpoints), 'folder')} of checkpoints, {size / 2**20:,.1f} MiB")
-    if not yes and not click.confirm("remove them?"):
+    if not yes and not confirmed("remove them?"):
         click.echo("left as it is")
         return
     for path in checkpoints:

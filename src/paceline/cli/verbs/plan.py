@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @json_option
 @click.option("--sbatch", "scripts", is_flag=True, help="Slurm: print the script of each array")
 @click.option("--extend", is_flag=True, help="as submit --extend would")
+@click.option("--mend", is_flag=True, help="as submit --mend would")
 @wishes_options
 def command(
     words: Sequence[str], conf: str | None, as_json: bool, scripts: bool, mail: str | None, **wished: Any
@@ -55,7 +56,7 @@ def command(
     store = store_of(composition)
     data_digest, unprepared = digests_or_not(store, words, conf)
     pin, unpinned = pins_or_not(store)
-    sweep = expand(composition, data_digest, lambda task: samples.splits(store.root, task), pin)
+    sweep = expand(composition, data_digest, lambda task: samples.splits(store.root, task), pin, store.root)
     wishes = submit.Wishes(**wished)
     ahead = outlook.look_ahead(sweep, store, Answers(store.root, fresh=False), composition.tree, wishes)
     _, left = submit.choose(ahead.seen.cells, ahead.seen.states, wishes)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from paceline.cli.complete import complete_removable
-from paceline.cli.options import words_argument
+from paceline.cli.options import confirmed, words_argument
 from paceline.cli.resolve import one_name
 
 if TYPE_CHECKING:
@@ -45,11 +45,7 @@ def command(words: Sequence[str], conf: str | None, yes: bool, dry_run: bool) ->
     if dry_run:
         click.echo(f"would free {usage}")
         return
-    try:
-        agreed = yes or click.confirm(f"remove it ({usage})?")
-    except click.Abort:
-        raise UserError("no answer, so nothing was removed; where nobody can be asked give --yes") from None
-    if not agreed:
+    if not yes and not confirmed(f"remove it ({usage})?"):
         click.echo("left as it is")
         return
     removal.carry_out(planned, store, lambda: removal.plan(name, store, Answers(store.root, fresh=True)))

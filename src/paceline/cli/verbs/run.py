@@ -52,6 +52,7 @@ def command(words: Sequence[str], conf: str | None, retry_failed: bool) -> None:
             data_digests(store, words, conf),
             lambda task: samples.splits(store.root, task),
             pins(store),
+            store.root,
         )
         require_compared(sweep, store, words, conf)
         points = sum(1 for c in sweep.cells if kind_of(c.cell.kind).answers)

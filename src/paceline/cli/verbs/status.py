@@ -265,7 +265,8 @@ def next_step(name: str, counts: dict[str, int]) -> str:
     if "unknown" in counts:
         return "Slurm or the user who submitted them can tell of the unknown ones; look again later"
     if set(counts) <= {"done", "failed", "waiting"} and "failed" in counts:
-        return f"next: paceline logs CELL, mend the cause, then: paceline resume {name} --retry-failed"
+        mended = "after a wrong YAML submit the same again with --mend"
+        return f"next: paceline logs CELL, mend the cause, then: paceline resume {name} --retry-failed; {mended}"
     return f"next: paceline resume {name}"
 
 

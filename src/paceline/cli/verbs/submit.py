@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 @overrides_argument
 @json_option
 @click.option("--extend", is_flag=True, help="add cells to a recorded sweep of the same name")
+@click.option("--mend", is_flag=True, help="after a wrong YAML: put these cells in the place of those that failed")
 @wishes_options
 def command(
-    words: Sequence[str], conf: str | None, as_json: bool, extend: bool, mail: str | None, **wished: Any
+    words: Sequence[str], conf: str | None, as_json: bool, extend: bool, mend: bool, mail: str | None, **wished: Any
 ) -> None:
     """Make the cells of a sweep true: run what is missing or was interrupted, skip what is done or runs already.
 
@@ -54,11 +55,12 @@ def command(
         data_digests(store, words, conf),
         lambda task: samples.splits(store.root, task),
         pins(store),
+        store.root,
     )
     require_compared(sweep, store, words, conf)
     for line in left_out(sweep.dropped):
         click.echo(line, err=True)
-    make_true(sweep, store, composition, as_json, extend=extend, **wished)
+    make_true(sweep, store, composition, as_json, extend=extend, mend=mend, **wished)
 
 
 def make_true(sweep: Sweep, store: Store, composition: Composition, as_json: bool, **wished: Any) -> None:
@@ -123,6 +125,8 @@ def make_true(sweep: Sweep, store: Store, composition: Composition, as_json: boo
         failed = [s for s in unfinished if s.state == "failed"]
         remedy = f"paceline resume {sweep.name}" + (" --retry-failed" if failed else "")
         first = (failed or unfinished)[0]
+        if first.cause == "bad data":
+            remedy += "; after a wrong setting mend its YAML and submit the same again with --mend"
         raise CellsFailed(
             f"{counted(len(unfinished), 'cell')} {agree(len(unfinished), 'is', 'are')} not done; "
             f"first: {first.id} ({first.cause or first.state}"

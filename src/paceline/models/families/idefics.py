@@ -38,6 +38,7 @@ class Idefics(Family):
     """
 
     model_types = ("idefics",)
+    image_arguments = {"common": "cropped", "pad_size": "sizes", "image_size": "count"}
     components = {
         "vision": ("model.vision_model",),
         "connector": ("model.perceiver_resampler",),
@@ -163,7 +164,8 @@ class Idefics(Family):
         # Behind the vocabulary: the network keeps their embeddings in a table of their own.
         added = [AROUND, IMAGE, UTTERANCE][: config["additional_vocab_size"]]
         tokenizer.add_tokens(added, special_tokens=True)
-        images = transformers.IdeficsImageProcessor(image_size=config["vision_config"]["image_size"], **spec.processor)
+        own = {} if "size" in spec.processor else {"image_size": config["vision_config"]["image_size"]}
+        images = transformers.IdeficsImageProcessor(**{**own, **spec.processor})
         return transformers.IdeficsProcessor(images, tokenizer)
 
     @classmethod

@@ -21,6 +21,7 @@ class Llama(Family):
 
     auto_class: ClassVar[str] = "AutoModelForCausalLM"
     model_types = ("llama",)
+    image_arguments = {}
     components: ClassVar[Mapping[str, tuple[str, ...]]] = {"language": ("model",)}
 
     @classmethod

@@ -48,6 +48,7 @@ class LlamaVision(Family):
     """
 
     model_types = ("mllama",)
+    image_arguments = {"common": "values", "size": "sizes", "max_image_tiles": "count"}
     components = {
         "vision": ("model.vision_model",),
         "connector": ("model.multi_modal_projector",),
@@ -174,13 +175,13 @@ class LlamaVision(Family):
         )
         begins_itself(tokenizer)
         tokenizer.add_tokens([_IMAGE], special_tokens=True)  # behind the vocabulary, as in the published one
-        images = MllamaImageProcessor(
-            size={"height": edge, "width": edge},
-            max_image_tiles=vision.get("max_num_tiles", 4),
-            image_mean=OPENAI_CLIP_MEAN,
-            image_std=OPENAI_CLIP_STD,
-            **spec.processor,
-        )
+        own: dict[str, Any] = {
+            "size": {"height": edge, "width": edge},
+            "max_image_tiles": vision.get("max_num_tiles", 4),
+            "image_mean": OPENAI_CLIP_MEAN,
+            "image_std": OPENAI_CLIP_STD,
+        }
+        images = MllamaImageProcessor(**{**own, **spec.processor})
         return MllamaProcessor(image_processor=images, tokenizer=tokenizer, chat_template=_CHAT_TEMPLATE)
 
     @classmethod

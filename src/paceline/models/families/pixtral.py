@@ -31,6 +31,8 @@ class Pixtral(Family):
     """
 
     model_types = ("llava",)
+    image_arguments = {"common": "cropped"}
+    image_sizes = (("longest_edge",), ("height", "width"))
     components = {
         "vision": ("model.vision_tower",),
         "connector": ("model.multi_modal_projector",),

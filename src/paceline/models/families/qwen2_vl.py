@@ -35,6 +35,8 @@ class Qwen2VL(Family):
     axis."""
 
     model_types = ("qwen2_vl", "qwen2_5_vl")
+    image_arguments = {"common": "resized", "min_pixels": "count", "max_pixels": "count"}
+    image_sizes = (("shortest_edge", "longest_edge"),)
     components = {
         "vision": ("model.visual.patch_embed", "model.visual.blocks"),
         "connector": ("model.visual.merger",),

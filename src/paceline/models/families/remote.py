@@ -24,6 +24,7 @@ from paceline.models.answerer import Answer
 from paceline.models.conversation import Conversation
 from paceline.models.family import Family
 from paceline.models.landed import require_whole
+from paceline.models.processor_settings import require_taken
 
 # Before it, from_pretrained reads the number format under another name and passes this one on to the model's class.
 _DTYPE_SINCE = Version("4.56")
@@ -36,6 +37,7 @@ class Remote(Family):
     """
 
     auto_class: ClassVar[str] = "AutoModelForCausalLM"
+    image_arguments = {}
     own_call: ClassVar[bool] = True
 
     @classmethod
@@ -77,6 +79,7 @@ class Remote(Family):
         if not source:
             raise UserError(f"{name}: weights: family remote has no twin; give a folder or a hub id")
         tokenizer = cls._read(spec, lambda: cls.make_processor(spec, source, revision))
+        require_taken(spec, tokenizer)
         model = cls._read(spec, lambda: cls.make_model(spec, source, revision, cls.reading(spec, device)))
         require_whole(model, f"model {spec.name}: {spec.weights}", lambda name: False)
         torch.nn.Module.to(model, device)

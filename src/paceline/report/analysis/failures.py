@@ -21,7 +21,7 @@ REMEDIES: Mapping[str, str] = {
     "cluster.memory_per_cpu_gib where that is set",
     "CUDA out of memory": "resume takes the next rung of the ladder; paceline fit tells what would hold it",
     "code bug": "mend it, then resume with --retry-failed --code=current; the attempt's log has the traceback",
-    "bad data": "mend what the message names, then resume with --retry-failed",
+    "bad data": "mend what the message names, then resume with --retry-failed; a setting: submit again with --mend",
     "NaN loss": "lower train.learning_rate or raise train.warmup (another cell), or resume with --retry-failed",
     "cancelled": "resume goes on where it stopped",
     "disk full": "free space (paceline clean) or give another root, then resume",

@@ -41,6 +41,7 @@ class Phi35Vision(Family):
     """:class:`Phi3VForCausalLM`. ``pixel_values`` is (images, 1 + crops, 3, height, width)."""
 
     model_types = ("phi3_v",)
+    image_arguments = {"num_crops": "count", "image_mean": "numbers", "image_std": "numbers"}
     components = {
         "vision": ("model.vision_embed_tokens.img_processor",),
         "connector": (

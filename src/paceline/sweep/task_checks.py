@@ -1,0 +1,121 @@
+"""What a cell's settings, its task, its prompts and its prepared samples must hold, found out before it is frozen.
+
+On a compute node the same would end a cell after its wait in the queue, or train a model to say braces. Each check is
+made once, however many cells share what it looks at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from paceline import tasks
+from paceline.config import conflicts, processor_arguments
+from paceline.config.cell_kinds import kind_of
+from paceline.config.checks import check
+from paceline.config.schema import Config, Kind, PromptSpec, TaskSpec
+from paceline.data import prompts
+from paceline.errors import UserError, nearest
+from paceline.sweep.sample_checks import SampleChecks
+
+
+def contradictions(config: Config, kind: Kind, splits: Mapping[str, int] | None) -> Iterator[str]:
+    """Settings of a cell that can't hold together.
+
+    Args:
+        config: the cell's, with the placement that holds for it.
+        kind: the cell's.
+        splits: split -> samples of the task's prepared data; None where they are not known.
+    """
+    try:
+        check(config, kind, splits)
+        conflicts.check(config, kind)
+    except UserError as error:
+        yield str(error)
+    try:
+        processor_arguments.check(config.model)
+    except UserError as error:
+        yield str(error)
+
+
+class TaskChecks:
+    """The checks of one sweep.
+
+    Args:
+        root: the storage root, whose prepared samples are looked at too; None looks at none.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        self._seen: dict[tuple[Kind, int, int], bool] = {}
+        self._samples = SampleChecks(root) if root else None
+
+    def problems(self, config: Config, prompt: PromptSpec, kind: Kind) -> Iterator[str]:
+        """What stands in the way of a cell; nothing where another cell has been asked the same.
+
+        Args:
+            config: the cell's.
+            prompt: the one that the cell asks, or tunes on.
+            kind: the cell's.
+        """
+        # A composition makes each spec once and holds it, so its id stands for its content.
+        key = (kind, id(config.task), id(prompt))
+        if key not in self._seen:
+            found = [
+                *_prompt_fields(config.task, prompt),
+                *(_target_fields(config.task) if kind_of(kind).trains else ()),
+            ]
+            self._seen[key] = not found
+            yield from found
+        if self._samples and self._seen[key]:
+            yield from self._samples.problems(config, prompt, kind)
+
+
+def _prompt_fields(task: TaskSpec, prompt: PromptSpec) -> Iterator[str]:
+    kind = tasks.load(task.kind)
+    if not prompt.text.strip():
+        yield f"conf/prompt/{prompt.name}.yaml asks nothing; give it a text: text: Where is this?"
+    fields = [*kind.shown, *(("question", "questions") if kind.get("parts") else ())]
+    for name, text in (("text", prompt.text), ("system", prompt.system)):
+        for brace in prompts.unfilled(text, fields):
+            field = _name(brace)
+            if field in fields:
+                yield f"prompt {prompt.name}: {name}: {brace} is not filled in; write {{{field}}}"
+                continue
+            truth = "which the model is to find out, so it is not filled in"
+            why = truth if field in kind.documented_fields else f"and {_fields_of(task.kind, field, fields)}"
+            yield (
+                f"prompt {prompt.name}: {name} names {brace}, {why}; a brace that is meant as it stands takes a space "
+                f"behind it: {{ {field} }}"
+            )
+
+
+def _target_fields(task: TaskSpec) -> Iterator[str]:
+    fields = tasks.load(task.kind).documented_fields
+    if not task.target.strip():
+        yield (
+            f"task {task.name}: target is empty, so there is nothing to train on; give one with fields of kind "
+            f"'{task.kind}': {', '.join(f'{{{f}}}' for f in fields)}"
+        )
+    for brace in prompts.unfilled(task.target, fields, trained_on=True):
+        name = _name(brace)
+        if name in fields:
+            yield (
+                f"task {task.name}: target: {brace} is not filled in; write {{{name}}}, or for a number with a format "
+                f"{{{name}:.4f}}"
+            )
+        else:
+            yield (
+                f"task {task.name}: target names {brace}, which a model would be trained to say: "
+                f"{_fields_of(task.kind, name, fields)}"
+            )
+
+
+def _name(brace: str) -> str:
+    """The first name in what :func:`prompts.unfilled` tells, which has one."""
+    return re.findall(r"[A-Za-z_]\w*", brace)[0]
+
+
+def _fields_of(kind: str, name: str, fields: Iterable[str]) -> str:
+    shown = list(fields)
+    return f"kind '{kind}' fills in no '{name}': {nearest(name, shown)}" if shown else f"kind '{kind}' fills in nothing"

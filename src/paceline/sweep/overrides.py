@@ -54,7 +54,8 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
             override = parser.parse_override(text)
         except HydraException as error:
             reason = str(error).splitlines()[0]
-            raise UserError(f"can't read '{text}' ({reason}); write KEY=VALUE, and quote values with spaces") from None
+            remedy = "write KEY=VALUE, and quote values with spaces, commas or braces"
+            raise UserError(f"can't read '{text}' ({reason}); {remedy}") from None
         if override.key_or_group.partition(".")[0] == "hydra":
             raise UserError(f"'{text}': Hydra's own settings have no meaning here; see `paceline plan --help`")
         parsed.append(override)

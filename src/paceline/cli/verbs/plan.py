@@ -179,8 +179,19 @@ def array_lines(plan: dict[str, Any], takes: Expected) -> Iterator[str]:
 
 
 def _resource(name: str, value: Any) -> str:
-    nouns = {"nodes": "node", "ranks": "rank", "gpus": "GPU", "cpus": "CPU", "minutes": "minute"}
-    return counted(value, nouns[name]) if name in nouns else f"{value} {name}"
+    nouns = {
+        "nodes": "node",
+        "ranks": "rank",
+        "threads": "thread",
+        "gpus": "GPU",
+        "cpus": "CPU",
+        "minutes": "minute",
+        "memory_gib": "GiB of memory",
+        "memory_per_cpu_gib": "GiB of memory a CPU",
+    }
+    if name in nouns:
+        return f"{value} {nouns[name]}" if name.startswith("memory") else counted(value, nouns[name])
+    return f"{'QOS' if name == 'qos' else name} {value}"
 
 
 def show_slurm(console: Console, slurm: dict[str, Any], scripts: bool) -> None:

@@ -110,7 +110,7 @@ def test_a_piece_that_can_not_be_read_is_left_and_holds_back_its_cell_alone(lab:
     assert (lab.steps(cells[0]), lab.steps(cells[1])) == ([1, 2], [1, 2, 3, 4, 5, 6])
     path.rmdir()
     path.with_name("kept").rename(path)
-    assert lab.sync() == (0, "toy: 2 pieces of 1 cells uploaded, 0 left\n", "")
+    assert lab.sync() == (0, "toy: 2 pieces of 1 cell uploaded, 0 left\n", "")
     assert lab.steps(cells[0]) == [1, 2, 3, 4, 5, 6]
 
 

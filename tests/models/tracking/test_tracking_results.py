@@ -166,7 +166,7 @@ def test_scores_that_were_mended_are_shown_after_the_next_sync(lab: Lab) -> None
 def test_an_artifact_that_did_not_arrive_is_told_and_sent_again(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     lab.hurry(monkeypatch)
     lab.server.refuse = lambda what, body: what == "put" and body["path"].endswith("adapter_model.safetensors")
-    assert "W&B lacks 1 of 1 artifacts" in lab.sync_here()[1]
+    assert "W&B lacks 1 of 1 artifact" in lab.sync_here()[1]
     assert not lab.server.used
     lab.server.refuse = lambda what, body: False
     assert lab.sync_here()[1].startswith("places: 1 piece of 1 cell uploaded")

@@ -62,4 +62,4 @@ def test_a_twin_tuned_on_one_task_answers_another_and_the_report_says_so(tmp_pat
     # One tuning on a task serves both tasks.
     assert rows["words", "places"]["tuned"] == rows["words", "words"]["tuned"]
     assert {(r["trained_task"], r["task"], r["n"] > 0) for r in found["transfer"]} <= {(*pair, True) for pair in rows}
-    assert any("1 images of test are also in train of words, byte for byte" in note for note in found["notes"])
+    assert any("1 image of test is also in train of words, byte for byte" in note for note in found["notes"])

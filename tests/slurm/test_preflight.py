@@ -169,6 +169,7 @@ def test_a_sweep_is_submitted_through_a_site_that_prints_a_banner_and_refuses_me
     wrapper.chmod(0o755)
     monkeypatch.setitem(login.env, "PATH", f"{wrapper.parent}:{login.env['PATH']}")
     words = [*WORDS, *MINE, "method=untuned", "cluster.memory_per_cpu_gib=0.75", "cluster.cpus=2"]
+    assert paceline(login, root, "plan", *words).returncode == 0  # what it is told of the partition is believed later
     login.run("scontrol", "update", "PartitionName=gpu-a100", "State=DOWN")  # jobs wait, and nothing runs
     try:
         done = paceline(login, root, "submit", *words, "--chain", "--json")
@@ -195,6 +196,7 @@ def test_a_chained_job_that_is_refused_leaves_the_array_in_the_queue_and_says_so
     wrapper.write_text(f'#!/bin/bash\n{changed}\nexec {shutil.which("sbatch")} "$@"\n')
     wrapper.chmod(0o755)
     monkeypatch.setitem(login.env, "PATH", f"{wrapper.parent}:{login.env['PATH']}")
+    assert paceline(login, root, "plan", *WORDS, *MINE, "method=untuned").returncode == 0
     login.run("scontrol", "update", "PartitionName=gpu-a100", "State=DOWN")
     try:
         done = paceline(login, root, "submit", *WORDS, *MINE, "method=untuned", "--chain")

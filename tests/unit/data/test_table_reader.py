@@ -17,11 +17,12 @@ from PIL import Image
 
 from paceline import tasks
 from paceline.config.build import build
-from paceline.config.schema import TaskSpec
+from paceline.config.schema import PromptSpec, TaskSpec
 from paceline.data import prepare
 from paceline.data import samples as prepared
 from paceline.data.readers import Complete, Sample, Skipped, table
 from paceline.errors import DataError, UserError
+from paceline.tasks.kind import Answer, Answered, Part
 
 
 @pytest.fixture(autouse=True)
@@ -137,6 +138,50 @@ def test_places_are_found_under_their_usual_names(tmp_path: Path, names: tuple[s
     assert (found.fields["latitude"], found.fields["longitude"], found.fields["country"]) == (47.37, 8.54, "CH")
     assert set(names) & set(found.fields) <= {"latitude", "longitude"}
     assert skipped.reason == "coordinates are 0, 0, which stands for no place"
+
+
+CHILE, JAPAN = (-33.45, -70.66), (35.68, 139.69)
+
+
+def places(folder: Path, text: str) -> tuple[list[dict[str, Any]], list[str], dict[str, Any]]:
+    """Records, what is told of them, and the manifest of a table of places."""
+    options = {"path": str(write(folder / "a.csv", text)), "shares": ALL_TEST}
+    task = TaskSpec(name="t", kind="geolocation", reader="table", options=options)
+    manifest = prepare.prepare(folder / "root", task, silent)
+    told = list(tasks.load("geolocation").data_lines(manifest, task))
+    return prepared.read_samples(folder / "root", task, ["test"], 0), told, manifest
+
+
+@pytest.mark.parametrize(("stated", "code"), [("Chile", "CL"), ("chile", "CL"), ("CL", "CL"), ("cl", "cl"), ("", "CL")])
+def test_a_perfect_answer_is_in_the_country_however_the_table_writes_it(tmp_path: Path, stated: str, code: str) -> None:
+    records, told, _ = places(tmp_path, f"id,lat,lng,country,region,city\na,{CHILE[0]},{CHILE[1]},{stated},,\n")
+    assert records[0]["country"] == code
+    assert not told
+    kind, task = tasks.load("geolocation"), TaskSpec(kind="geolocation")
+    reading = kind.read(Answer(f"({CHILE[0]}, {CHILE[1]})"), Part(), task, PromptSpec())
+    (judged,) = kind.score([Answered(records[0], Part(), reading)], task, PromptSpec())
+    assert judged.scores["country"] is True
+
+
+def test_a_country_of_an_unknown_name_is_looked_up_and_told(tmp_path: Path) -> None:
+    records, told, _ = places(tmp_path, f"id,lat,lng,country\na,{JAPAN[0]},{JAPAN[1]},日本\nb,1,2,GQ\n")
+    assert (records[0]["country"], records[0]["stated_country"], records[0]["city"]) == ("JP", "日本", "Tokyo")
+    assert [line for line in told if "1 sample states a country that is neither" in line and "日本" in line]
+
+
+def test_an_empty_cell_is_no_word_to_train_on(tmp_path: Path) -> None:
+    text = f"id,lat,lng,country,country_name,region,city\na,{CHILE[0]},{CHILE[1]}, ,,,\n"
+    (record,), _, _ = places(tmp_path, text)
+    fields = tasks.load("geolocation").fields(record, TaskSpec(kind="geolocation"))
+    assert (fields["country"], fields["country_name"], fields["city"]) == ("CL", "Chile", "Santiago")
+    assert fields["region"] and fields["nearest_region"]
+
+
+def test_places_outside_of_their_stated_country_are_told(tmp_path: Path) -> None:
+    text = f"id,lat,lng,country\na,{CHILE[0]},{CHILE[1]},NA\nb,{JAPAN[0]},{JAPAN[1]},JP\nc,{CHILE[1]},{CHILE[0]},CL\n"
+    _, told, manifest = places(tmp_path, text)
+    assert (manifest["outside_truths"], manifest["swapped_truths"]) == (["a"], ["c"])
+    assert [line for line in told if line.startswith("1 sample does not lie in the stated country (the first: a)")]
 
 
 @pytest.mark.parametrize("country", ["CL", "cl", "Chile"])

@@ -212,9 +212,17 @@ def _record(
     record = {**{k: v for k, v in sample.fields.items() if k not in OWN_KEYS}, **image_keys}
     try:
         files.canonical(record).encode()
+    except UnicodeError as error:
+        return Skipped(sample.id, _no_text([sample.id, *paths]), str(error))
     except (TypeError, ValueError) as error:
         return Skipped(sample.id, "a field is no finite JSON value", str(error))
     return record, thumbnails
+
+
+def _no_text(names: Iterable[str]) -> str:
+    """Why a record can't be written whose texts are not all UTF-8."""
+    broken = any(_encodable(name) != name for name in names)
+    return "a name of a file or folder is no UTF-8; rename it" if broken else "a field is no UTF-8"
 
 
 def _note_narrow(narrow: dict[str, dict[str, Any]], sample: Sample, pictures: Pictures) -> None:

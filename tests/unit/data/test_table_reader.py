@@ -411,6 +411,22 @@ def test_captions_of_coco_are_read_by_options_alone(tmp_path: Path) -> None:
     assert [i.reason for i in items[2:] if isinstance(i, Skipped)] == ["annotation of an image that is not listed"]
 
 
+def test_what_of_coco_does_not_fit_together_is_counted(tmp_path: Path) -> None:
+    names = {1: "a.jpg", 2: "b.jpg", 3: "c.jpg"}
+    images = [{"id": number, "file_name": name} for number, name in names.items()]
+    whole = {
+        "images": [*images, {"id": 3, "file_name": "d.jpg"}],
+        "annotations": [{"image_id": number, "id": 10 + number, "caption": "A dog."} for number in (1, 3)],
+    }
+    path = write(tmp_path / "c.json", json.dumps(whole))
+    items = read(tmp_path, path=str(path), columns={"image": "file_name", "captions": "caption"})
+    assert [item.image for item in items if isinstance(item, Sample)] == [tmp_path / "a.jpg"]
+    assert {item.reason: item.record for item in items if isinstance(item, Skipped)} == {
+        "annotation of an image whose id is listed twice": "annotation 2",
+        "image without an annotation": "image 2",
+    }
+
+
 FLICKR = [
     "image_name| comment_number| comment",
     '1000092795.jpg| 0| Two men, "friends" , outside .',
@@ -629,6 +645,15 @@ def test_a_folder_for_each_class_is_split_by_shares(tmp_path: Path) -> None:
         "hidden file": 1,
         "linked folder, which is not followed": 1,
     }
+
+
+def test_a_class_without_an_image_is_told(tmp_path: Path) -> None:
+    folder = classes(tmp_path / "d", "train", "test")
+    (folder / "train" / "lynx").mkdir()
+    write(folder / "test" / "wolf" / "notes.txt", "no image")
+    items = read(tmp_path, path=str(folder))
+    told = [i.record for i in items if isinstance(i, Skipped) and i.reason == "folder of a class without an image"]
+    assert sorted(told) == ["test/wolf", "train/lynx"]
 
 
 def test_folders_of_splits_stand_above_the_classes_under_their_usual_names(tmp_path: Path) -> None:

@@ -132,7 +132,8 @@ def _build(folder: Path, root: Path, task: TaskSpec, progress: Progress) -> None
     from paceline.data.shown_pictures import Pictures
 
     reader, options = readers.load(task.reader), options_of(task)
-    folders = source_files.searched(task, root)  # before it reads: what comes meanwhile is new
+    # Before it reads: what comes or is edited meanwhile is told.
+    folders, beside = source_files.searched(task, root), source_files.read_beside(task, root)
     pictures = Pictures(folder, task.pictures)
     records: list[dict[str, Any]] = []
     thumbnails: list[bytes] = []
@@ -175,7 +176,7 @@ def _build(folder: Path, root: Path, task: TaskSpec, progress: Progress) -> None
         manifest["pictures"] = told
     if narrow:
         manifest["narrowest"] = dict(sorted(narrow.items()))
-    files.write_jsonl(folder / "sources.jsonl", source_files.used(task, folder))
+    files.write_jsonl(folder / "sources.jsonl", source_files.used(folder, beside))
     if (most := max(len(images_of(r)) for r in records)) > 1:
         manifest["images_per_sample"] = most
     if shared := leakage.shared_groups(records, kind.group or "group"):

@@ -33,6 +33,7 @@ from paceline.tasks.geolocation.gazetteer import (
 )
 
 PATHS = ("path",)
+READS = {"path": (".json",)}
 FIRST = (".png", ".jpg", ".jpeg")
 """Suffixes of the one picture that is read where several bear one name."""
 GEOMETRIES = ("Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon")

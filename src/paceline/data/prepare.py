@@ -28,8 +28,9 @@ from paceline.data.samples import (
     stated_options,
     without_images,
 )
-from paceline.errors import DataError, Unavailable
+from paceline.errors import DataError, Unavailable, UserError
 from paceline.store import files
+from paceline.store.owner import alive, this_process
 from paceline.tasks.kind import digests_of, images_of
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from paceline.tasks.kind import Kind
 
 
+OWNER = "owner.json"
+"""Which process builds a folder, in it until it is whole."""
 OWN_KEYS = ("id", "split", "image", "sha256", "images", "sha256s")
 
 
@@ -64,8 +67,11 @@ def prepare(root: Path, task: TaskSpec, progress: Progress, refresh: bool = Fals
     folder = first_folder(root, task)
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
     try:
+        _remove_left(folder)
         (temporary / "images").mkdir(parents=True)
+        files.write_json(temporary / OWNER, this_process())
         _build(temporary, root, task, progress)
+        (temporary / OWNER).unlink()
         if there:
             _renew(temporary, current, folder)
         else:
@@ -79,6 +85,18 @@ def prepare(root: Path, task: TaskSpec, progress: Progress, refresh: bool = Fals
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return read_manifest(root, task)
+
+
+def _remove_left(folder: Path) -> None:
+    """Remove what preparations of a folder left that were killed on this host: of tables with pictures inside much."""
+    for left in folder.parent.glob(f".{folder.name}.*.tmp"):
+        try:
+            owner = files.read_json(left / OWNER)
+            ended = owner["host"] == this_process()["host"] and not alive(owner, None)
+        except (UserError, OSError, KeyError, TypeError, ValueError):
+            continue  # just begun, or of an earlier version
+        if ended:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _publish(temporary: Path, folder: Path) -> None:

@@ -242,6 +242,7 @@ def test_prepare_and_plan_say_what_changed(tmp_path: Path, task: TaskSpec, comma
     for verb in (plan, ["prepare", *words]):
         code, _, err = command_line(*verb)
         assert code != 0 and "3.png changed" in err and "--refresh" in err
+        assert err.count("task.options.path=") == 1, "the command is given once"
     assert command_line("prepare", "--refresh", *words)[0] == 0
     picture(tmp_path / "photos" / "11.png")
     code, _, err = command_line(*plan)

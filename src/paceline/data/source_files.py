@@ -2,7 +2,8 @@
 
     <root>/data/<reader>-<digest>/
         sources.jsonl    each file that was used and lies elsewhere: {file, bytes, mtime_ns, sha256 of a picture}; first
-                         tables and what else is read beside pictures, as they were before that
+                         tables and what else is read beside pictures, as they were before that, with their content's
+                         digest where they are not large
         folders.jsonl    each folder that was searched, with the names in it: {folder, mtime_ns, names}
 
 Planning looks at sizes and times alone: of folders all, of pictures as many as take a moment. A picture whose time
@@ -110,7 +111,11 @@ def read_beside(task: TaskSpec, root: Path) -> list[dict[str, Any]]:
     """The files beside the pictures that the task's reader reads, such as tables; made before it reads."""
     named = (place for value in _paths(task) for place in _places(value) if place.is_file())
     stats = ((path, _stat(path)) for path in dict.fromkeys((*named, *_below_options(task, root))))
-    return [{"file": str(path), **stat} for path, stat in stats if stat]
+    return [
+        {"file": str(path), **stat} | ({"content": _digest(path)} if stat["bytes"] <= READ_BYTES else {})
+        for path, stat in stats
+        if stat
+    ]
 
 
 def used(folder: Path, beside: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -238,7 +243,10 @@ def changes(root: Path, task: TaskSpec, *, all_files: bool = False) -> Changes:
             continue
         name = Path(entry["file"]).name
         if "sha256" not in entry:
-            other.append(name)
+            readable = stat is not None and stat["bytes"] == entry["bytes"] <= room
+            room -= entry["bytes"] if readable else 0
+            if not (readable and _is_as_read(entry)):
+                other.append(name)
         elif stat is None or stat["bytes"] != entry["bytes"]:
             broken.append(f"{name} {'gone' if stat is None else 'changed'}")
         elif stat["bytes"] > room:
@@ -268,6 +276,11 @@ def _entries(path: Path, most: int) -> Iterator[dict[str, Any]]:
                 yield json.loads(lines[int(i * step)])
             except ValueError:
                 raise DataError(f"{path} is damaged; remove it: paceline prepare makes it anew") from None
+
+
+def _is_as_read(entry: Mapping[str, Any]) -> bool:
+    """Whether a file beside pictures holds what it held; not where it is too large to be known."""
+    return "content" in entry and _digest(Path(entry["file"])) == entry["content"]
 
 
 def _digest(path: Path) -> str:
@@ -335,11 +348,18 @@ def renew(root: Path, task: TaskSpec, command: str) -> str:
     if why := changed.refusal(command):
         raise DataError(f"task '{task.name}': {why}")
     before = list(files.read_jsonl(folder / "sources.jsonl"))
-    # What bears no digest stays as it was read: that it changed is told until the data is made anew.
-    entries = [entry | (_stat(Path(entry["file"])) or {}) if "sha256" in entry else entry for entry in before]
+    # A table that changed stays recorded as it was read, so that it is told until the data is made anew.
+    entries = [
+        entry | stat if (stat := _stat(Path(entry["file"]))) and _same(entry, stat) else entry for entry in before
+    ]
     if entries != before:
         files.write_jsonl(folder / "sources.jsonl", entries)
     return _told(task, changed, command)
+
+
+def _same(entry: Mapping[str, Any], stat: Mapping[str, int]) -> bool:
+    """Whether an entry's file, which is no changed picture, holds what it held."""
+    return "sha256" in entry or entry.items() >= stat.items() or _is_as_read(entry)
 
 
 def _record(root: Path, task: TaskSpec, folder: Path, command: str) -> str:

@@ -17,6 +17,7 @@ from PIL import Image
 from paceline.config.schema import PromptSpec, TaskSpec
 from paceline.data import conversations, prepare, samples, source_files
 from paceline.errors import DataError
+from paceline.store.files import read_jsonl
 
 Paceline = Callable[..., tuple[int, str, str]]
 COMMAND = "paceline prepare task=x"
@@ -141,6 +142,14 @@ def test_a_sidecar_that_was_mended_is_told(tmp_path: Path) -> None:
     assert note(tmp_path / "root", task) == ""
     (tmp_path / "photos" / "1.json").write_text(json.dumps({"lat": 47.0, "lng": 9.25}))
     assert "1 file is changed (1.json)" in note(tmp_path / "root", task)
+
+
+def test_a_table_that_was_only_touched_is_the_same(root: Path, task: TaskSpec, tmp_path: Path) -> None:
+    os.utime(tmp_path / "table.jsonl", (1, 1))
+    assert note(root, task) == ""
+    assert source_files.renew(root, task, COMMAND) == ""
+    entries = read_jsonl(samples.dataset_folder(root, task) / "sources.jsonl")
+    assert next(e for e in entries if e["file"].endswith("table.jsonl"))["mtime_ns"] == 10**9
 
 
 def test_hidden_files_and_the_storage_root_are_no_sources(root: Path, task: TaskSpec, tmp_path: Path) -> None:

@@ -79,14 +79,14 @@ def data_digests(store: Store, words: Sequence[str], conf: str | None) -> Callab
     from paceline.data import samples, source_files
 
     def digest(task: TaskSpec) -> str:
+        command = prepare_command(task.name, words, conf)
         try:
             digest = samples.data_digest(store.root, task)
-            if note := source_files.require(store.root, task, prepare_command(task.name, words, conf)):
-                click.echo(f"note: {note}", err=True)
-            return digest
         except DataError as error:
-            message = str(error).replace(f"paceline prepare task={task.name}", prepare_command(task.name, words, conf))
-            raise DataError(message) from None
+            raise DataError(str(error).replace(f"paceline prepare task={task.name}", command)) from None
+        if note := source_files.require(store.root, task, command):
+            click.echo(f"note: {note}", err=True)
+        return digest
 
     return digest
 

@@ -28,8 +28,9 @@ from paceline.data.samples import (
     stated_options,
     without_images,
 )
-from paceline.errors import DataError, Unavailable
+from paceline.errors import DataError, Unavailable, UserError
 from paceline.store import files
+from paceline.store.owner import alive, this_process
 from paceline.tasks.kind import digests_of, images_of
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from paceline.tasks.kind import Kind
 
 
+OWNER = "owner.json"
+"""Which process builds a folder, in it until it is whole."""
 OWN_KEYS = ("id", "split", "image", "sha256", "images", "sha256s")
 
 
@@ -64,8 +67,11 @@ def prepare(root: Path, task: TaskSpec, progress: Progress, refresh: bool = Fals
     folder = first_folder(root, task)
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
     try:
+        _remove_left(folder)
         (temporary / "images").mkdir(parents=True)
+        files.write_json(temporary / OWNER, this_process())
         _build(temporary, root, task, progress)
+        (temporary / OWNER).unlink()
         if there:
             _renew(temporary, current, folder)
         else:
@@ -79,6 +85,18 @@ def prepare(root: Path, task: TaskSpec, progress: Progress, refresh: bool = Fals
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return read_manifest(root, task)
+
+
+def _remove_left(folder: Path) -> None:
+    """Remove what preparations of a folder left that were killed on this host: of tables with pictures inside much."""
+    for left in folder.parent.glob(f".{folder.name}.*.tmp"):
+        try:
+            owner = files.read_json(left / OWNER)
+            ended = owner["host"] == this_process()["host"] and not alive(owner, None)
+        except (UserError, OSError, KeyError, TypeError, ValueError):
+            continue  # just begun, or of an earlier version
+        if ended:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _publish(temporary: Path, folder: Path) -> None:
@@ -132,7 +150,8 @@ def _build(folder: Path, root: Path, task: TaskSpec, progress: Progress) -> None
     from paceline.data.shown_pictures import Pictures
 
     reader, options = readers.load(task.reader), options_of(task)
-    folders = source_files.searched(task, root)  # before it reads: what comes meanwhile is new
+    # Before it reads: what comes or is edited meanwhile is told.
+    folders, beside = source_files.searched(task, root), source_files.read_beside(task, root)
     pictures = Pictures(folder, task.pictures)
     records: list[dict[str, Any]] = []
     thumbnails: list[bytes] = []
@@ -175,7 +194,7 @@ def _build(folder: Path, root: Path, task: TaskSpec, progress: Progress) -> None
         manifest["pictures"] = told
     if narrow:
         manifest["narrowest"] = dict(sorted(narrow.items()))
-    files.write_jsonl(folder / "sources.jsonl", source_files.used(task, folder))
+    files.write_jsonl(folder / "sources.jsonl", source_files.used(folder, beside))
     if (most := max(len(images_of(r)) for r in records)) > 1:
         manifest["images_per_sample"] = most
     if shared := leakage.shared_groups(records, kind.group or "group"):
@@ -212,9 +231,17 @@ def _record(
     record = {**{k: v for k, v in sample.fields.items() if k not in OWN_KEYS}, **image_keys}
     try:
         files.canonical(record).encode()
+    except UnicodeError as error:
+        return Skipped(sample.id, _no_text([sample.id, *paths]), str(error))
     except (TypeError, ValueError) as error:
         return Skipped(sample.id, "a field is no finite JSON value", str(error))
     return record, thumbnails
+
+
+def _no_text(names: Iterable[str]) -> str:
+    """Why a record can't be written whose texts are not all UTF-8."""
+    broken = any(_encodable(name) != name for name in names)
+    return "a name of a file or folder is no UTF-8; rename it" if broken else "a field is no UTF-8"
 
 
 def _note_narrow(narrow: dict[str, dict[str, Any]], sample: Sample, pictures: Pictures) -> None:

@@ -1,7 +1,9 @@
 """Whether what a task's data was made from is still as it was: pictures outside the root, tables, folders.
 
     <root>/data/<reader>-<digest>/
-        sources.jsonl    each file that was used and lies elsewhere: {file, bytes, mtime_ns, sha256 of a picture}
+        sources.jsonl    each file that was used and lies elsewhere: {file, bytes, mtime_ns, sha256 of a picture}; first
+                         tables and what else is read beside pictures, as they were before that, with their content's
+                         digest where they are not large
         folders.jsonl    each folder that was searched, with the names in it: {folder, mtime_ns, names}
 
 Planning looks at sizes and times alone: of folders all, of pictures as many as take a moment. A picture whose time
@@ -105,38 +107,71 @@ def searched(task: TaskSpec, root: Path) -> list[dict[str, Any]]:
     return [entry for folder in folders if (entry := _listed(folder))]
 
 
-def used(task: TaskSpec, folder: Path) -> list[dict[str, Any]]:
+def read_beside(task: TaskSpec, root: Path) -> list[dict[str, Any]]:
+    """The files beside the pictures that the task's reader reads, such as tables; made before it reads."""
+    named = (place for value in _paths(task) for place in _places(value) if place.is_file())
+    stats = ((path, _stat(path)) for path in dict.fromkeys((*named, *_below_options(task, root))))
+    return [
+        {"file": str(path), **stat} | ({"content": _digest(path)} if stat["bytes"] <= READ_BYTES else {})
+        for path, stat in stats
+        if stat
+    ]
+
+
+def used(folder: Path, beside: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The files elsewhere that a folder of prepared data was made from.
 
-    Pictures that its records show bear their digest. The others, of which it holds what it needs, do not: tables that
-    an option names, and pictures that were scaled.
+    Pictures that its records show bear their digest. The others, of which it holds what it needs, do not: those that
+    are read beside the pictures, and pictures that were scaled.
     """
     shown: dict[str, str] = {}
     for record in files.read_jsonl(folder / "samples.jsonl"):
         shown |= zip(images_of(record), digests_of(record), strict=True)
-    copied = [str(p) for value in _paths(task) for p in _places(value) if p.is_file()]
-    copied += [line["picture"] for line in files.read_jsonl(folder / "pictures.jsonl") if "shown" in line]
+    known = {entry["file"] for entry in beside}
+    scaled = (line["picture"] for line in files.read_jsonl(folder / "pictures.jsonl") if "shown" in line)
     entries = []
-    for path in dict.fromkeys([*shown, *copied]):
-        if Path(path).is_absolute() and (stat := _stat(Path(path))):
+    for path in dict.fromkeys([*shown, *scaled]):
+        if path not in known and Path(path).is_absolute() and (stat := _stat(Path(path))):
             entries.append({"file": path, **stat} | ({"sha256": shown[path]} if path in shown else {}))
-    return entries
+    return [*beside, *entries]
+
+
+def _below_options(task: TaskSpec, root: Path) -> Iterator[Path]:
+    """The files below folders, or of patterns, of the suffixes that the reader reads there."""
+    module = readers.load(task.reader)
+    options = readers.with_absolute_paths(task.reader, dict(task.options))
+    for option, suffixes in getattr(module, "READS", {}).items():
+        for value in _texts(options.get(option)):
+            for place in _matches(Path(value)):
+                if place.is_file():
+                    yield place
+                for path in (f / name for f in _folders(place, root) for name in _names(f)):
+                    if path.suffix.lower() in suffixes:
+                        yield path
+
+
+def _matches(path: Path) -> list[Path]:
+    """A path, or those that match it where it is a pattern."""
+    if not _WILD & set(str(path)) or path.exists():
+        return [path]
+    return sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
 
 
 def _paths(task: TaskSpec) -> Iterator[str]:
     """The paths among the options, absolute."""
-
-    def texts(value: Any) -> Iterator[str]:
-        if isinstance(value, str) and value:
-            yield value
-        elif isinstance(value, Mapping):
-            yield from chain.from_iterable(map(texts, value.values()))
-        elif isinstance(value, list | tuple):
-            yield from chain.from_iterable(map(texts, value))
-
     options = readers.with_absolute_paths(task.reader, dict(task.options))
     for name in getattr(readers.load(task.reader), "PATHS", ()):
-        yield from texts(options.get(name))
+        yield from _texts(options.get(name))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts of a value of an option."""
+    if isinstance(value, str) and value:
+        yield value
+    elif isinstance(value, Mapping):
+        yield from chain.from_iterable(map(_texts, value.values()))
+    elif isinstance(value, list | tuple):
+        yield from chain.from_iterable(map(_texts, value))
 
 
 def _places(value: str) -> list[Path]:
@@ -208,7 +243,10 @@ def changes(root: Path, task: TaskSpec, *, all_files: bool = False) -> Changes:
             continue
         name = Path(entry["file"]).name
         if "sha256" not in entry:
-            other.append(name)
+            readable = stat is not None and stat["bytes"] == entry["bytes"] <= room
+            room -= entry["bytes"] if readable else 0
+            if not (readable and _is_as_read(entry)):
+                other.append(name)
         elif stat is None or stat["bytes"] != entry["bytes"]:
             broken.append(f"{name} {'gone' if stat is None else 'changed'}")
         elif stat["bytes"] > room:
@@ -227,14 +265,22 @@ def changes(root: Path, task: TaskSpec, *, all_files: bool = False) -> Changes:
 
 
 def _entries(path: Path, most: int) -> Iterator[dict[str, Any]]:
-    """The entries of a file, or so many of them, spread evenly."""
-    lines = path.read_bytes().splitlines()
-    step = max(1, len(lines) / most) if most else 1
-    for i in range(int(len(lines) / step)):
-        try:
-            yield json.loads(lines[int(i * step)])
-        except ValueError:
-            raise DataError(f"{path} is damaged; remove it: paceline prepare makes it anew") from None
+    """The entries of a file, or so many of those with a digest and of those without, each spread evenly."""
+    parts: tuple[list[bytes], list[bytes]] = ([], [])
+    for line in path.read_bytes().splitlines():
+        parts[b'"sha256"' in line].append(line)
+    for lines in parts:
+        step = max(1, len(lines) / most) if most else 1
+        for i in range(int(len(lines) / step)):
+            try:
+                yield json.loads(lines[int(i * step)])
+            except ValueError:
+                raise DataError(f"{path} is damaged; remove it: paceline prepare makes it anew") from None
+
+
+def _is_as_read(entry: Mapping[str, Any]) -> bool:
+    """Whether a file beside pictures holds what it held; not where it is too large to be known."""
+    return "content" in entry and _digest(Path(entry["file"])) == entry["content"]
 
 
 def _digest(path: Path) -> str:
@@ -296,24 +342,37 @@ def renew(root: Path, task: TaskSpec, command: str) -> str:
         DataError: a picture holds something else, or is gone.
     """
     folder = dataset_folder(root, task)
-    recorded = (folder / "sources.jsonl").exists()
-    changed = Changes()
-    if recorded:
-        changed = changes(root, task, all_files=True)
-        if why := changed.refusal(command):
-            raise DataError(f"task '{task.name}': {why}")
-    entries = used(task, folder)
-    if not recorded:
-        shown = [(Path(e["file"]), e["sha256"]) for e in entries if "sha256" in e]
-        changed = Changes(
-            broken=tuple(f"{p.name} changed" for p, digest in shown if _digest(p) != digest),
-            prepared=(folder / "manifest.json").stat().st_mtime,
-        )
-        if why := changed.refusal(command):
-            raise DataError(f"task '{task.name}': {why}")
-        files.write_jsonl(folder / "folders.jsonl", searched(task, root))
-    elif entries == list(files.read_jsonl(folder / "sources.jsonl")):
-        return _told(task, changed, command)
+    if not (folder / "sources.jsonl").exists():
+        return _record(root, task, folder, command)
+    changed = changes(root, task, all_files=True)
+    if why := changed.refusal(command):
+        raise DataError(f"task '{task.name}': {why}")
+    before = list(files.read_jsonl(folder / "sources.jsonl"))
+    # A table that changed stays recorded as it was read, so that it is told until the data is made anew.
+    entries = [
+        entry | stat if (stat := _stat(Path(entry["file"]))) and _same(entry, stat) else entry for entry in before
+    ]
+    if entries != before:
+        files.write_jsonl(folder / "sources.jsonl", entries)
+    return _told(task, changed, command)
+
+
+def _same(entry: Mapping[str, Any], stat: Mapping[str, int]) -> bool:
+    """Whether an entry's file, which is no changed picture, holds what it held."""
+    return "sha256" in entry or entry.items() >= stat.items() or _is_as_read(entry)
+
+
+def _record(root: Path, task: TaskSpec, folder: Path, command: str) -> str:
+    """Record the sources of data that an earlier version prepared; else as :func:`renew`."""
+    entries = used(folder, read_beside(task, root))
+    shown = [(Path(e["file"]), e["sha256"]) for e in entries if "sha256" in e]
+    changed = Changes(
+        broken=tuple(f"{p.name} changed" for p, digest in shown if _digest(p) != digest),
+        prepared=(folder / "manifest.json").stat().st_mtime,
+    )
+    if why := changed.refusal(command):
+        raise DataError(f"task '{task.name}': {why}")
+    files.write_jsonl(folder / "folders.jsonl", searched(task, root))
     files.write_jsonl(folder / "sources.jsonl", entries)
     return _told(task, changed, command)
 

@@ -73,6 +73,8 @@ class SampleChecks:
         shape = _shape(config.model, self._root)
         for split, records in split_records.items():
             lacking = list(_lacking(config.task, prompt, kind, split, records)) if first else []
+            if first and (unseen := _unseen(config.task, split, records)):
+                lacking.append(unseen)
             yield from lacking
             if shape is not None and records and not lacking:
                 yield from self._too_narrow(config, shape, split, records)
@@ -125,6 +127,18 @@ def _shape(model: ModelSpec, root: Path) -> Shape | None:
 
 
 # -- fields
+
+
+def _unseen(task: TaskSpec, split: str, records: Sequence[Record]) -> str:
+    """Why a split without a picture can't be asked about by a task of pictures; empty where it can."""
+    if not records or not {"image", "images"} & set(tasks.needs(task)) or any(map(images_of, records)):
+        return ""
+    fields = ", ".join(sorted(records[0].keys() - _NOT_SHOWN)) or "none"
+    return (
+        f"task {task.name}: no sample of split '{split}' shows a picture (fields of '{records[0]['id']}': {fields}); "
+        "name the table's column of pictures: task.options.columns.image=COLUMN, with the other columns that are used; "
+        "where text alone is asked about: task.needs=[text]"
+    )
 
 
 def _lacking(task: TaskSpec, prompt: PromptSpec, kind: Kind, split: str, records: Sequence[Record]) -> Iterator[str]:

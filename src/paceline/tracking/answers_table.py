@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from paceline.store.cell_folder import CellFolder
 from paceline.store.files import read_jsonl
 from paceline.tasks import panels as panel_data
 from paceline.tasks.answers import key_of
-from paceline.tasks.kind import Kind, images_of
+from paceline.tasks.kind import Kind, digests_of, images_of
 from paceline.tasks.panels import CellMatrix, CellPoints, Matrix, Panel, Pictures, Points, Scatter, Texts
 from paceline.tracking import drawings
 
@@ -123,7 +124,8 @@ class Thumbnails:
 
     def get(self, sample: str) -> bytes | None:
         """JPEG of a sample's images; None where it has none that can be read, or they are too much."""
-        jpeg = thumbnail(*images_of(record_of(self._samples, sample)))
+        record = record_of(self._samples, sample)
+        jpeg = thumbnail(*images_of(record), digests=digests_of(record))
         if jpeg is not None and len(jpeg) > self._left:
             jpeg = None
         self._left -= len(jpeg or b"")
@@ -213,7 +215,8 @@ def gallery(panel: Pictures, samples: Mapping[str, Mapping[str, Any]]) -> list[t
     cell = next((cell for cell in panel.cells if cell.cases), None)
     captioned = []
     for case in cell.cases[:MOST_PICTURES] if cell else ():
-        image = drawings.marked(images_of(record_of(samples, case.sample)), case.images)
+        record = record_of(samples, case.sample)
+        image = drawings.marked(images_of(record), case.images, digests_of(record))
         if image is not None:
             parts = (case.sample, case.label, case.truth and f"truth: {case.truth}", case.answer)
             captioned.append((image, " · ".join(filter(None, parts))))
@@ -232,9 +235,13 @@ def results_of(
     return panel_data.Results(task, "", [one], [one], tested, by_id, lambda metric: [cell])
 
 
-def thumbnail(*paths: str | Path) -> bytes | None:
-    """A small JPEG of an image file, of several side by side; None where there is none that can be read."""
-    images = [image for path in paths if (image := drawings.read(path, PICTURE))]
+def thumbnail(*paths: str | Path, digests: Sequence[str] = ()) -> bytes | None:
+    """A small JPEG of an image file, of several side by side; None where there is none that can be read.
+
+    A file that is not the one of its digest is left out.
+    """
+    pairs = itertools.zip_longest(paths, digests[: len(paths)], fillvalue="")
+    images = [image for path, digest in pairs if (image := drawings.read(path, PICTURE, str(digest)))]
     row = drawings.side_by_side(images)
     if row is None:
         return None

@@ -22,20 +22,26 @@ HEIGHT = PLOT - LEFT - RIGHT + TOP + BOTTOM  # the frame is a square
 DOT = "#0072B2"
 
 
-def marked(paths: Sequence[str | Path], images: Sequence[MarkedImage]) -> Image.Image | None:
-    """The images of a sample side by side, with their boxes; None where none of them can be read."""
+def marked(
+    paths: Sequence[str | Path], images: Sequence[MarkedImage], digests: Sequence[str] = ()
+) -> Image.Image | None:
+    """The images of a sample side by side, with their boxes; None where none of them is there as it was prepared."""
     drawn = []
     for one in images:
-        opened = read(paths[one.at], SIDE) if one.at < len(paths) else None
+        digest = digests[one.at] if one.at < len(digests) else ""
+        opened = read(paths[one.at], SIDE, digest) if one.at < len(paths) else None
         if opened is not None:
             drawn.append(_boxed(opened, one.marks))
     return side_by_side(drawn)
 
 
-def read(path: str | Path, side: int) -> Image.Image | None:
-    """An image file as RGB, rotated by its EXIF tag, not larger than requested; None where it can't be read."""
+def read(path: str | Path, side: int, sha256: str = "") -> Image.Image | None:
+    """An image file as RGB, rotated by its EXIF tag, not larger than requested.
+
+    None where it can't be read, or is not the one of a digest: shown beside an answer, another picture would mislead.
+    """
     try:
-        small = load_image(path, side)
+        small = load_image(path, side, sha256)
     except DataError:
         return None
     small.thumbnail((side, side))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from paceline.data import prepare, readers, samples
 from paceline.data.readers import Sample, Skipped
 from paceline.errors import DataError, Unavailable, UserError
 from paceline.store import files
+from paceline.store.owner import this_process
 from paceline.sweep.compose import compose
 from paceline.sweep.config_files import conf_folders
 
@@ -207,6 +209,21 @@ def test_two_processes_at_once_both_end_well(tmp_path: Path) -> None:
     assert [process.returncode for process in running] == [0, 0]
     assert told[0] == told[1] != ""
     assert len(leftovers(tmp_path / "root")) == 1
+
+
+def test_what_a_killed_prepare_left_is_removed_by_the_next_and_another_at_work_is_left_alone(tmp_path: Path) -> None:
+    task = street(sidecars(tmp_path / "photos"))
+    name = samples.first_folder(tmp_path, task).name
+    dead = {**this_process(), "pid": os.getpid(), "pid_started": "1"}
+    owners = {"dead": dead, "alive": this_process(), "elsewhere": {**dead, "host": "another"}}
+    for part, owner in owners.items():
+        folder = tmp_path / "data" / f".{name}.{part}.tmp"
+        (folder / "images").mkdir(parents=True)
+        files.write_json(folder / "owner.json", owner)
+    (tmp_path / "data" / f".{name}.begun.tmp").mkdir()
+    prepare.prepare(tmp_path, task, silent)
+    assert sorted(leftovers(tmp_path)) == [f".{name}.{part}.tmp" for part in ("alive", "begun", "elsewhere")] + [name]
+    assert not (tmp_path / "data" / name / "owner.json").exists()
 
 
 def test_a_removed_manifest_makes_the_data_again(tmp_path: Path) -> None:

@@ -150,6 +150,33 @@ def test_a_sidecar_may_name_its_two_numbers(tmp_path: Path, record: dict[str, An
     assert (samples[0]["latitude"], samples[0]["longitude"]) == (47.37, 8.54)
 
 
+POINT = {"type": "Point", "coordinates": [8.54, 47.37]}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        POINT,
+        {"coordinates": POINT},
+        {"type": "Feature", "geometry": POINT, "properties": {"country": "CH"}},
+        {"geometry": {"type": "Point", "coordinates": [8.54, 47.37, 408.0]}},
+    ],
+)
+def test_a_point_of_geojson_has_its_longitude_first(tmp_path: Path, record: dict[str, Any]) -> None:
+    photo(tmp_path / "photos" / "a.png")
+    (tmp_path / "photos" / "a.json").write_text(json.dumps(record))
+    _, samples = prepare(tmp_path, "sidecar", path=str(tmp_path / "photos"))
+    assert (samples[0]["latitude"], samples[0]["longitude"]) == (47.37, 8.54)
+
+
+def test_geojson_of_anything_but_a_point_is_no_place(tmp_path: Path) -> None:
+    for name, found in (("line", {"type": "LineString", "coordinates": [[8.5, 47.3], [8.6, 47.4]]}), ("a", POINT)):
+        photo(tmp_path / "photos" / f"{name}.png")
+        (tmp_path / "photos" / f"{name}.json").write_text(json.dumps(found))
+    manifest, _ = prepare(tmp_path, "sidecar", path=str(tmp_path / "photos"))
+    assert manifest["skipped"] == {"GeoJSON of no point": 1}
+
+
 @pytest.mark.parametrize(
     "record",
     [

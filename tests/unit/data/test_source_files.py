@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -16,6 +17,7 @@ from PIL import Image
 from paceline.config.schema import PromptSpec, TaskSpec
 from paceline.data import conversations, prepare, samples, source_files
 from paceline.errors import DataError
+from paceline.store.files import read_jsonl
 
 Paceline = Callable[..., tuple[int, str, str]]
 COMMAND = "paceline prepare task=x"
@@ -91,6 +93,63 @@ def test_a_table_that_changed_is_told(root: Path, task: TaskSpec, tmp_path: Path
     with (tmp_path / "table.jsonl").open("a") as table:
         table.write("\n")
     assert "1 file is changed (table.jsonl)" in note(root, task)
+
+
+def test_a_table_that_changed_is_told_among_any_number_of_pictures_until_the_data_is_made_anew(
+    root: Path, task: TaskSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_files, "LOOKED_AT", 2)
+    os.utime(tmp_path / "photos" / "3.png", (1, 1))
+    with (tmp_path / "table.jsonl").open("a") as table:
+        table.write("\n")
+    for _ in range(2):
+        assert "1 file is changed (table.jsonl)" in source_files.renew(root, task, COMMAND)
+        assert "1 file is changed (table.jsonl)" in note(root, task)
+    prepare.prepare(root, task, silent, refresh=True)
+    assert note(root, task) == ""
+
+
+def test_a_table_that_is_edited_while_it_is_read_is_told(
+    task: TaskSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def edit(stage: str, done: int, total: int) -> None:
+        with (tmp_path / "table.jsonl").open("a") as table:
+            table.write("\n")
+
+    prepare.prepare(tmp_path / "root", task, edit)
+    assert "1 file is changed (table.jsonl)" in note(tmp_path / "root", task)
+
+
+@pytest.mark.parametrize("path", ["tables", "tables/t*.jsonl"])
+def test_one_of_several_tables_that_changed_is_told(task: TaskSpec, tmp_path: Path, path: str) -> None:
+    (tmp_path / "tables").mkdir()
+    for split in ("train", "test"):
+        shutil.copy(tmp_path / "table.jsonl", tmp_path / "tables" / f"{split}.jsonl")
+    several = dataclasses.replace(task, options={**task.options, "path": str(tmp_path / path)})
+    prepare.prepare(tmp_path / "root", several, silent)
+    assert note(tmp_path / "root", several) == ""
+    (tmp_path / "tables" / "test.jsonl").write_text((tmp_path / "table.jsonl").read_text().replace('"a"', '"b c"'))
+    assert "1 file is changed (test.jsonl)" in note(tmp_path / "root", several)
+
+
+def test_a_sidecar_that_was_mended_is_told(tmp_path: Path) -> None:
+    for n in range(3):
+        picture(tmp_path / "photos" / f"{n}.png", n)
+        (tmp_path / "photos" / f"{n}.json").write_text(json.dumps({"lat": 47.0, "lng": 8.0 + n}))
+    options = {"path": str(tmp_path / "photos"), "shares": {"test": 1.0}}
+    task = TaskSpec(name="x", kind="geolocation", reader="sidecar", options=options)
+    prepare.prepare(tmp_path / "root", task, silent)
+    assert note(tmp_path / "root", task) == ""
+    (tmp_path / "photos" / "1.json").write_text(json.dumps({"lat": 47.0, "lng": 9.25}))
+    assert "1 file is changed (1.json)" in note(tmp_path / "root", task)
+
+
+def test_a_table_that_was_only_touched_is_the_same(root: Path, task: TaskSpec, tmp_path: Path) -> None:
+    os.utime(tmp_path / "table.jsonl", (1, 1))
+    assert note(root, task) == ""
+    assert source_files.renew(root, task, COMMAND) == ""
+    entries = read_jsonl(samples.dataset_folder(root, task) / "sources.jsonl")
+    assert next(e for e in entries if e["file"].endswith("table.jsonl"))["mtime_ns"] == 10**9
 
 
 def test_hidden_files_and_the_storage_root_are_no_sources(root: Path, task: TaskSpec, tmp_path: Path) -> None:
@@ -192,6 +251,7 @@ def test_prepare_and_plan_say_what_changed(tmp_path: Path, task: TaskSpec, comma
     for verb in (plan, ["prepare", *words]):
         code, _, err = command_line(*verb)
         assert code != 0 and "3.png changed" in err and "--refresh" in err
+        assert err.count("task.options.path=") == 1, "the command is given once"
     assert command_line("prepare", "--refresh", *words)[0] == 0
     picture(tmp_path / "photos" / "11.png")
     code, _, err = command_line(*plan)

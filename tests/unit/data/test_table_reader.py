@@ -17,11 +17,12 @@ from PIL import Image
 
 from paceline import tasks
 from paceline.config.build import build
-from paceline.config.schema import TaskSpec
+from paceline.config.schema import PromptSpec, TaskSpec
 from paceline.data import prepare
 from paceline.data import samples as prepared
 from paceline.data.readers import Complete, Sample, Skipped, table
 from paceline.errors import DataError, UserError
+from paceline.tasks.kind import Answer, Answered, Part
 
 
 @pytest.fixture(autouse=True)
@@ -137,6 +138,50 @@ def test_places_are_found_under_their_usual_names(tmp_path: Path, names: tuple[s
     assert (found.fields["latitude"], found.fields["longitude"], found.fields["country"]) == (47.37, 8.54, "CH")
     assert set(names) & set(found.fields) <= {"latitude", "longitude"}
     assert skipped.reason == "coordinates are 0, 0, which stands for no place"
+
+
+CHILE, JAPAN = (-33.45, -70.66), (35.68, 139.69)
+
+
+def places(folder: Path, text: str) -> tuple[list[dict[str, Any]], list[str], dict[str, Any]]:
+    """Records, what is told of them, and the manifest of a table of places."""
+    options = {"path": str(write(folder / "a.csv", text)), "shares": ALL_TEST}
+    task = TaskSpec(name="t", kind="geolocation", reader="table", options=options)
+    manifest = prepare.prepare(folder / "root", task, silent)
+    told = list(tasks.load("geolocation").data_lines(manifest, task))
+    return prepared.read_samples(folder / "root", task, ["test"], 0), told, manifest
+
+
+@pytest.mark.parametrize(("stated", "code"), [("Chile", "CL"), ("chile", "CL"), ("CL", "CL"), ("cl", "cl"), ("", "CL")])
+def test_a_perfect_answer_is_in_the_country_however_the_table_writes_it(tmp_path: Path, stated: str, code: str) -> None:
+    records, told, _ = places(tmp_path, f"id,lat,lng,country,region,city\na,{CHILE[0]},{CHILE[1]},{stated},,\n")
+    assert records[0]["country"] == code
+    assert not told
+    kind, task = tasks.load("geolocation"), TaskSpec(kind="geolocation")
+    reading = kind.read(Answer(f"({CHILE[0]}, {CHILE[1]})"), Part(), task, PromptSpec())
+    (judged,) = kind.score([Answered(records[0], Part(), reading)], task, PromptSpec())
+    assert judged.scores["country"] is True
+
+
+def test_a_country_of_an_unknown_name_is_looked_up_and_told(tmp_path: Path) -> None:
+    records, told, _ = places(tmp_path, f"id,lat,lng,country\na,{JAPAN[0]},{JAPAN[1]},日本\nb,1,2,GQ\n")
+    assert (records[0]["country"], records[0]["stated_country"], records[0]["city"]) == ("JP", "日本", "Tokyo")
+    assert [line for line in told if "1 sample states a country that is neither" in line and "日本" in line]
+
+
+def test_an_empty_cell_is_no_word_to_train_on(tmp_path: Path) -> None:
+    text = f"id,lat,lng,country,country_name,region,city\na,{CHILE[0]},{CHILE[1]}, ,,,\n"
+    (record,), _, _ = places(tmp_path, text)
+    fields = tasks.load("geolocation").fields(record, TaskSpec(kind="geolocation"))
+    assert (fields["country"], fields["country_name"], fields["city"]) == ("CL", "Chile", "Santiago")
+    assert fields["region"] and fields["nearest_region"]
+
+
+def test_places_outside_of_their_stated_country_are_told(tmp_path: Path) -> None:
+    text = f"id,lat,lng,country\na,{CHILE[0]},{CHILE[1]},NA\nb,{JAPAN[0]},{JAPAN[1]},JP\nc,{CHILE[1]},{CHILE[0]},CL\n"
+    _, told, manifest = places(tmp_path, text)
+    assert (manifest["outside_truths"], manifest["swapped_truths"]) == (["a"], ["c"])
+    assert [line for line in told if line.startswith("1 sample does not lie in the stated country (the first: a)")]
 
 
 @pytest.mark.parametrize("country", ["CL", "cl", "Chile"])
@@ -366,6 +411,22 @@ def test_captions_of_coco_are_read_by_options_alone(tmp_path: Path) -> None:
     assert [i.reason for i in items[2:] if isinstance(i, Skipped)] == ["annotation of an image that is not listed"]
 
 
+def test_what_of_coco_does_not_fit_together_is_counted(tmp_path: Path) -> None:
+    names = {1: "a.jpg", 2: "b.jpg", 3: "c.jpg"}
+    images = [{"id": number, "file_name": name} for number, name in names.items()]
+    whole = {
+        "images": [*images, {"id": 3, "file_name": "d.jpg"}],
+        "annotations": [{"image_id": number, "id": 10 + number, "caption": "A dog."} for number in (1, 3)],
+    }
+    path = write(tmp_path / "c.json", json.dumps(whole))
+    items = read(tmp_path, path=str(path), columns={"image": "file_name", "captions": "caption"})
+    assert [item.image for item in items if isinstance(item, Sample)] == [tmp_path / "a.jpg"]
+    assert {item.reason: item.record for item in items if isinstance(item, Skipped)} == {
+        "annotation of an image whose id is listed twice": "annotation 2",
+        "image without an annotation": "image 2",
+    }
+
+
 FLICKR = [
     "image_name| comment_number| comment",
     '1000092795.jpg| 0| Two men, "friends" , outside .',
@@ -584,6 +645,15 @@ def test_a_folder_for_each_class_is_split_by_shares(tmp_path: Path) -> None:
         "hidden file": 1,
         "linked folder, which is not followed": 1,
     }
+
+
+def test_a_class_without_an_image_is_told(tmp_path: Path) -> None:
+    folder = classes(tmp_path / "d", "train", "test")
+    (folder / "train" / "lynx").mkdir()
+    write(folder / "test" / "wolf" / "notes.txt", "no image")
+    items = read(tmp_path, path=str(folder))
+    told = [i.record for i in items if isinstance(i, Skipped) and i.reason == "folder of a class without an image"]
+    assert sorted(told) == ["test/wolf", "train/lynx"]
 
 
 def test_folders_of_splits_stand_above_the_classes_under_their_usual_names(tmp_path: Path) -> None:

@@ -76,6 +76,16 @@ def test_a_table_without_what_the_kind_judges_by_is_refused_by_name(tmp_path: Pa
     )
 
 
+def test_a_task_of_pictures_is_refused_where_its_table_names_no_column_of_them(tmp_path: Path) -> None:
+    table = [{("Photo" if key == "image" else key): value for key, value in row.items()} for row in rows(tmp_path)]
+    (problem,) = planned(tmp_path, [row | PLACES for row in table])
+    assert problem.startswith(
+        "task geolocation_earth: no sample of split 'test' shows a picture (fields of 's1': Photo,"
+    )
+    assert "task.options.columns.image=COLUMN" in problem
+    assert not planned(tmp_path, [row | PLACES for row in table], "task.needs=[text]")
+
+
 def test_one_sample_among_many_that_lacks_it_is_found_unless_it_is_beyond_the_limit(tmp_path: Path) -> None:
     table = rows(tmp_path, 40, **PLACES)
     assert planned(tmp_path, table) == []

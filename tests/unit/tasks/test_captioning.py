@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from test_caption_figures import CONFIG, GOLDEN, KIND, by_sacrebleu, sample
 
@@ -77,6 +81,39 @@ def test_a_refusal_is_told_by_its_beginning(text: str) -> None:
 @pytest.mark.parametrize("text", ["", " \n", "...", '""', "Caption:", "<think>A bus</think>", "///---///"])
 def test_an_answer_without_a_word_is_malformed(text: str) -> None:
     assert read_caption(text) == ("malformed", None, None)
+
+
+@pytest.mark.parametrize(
+    ("cell", "references"),
+    [
+        ("""['a dog', "a dog's bone"]""", ["a dog", "a dog's bone"]),
+        ('["a dog", "ein \\u00d6"]', ["a dog", "ein Ö"]),
+        (" ['a dog'] ", ["a dog"]),
+        ("[untitled]", ["[untitled]"]),
+        ("['a' or 'b']", ["['a' or 'b']"]),
+        ("[1, 2]", ["[1, 2]"]),
+        ("['a', 2, 'b']", ["['a', 2, 'b']"]),
+    ],
+)
+def test_a_cell_that_holds_a_list_of_captions_is_several_captions(cell: str, references: list[str]) -> None:
+    assert KIND.complete({"references": cell})["references"] == references
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8")), min_size=1).filter(lambda texts: any(t.split() for t in texts)))
+def test_a_list_of_captions_comes_back_from_a_cell_as_json_or_python_wrote_it(texts: list[str]) -> None:
+    expected = KIND.complete({"references": texts})
+    assert KIND.complete({"references": json.dumps(texts)}) == KIND.complete({"references": repr(texts)}) == expected
+
+
+@given(st.text(alphabet="[]'\", ab1\\\n", max_size=60).filter(str.strip))
+def test_no_caption_with_brackets_ends_the_reading(cell: str) -> None:
+    with contextlib.suppress(ValueError):
+        assert KIND.complete({"references": cell})["references"]
+
+
+def test_an_empty_list_in_a_cell_is_no_caption() -> None:
+    with pytest.raises(ValueError, match="no reference caption"):
+        KIND.complete({"references": "[]"})
 
 
 def test_a_very_long_answer_is_read_in_no_time() -> None:

@@ -17,6 +17,10 @@ A reader is one module in this folder, named by ``reader:`` in ``conf/task/NAME.
     one is taken from the folder in which the command is given, and made absolute before anything is recorded;
     ``~`` and ``$VARIABLES`` are expanded with it.
 
+``READS`` (optional)
+    option -> suffixes, in lower case, of the files that it reads below that folder beside pictures, such as tables.
+    Where one is edited later, that is told.
+
 ``ANY_KIND`` (optional)
     true where the reader knows no kind of task: then ``read`` gets a fourth argument, ``complete(fields)``. With it the
     task's kind checks a record's fields and adds what follows from them; its ValueError is the reason to skip.

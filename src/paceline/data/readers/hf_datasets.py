@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from paceline.data.images import TIFF_STARTS, BadImage, opened
+from paceline.data.images import SUFFIXES, TIFF_STARTS, BadImage, opened
 from paceline.data.readers import Complete, Progress, Sample, Skipped, absolute, require_columns
 from paceline.errors import DataError, Unavailable, UserError, nearest
 
 PATHS = ("files", "folder")
+READS = {"files": (".csv", ".tsv", ".json", ".jsonl", ".parquet", *SUFFIXES), "folder": (".arrow",)}
 ANY_KIND = True
 BUILDERS = ("csv", "imagefolder", "json", "parquet")
 COMMIT = re.compile(r"[0-9a-f]{40}")

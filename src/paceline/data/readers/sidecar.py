@@ -1,11 +1,12 @@
 """Photos with a JSON file beside each, in the layout of the GeoLocator study's street photos.
 
 ``location_081482.png`` and ``location_081482.json`` make one record. The JSON holds ``coordinates`` as
-[latitude, longitude], or two numbers by the names that the task knows (``lat`` and ``lng``), and may hold ``regions``,
-the nearest regions as ``[name, "POINT(lon lat)"]``, nearest first. Near a border the nearest region is not the one that
-the photo is in, so country and region come from the gazetteer, and the nearest region is kept as that. A ``country``
-is compared alone: where the point lies in it only with latitude and longitude swapped, that is told. ``is_in_region``
-was written with the axes swapped and is not read.
+[latitude, longitude], or two numbers by the names that the task knows (``lat`` and ``lng``), or it is or holds a point
+of GeoJSON, which says what it is and has the longitude first. It may hold ``regions``, the nearest regions as
+``[name, "POINT(lon lat)"]``, nearest first. Near a border the nearest region is not the one that the photo is in, so
+country and region come from the gazetteer, and the nearest region is kept as that. A ``country`` is compared alone:
+where the point lies in it only with latitude and longitude swapped, that is told. ``is_in_region`` was written with the
+axes swapped and is not read.
 
 A photo's split depends on its place alone: photos of one spot never stand on both sides. Photos are not
 copied.
@@ -17,6 +18,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeGuard
 
 from paceline.data.folders import files_below
 from paceline.data.images import SUFFIXES
@@ -31,8 +33,11 @@ from paceline.tasks.geolocation.gazetteer import (
 )
 
 PATHS = ("path",)
+READS = {"path": (".json",)}
 FIRST = (".png", ".jpg", ".jpeg")
 """Suffixes of the one picture that is read where several bear one name."""
+GEOMETRIES = ("Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon")
+"""Types of GeoJSON that hold ``coordinates``."""
 PLACE_DECIMALS = 3  # degrees; about 100 m: views from one spot differ in the fourth
 
 
@@ -103,6 +108,25 @@ def read(options: Options, images: Path, progress: Progress) -> Iterator[Sample 
         progress("reading photos", n + 1, len(located))  # whoever takes a sample decodes its photo
 
 
+def _pair(record: dict[str, Any]) -> Any:
+    """Latitude and longitude as the record has them, a list of two where all is well; nothing where it has none.
+
+    GeoJSON (RFC 7946) has its points the other way round: longitude, latitude and perhaps a height.
+    """
+    geometry = next((g for g in (record.get("geometry"), record.get("coordinates"), record) if _is_geojson(g)), None)
+    if geometry is not None:
+        pair = geometry.get("coordinates")
+        if geometry["type"] != "Point" or not isinstance(pair, list) or len(pair) not in (2, 3):
+            raise ValueError("GeoJSON of no point")
+        return [pair[1], pair[0]]
+    pair = record.get("coordinates") or record
+    return named_pair(pair) if isinstance(pair, dict) else pair
+
+
+def _is_geojson(value: Any) -> TypeGuard[dict[str, Any]]:
+    return isinstance(value, dict) and value.get("type") in GEOMETRIES and "coordinates" in value
+
+
 def _sidecar(path: Path) -> tuple[tuple[float, float], str | None, str | None]:
     """Coordinates, nearest region and code of the country; ValueError with a countable reason without the first."""
     try:
@@ -113,9 +137,7 @@ def _sidecar(path: Path) -> tuple[tuple[float, float], str | None, str | None]:
         raise ValueError("broken JSON") from None
     if not isinstance(record, dict):
         raise ValueError("no coordinates")
-    pair = record.get("coordinates") or record
-    if isinstance(pair, dict):
-        pair = named_pair(pair)
+    pair = _pair(record)
     if not pair:
         raise ValueError("no coordinates")
     if not isinstance(pair, list | tuple) or len(pair) != 2:

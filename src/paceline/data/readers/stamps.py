@@ -16,6 +16,7 @@ from paceline.errors import DataError
 
 ANY_KIND = True
 PATHS = ("path",)
+READS = {"path": (".txt",)}
 PACKAGE = "tuxpaint-stamps-default"
 INSTALLED = "/usr/share/tuxpaint/stamps"
 

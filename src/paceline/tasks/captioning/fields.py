@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import json
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -39,9 +43,12 @@ def references_of(sample: Mapping[str, Any]) -> list[str]:
 def complete(fields: dict[str, Any]) -> dict[str, Any]:
     """``references`` as a list of texts, from ``references`` or ``reference``.
 
+    A cell of CSV that holds a list, as JSON or as Python writes it, is that list, and not one caption with brackets.
+
     Raises:
         ValueError: there is none, or one is no text.
     """
+    fields = {name: _listed(value) if name in ("references", "reference") else value for name, value in fields.items()}
     listed = fields.get("references") or fields.get("reference") or []
     if not all(isinstance(text, str) for text in (listed if isinstance(listed, list | tuple) else [listed])):
         raise ValueError("a reference is no text")
@@ -49,3 +56,18 @@ def complete(fields: dict[str, Any]) -> dict[str, Any]:
     if not references:
         raise ValueError("no reference caption")
     return {**{name: value for name, value in fields.items() if name != "reference"}, "references": references}
+
+
+def _listed(value: Any) -> Any:
+    """The list of texts that a text holds; all else as it is."""
+    if not isinstance(value, str) or not _LIST.fullmatch(value):
+        return value
+    for read in (json.loads, ast.literal_eval):
+        with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            found = read(value.strip())
+            if isinstance(found, list) and all(isinstance(text, str) for text in found):
+                return found
+    return value
+
+
+_LIST = re.compile(r"\s*\[\s*(['\"].*['\"]\s*,?\s*)?\]\s*", re.DOTALL)

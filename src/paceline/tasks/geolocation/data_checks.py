@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from paceline.counted import agree, counted
-from paceline.tasks.geolocation.gazetteer import country_code, smallest_distance_km, swapped
+from paceline.tasks.geolocation.gazetteer import country_code, lies_in, smallest_distance_km, swapped
 
 if TYPE_CHECKING:
     from paceline.config.schema import TaskSpec
 
 
 def data_checks(records: Sequence[Mapping[str, Any]], train: str) -> dict[str, Any]:
-    """``separation_km``, per other split the smallest distance to a training sample; ``swapped_truths``, ids."""
+    """What there is of these.
+
+    ``separation_km``: per other split the smallest distance to a training sample. ``swapped_truths``: ids of samples
+    that lie in their stated country only with latitude and longitude swapped. ``outside_truths``: of those that do not
+    lie in it either way. ``unknown_countries``: name -> samples that state a country which is not known.
+    """
     checks: dict[str, Any] = {}
     if distances := _separation(records, train):
         checks["separation_km"] = distances
-    if wrong := _swapped(records):
-        checks["swapped_truths"] = wrong
+    swapped_ids, outside = _misplaced(records)
+    if swapped_ids:
+        checks["swapped_truths"] = swapped_ids
+    if outside:
+        checks["outside_truths"] = outside
+    names = Counter(str(r["stated_country"]) for r in records if r.get("stated_country"))
+    if unknown := {name: count for name, count in names.most_common() if country_code(name) is None}:
+        checks["unknown_countries"] = unknown
     return checks
 
 
@@ -44,17 +56,32 @@ def data_lines(manifest: Mapping[str, Any], task: TaskSpec) -> Iterator[str]:
             f"{counted(len(wrong), 'sample')} {agree(len(wrong), 'lies', 'lie')} in the stated country only with "
             f"latitude and longitude swapped (the first: {wrong[0]}); look at the source's columns"
         )
+    if outside := manifest.get("outside_truths"):
+        yield (
+            f"{counted(len(outside), 'sample')} {agree(len(outside), 'does', 'do')} not lie in the stated country (the "
+            f"first: {outside[0]}), and would be judged by it; look at the source, where NA is Namibia"
+        )
+    if unknown := manifest.get("unknown_countries"):
+        count = sum(unknown.values())
+        yield (
+            f"{counted(count, 'sample')} {agree(count, 'states', 'state')} a country that is neither an ISO 3166-1 "
+            f"alpha-2 code nor an English name ({', '.join(list(unknown)[:3])}): that of the nearest city is taken"
+        )
 
 
-def _swapped(records: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Ids of samples that lie in the country given for them only with latitude and longitude swapped."""
+def _misplaced(records: Iterable[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
+    """Ids of samples that lie in the country given for them only with latitude and longitude swapped; not even then."""
     placed: list[tuple[str, tuple[float, float], str]] = []
     for r in records:
         country = stated_country(r)
         if country and isinstance(r.get("latitude"), float) and isinstance(r.get("longitude"), float):
             placed.append((r["id"], (r["latitude"], r["longitude"]), country))
-    wrong = swapped([point for _, point, _ in placed], [country for *_, country in placed])
-    return [name for (name, *_), is_wrong in zip(placed, wrong, strict=True) if is_wrong]
+    points, countries = [point for _, point, _ in placed], [country for *_, country in placed]
+    ids, are_swapped, are_inside = [name for name, *_ in placed], swapped(points, countries), lies_in(points, countries)
+    return (
+        [name for name, wrong in zip(ids, are_swapped, strict=True) if wrong],
+        [n for n, wrong, inside in zip(ids, are_swapped, are_inside, strict=True) if not (wrong or inside)],
+    )
 
 
 def stated_country(record: Mapping[str, Any]) -> str | None:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from paceline.tasks.geolocation.gazetteer import coordinates_of, country_name, nearest_places, place_fields
+from paceline.tasks.geolocation.gazetteer import (
+    coordinates_of,
+    country_code,
+    country_name,
+    country_names,
+    nearest_places,
+    place_fields,
+)
 
 if TYPE_CHECKING:
     from paceline.config.schema import TaskSpec
@@ -43,7 +50,9 @@ def fields(sample: Mapping[str, Any], task: TaskSpec | None = None) -> dict[str,
 
 
 def complete(fields: dict[str, Any]) -> dict[str, Any]:
-    """Checked coordinates, with the country, region and city where the record has no country.
+    """Checked coordinates; the country as its code; country, region and city of the nearest city where there is none.
+
+    A country is known by its code or English name. One that is neither is kept as ``stated_country``, and told.
 
     Raises:
         ValueError: the coordinates are missing, no numbers, or out of range.
@@ -53,10 +62,24 @@ def complete(fields: dict[str, Any]) -> dict[str, Any]:
         return fields
     point = coordinates_of(fields[names[0]], fields[names[1]])
     own = {names[0]: ("latitude", point[0]), names[1]: ("longitude", point[1])}
-    fields = dict(own.get(name, (name, value)) for name, value in fields.items())
-    if "country" in fields:
+    # An empty cell of a table states nothing: it is no country, and no word to train on.
+    stated = {name: value for name, value in fields.items() if name not in _LOOKED_UP or not _is_empty(value)}
+    fields = dict(own.get(name, (name, value)) for name, value in stated.items())
+    country = str(fields.get("country", ""))
+    if country.strip().upper() in country_names():
         return fields
+    if code := country_code(country):
+        return {**fields, "country": code}
+    if "country" in fields:
+        fields["stated_country"] = fields.pop("country")
     return {**place_fields(point, nearest_places([point])[0]), **fields}
+
+
+_LOOKED_UP = ("country", "country_name", "region", "city", "nearest_region")
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def named_pair(record: Mapping[str, Any]) -> tuple[Any, Any] | None:

@@ -47,12 +47,13 @@ from typing import Any, Literal
 from paceline.data.readers import Complete, Progress, Sample, Skipped, absolute, check_shares, fraction, require_columns
 from paceline.data.readers import split_of as split_by_share
 from paceline.data.readers.hf_datasets import LINK, write_image
-from paceline.data.readers.table.rows import Row, json_value
+from paceline.data.readers.table.rows import FORMATS, Row, json_value
 from paceline.data.readers.table.sources import CLASS, Source, canonical_split, sources
 from paceline.errors import UserError
 from paceline.store.files import digest
 
 PATHS = ("path", "images")
+READS = {"path": (*FORMATS, ".arrow")}
 ANY_KIND = True
 SPECIAL = ("id", "image", "images", "split")
 RESERVED = ("sha256", "sha256s")

@@ -11,6 +11,7 @@ import datetime
 import decimal
 import itertools
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -250,7 +251,9 @@ def _holds_objects(values: Sequence[Any]) -> bool:
 
 def _coco(lists: Mapping[str, Sequence[Any]]) -> list[Row | Skipped]:
     """One record an annotation, with the keys of its image and the name of its category."""
-    images = {str(row.get("id")): row for row in lists["images"] if isinstance(row, dict)}
+    listed = [row for row in lists["images"] if isinstance(row, dict)]
+    images = {str(row.get("id")): row for row in listed}
+    times = Counter(str(row.get("id")) for row in listed)
     categories = {str(row.get("id")): row.get("name") for row in lists.get("categories", ()) if isinstance(row, dict)}
     records: list[Row | Skipped] = []
     for n, row in enumerate(lists["annotations"], 1):
@@ -258,8 +261,13 @@ def _coco(lists: Mapping[str, Sequence[Any]]) -> list[Row | Skipped]:
         if image is None:
             records.append(Skipped(f"annotation {n}", "annotation of an image that is not listed"))
             continue
+        if times[str(image.get("id"))] > 1:
+            records.append(Skipped(f"annotation {n}", "annotation of an image whose id is listed twice"))
+            continue
         name = {"category": categories.get(str(row.get("category_id")))} if categories else {}
         records.append({**image, **name, **row})
+    annotated = {str(row.get("image_id")) for row in lists["annotations"] if isinstance(row, dict)}
+    records += [Skipped(f"image {name}", "image without an annotation") for name in images if name not in annotated]
     return records
 
 

@@ -209,6 +209,10 @@ def _class_source(root: Path, folder: Path, split: str, seed: int) -> Source:
             rows.append((name, parts[0]))
         else:
             passed.append(Skipped(name, "image in no folder of a class"))
+    shown = {label for _, label in rows}
+    for place in sorted(p for p in folder.iterdir() if p.is_dir() and not p.is_symlink() and p.name[0] != "."):
+        if place.name not in shown:
+            passed.append(Skipped(place.relative_to(root).as_posix(), "folder of a class without an image"))
     # Class by class, the first hundred samples would show one class.
     rows.sort(key=lambda row: fraction(seed, f"order {row[0]}"))
 

@@ -22,7 +22,7 @@ from typing import Any
 from paceline.config.checks import CONTENT, in_folder, locate_weights
 from paceline.config.schema import ModelSpec
 from paceline.errors import DataError, UserError
-from paceline.models.hub_files import MEGABYTE, Progress, needed
+from paceline.models.hub_files import MEGABYTE, Progress, lacking, needed
 from paceline.store import files
 
 READERS = 4
@@ -60,13 +60,13 @@ def prepare(model: ModelSpec, root: Path, progress: Progress) -> tuple[ModelSpec
         The model, pinned to the content, and whether anything was read.
 
     Raises:
-        UserError: no weights in the folder, or a file changed while it was read.
+        UserError: the folder holds no whole model, or a file changed while it was read.
         Unavailable: the record can't be written.
     """
     folder = folder_of(model)
     names = _names(model, folder)
-    if not any(name.endswith((".safetensors", ".bin")) for name in names):
-        raise UserError(f"model {model.name}: no weights (model*.safetensors, pytorch_model*.bin) in {folder}")
+    if why := lacking(model):
+        raise UserError(f"model {model.name}: {why}")
     before = _stats(folder, names)
     record = _recorded(root, folder)
     read = record is None or _differing(record, before) != []

@@ -40,7 +40,8 @@ def tensors(fill: int, size: int = 4000) -> bytes:
 def make(folder: Path, fill: int = 1) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text('{"model_type": "qwen2_vl"}')
-    (folder / "tokenizer.json").write_text("{}")
+    for name in ("tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"):
+        (folder / name).write_text("{}")
     (folder / "model.safetensors").write_bytes(tensors(fill))
     (folder / "README.md").write_text("not read by anything")
     return folder

@@ -38,14 +38,18 @@ def record_path(root: Path, folder: Path) -> Path:
 
 
 def folders(root: Path) -> dict[str, str]:
-    """Content, as a cell names it -> the folder that was last prepared with it; what can't be read is left out."""
-    known: dict[str, tuple[float, str]] = {}
+    """Content, as a cell names it -> the folder that was last prepared with it, of those that are still there if any is.
+
+    What can't be read is left out.
+    """
+    known: dict[str, tuple[bool, float, str]] = {}
     for path in (root / "weights").glob("*.json"):
         with contextlib.suppress(UserError, KeyError, TypeError):
             record = files.read_json(path)
-            entry = float(record["prepared"]), str(record["folder"])
+            there = Path(record["folder"]).is_dir()
+            entry = there, float(record["prepared"]), str(record["folder"])
             known[CONTENT + record["digest"]] = max(entry, known.get(CONTENT + record["digest"], entry))
-    return {content: folder for content, (_, folder) in known.items()}
+    return {content: folder for content, (_, _, folder) in known.items()}
 
 
 def folder_of(model: ModelSpec) -> Path:

@@ -278,3 +278,11 @@ def test_a_folder_that_would_fail_or_answer_otherwise_is_refused_when_it_is_prep
     with pytest.raises(UserError) as error:
         local_weights.prepare(model(folder), tmp_path / "root", silent)
     assert said in str(error.value)
+
+
+def test_of_folders_with_one_content_one_that_is_still_there_is_named(tmp_path: Path) -> None:
+    first, later = make(tmp_path / "first"), make(tmp_path / "later")
+    for folder in (first, later):
+        local_weights.prepare(model(folder), tmp_path / "root", silent)
+    later.rename(tmp_path / "away")
+    assert list(local_weights.folders(tmp_path / "root").values()) == [str(first)]

@@ -38,7 +38,7 @@ def record_path(root: Path, folder: Path) -> Path:
 
 
 def folders(root: Path) -> dict[str, str]:
-    """Content, as a cell names it -> the folder that was last prepared with it, of those that are still there if any is.
+    """Content, as a cell names it -> the folder that was last prepared with it, of those still there.
 
     What can't be read is left out.
     """
@@ -120,9 +120,8 @@ def difference(model: ModelSpec, root: Path) -> str:
         return ""
     folder = folder_of(model)
     record = _recorded(root, folder)
-    remedy = f"run: paceline prepare model={model.name}" + (
-        f" model.weights={folder}" if model.weights.startswith(CONTENT) else ""
-    )
+    # With the folder: it may stand on the command line alone, or in a recorded cell.
+    remedy = f"run: paceline prepare model={model.name} model.weights={folder}"
     if record is None:
         return f"the content of {folder} is part of a cell's identity, and was not read yet; {remedy}"
     if differing := _other_content(folder, record, _stats(folder, _names(model, folder))):

@@ -286,3 +286,10 @@ def test_of_folders_with_one_content_one_that_is_still_there_is_named(tmp_path: 
         local_weights.prepare(model(folder), tmp_path / "root", silent)
     later.rename(tmp_path / "away")
     assert list(local_weights.folders(tmp_path / "root").values()) == [str(first)]
+
+
+def test_the_remedy_names_the_folder_that_was_meant_wherever_it_was_given(tmp_path: Path) -> None:
+    folder = make(tmp_path / "w")
+    assert local_weights.difference(model(folder), tmp_path / "root").endswith(
+        f"run: paceline prepare model=mine model.weights={folder}"
+    )

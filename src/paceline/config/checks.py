@@ -25,7 +25,7 @@ def check(config: Config, kind: Kind, splits: Mapping[str, int] | None) -> None:
         UserError: the first contradiction, with the keys to change.
     """
     locate_weights(config.model)
-    _made_of_one(config.model)
+    _require_weights(config.model)
     if kind_of(kind).answers:
         check_generation(config.generation)
         named = config.task.evaluate
@@ -47,18 +47,12 @@ def check(config: Config, kind: Kind, splits: Mapping[str, int] | None) -> None:
         optimiser_steps(train, min(samples, config.limit) if config.limit else samples)
 
 
-def _made_of_one(model: ModelSpec) -> None:
-    """Refuse a model that gives neither weights nor a twin's shape, or both."""
-    name = f"conf/model/{model.name}.yaml"
-    if not model.weights and not model.config:
+def _require_weights(model: ModelSpec) -> None:
+    """Refuse a model that gives neither weights nor a twin's shape: whatever was made of that would be random."""
+    if model.family and not model.weights and not model.config:
         raise UserError(
-            f"{name} gives no weights: write weights: FOLDER or owner/name (a twin of random weights says its shape by "
-            "config:)"
-        )
-    if model.weights and model.config:
-        raise UserError(
-            f"{name}: config: ({', '.join(model.config)}) is the shape of a twin, and with weights: it is not read: "
-            "their own config.json holds; leave one of them out (on a command line: ~model.config)"
+            f"conf/model/{model.name}.yaml gives no weights: write weights: FOLDER or owner/name (a twin of random "
+            "weights says its shape by config:)"
         )
 
 

@@ -50,8 +50,8 @@ class Finite:
         if bool(bad.any()):
             row = int(bad.nonzero()[0, 0]) // (len(bad) // len(self.asked))
             raise UserError(
-                f"{self.asked[row].called}: model {self.family.spec.name} in {self.family.model.dtype} answers with "
-                "no numbers (NaN): a number format with too small a range (give model.dtype=bfloat16 or float32), or "
+                f"{self.asked[row].called}: of model {self.family.spec.name} ({self.family.model.dtype}) the scores of "
+                "tokens are no numbers (NaN): a number format with too small a range (give model.dtype=bfloat16 or float32), or "
                 "settings of the processor under which a picture has none"
             )
         return scores

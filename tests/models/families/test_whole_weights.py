@@ -143,7 +143,7 @@ def test_answers_of_scores_that_are_no_numbers_end_the_cell_and_are_not_empty(
     family = load_family(spec.family).load(spec)
     with torch.no_grad():
         next(p for n, p in family.bare_model().named_parameters() if n.endswith("norm.weight")).fill_(float("nan"))
-    with pytest.raises(UserError, match=r"answers with no numbers \(NaN\)"):
+    with pytest.raises(UserError, match=r"scores of tokens are no numbers \(NaN\)"):
         family.answer(conversations[:2], GenerationSpec(new_tokens=2), [0, 0])
 
 

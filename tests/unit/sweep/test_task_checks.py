@@ -153,12 +153,8 @@ def test_parts_and_layers_that_a_model_does_not_have_are_refused_when_planned(wo
     assert said in problem
 
 
-def test_a_model_without_weights_or_with_a_twins_shape_beside_them_is_refused(tmp_path: Path) -> None:
+def test_a_model_that_gives_neither_weights_nor_a_twins_shape_is_refused_when_planned(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "bare.yaml").write_text("family: qwen2_vl\n")
-    (tmp_path / "model" / "both.yaml").write_text(f"defaults: [tiny_qwen2_vl]\nweights: {tmp_path}\n")
     (problem,) = set(refused("model=bare", "method=untuned", conf=tmp_path))
     assert "gives no weights: write weights:" in problem
-    (problem,) = set(refused("model=both", "method=untuned", conf=tmp_path))
-    assert "it is not read" in problem and "~model.config" in problem
-    assert refused("model=both", "method=untuned", "~model.config", conf=tmp_path) == []

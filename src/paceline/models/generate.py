@@ -51,8 +51,8 @@ class Finite:
             row = int(bad.nonzero()[0, 0]) // (len(bad) // len(self.asked))
             raise UserError(
                 f"{self.asked[row].called}: of model {self.family.spec.name} ({self.family.model.dtype}) the scores of "
-                "tokens are no numbers (NaN): a number format with too small a range (give model.dtype=bfloat16 or float32), or "
-                "settings of the processor under which a picture has none"
+                "tokens are no numbers (NaN): a number format with too small a range (give model.dtype=bfloat16 or "
+                "float32), or settings of the processor under which a picture has none"
             )
         return scores
 

@@ -25,6 +25,7 @@ def check(config: Config, kind: Kind, splits: Mapping[str, int] | None) -> None:
         UserError: the first contradiction, with the keys to change.
     """
     locate_weights(config.model)
+    _require_weights(config.model)
     if kind_of(kind).answers:
         check_generation(config.generation)
         named = config.task.evaluate
@@ -44,6 +45,15 @@ def check(config: Config, kind: Kind, splits: Mapping[str, int] | None) -> None:
     if splits is not None or train.max_steps:
         samples = (splits or {}).get(config.task.train, 0)
         optimiser_steps(train, min(samples, config.limit) if config.limit else samples)
+
+
+def _require_weights(model: ModelSpec) -> None:
+    """Refuse a model that gives neither weights nor a twin's shape: whatever was made of that would be random."""
+    if model.family and not model.weights and not model.config:
+        raise UserError(
+            f"conf/model/{model.name}.yaml gives no weights: write weights: FOLDER or owner/name (a twin of random "
+            "weights says its shape by config:)"
+        )
 
 
 def _known_splits(config: Config, named: Mapping[str, list[str]], splits: Mapping[str, int] | None) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from paceline.attempts import ranks
 from paceline.config.identity import as_loaded
 from paceline.config.schema import Config
+from paceline.errors import DataError
 from paceline.models import load_family, local_weights
 from paceline.models.family import Family
 from paceline.store.cell_folder import CellFolder
@@ -30,6 +31,11 @@ def load_weights(config: Config, needed: Sequence[CellFolder], root: Path) -> Fa
     made = needed[0].read().config if needed else config
     made = dataclasses.replace(made, model=dataclasses.replace(made.model, folder=config.model.folder))
     local_weights.require(made.model, root)
+    if needed and (changed := needed[0].verify()):
+        raise DataError(
+            f"{needed[0].id}: {changed[0]} is not what the tuning wrote: put it back, or remove {needed[0].done_json}, "
+            "and paceline resume SWEEP tunes anew"
+        )
     return load_family(config.model.family).load(
         as_loaded(made),
         needed[0].weights if needed else None,

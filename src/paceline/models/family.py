@@ -26,7 +26,7 @@ from paceline.errors import UserError
 from paceline.models.answerer import Answer, How, Reads
 from paceline.models.conversation import Conversation
 from paceline.models.generate import generate
-from paceline.models.landed import Unread, require_adapter, require_whole
+from paceline.models.landed import Unread, outside, require_adapter, require_vocabulary, require_whole
 from paceline.models.processor_settings import require_taken
 from paceline.models.registry import other_architecture
 from paceline.models.tensors import Tensors
@@ -135,7 +135,8 @@ class Family(Tensors):
         stored = getattr(model, "generation_config", None)
         ends = getattr(stored, "eos_token_id", None)
         ends = [] if ends is None else [ends] if isinstance(ends, int) else list(ends)
-        self.end_tokens: list[int] = list(dict.fromkeys([self.tokenizer.eos_token_id, *ends]))
+        ends = [token for token in (self.tokenizer.eos_token_id, *ends) if isinstance(token, int)]
+        self.end_tokens: list[int] = list(dict.fromkeys(ends))
 
     # -- answering
 
@@ -217,6 +218,7 @@ class Family(Tensors):
         family = cls(spec, model, processor)
         family.quantised = quantise
         require_whole(model, f"model {spec.name}: {tuned or spec.weights}", family.is_idle)
+        require_vocabulary(model, family.tokenizer, f"model {spec.name}: {spec.weights}")
         # Sampling settings shipped with the weights (Qwen2-VL: top_k 1) would silently override the sweep's.
         model.generation_config = GenerationConfig(
             eos_token_id=family.end_tokens,
@@ -324,15 +326,9 @@ class Family(Tensors):
 
     @staticmethod
     def _read(spec: ModelSpec, make: Callable[[], Any]) -> Any:
-        """Call ``make``, with the library's many ways to say "not there" turned into one."""
+        """Call ``make``, with the library's many ways to say "not there", or "not to be read", turned into one."""
         try:
             return make()
-        except (ImportError, ValueError) as error:
-            if spec.attention != "flash_attention_2" or not re.search(r"flash.?attention", str(error), re.IGNORECASE):
-                raise
-            raise UserError(
-                f"model {spec.name}: {str(error).splitlines()[0]} Give model.attention=sdpa, or install what it misses"
-            ) from error
         except OSError as error:
             what = f"{spec.weights}@{spec.revision}" if spec.revision else spec.weights
             reason = str(error).splitlines()[0]
@@ -340,6 +336,16 @@ class Family(Tensors):
                 f"model {spec.name}: can't read {what}: {reason}; fetch it where there is a network (paceline "
                 f"prepare model={spec.name}) or set weights: to a folder that holds it"
             ) from error
+        except (RuntimeError, MemoryError):  # a device's, of which the cause of an attempt's end is told
+            raise
+        except Exception as error:
+            if spec.attention == "flash_attention_2" and re.search(r"flash.?attention", str(error), re.IGNORECASE):
+                raise UserError(
+                    f"model {spec.name}: {str(error).splitlines()[0]} Give model.attention=sdpa, or install what it "
+                    "misses"
+                ) from error
+            _blame_files(spec, error)
+            raise
 
     def _with_adapter(self, folder: Path, training: bool) -> Any:
         from peft import PeftModel
@@ -399,6 +405,21 @@ class Family(Tensors):
         if hasattr(model, "peft_config"):
             (folder / "README.md").unlink(missing_ok=True)  # PEFT's template of a model card, with nothing filled in
         self.processor.save_pretrained(folder)
+
+
+def _blame_files(spec: ModelSpec, error: Exception) -> None:
+    """Say which model's files a library fails on, where it is they: its own words alone name none.
+
+    Raises:
+        UserError: the error arose in a library, on weights that the user gave.
+    """
+    if not spec.weights or isinstance(error, UserError) or not outside(error):
+        return
+    said = " ".join(str(error).split())
+    raise UserError(
+        f"model {spec.name}: {spec.folder or spec.weights} can't be read: {type(error).__name__}: {said[:300]}. One of "
+        "its files (config.json, tokenizer, processor, weights) is damaged or of another model, or a package is missing"
+    ) from error
 
 
 def _compute_plainly(model: torch.nn.Module) -> None:

@@ -38,6 +38,25 @@ class GumbelNoise:
         return scores.float() - noise.log()
 
 
+class Finite:
+    """Ends a batch whose scores are no numbers (NaN): the likeliest of them would be a token all the same."""
+
+    def __init__(self, family: Family, asked: Sequence[Conversation]) -> None:
+        self.family, self.asked = family, asked
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """The scores (samples or beams, vocabulary), unchanged."""
+        bad = scores.isnan().any(dim=-1)
+        if bool(bad.any()):
+            row = int(bad.nonzero()[0, 0]) // (len(bad) // len(self.asked))
+            raise UserError(
+                f"{self.asked[row].called}: of model {self.family.spec.name} ({self.family.model.dtype}) the scores of "
+                "tokens are no numbers (NaN): a number format with too small a range (give model.dtype=bfloat16 or "
+                "float32), or settings of the processor under which a picture has none"
+            )
+        return scores
+
+
 class AtText:
     """Ends a sample's answer at a text. A row's criterion, so that a batch ends each of its answers by itself."""
 
@@ -80,7 +99,7 @@ def generate(
             f"tokens (images counted) and generation.new_tokens={spec.new_tokens} are more; show fewer or smaller "
             "images, or lower it"
         )
-    processors = LogitsProcessorList()
+    processors = LogitsProcessorList([Finite(family, conversations)])
     if spec.temperature > 0:
         processors.append(TemperatureLogitsWarper(spec.temperature))
         if spec.top_p < 1:

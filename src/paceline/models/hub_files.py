@@ -29,7 +29,7 @@ from paceline.config.schema import ModelSpec
 from paceline.counted import agree, counted
 from paceline.errors import UserError
 from paceline.models.registry import other_architecture
-from paceline.models.whole_files import cut_short
+from paceline.models.whole_files import cut_short, packed
 from paceline.store.files import read_json
 
 Progress = Callable[[str, int, int], None]
@@ -125,15 +125,31 @@ def lacking(model: ModelSpec) -> str:
     if absent:
         lacking = f"{counted(len(absent), 'file')} {agree(len(absent), 'is', 'are')} missing"
         return f"{what}: {lacking} in {folder}, such as {absent[0]}"
+    if "adapter_config.json" in there:
+        return (
+            f"{what}: {folder} holds an adapter (adapter_config.json), which would be loaded with the weights and is "
+            "not among what they are known by: merge it into them, or move it"
+        )
     if other := other_architecture(model.family, _read_config(folder / "config.json").get("model_type")):
         return f"{what}: {other}; name the family of these weights in conf/model/{model.name}.yaml"
     weights = [n for n in needed(there) if n.endswith((".safetensors", ".bin"))]
     if not weights:
         return f"{what}: no weights (model*.safetensors, pytorch_model*.bin) in {folder}"
+    if index := _unlisted(folder, weights):
+        return f"{what}: {index}"
+    if not from_hub and model.family and not model.remote_code and (unsaid := _unsaid(model, there)):
+        return f"{what}: {unsaid}"
     for name in needed(there, model.remote_code):
         path = folder / name
         if path.stat().st_size != lengths[name] if name in lengths else cut_short(path):
             return f"{what}: {path} is cut short or damaged"
+    if "quantization_config" not in _read_config(folder / "config.json"):
+        for name in weights:
+            if name.endswith(".safetensors") and (tensor := packed(folder / name)):
+                return (
+                    f"{what}: {folder / name} holds numbers of few bits ({tensor}), and config.json does not say how "
+                    "they are read (quantization_config); give weights in a number format (float32, bfloat16, float16)"
+                )
     return ""
 
 
@@ -175,6 +191,30 @@ def _shards(index: Path) -> list[str]:
         return []
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return [index.name]
+
+
+_TOKENIZERS = {"tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tekken.json", "spiece.model"}
+
+
+def _unsaid(model: ModelSpec, there: set[str]) -> str:
+    """What beside weights a folder lacks, without which a model reads texts or pictures otherwise, or not at all."""
+    if not _TOKENIZERS & there or "tokenizer_config.json" not in there:
+        return f"its tokenizer is not whole: tokenizer_config.json and one of {', '.join(sorted(_TOKENIZERS))}"
+    if {"image", "images"} & set(model.inputs) and not {"preprocessor_config.json", "processor_config.json"} & there:
+        return "there is no preprocessor_config.json (or processor_config.json), which says how pictures are read"
+    return ""
+
+
+def _unlisted(folder: Path, weights: list[str]) -> str:
+    """Why weights in several files can't be read for their list; empty where they can, or are in one file."""
+    if len(weights) == 1 and "-of-" not in weights[0]:
+        return ""
+    index = folder / re.sub(r"-\d+-of-\d+", "", f"{weights[0]}.index.json")
+    if not index.is_file():
+        return f"{index} is missing, the list of which tensor is in which of {counted(len(weights), 'file')}"
+    if "metadata" not in _read_config(index) and "weight_map" in _read_config(index):
+        return f'{index} has no "metadata", which transformers reads; add "metadata": {{}}'
+    return ""
 
 
 # -- what is known of a model

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 from paceline.counted import counted
 from paceline.errors import UserError
 
+_NUMBER = re.compile(r"\.\d+\.")
 SHOWN = 3
 """Names in a message."""
 
@@ -51,14 +54,18 @@ def require_whole(model: Any, what: str, is_idle: Callable[[str], bool]) -> None
         is_idle: whether no answer depends on a tensor of that name.
 
     Raises:
-        UserError: with the first names, and those in the files that were not used.
+        UserError: with the first names, and those in the files that were not used; or of those that are no numbers.
     """
     unread: Unread = getattr(model, "unread", Unread())
     missing = [name for name in unread.missing if not is_idle(name)]
     mismatched = [name for name in unread.mismatched if not is_idle(name.partition(" ")[0])]
-    if not (missing or mismatched or unread.errors):
+    left_out = _of_left_out_layers(unread.unexpected, model.state_dict())
+    if not (missing or mismatched or unread.errors or left_out):
+        _require_numbers(model, what, is_idle)
         return
     faults = []
+    if left_out:
+        faults.append(f"of layers that config.json does not count, and would be left out: {_some(left_out)}")
     if missing:
         faults.append(f"not there, and would be random: {_some(missing)}")
     if mismatched:
@@ -69,6 +76,65 @@ def require_whole(model: Any, what: str, is_idle: Callable[[str], bool]) -> None
         f"{what}: {'; '.join(faults)}{unused}. Give weights of this architecture, whole, with the names under which "
         f"{type(model).__name__} saves them"
     )
+
+
+def require_vocabulary(model: Any, tokenizer: Any, what: str) -> None:
+    """Refuse a tokenizer of another model: one without an end of text, or with more tokens than there are embeddings.
+
+    Args:
+        model: the network; where ranks hold parts of it (ZeRO-3), or it has embeddings of its own kind, how many there
+            are is not asked.
+        tokenizer: the processor's.
+        what: the model and its source, for the message.
+
+    Raises:
+        UserError: with the file to look at.
+    """
+    from torch.nn import Embedding
+
+    if not isinstance(tokenizer.eos_token_id, int):
+        raise UserError(
+            f"{what}: the tokenizer names no token that ends an answer: eos_token in tokenizer_config.json, and that "
+            "token in tokenizer.json; take both from where the weights come from"
+        )
+    embedding = model.get_input_embeddings()
+    rows = len(embedding.weight) if type(embedding) is Embedding else 0
+    highest, token = max(((number, token) for token, number in tokenizer.get_vocab().items()), default=(0, ""))
+    if rows and highest >= rows:
+        raise UserError(
+            f"{what}: token {token!r} of the tokenizer has number {highest}, and there are "
+            f"{counted(rows, 'embedding')}: the tokenizer is of another model; take it from where the weights come from"
+        )
+
+
+def outside(error: BaseException) -> bool:
+    """Whether an error arose in a library's code, in the hands of what it was given: not in ours or a lab's."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and "site-packages" in Path(frames[-1].filename).parts
+
+
+def _of_left_out_layers(unexpected: Iterable[str], own: Iterable[str]) -> list[str]:
+    """Names in the files of layers like those of the network and beyond the last of them: its config counts fewer."""
+    alike = {_NUMBER.sub(".*.", name) for name in own if _NUMBER.search(name)}
+    return [name for name in unexpected if _NUMBER.search(name) and _NUMBER.sub(".*.", name) in alike]
+
+
+def _require_numbers(model: Any, what: str, is_idle: Callable[[str], bool]) -> None:
+    """Refuse weights that are no number (NaN) or without end: every answer of theirs is empty, and looks like one.
+
+    Raises:
+        UserError: with the first names.
+    """
+    bad = [
+        name
+        for name, tensor in model.named_parameters()
+        if tensor.is_floating_point() and not is_idle(name) and not bool(tensor.detach().isfinite().all())
+    ]
+    if bad:
+        raise UserError(
+            f"{what}: not all numbers (NaN or infinite) in the files: {_some(bad)}. A training that diverged leaves "
+            "such weights, as does a copy in too small a number format; give weights from before"
+        )
 
 
 def require_adapter(model: Any, folder: Path, name: str) -> None:
@@ -92,6 +158,7 @@ def require_adapter(model: Any, folder: Path, name: str) -> None:
         in_file = set(stored.keys())
     own = set(get_peft_model_state_dict(model, save_embedding_layers=False))
     if in_file == own:
+        _require_numbers(model, f"model {name}: adapter {folder}", lambda parameter: "lora_" not in parameter)
         return
     faults = []
     if lost := sorted(in_file - own):

@@ -22,7 +22,7 @@ from typing import Any
 from paceline.config.checks import CONTENT, in_folder, locate_weights
 from paceline.config.schema import ModelSpec
 from paceline.errors import DataError, UserError
-from paceline.models.hub_files import MEGABYTE, Progress, needed
+from paceline.models.hub_files import MEGABYTE, Progress, lacking, needed
 from paceline.store import files
 
 READERS = 4
@@ -38,14 +38,18 @@ def record_path(root: Path, folder: Path) -> Path:
 
 
 def folders(root: Path) -> dict[str, str]:
-    """Content, as a cell names it -> the folder that was last prepared with it; what can't be read is left out."""
-    known: dict[str, tuple[float, str]] = {}
+    """Content, as a cell names it -> the folder that was last prepared with it, of those still there.
+
+    What can't be read is left out.
+    """
+    known: dict[str, tuple[bool, float, str]] = {}
     for path in (root / "weights").glob("*.json"):
         with contextlib.suppress(UserError, KeyError, TypeError):
             record = files.read_json(path)
-            entry = float(record["prepared"]), str(record["folder"])
+            there = Path(record["folder"]).is_dir()
+            entry = there, float(record["prepared"]), str(record["folder"])
             known[CONTENT + record["digest"]] = max(entry, known.get(CONTENT + record["digest"], entry))
-    return {content: folder for content, (_, folder) in known.items()}
+    return {content: folder for content, (_, _, folder) in known.items()}
 
 
 def folder_of(model: ModelSpec) -> Path:
@@ -60,13 +64,13 @@ def prepare(model: ModelSpec, root: Path, progress: Progress) -> tuple[ModelSpec
         The model, pinned to the content, and whether anything was read.
 
     Raises:
-        UserError: no weights in the folder, or a file changed while it was read.
+        UserError: the folder holds no whole model, or a file changed while it was read.
         Unavailable: the record can't be written.
     """
     folder = folder_of(model)
     names = _names(model, folder)
-    if not any(name.endswith((".safetensors", ".bin")) for name in names):
-        raise UserError(f"model {model.name}: no weights (model*.safetensors, pytorch_model*.bin) in {folder}")
+    if why := lacking(model):
+        raise UserError(f"model {model.name}: {why}")
     before = _stats(folder, names)
     record = _recorded(root, folder)
     read = record is None or _differing(record, before) != []
@@ -116,9 +120,8 @@ def difference(model: ModelSpec, root: Path) -> str:
         return ""
     folder = folder_of(model)
     record = _recorded(root, folder)
-    remedy = f"run: paceline prepare model={model.name}" + (
-        f" model.weights={folder}" if model.weights.startswith(CONTENT) else ""
-    )
+    # With the folder: it may stand on the command line alone, or in a recorded cell.
+    remedy = f"run: paceline prepare model={model.name} model.weights={folder}"
     if record is None:
         return f"the content of {folder} is part of a cell's identity, and was not read yet; {remedy}"
     if differing := _other_content(folder, record, _stats(folder, _names(model, folder))):

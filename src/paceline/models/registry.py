@@ -22,6 +22,12 @@ def no_family(name: str) -> str:
     return f"model.family: no family '{name}': {nearest(name, names)}; {plugins.FOUND_BY}"
 
 
+def components(family: str) -> tuple[str, ...]:
+    """The parts of a family's models that a method may name; empty where its module does not say them plainly."""
+    declared = plugins.declared("models", family, "components")
+    return tuple(declared) if isinstance(declared, dict) else ()
+
+
 def other_architecture(family: str, model_type: object) -> str:
     """Why weights of an architecture can't be read by a family, in one line; empty where they can.
 

@@ -19,6 +19,7 @@ _READ = re.compile(
     r"((generation|preprocessor|video_preprocessor|processor|tokenizer)_)?config\.json|tokenizer\.json|vocab\.json"
     r"|added_tokens\.json|special_tokens_map\.json|chat_template\.json|tekken\.json|.*\.index\.json"
 )
+_FEW_BITS = re.compile(r"[IUF][4-8](_|$)")
 _LFS = b"version https://git-lfs."
 _ZIP_END = struct.Struct("<4s4H2LH")
 _ZIP64_PLACE = struct.Struct("<4sLQL")
@@ -39,6 +40,15 @@ def cut_short(path: Path) -> bool:
             return check is not None and not check(stream, os.fstat(stream.fileno()).st_size)
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, struct.error, RecursionError):
         return True
+
+
+def packed(path: Path) -> str:
+    """A tensor of a safetensors file whose numbers take eight bits or fewer, with its format; empty where none does."""
+    with path.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        header = json.loads(stream.read(length))
+    found = (f"{n}: {e['dtype']}" for n, e in header.items() if n != "__metadata__" and _FEW_BITS.match(e["dtype"]))
+    return next(found, "")
 
 
 def _safetensors(stream: BinaryIO, size: int) -> bool:
@@ -62,9 +72,11 @@ def _pytorch(stream: BinaryIO, size: int) -> bool:
     mark, _, _, _, _, length, start, comment = _ZIP_END.unpack(stream.read(_ZIP_END.size))
     if mark != b"PK\x05\x06" or comment:
         return False
-    if 0xFFFFFFFF in (length, start):  # larger than four gigabytes: told before, in 64 bits
-        stream.seek(place - _ZIP64_PLACE.size)
-        mark, _, where, _ = _ZIP64_PLACE.unpack(stream.read(_ZIP64_PLACE.size))
+    large = 0xFFFFFFFF in (length, start)
+    stream.seek(max(0, place - _ZIP64_PLACE.size))
+    mark, _, where, _ = _ZIP64_PLACE.unpack(stream.read(_ZIP64_PLACE.size))
+    if large or (mark == b"PK\x06\x07" and start + length != place):
+        # Told before, in 64 bits: needed above four gigabytes, and PyTorch's own writer always does.
         stream.seek(where)
         found = _ZIP64_END.unpack(stream.read(_ZIP64_END.size))
         length, start, place = found[-2], found[-1], where

@@ -29,7 +29,7 @@ from paceline.models.registry import no_family
 from paceline.store.cell_folder import Cell
 from paceline.store.files import SCHEMA, canonical, digest, write_json
 from paceline.store.root import Store, SweepFolder
-from paceline.sweep.task_checks import TaskChecks, contradictions
+from paceline.sweep.task_checks import TaskChecks, contradictions, untrainable
 
 if TYPE_CHECKING:
     from paceline.sweep.compose import Composition, Point
@@ -217,6 +217,7 @@ class _Expansion:
         self._tunings: dict[tuple[int, ...], Cell] = {}
         self._coded: set[tuple[str, str, str]] = set()
         self._task_checks = TaskChecks(root)
+        self._root = root
 
     def add(self, point: Point) -> None:
         """Add a point's evaluate cell, behind the finetune cell that it needs."""
@@ -286,6 +287,8 @@ class _Expansion:
         planned = self.cells[cell.id] = PlannedCell(cell, self.composition.placed(config, cell.kind))
         prompt = training_prompt(config, self.composition) if kind_of(cell.kind).trains else config.prompt
         self.problems.update(dict.fromkeys(contradictions(planned.config, cell.kind, splits)))
+        if kind_of(cell.kind).trains:
+            self.problems.update(dict.fromkeys(untrainable(planned.config, self._root)))
         if asks:
             self.problems.update(dict.fromkeys(self._task_checks.problems(config, prompt, cell.kind)))
 

@@ -110,8 +110,20 @@ class Composition:
                     readers.load(raw["reader"]), "Options", None
                 ):  # a lab's may lack it, as told later
                     build(options, raw["options"], "task.options")
-            self._specs[key] = build(GROUPS[group], {**raw, "name": choice or ""}, group)
+            try:
+                self._specs[key] = build(GROUPS[group], {**raw, "name": choice or ""}, group)
+            except UserError as error:
+                raise self._of_file(error, group, choice) from None
         return self._specs[key]
+
+    def _of_file(self, error: UserError, group: str, choice: str | None) -> UserError:
+        """The same error with the file that alone is wrong, of the many that a sweep may name."""
+        try:
+            build(GROUPS[group], {**(self.tree.load(group, choice) if choice else {}), "name": choice or ""}, group)
+        except UserError as of_file:
+            if str(of_file) == str(error):
+                return UserError(f"{self.tree.path(group, str(choice))}: {error}")
+        return error
 
     def prompt(self, name: str) -> Any:
         """A prompt by its name, for training."""

@@ -45,8 +45,12 @@ class ConfTree:
             self._files[group, choice] = self._load(group, choice, ())
         return self._files[group, choice]
 
+    def path(self, group: str, choice: str) -> Path | None:
+        """The file of a choice; None where there is none."""
+        return next((p for f in self.folders if (p := f / group / f"{choice}.yaml").is_file()), None)
+
     def _load(self, group: str, choice: str, above: tuple[str, ...]) -> dict[str, Any]:
-        path = next((p for f in self.folders if (p := f / group / f"{choice}.yaml").is_file()), None)
+        path = self.path(group, choice)
         if path is None:
             place = f" (inherited by {' -> '.join(above)})" if above else ""
             raise UserError(f"no {group} '{choice}'{place}: {nearest(choice, self.choices(group))}")
@@ -55,6 +59,8 @@ class ConfTree:
         content = read_yaml(path)
         merged: dict[str, Any] = {}
         inherited = content.pop("defaults", [])
+        if not isinstance(inherited, list):
+            raise UserError(f"{path}: defaults: expected a list, got {inherited!r}; write [{inherited}]")
         for entry in inherited if "_self_" in inherited else [*inherited, "_self_"]:
             if entry == "_self_":
                 merged = merge(merged, content)

@@ -17,6 +17,8 @@ from paceline.config.checks import check
 from paceline.config.schema import Config, Kind, PromptSpec, TaskSpec
 from paceline.data import prompts
 from paceline.errors import UserError, nearest
+from paceline.gpu_memory.shapes import shape_of, targets
+from paceline.models.registry import components
 from paceline.sweep.sample_checks import SampleChecks
 
 
@@ -37,6 +39,28 @@ def contradictions(config: Config, kind: Kind, splits: Mapping[str, int] | None)
         processor_arguments.check(config.model)
     except UserError as error:
         yield str(error)
+
+
+def untrainable(config: Config, root: Path | None) -> Iterator[str]:
+    """What a method names that its model does not have: parts, and linear layers as far as they are known.
+
+    Args:
+        config: a tuning's.
+        root: the storage root, where the layers of a prepared model are recorded.
+    """
+    method, known = config.method, components(config.model.family)
+    key, named = (
+        ("lora.components", method.lora.components) if method.trains == "adapter" else ("frozen", method.frozen)
+    )
+    if unknown := [name for name in named if known and name not in known]:
+        yield f"method.{key}: model '{config.model.name}' has no '{unknown[0]}': {nearest(unknown[0], known)}"
+    elif method.trains == "adapter" and not named:
+        yield f"method.lora.components names no part of the model: {nearest('', known)}"
+    elif method.trains == "adapter" and (shape := shape_of(config.model, root)):
+        try:
+            targets(shape, method.lora)
+        except UserError as error:
+            yield str(error)
 
 
 class TaskChecks:

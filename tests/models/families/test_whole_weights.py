@@ -13,9 +13,10 @@ import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
-from paceline.config.schema import ModelSpec
+from paceline.config.schema import GenerationSpec, ModelSpec
 from paceline.errors import UserError
 from paceline.models import hub_files, load_family
+from paceline.models.conversation import Conversation
 from paceline.models.family import Family
 
 Tensors = dict[str, torch.Tensor]
@@ -86,6 +87,64 @@ def test_a_tensor_of_another_shape_is_refused(saved: ModelSpec) -> None:
     change(saved, lambda tensors: {**tensors, name: torch.cat([tensors[name], tensors[name]])})
     message = refusal(saved)
     assert "of another shape" in message and name.rsplit(".", 1)[-1] in message
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused_by_name(saved: ModelSpec, twin: Family, value: float) -> None:
+    name = next(n for n, p in twin.bare_model().named_parameters() if not twin.is_idle(n) and p.ndim > 1)
+
+    def damaged(tensors: Tensors) -> Tensors:
+        stored = next(n for n in tensors if n.endswith(name.split(".", 2)[-1]))
+        tensors[stored].flatten()[0] = value
+        return tensors
+
+    change(saved, damaged)
+    assert "not all numbers (NaN or infinite) in the files: 1 tensor" in refusal(saved)
+
+
+def test_layers_in_the_files_that_the_config_does_not_count_are_refused(saved: ModelSpec) -> None:
+    path = Path(saved.weights) / "config.json"
+    config = json.loads(path.read_text())
+    text = config.get("text_config", config)
+    layers = text["num_hidden_layers"] - 1
+    text |= {"num_hidden_layers": layers}
+    if "layer_types" in text:
+        text["layer_types"] = text["layer_types"][:layers]
+    path.write_text(json.dumps(config))
+    message = refusal(saved)
+    assert "of layers that config.json does not count" in message and f".{layers}." in message
+
+
+def test_a_tokenizer_of_another_model_is_refused(saved: ModelSpec, twin: Family) -> None:
+    path = Path(saved.weights) / "tokenizer.json"
+    whole = json.loads(path.read_text())
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized", "special"), False)
+    more = [*whole["added_tokens"], {"id": 20_000, "content": "elsewhere", **flags}]
+    vocabulary = {**whole["model"]["vocab"], "elsewhere": 20_000}
+    other = {**whole, "added_tokens": more, "model": {**whole["model"], "vocab": vocabulary}}
+    path.write_text(json.dumps(other))
+    if type(twin.bare_model().get_input_embeddings()) is torch.nn.Embedding:
+        assert "token 'elsewhere' of the tokenizer has number 20000" in refusal(saved)
+    path.write_text(json.dumps(whole))
+    settings = Path(saved.weights) / "tokenizer_config.json"
+    settings.write_text(json.dumps({k: v for k, v in json.loads(settings.read_text()).items() if k != "eos_token"}))
+    assert "the tokenizer names no token that ends an answer" in refusal(saved)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "config.json"])
+def test_what_a_library_fails_to_read_is_told_with_the_folder_and_no_traceback(saved: ModelSpec, name: str) -> None:
+    (Path(saved.weights) / name).write_text('{"unknown": 1}')
+    assert f"model {saved.name}: {saved.weights} can't be read" in refusal(saved)
+
+
+def test_answers_of_scores_that_are_no_numbers_end_the_cell_and_are_not_empty(
+    spec: ModelSpec, conversations: list[Conversation]
+) -> None:
+    family = load_family(spec.family).load(spec)
+    with torch.no_grad():
+        next(p for n, p in family.bare_model().named_parameters() if n.endswith("norm.weight")).fill_(float("nan"))
+    with pytest.raises(UserError, match=r"scores of tokens are no numbers \(NaN\)"):
+        family.answer(conversations[:2], GenerationSpec(new_tokens=2), [0, 0])
 
 
 def test_weights_of_another_architecture_are_refused_when_planning_and_when_loading(saved: ModelSpec) -> None:

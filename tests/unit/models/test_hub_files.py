@@ -39,7 +39,7 @@ def model(revision: str = Hub.commit, **more: object) -> ModelSpec:
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A hub with one sharded model and what such repositories hold beside it."""
     served = Hub()
-    index = json.dumps({"weight_map": {f"w{n}": f"model-0000{n}-of-00002.safetensors" for n in (1, 2)}})
+    index = json.dumps({"metadata": {}, "weight_map": {f"w{n}": f"model-0000{n}-of-00002.safetensors" for n in (1, 2)}})
     served.models[SOURCE] = {
         "config.json": b"{}",
         "tokenizer.json": b'{"a": 1}',

@@ -40,7 +40,8 @@ def tensors(fill: int, size: int = 4000) -> bytes:
 def make(folder: Path, fill: int = 1) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text('{"model_type": "qwen2_vl"}')
-    (folder / "tokenizer.json").write_text("{}")
+    for name in ("tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"):
+        (folder / name).write_text("{}")
     (folder / "model.safetensors").write_bytes(tensors(fill))
     (folder / "README.md").write_text("not read by anything")
     return folder
@@ -247,3 +248,48 @@ def test_the_folder_of_some_content_is_found_under_its_root(tmp_path: Path) -> N
     (root / "weights" / "damaged.json").write_text("{")
     assert pinned.weights == later.weights
     assert local_weights.folders(root) == {pinned.weights: later.folder}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("tokenizer.json", None, "its tokenizer is not whole"),
+        ("tokenizer_config.json", None, "its tokenizer is not whole"),
+        ("preprocessor_config.json", None, "says how pictures are read"),
+        ("adapter_config.json", "{}", "holds an adapter"),
+        ("model-00001-of-00002.safetensors", "", "model.safetensors.index.json is missing"),
+        ("model.safetensors", "F8_E4M3", "holds numbers of few bits (w: F8_E4M3)"),
+        ("model.safetensors", "I8", "holds numbers of few bits (w: I8)"),
+    ],
+)
+def test_a_folder_that_would_fail_or_answer_otherwise_is_refused_when_it_is_prepared(
+    name: str, content: str | None, said: str, tmp_path: Path
+) -> None:
+    folder = make(tmp_path / "w")
+    if content is None:
+        (folder / name).unlink()
+    elif "-of-" in name:
+        (folder / "model.safetensors").rename(folder / name)
+    elif name == "model.safetensors":
+        header = json.dumps({"w": {"dtype": content, "shape": [8], "data_offsets": [0, 8]}}).encode()
+        (folder / name).write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
+    else:
+        (folder / name).write_text(content)
+    with pytest.raises(UserError) as error:
+        local_weights.prepare(model(folder), tmp_path / "root", silent)
+    assert said in str(error.value)
+
+
+def test_of_folders_with_one_content_one_that_is_still_there_is_named(tmp_path: Path) -> None:
+    first, later = make(tmp_path / "first"), make(tmp_path / "later")
+    for folder in (first, later):
+        local_weights.prepare(model(folder), tmp_path / "root", silent)
+    later.rename(tmp_path / "away")
+    assert list(local_weights.folders(tmp_path / "root").values()) == [str(first)]
+
+
+def test_the_remedy_names_the_folder_that_was_meant_wherever_it_was_given(tmp_path: Path) -> None:
+    folder = make(tmp_path / "w")
+    assert local_weights.difference(model(folder), tmp_path / "root").endswith(
+        f"run: paceline prepare model=mine model.weights={folder}"
+    )

@@ -277,3 +277,17 @@ def test_every_config_file_builds(group: str) -> None:
     composition = composed(*BASE)
     for choice in TREE.choices(group):
         assert composition.spec(group, choice, {}).name == choice
+
+
+def test_the_wrong_file_of_many_is_named(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    path = tmp_path / "model" / "mine.yaml"
+    path.write_text("familly: qwen2_vl\n")
+    words = ["model=tiny_pixtral,mine", *BASE[1:]]
+    with pytest.raises(UserError, match=f"^{path}: model: unknown key 'familly': did you mean 'family'"):
+        list(compose(words, conf_folders(str(tmp_path))).points())
+    with pytest.raises(UserError, match=r"^model\.dtype"):
+        list(composed(*BASE, "model.dtype=half").points())
+    path.write_text("defaults: tiny_pixtral\n")
+    with pytest.raises(UserError, match=r"defaults: expected a list, got 'tiny_pixtral'; write \[tiny_pixtral\]"):
+        list(compose(words, conf_folders(str(tmp_path))).points())

@@ -137,3 +137,24 @@ def test_an_unknown_field_is_always_told(typed: str, known: list[str]) -> None:
 @given(st.text("{}:.4f, ab_\\\n"))
 def test_no_template_takes_long_or_crashes(template: str) -> None:
     prompts.unfilled(template * 50, ["a", "ab"], trained_on=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["method=lora", "method.lora.components=[langauge]"], "has no 'langauge': did you mean 'language'?"),
+        (["method=lora", "method.lora.components=[]"], "names no part of the model"),
+        (["method=lora", "method.lora.targets=[q_prj]"], "q_prj matches no linear layer"),
+        (["method=full", "method.frozen=[vison]"], "has no 'vison': did you mean 'vision'?"),
+    ],
+)
+def test_parts_and_layers_that_a_model_does_not_have_are_refused_when_planned(words: list[str], said: str) -> None:
+    (problem,) = refused(*words)
+    assert said in problem
+
+
+def test_a_model_that_gives_neither_weights_nor_a_twins_shape_is_refused_when_planned(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "bare.yaml").write_text("family: qwen2_vl\n")
+    (problem,) = set(refused("model=bare", "method=untuned", conf=tmp_path))
+    assert "gives no weights: write weights:" in problem

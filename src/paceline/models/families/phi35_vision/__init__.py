@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import transformers
 
+import paceline.models.torchvision  # noqa: F401  # before the network, whose parts are imported with torchvision
 from paceline.config.schema import ModelSpec
 from paceline.models.conversation import Conversation
 from paceline.models.families.phi35_vision.modeling import MERGED, Phi3VConfig, Phi3VForCausalLM

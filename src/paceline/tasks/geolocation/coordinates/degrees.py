@@ -62,6 +62,11 @@ def marked_minutes(tokens: Tokens, i: int, j: int, *, whole_degrees: bool, prefi
     if after not in MINUTE and not (after == "m" and tokens.glued(k + 1)):
         # "N 40° 42.767": the mark is left out, a hemisphere proves that these are minutes.
         proved = prefixed or hemispheres.letter(tokens, k + 1) is not None
+        third = k + 1  # "48° 51 24 N"
+        if whole_degrees and k == j and "." not in minutes.text and tokens.is_number(third):
+            letter = hemispheres.letter(tokens, third + 1)
+            if tokens.same_line(i, third) and letter is not None and letter.firm:
+                return [minutes, tokens[third]], third + 1
         return ([minutes], k + 1) if k == j and proved and whole_degrees and after not in DEGREE else ([], j)
     seconds, j = _marked_seconds(tokens, i, k + 2)
     return [minutes, *seconds], j
@@ -105,6 +110,8 @@ def spaced_minutes(tokens: Tokens, i: int, j: int, *, prefixed: bool) -> tuple[l
     third = tokens.is_number(j + 1) and tokens.same_line(i, j + 1) and "." not in tokens[j].text
     end = j + 2 if third else j + 1
     letter = hemispheres.letter(tokens, end)
+    if tokens.lower(i - 1) == "°" and tokens.is_number(i - 2):
+        return [], j  # what stands behind degrees are no degrees
     if not prefixed and (letter is None or not letter.firm):
         return [], j
     return tokens[j:end], end

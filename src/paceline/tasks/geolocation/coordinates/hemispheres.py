@@ -13,6 +13,7 @@ from paceline.tasks.geolocation.coordinates.words import (
     axis_of,
 )
 
+_BEFORE_A_HALF = ("(", "[", ",", "in", "of", "the", "-")
 _FOLLOWERS = ("and", "latitude", "longitude", "lat", "lon", "long", "by")
 
 
@@ -36,6 +37,11 @@ def behind(tokens: Tokens, value: Value, k: int, known: Bearing) -> tuple[Bearin
     Returns:
         The bearing, its token, and the token behind it; None where no hemisphere of this number stands there.
     """
+    if tokens.lower(k) == ")" and tokens.lower(value.first - 1) == "(" and letter(tokens, k + 1) is not None:
+        k += 1  # "(33.45°)S"
+    half = _half_behind(tokens, value, k)
+    if half is not None:
+        return half
     bracket = tokens.lower(k) in ("(", "[") and tokens.lower(k + 2) in (")", "]")
     at = k + 1 if bracket else k
     if tokens.lower(at) in ("of", "in") and tokens.lower(at + 1) in HEMISPHERE_WORD:
@@ -57,6 +63,18 @@ def behind(tokens: Tokens, value: Value, k: int, known: Bearing) -> tuple[Bearin
     return None if bearing is None else (bearing, at, end)
 
 
+def _half_behind(tokens: Tokens, value: Value, k: int) -> tuple[Bearing, int, int] | None:
+    """ "33.45 (southern hemisphere)", "33.45, in the Southern Hemisphere"."""
+    at = k
+    while at < k + 4 and tokens.lower(at) in _BEFORE_A_HALF:
+        at += 1
+    if tokens.lower(at) not in HEMISPHERE_WORD or tokens.lower(at + 1) not in ("hemisphere", "hemi"):
+        return None
+    if not (value.labelled or value.marked) or not tokens.same_line(value.last, at + 1):
+        return None
+    return Bearing(*HEMISPHERE_WORD[tokens.lower(at)], firm=True), at, at + 2
+
+
 def _is_of_some_language(tokens: Tokens, i: int) -> bool:
     """Token ``i`` is the letter of a hemisphere in a language that is not plain: "2,3522° O"."""
     text, lower = tokens[i].text, tokens.lower(i)
@@ -68,7 +86,8 @@ def _letter_behind(tokens: Tokens, value: Value, at: int, known: Bearing, by_let
     named = name_follows(tokens, at + 1)
     if not value.marked and value.decimals == 0 and not value.labelled and named:
         value.bad = True
-    if tokens.lower(at + 1) == "of" or (known.sign != 0 and by_letter.axis != known.axis):
+    counts = tokens.lower(at + 1) == "of" and _counts_from_zero(tokens, at + 2)
+    if (tokens.lower(at + 1) == "of" and not counts) or (known.sign != 0 and by_letter.axis != known.axis):
         return None
     if not by_letter.firm and are_small_letters(tokens, value.last if at > value.last else at - 1, 1):
         return Bearing(by_letter.axis, by_letter.sign, True)

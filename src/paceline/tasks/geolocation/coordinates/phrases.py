@@ -54,7 +54,7 @@ SOFT_CUE = re.compile(
 )
 SOFT_SENTENCE = re.compile(
     r"\b(?:alternative(?:ly)?|alternatives|could also|might also|may also|another (?:possib\w*|option|candidate|guess)|"
-    r"other (?:possib\w*|candidates?|options?|guess\w*)|second (?:guess|choice|best)|runner-up|less likely|"
+    r"other (?:possib\w*|candidates?|options?|guess\w*)|(?:second|third|fourth) (?:guess|choice|best|option|candidate|possibility)|secondary|tertiary|runner-up|less likely|"
     r"for (?:reference|comparison|context)|by comparison|in comparison|(?:in|by) contrast|"
     r"(?:as a )?reference point|backup|fallback|previously|initially|at first|first thought|originally|"
     r"(?:earlier|first|initial|previous) (?:guess|thought|idea|answer|estimate))\b(?P<gap>.*)$",
@@ -110,6 +110,12 @@ REFUSAL = re.compile(
     r"|\binsufficient (?:information|detail|context|data|evidence)|\bas an ai\b|\bunknown\b|\bn/a\b|\bnot available\b"
     r"|\bun(?:determined|identifiable|determinable|recogni[sz]able)\b|\bnot determinable\b|\bcannot\b(?= be )"
     r"|\bi apologi[sz]e\b"
+    r"|\b(?:does not|doesn't|do not|don't|did not|didn't) (?:\w{1,14} )?(?:provide|contain|offer|give|have|show|include|"
+    r"carry|hold) (?:\w{1,14} ){0,2}?(?:enough|sufficient|adequate)\b"
+    r"|\b(?:would|i'd|i|i'll|we) need (?:\w{1,14} ){0,2}?(?:more|additional|further)\b"
+    r"|\b(?:location|place|coordinates?|latitude|longitude|position|answer)(?: of (?:\w{1,14} ){0,3}\w{1,14})? ?"
+    r"(?::|=|is|are|was|were) ?(?:currently |yet )?not (?:specified|provided|known|given|stated|clear|certain|found|"
+    r"identified|applicable)\b"
     r"|\bnot (?:sure|certain)\b|\bno (?:\w{1,14} ){0,2}(?:coordinates|location|landmarks?|clues|identifying)\b"
     r"|(?m:^\W{0,9}(?:none|null)(?:\W{1,4}(?:none|null))?\W{0,9}$)"
     r"|\b(?:lat|latitude|lon|lng|long|longitude|coordinates?|coords)[\"']?\s?[:=>]\s?[\"'(\[]{0,2}"

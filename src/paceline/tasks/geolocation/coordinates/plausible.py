@@ -15,11 +15,16 @@ from paceline.tasks.geolocation.coordinates.words import (
     CLOSE,
     CUE,
     ENUMERATED,
+    GUESSES,
+    IN_PICTURE,
     LOCATES,
     MEASURED,
     NUMBERED,
+    OF_PICTURE,
     OF_TRADE,
     OPEN,
+    PLACE_NOUN,
+    SUBJECTS,
 )
 
 _MISLEADING = MEASURED | NUMBERED | (ENUMERATED - {"coordinates"})
@@ -47,7 +52,11 @@ def is_plausible(tokens: Tokens, candidate: Candidate) -> bool:
     bracketed = _is_bracketed(tokens, a, last)
     whole = a.decimals == 0 and b.decimals == 0
     fewest, most = sorted((a.decimals, b.decimals))
-    if most <= 3 and not candidate.ordered and _is_of_trade(tokens, a):
+    if most <= 3 and not candidate.ordered and (_is_of_trade(tokens, a) or _is_in_the_picture(tokens, a, last)):
+        return False
+    if most <= 3 and not (cue or _is_alone(tokens, a, last)) and all(0 <= v.raw <= 1 and not v.signed for v in (a, b)):
+        return False  # shares of a picture's width and height; on the earth it is open sea
+    if most <= 2 and not bracketed and _is_named_behind(tokens, last):
         return False
     if most <= 2 and not (cue or bracketed or a.signed or b.signed) and _belongs_to_a_word(tokens, a, most):
         return False
@@ -86,6 +95,25 @@ def _is_of_trade(tokens: Tokens, a: Value) -> bool:
     return False
 
 
+def _is_in_the_picture(tokens: Tokens, a: Value, last: Value) -> bool:
+    """ "The tower is at (34.2, 61.5) in the image", "normalised coordinates: 45.5, 62.1"."""
+    plain = tokens.plain.text
+    start, end = tokens[a.first].start, tokens[last.last].end
+    before = plain[max(0, start - 80) : start]
+    before = before[sentence_start(before) :]
+    return IN_PICTURE.match(plain, end, end + 80) is not None or OF_PICTURE.search(before) is not None
+
+
+def _is_named_behind(tokens: Tokens, last: Value) -> bool:
+    """A word straight behind short numbers says what they are: "61.0 humidity"; not "in Paris" nor "is my guess"."""
+    token = tokens.at(last.last + 1)
+    if token is None or token.kind != WORD or not tokens.same_line(last.last, last.last + 1):
+        return False
+    after = tokens.lower(last.last + 2)
+    leads = after in (":", "=", "is", "of") or tokens.is_number(last.last + 2)  # "48.85, 2.35 confidence: 0.8"
+    return token.text.isascii() and token.text.islower() and token.lower in MEASURED | OF_TRADE and not leads
+
+
 def _belongs_to_a_word(tokens: Tokens, a: Value, most: int) -> bool:
     """Short numbers straight behind a word are of what it names: "pH 7.25, 7.40", "It scored 88.5, 92.3".
 
@@ -97,9 +125,28 @@ def _belongs_to_a_word(tokens: Tokens, a: Value, most: int) -> bool:
         return False
     if left.text == "=":
         return True  # "R² = 0.85, 0.91"
+    if left.lower in ("is", "was", "are", "were") and _says_of_a_thing(tokens, left_of(tokens, a) - 1):
+        return True
     if left.kind != WORD or left.lower in LOCATES:
         return False
     return not left.text[0].isupper() or (most < 2 and left_of(tokens, a) == tokens.line_first[left.line])
+
+
+def _says_of_a_thing(tokens: Tokens, i: int) -> bool:
+    """The subject that ends at token ``i`` names a thing: "the reading on the meter is 23.5, 61.0", not "Paris is"."""
+    subject = tokens.at(i)
+    if subject is None or subject.kind != WORD or not (subject.text.isascii() and subject.text.islower()):
+        return False
+    if subject.lower in SUBJECTS or not tokens.same_line(i, i + 1):
+        return False
+    first = max(tokens.line_first[subject.line], i - 10)
+    for k in range(i, first - 1, -1):
+        token = tokens[k]
+        if token.text in ".!?;:,":
+            return True
+        if CUE.fullmatch(token.text) or token.lower in PLACE_NOUN or (k > first and token.text[0].isupper()):
+            return False
+    return True
 
 
 def _is_whole_pair(tokens: Tokens, candidate: Candidate, *, cue: bool, bracketed: bool) -> bool:
@@ -113,6 +160,8 @@ def _is_whole_pair(tokens: Tokens, candidate: Candidate, *, cue: bool, bracketed
         return False
     if cue and candidate.ordered:
         return True
+    if (a.signed or b.signed) and candidate.join == "comma" and tokens.lower(left_of(tokens, a)) in GUESSES:
+        return True  # "maybe 64, -22?"
     grouped = candidate.join == "comma" and tokens.glued(b.first) and len(tokens[b.first].text) == 3
     if grouped and not a.signed and not b.signed:
         return _is_alone(tokens, a, last, strict=True)  # "35,139" may be a thousand and some

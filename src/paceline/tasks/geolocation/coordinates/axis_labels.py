@@ -219,6 +219,8 @@ def read_behind(tokens: Tokens, value: Value, j: int, known: Bearing) -> None:
             known = Bearing(known.axis, bearing.sign, True)
     if not value.labelled:
         known = _label_behind(tokens, value, k, known)
+    if value.signed and value.raw < 0 and known.sign > 0:
+        value.invalid = True  # "-33.87° N"
     value.axis, value.firm, value.hemisphere = known.axis, known.firm, known.sign != 0
     value.degrees = known.sign * value.degrees if known.sign else value.raw
 

@@ -29,6 +29,10 @@ def read_minutes(tokens: Tokens, value: Value, *, prefixed: bool) -> int:
         parts, j = marked_minutes(tokens, i, j, whole_degrees=is_whole, prefixed=prefixed)
     elif is_whole and tokens.lower(j) == ":":
         parts, j = colon_minutes(tokens, j, prefixed=prefixed)
+    elif is_whole and tokens.lower(j) == "-":
+        parts, j = dashed_minutes(tokens, j, prefixed=prefixed)
+    elif is_whole and tokens.is_number(j) and tokens.same_line(i, j) and tokens.lower(j + 1) == "'":
+        parts, j = unmarked_degrees(tokens, i, j, prefixed=prefixed)
     elif is_whole and tokens.is_number(j) and tokens.same_line(i, j):
         parts, j = spaced_minutes(tokens, i, j, prefixed=prefixed)
     else:
@@ -115,3 +119,22 @@ def spaced_minutes(tokens: Tokens, i: int, j: int, *, prefixed: bool) -> tuple[l
     if not prefixed and (letter is None or not letter.firm):
         return [], j
     return tokens[j:end], end
+
+
+def dashed_minutes(tokens: Tokens, j: int, *, prefixed: bool) -> tuple[list[Token], int]:
+    """Minutes and seconds from the dash ``j`` on, with a hemisphere: "40-42-46 N"; both, as "40-42 N" is a range."""
+    if not (_glued_number(tokens, j) and tokens.lower(j + 2) == "-" and _glued_number(tokens, j + 2)):
+        return [], j
+    letter = hemispheres.letter(tokens, j + 4)
+    proved = prefixed or (letter is not None and letter.firm)
+    short = len(tokens[j + 1].text) <= 2 and len(tokens[j - 1].text) <= 3
+    return (tokens[j + 1 : j + 4 : 2], j + 4) if proved and short else ([], j)
+
+
+def unmarked_degrees(tokens: Tokens, i: int, j: int, *, prefixed: bool) -> tuple[list[Token], int]:
+    """Marked minutes from ``j`` on behind degrees without a mark, with a hemisphere: 40 42' 46" N."""
+    seconds, end = _marked_seconds(tokens, i, j + 2)
+    letter = hemispheres.letter(tokens, end)
+    if not prefixed and (letter is None or not letter.firm):
+        return [], j
+    return [tokens[j], *seconds], end

@@ -14,6 +14,9 @@ from paceline.tasks.geolocation.coordinates.words import (
 )
 
 _BEFORE_A_HALF = ("(", "[", ",", "in", "of", "the", "-")
+_FIELD_OF_A_HALF = ("dir", "direction", "ref", "hemisphere", "hemi")
+_AROUND_A_FIELD = frozenset(", \" ' : = ; | - > } { gps".split())
+_FIELD_REACH = 10  # tokens between a number and the letter of its field
 _FOLLOWERS = ("and", "latitude", "longitude", "lat", "lon", "long", "by")
 
 
@@ -39,7 +42,7 @@ def behind(tokens: Tokens, value: Value, k: int, known: Bearing) -> tuple[Bearin
     """
     if tokens.lower(k) == ")" and tokens.lower(value.first - 1) == "(" and letter(tokens, k + 1) is not None:
         k += 1  # "(33.45°)S"
-    half = _half_behind(tokens, value, k)
+    half = _half_behind(tokens, value, k) or _field_behind(tokens, value, k)
     if half is not None:
         return half
     bracket = tokens.lower(k) in ("(", "[") and tokens.lower(k + 2) in (")", "]")
@@ -73,6 +76,26 @@ def _half_behind(tokens: Tokens, value: Value, k: int) -> tuple[Bearing, int, in
     if not (value.labelled or value.marked) or not tokens.same_line(value.last, at + 1):
         return None
     return Bearing(*HEMISPHERE_WORD[tokens.lower(at)], firm=True), at, at + 2
+
+
+def _field_behind(tokens: Tokens, value: Value, k: int) -> tuple[Bearing, int, int] | None:
+    """A field of its own: ``33.4489, "lat_dir": "S"``, "GPSLatitude=33.4489 GPSLatitudeRef=S", (33.4489, 'S', …)."""
+    at, named = k, False
+    while at < k + _FIELD_REACH and not (tokens.lower(at) in HEMISPHERE_WORD or tokens.lower(at) in HEMISPHERE_LETTER):
+        lower = tokens.lower(at)
+        named = named or lower.endswith(_FIELD_OF_A_HALF)
+        if lower not in _AROUND_A_FIELD and not lower.endswith(_FIELD_OF_A_HALF) and axis_of(lower) is None:
+            return None
+        at += 1
+    axis, sign = HEMISPHERE_WORD.get(tokens.lower(at)) or HEMISPHERE_LETTER.get(tokens.lower(at), (None, 0))
+    quoted = at == k + 2 and tokens.lower(k) == "," and tokens.lower(k + 1) == tokens.lower(k + 3) != ","
+    quoted = quoted and tokens.lower(at + 2) not in (":", "=")  # ``"n": 48.9, "s": 48.8``
+    if axis is None or at in tokens.claimed or not (named or quoted) or tokens[at].line > tokens[value.last].line + 1:
+        return None
+    if value.labelled and not named:
+        return None
+    tokens.claimed.update(j for j in range(k, at) if axis_of(tokens.lower(j)) is not None)
+    return Bearing(axis, sign, firm=True), at, k
 
 
 def _is_of_some_language(tokens: Tokens, i: int) -> bool:

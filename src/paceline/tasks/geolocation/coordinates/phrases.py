@@ -55,7 +55,8 @@ SOFT_CUE = re.compile(
 SOFT_SENTENCE = re.compile(
     r"\b(?:alternative(?:ly)?|alternatives|could also|might also|may also|another (?:possib\w*|option|candidate|guess)|"
     r"other (?:possib\w*|candidates?|options?|guess\w*)|(?:second|third|fourth) (?:guess|choice|best|option|candidate|possibility)|secondary|tertiary|runner-up|less likely|"
-    r"for (?:reference|comparison|context)|by comparison|in comparison|(?:in|by) contrast|"
+    r"for (?:reference|comparison|context)|(?:was |were )?consider(?:ed|ing)|contemplated|weighed|"
+    r"thought (?:about|of)|by comparison|in comparison|(?:in|by) contrast|"
     r"(?:as a )?reference point|backup|fallback|previously|initially|at first|first thought|originally|"
     r"(?:earlier|first|initial|previous) (?:guess|thought|idea|answer|estimate))\b(?P<gap>.*)$",
     re.IGNORECASE,
@@ -95,7 +96,8 @@ REJECTED = re.compile(
     re.IGNORECASE,
 )
 CLAUSE_BREAK = re.compile(
-    r"\b(?:but|however|it is|it's|it was|this is|i think|i believe|so|therefore|because|since|then)\b",
+    r"\b(?:but|however|it is|it's|it was|this is|i think|i believe|so|therefore|because|since|then)\b"
+    r"|, (?:perhaps|maybe|possibly|probably|approximately|roughly)(?: at| around| near| about)? ?\(?$",
     re.IGNORECASE,
 )
 REFUSAL = re.compile(
@@ -112,6 +114,8 @@ REFUSAL = re.compile(
     r"|\bi apologi[sz]e\b"
     r"|\b(?:does not|doesn't|do not|don't|did not|didn't) (?:\w{1,14} )?(?:provide|contain|offer|give|have|show|include|"
     r"carry|hold) (?:\w{1,14} ){0,2}?(?:enough|sufficient|adequate)\b"
+    r"|\b(?:determining|identifying|pinpointing|locating|providing|giving|saying|telling) (?:\w{1,14} ){1,12}"
+    r"(?:is|are) (?:not possible|impossible|not feasible)\b"
     r"|\b(?:would|i'd|i|i'll|we) need (?:\w{1,14} ){0,2}?(?:more|additional|further)\b"
     r"|\b(?:location|place|coordinates?|latitude|longitude|position|answer)(?: of (?:\w{1,14} ){0,3}\w{1,14})? ?"
     r"(?::|=|is|are|was|were) ?(?:currently |yet )?not (?:specified|provided|known|given|stated|clear|certain|found|"

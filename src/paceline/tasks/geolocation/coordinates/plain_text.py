@@ -80,6 +80,7 @@ _SPECIAL = re.compile(
     | (?P<at_most>&le;|\\(?:leq?|leqslant)\b|<=)
     | (?P<at_least>&ge;|\\(?:geq?|geqslant)\b|>=)
     | (?P<decimal>(?<=[0-9])·(?=[0-9]))
+    | (?P<leader>(?<=[^\W\d_])\s?\.{4,}\s?(?=[-+−–]?[0-9]))
     | (?P<space>\s+)
     """,
     re.VERBOSE,
@@ -100,6 +101,7 @@ _REPLACEMENT = {
     "thought": END_OF_THOUGHT,
     "decimal": ".",
     "struck": STRUCK,
+    "leader": ": ",
     "cell": " | ",
     "less": "<",
     "more": ">",

@@ -101,7 +101,7 @@ OF_TRADE = words(
 # A pair may stand straight behind one of these: "taken at 48.85, 2.35".
 LOCATES = words(
     "at around about near in is be are was it's approximately approx roughly say says guess think to from by probably "
-    "perhaps maybe likely so answer that here with as or and it there therefore thus"
+    "perhaps maybe possibly likely so answer that here with as or and it there therefore thus"
 )
 GUESSES = words("maybe perhaps probably say guess around approximately about roughly likely possibly")
 SUBJECTS = words("it this that there here scene answer guess estimate one which where and or")

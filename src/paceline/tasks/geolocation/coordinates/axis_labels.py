@@ -236,8 +236,8 @@ def _is_contradicted(tokens: Tokens, k: int, bearing: Bearing) -> bool:
 def _label_behind(tokens: Tokens, value: Value, k: int, known: Bearing) -> Bearing:
     """A label behind a number: "48.85 latitude", "2.35 (longitude)", "48.85° N lat.", "48.85 latitude north"."""
     m = k + 1 if tokens.lower(k) in ("(", "[") else k
-    if tokens.lower(m) in _BEFORE_A_LABEL:
-        m += 1
+    if tokens.lower(m) in _BEFORE_A_LABEL or (tokens.lower(m) == "." and k - 1 in tokens.claimed):
+        m += 1  # "48° 51' N. lat."
     said = m
     while m == k and said < k + 4 and tokens.lower(said) in _ASSERTS:
         said += 1  # "48.8566 is the latitude", "2.3522 the longitude"

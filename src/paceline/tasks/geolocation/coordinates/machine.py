@@ -25,7 +25,7 @@ _LINK_FORMS = tuple(
         rf"\bmlat={_LAT}&(?:amp;)?mlon={_LON}",  # OpenStreetMap's marker
         rf"[?&;/](?:q|query|ll|sll|daddr|destination|center|cp|coordinates|coords|marker|pin|viewpoint|place)="
         rf"(?:loc:|loc%3A)?{_LAT}{_COMMA}{_LON}",  # ?q=48.8566,2.3522
-        rf"/(?:place|search|dir)/{_LAT}{_COMMA}{_LON}",  # /maps/place/48.8566,2.3522
+        rf"/(?:place|search|dir)//?{_LAT}{_COMMA}{_LON}",  # /maps/place/48.8566,2.3522
         rf"@{_LAT},{_LON}",  # Google's view: /@48.8566,2.3522,15z
         rf"\blat(?:itude)?={_LAT}&(?:amp;)?(?:lon|lng|long|longitude)={_LON}",  # ?lat=48.8566&lon=2.3522
         rf"\#map=[0-9.]{{1,5}}/{_LAT}/{_LON}",  # OpenStreetMap's view: #map=15/48.8566/2.3522

@@ -107,7 +107,7 @@ def is_echo(latitude: float, longitude: float, example: tuple[float, float] | No
 def _rank(text: str, pair: Pair, previous: Pair | None, example: tuple[float, float] | None, *, refuses: bool) -> int:
     rejected = REJECTED.match(text[pair.end : pair.end + 60])
     if rejected:
-        return COMPARISON if rejected["far"] or rejected["has"] else NO_ANSWER
+        return COMPARISON if rejected["far"] or rejected["has"] or rejected["next"] else NO_ANSWER
     floor = previous.end if previous is not None else 0
     window = text[max(floor, pair.start - _REACH) : pair.start]
     sentence = window[sentence_start(window) :]

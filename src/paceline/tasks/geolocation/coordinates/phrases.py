@@ -63,7 +63,7 @@ SOFT_SENTENCE = re.compile(
 )
 RELATION = re.compile(
     r"\b(?:near|nearby|close to|next to|from|than|(?:north|south|east|west|km|miles) of|(?:while|whereas) [^.;\n]{0,40}"
-    r"(?:is|lies|would be|at)|beside)\b(?P<gap>[^.;:!?\n]{0,45})$",
+    r"(?:is|lies|would be|at)|beside|(?:km|kilomet(?:er|re)s|miles) away,? (?:has|is|lies|with|at)(?: at)?)\b(?P<gap>[^.;:!?\n]{0,45})$",
     re.IGNORECASE,
 )
 NOT = re.compile(
@@ -92,6 +92,8 @@ REJECTED = re.compile(
     r"""|ruled out|excluded|rejected|eliminated|wrong|incorrect|not (?:a match|correct|it|right))"""
     r"""|[ )\]"',]{0,4}(?:does not|doesn't|do not|don't) (?:match|fit)"""
     r"""|[ )\]"',]{0,4}(?:has|have) (?:an? |the )?(?P<has>similar|comparable|different)"""
+    r"""|[ )\]"',]{0,4}(?:and |which )?(?:was|is|would be|were)\ (?:my |the |an? )?(?P<next>second|third|other|next|"""
+    r"""alternative|runner)\b"""
     r"""|[ )\]"']{0,3}\? ?no\b|[ )\]"']{0,3} ?of the (?:image|picture|photo|frame|canvas)\b""",
     re.IGNORECASE,
 )
@@ -116,6 +118,7 @@ REFUSAL = re.compile(
     r"carry|hold) (?:\w{1,14} ){0,2}?(?:enough|sufficient|adequate)\b"
     r"|\b(?:determining|identifying|pinpointing|locating|providing|giving|saying|telling) (?:\w{1,14} ){1,12}"
     r"(?:is|are) (?:not possible|impossible|not feasible)\b"
+    r"|\b(?:isn't|is not|aren't|are not) (?:enough|sufficient)\b"
     r"|\b(?:would|i'd|i|i'll|we) need (?:\w{1,14} ){0,2}?(?:more|additional|further)\b"
     r"|\b(?:location|place|coordinates?|latitude|longitude|position|answer)(?: of (?:\w{1,14} ){0,3}\w{1,14})? ?"
     r"(?::|=|is|are|was|were) ?(?:currently |yet )?not (?:specified|provided|known|given|stated|clear|certain|found|"
@@ -155,6 +158,11 @@ CHOICE = re.compile(
     r"most likely (?:location|place|city|option|candidate) is|"
     r"it (?:is|must be) (?:most likely|probably|likely|definitely))\b",
     re.IGNORECASE,
+)
+LIKELIER = re.compile(
+    r"(?P<names>\b[A-ZÀ-Þ][\w'-]{2,30}(?: [A-ZÀ-Þ][\w'-]{2,30}){0,2}) (?:is|seems|looks|appears)(?: to be)? (?:the )?"
+    r"(?:(?:more|most|far more|much more) (?:likely|plausible|probable|convincing)|likelier|likeliest|"
+    r"(?:better|best) (?:fit|match|guess|candidate))\b(?! than (?:that|not))"
 )
 NAME = re.compile(r"\b[A-ZÀ-Þ][\w'-]{2,30}")
 # Capitalised words that name no place.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from paceline.tasks.geolocation.coordinates.gaps import left_of
 from paceline.tasks.geolocation.coordinates.phrases import sentence_start
 from paceline.tasks.geolocation.coordinates.stated import is_cut_off
-from paceline.tasks.geolocation.coordinates.tokens import NUMBER, SIGN, WORD, Tokens
+from paceline.tasks.geolocation.coordinates.tokens import NUMBER, SIGN, WORD, Token, Tokens
 from paceline.tasks.geolocation.coordinates.values import Value
 from paceline.tasks.geolocation.coordinates.words import (
     BRACKET_CLOSE,
@@ -125,8 +125,11 @@ def _belongs_to_a_word(tokens: Tokens, a: Value, most: int) -> bool:
         return False
     if left.text == "=":
         return True  # "R² = 0.85, 0.91"
-    if left.lower in ("is", "was", "are", "were") and _says_of_a_thing(tokens, left_of(tokens, a) - 1):
-        return True
+    subject = left_of(tokens, a)
+    while a.first - subject < 8 and (tokens.lower(subject) in LOCATES or tokens.lower(subject) in (":", "~", "=")):
+        subject -= 1
+    if subject < left_of(tokens, a) and _says_of_a_thing(tokens, subject):
+        return True  # "two clocks: 12.30, 18.45", "The index is at 7.5, 8.1"
     if left.kind != WORD or left.lower in LOCATES:
         return False
     return not left.text[0].isupper() or (most < 2 and left_of(tokens, a) == tokens.line_first[left.line])
@@ -135,7 +138,12 @@ def _belongs_to_a_word(tokens: Tokens, a: Value, most: int) -> bool:
 def _says_of_a_thing(tokens: Tokens, i: int) -> bool:
     """The subject that ends at token ``i`` names a thing: "the reading on the meter is 23.5, 61.0", not "Paris is"."""
     subject = tokens.at(i)
-    if subject is None or subject.kind != WORD or not (subject.text.isascii() and subject.text.islower()):
+    if subject is not None and subject.kind == NUMBER and len(subject.text) < 4:
+        return tokens.same_line(i, i + 1)  # "0-100 in 5.2, 6.1"
+    is_acronym = subject is not None and subject.text.isupper() and 2 <= len(subject.text) <= 3
+    if subject is None or subject.kind != WORD or not subject.text.isascii():
+        return False
+    if not subject.text.islower() and not is_acronym:
         return False
     if subject.lower in SUBJECTS or not tokens.same_line(i, i + 1):
         return False
@@ -144,9 +152,14 @@ def _says_of_a_thing(tokens: Tokens, i: int) -> bool:
         token = tokens[k]
         if token.text in ".!?;:,":
             return True
-        if CUE.fullmatch(token.text) or token.lower in PLACE_NOUN or (k > first and token.text[0].isupper()):
+        if CUE.fullmatch(token.text) or token.lower in PLACE_NOUN or _is_name(token, first=k == first):
             return False
     return True
+
+
+def _is_name(token: Token, *, first: bool) -> bool:
+    """A capitalised word inside a sentence; "UV" is none."""
+    return not first and token.text[0].isupper() and not (token.text.isupper() and len(token.text) <= 3)
 
 
 def _is_whole_pair(tokens: Tokens, candidate: Candidate, *, cue: bool, bracketed: bool) -> bool:

@@ -10,8 +10,8 @@ Four steps, each linear in the text; the modules of a step, in the order of read
    behind a word such as "confidence", or inside a range, and ``boxes`` the least and the most of a box. Then numbers
    become pairs: ``stated`` those with an axis, ``bare`` those without, if ``plausible`` says so, ``machine`` those of
    map links; ``gaps`` classifies the text between two numbers.
-4. *choose*. ``turns`` ends the text where a made-up dialogue goes on. ``pair_ranking`` separates answers from comparisons, ``candidates`` takes the likeliest of a list,
-   ``final_answer`` the final answer, or the last one.
+4. *choose*. ``turns`` ends the text where a made-up dialogue goes on. ``pair_ranking`` separates answers from
+   comparisons, ``candidates`` takes the likeliest of a list, ``final_answer`` the final answer, or the last one.
 
 Shared: ``values`` (what passes from step to step), ``words``, ``phrases`` and ``spelling`` (the vocabulary). Each
 written form is a function with an example of the text in its docstring.

@@ -15,7 +15,7 @@ from paceline.tasks.geolocation.coordinates.words import (
 
 _BEFORE_A_HALF = ("(", "[", ",", "in", "of", "the", "-")
 _FIELD_OF_A_HALF = ("dir", "direction", "ref", "hemisphere", "hemi")
-_AROUND_A_FIELD = frozenset(", \" ' : = ; | - > } { gps".split())
+_AROUND_A_FIELD = frozenset([",", '"', "'", ":", "=", ";", "|", "-", ">", "}", "{", "gps"])
 _FIELD_REACH = 10  # tokens between a number and the letter of its field
 _FOLLOWERS = ("and", "latitude", "longitude", "lat", "lon", "long", "by")
 
@@ -87,15 +87,20 @@ def _field_behind(tokens: Tokens, value: Value, k: int) -> tuple[Bearing, int, i
         if lower not in _AROUND_A_FIELD and not lower.endswith(_FIELD_OF_A_HALF) and axis_of(lower) is None:
             return None
         at += 1
-    axis, sign = HEMISPHERE_WORD.get(tokens.lower(at)) or HEMISPHERE_LETTER.get(tokens.lower(at), (None, 0))
+    bearing = HEMISPHERE_WORD.get(tokens.lower(at)) or HEMISPHERE_LETTER.get(tokens.lower(at))
     quoted = at == k + 2 and tokens.lower(k) == "," and tokens.lower(k + 1) == tokens.lower(k + 3) != ","
     quoted = quoted and tokens.lower(at + 2) not in (":", "=")  # ``"n": 48.9, "s": 48.8``
-    if axis is None or at in tokens.claimed or not (named or quoted) or tokens[at].line > tokens[value.last].line + 1:
+    if (
+        bearing is None
+        or at in tokens.claimed
+        or not (named or quoted)
+        or tokens[at].line > tokens[value.last].line + 1
+    ):
         return None
     if value.labelled and not named:
         return None
     tokens.claimed.update(j for j in range(k, at) if axis_of(tokens.lower(j)) is not None)
-    return Bearing(axis, sign, firm=True), at, k
+    return Bearing(*bearing, firm=True), at, k
 
 
 def _is_of_some_language(tokens: Tokens, i: int) -> bool:

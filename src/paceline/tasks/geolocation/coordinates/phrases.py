@@ -54,7 +54,9 @@ SOFT_CUE = re.compile(
 )
 SOFT_SENTENCE = re.compile(
     r"\b(?:alternative(?:ly)?|alternatives|could also|might also|may also|another (?:possib\w*|option|candidate|guess)|"
-    r"other (?:possib\w*|candidates?|options?|guess\w*)|(?:second|third|fourth) (?:guess|choice|best|option|candidate|possibility)|secondary|tertiary|runner-up|less likely|"
+    r"other (?:possib\w*|candidates?|options?|guess\w*)|"
+    r"(?:second|third|fourth|2nd|3rd|4th|5th|next)[- ](?:guess|choice|best|option|candidate|possibility)|secondary|tertiary|runner-up|"
+    r"less likely|"
     r"for (?:reference|comparison|context)|(?:was |were )?consider(?:ed|ing)|contemplated|weighed|"
     r"thought (?:about|of)|by comparison|in comparison|(?:in|by) contrast|"
     r"(?:as a )?reference point|backup|fallback|previously|initially|at first|first thought|originally|"
@@ -62,8 +64,11 @@ SOFT_SENTENCE = re.compile(
     re.IGNORECASE,
 )
 RELATION = re.compile(
-    r"\b(?:near|nearby|close to|next to|from|than|(?:north|south|east|west|km|miles) of|(?:while|whereas) [^.;\n]{0,40}"
-    r"(?:is|lies|would be|at)|beside|(?:km|kilomet(?:er|re)s|miles) away,? (?:has|is|lies|with|at)(?: at)?)\b(?P<gap>[^.;:!?\n]{0,45})$",
+    r"\b(?:near|nearby|close to|next to|"
+    r"(?<!\bis )(?<!\bwas )(?<!\bare )(?<!\bbe )(?<!\btaken )from|than|"
+    r"(?:north|south|east|west|km|miles) of|(?:while|whereas) [^.;\n]{0,40}"
+    r"(?:is|lies|would be|at)|beside|"
+    r"(?:km|kilomet(?:er|re)s|miles) away,? (?:has|is|lies|with|at)(?: at)?)\b(?P<gap>[^.;:!?\n]{0,45})$",
     re.IGNORECASE,
 )
 NOT = re.compile(
@@ -77,6 +82,7 @@ CORNER = re.compile(
     r"(?: (?:corner|bound|point|vertex|edge))?(?: (?:is|at)){0,2} ?[:=]? ?$",
     re.IGNORECASE,
 )
+END_OF_BOX = re.compile(r"[\"'](?:low|high|min|max|lower|upper|start|end|top|bottom)$", re.IGNORECASE)
 BOX_LEAD = re.compile(
     r"\b(?:min|max|minimum|maximum|(?:lower|upper) bound|(?:top|bottom)[- ]?(?:left|right)(?: corner)?|"
     r"pixel(?: position)?)(?: (?:is|at)){0,2} ?\|? ?[:=]? ?$|\bthe (?:most|least)(?: are| is)? ?$"
@@ -92,8 +98,8 @@ REJECTED = re.compile(
     r"""|ruled out|excluded|rejected|eliminated|wrong|incorrect|not (?:a match|correct|it|right))"""
     r"""|[ )\]"',]{0,4}(?:does not|doesn't|do not|don't) (?:match|fit)"""
     r"""|[ )\]"',]{0,4}(?:has|have) (?:an? |the )?(?P<has>similar|comparable|different)"""
-    r"""|[ )\]"',]{0,4}(?:and |which )?(?:was|is|would be|were)\ (?:my |the |an? )?(?P<next>second|third|other|next|"""
-    r"""alternative|runner)\b"""
+    r"""|[ )\]"',]{0,4}(?:and |which )?(?:was|is|would be|were)\ (?:my |the |an? )?(?:also )?"""
+    r"""(?P<next>possible|a possibility|second|third|other|next|alternative|runner)\b"""
     r"""|[ )\]"']{0,3}\? ?no\b|[ )\]"']{0,3} ?of the (?:image|picture|photo|frame|canvas)\b""",
     re.IGNORECASE,
 )
@@ -114,8 +120,8 @@ REFUSAL = re.compile(
     r"|\binsufficient (?:information|detail|context|data|evidence)|\bas an ai\b|\bunknown\b|\bn/a\b|\bnot available\b"
     r"|\bun(?:determined|identifiable|determinable|recogni[sz]able)\b|\bnot determinable\b|\bcannot\b(?= be )"
     r"|\bi apologi[sz]e\b"
-    r"|\b(?:does not|doesn't|do not|don't|did not|didn't) (?:\w{1,14} )?(?:provide|contain|offer|give|have|show|include|"
-    r"carry|hold) (?:\w{1,14} ){0,2}?(?:enough|sufficient|adequate)\b"
+    r"|\b(?:does not|doesn't|do not|don't|did not|didn't) (?:\w{1,14} )?(?:provide|contain|offer|give|have|show|"
+    r"include|carry|hold) (?:\w{1,14} ){0,2}?(?:enough|sufficient|adequate)\b"
     r"|\b(?:determining|identifying|pinpointing|locating|providing|giving|saying|telling) (?:\w{1,14} ){1,12}"
     r"(?:is|are) (?:not possible|impossible|not feasible)\b"
     r"|\b(?:isn't|is not|aren't|are not) (?:enough|sufficient)\b"

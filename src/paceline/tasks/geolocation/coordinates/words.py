@@ -106,16 +106,17 @@ LOCATES = words(
 GUESSES = words("maybe perhaps probably say guess around approximately about roughly likely possibly")
 # "It is 48.85, 2.35": these are, or are found at, a place; other nouns are things ("the index is 7.5, 8.1").
 SUBJECTS = words(
-    "it this that there here scene answer guess estimate one which where and or i we you me my taken took shot captured "
-    "located situated found seen lies lie sits stands standing placed put pin village town country region area coast "
-    "centre center downtown beach harbour harbor airport station spot site somewhere go going pick choose result output "
-    "final best photograph picture street would could should might think believe lat lon"
+    "it this that there here scene answer guess estimate one which where and or i we you me my taken took shot "
+    "captured located situated found seen lies lie sits stands standing placed put pin village town country region area coast "
+    "centre center downtown beach harbour harbor airport station spot site somewhere go going pick choose result "
+    "output final best photograph picture street would could should might think believe lat lon"
 )
 # Numbers in the picture, not on the earth: behind them, and before them.
 IN_PICTURE = re.compile(
     r"[ )\]\"',]{0,4}(?:(?:in|of|on|within|from|relative to|with respect to) (?:the |this |its )?"
     r"(?:(?:normali[sz]ed|relative|input|pixel|whole) ){0,2}(?:image|picture|frame|canvas|screen|pixels?|pixel)\b"
-    r"|(?:in )?(?:normali[sz]ed|relative|pixel|percent|image|screen) (?:\w{1,12} )?(?:coordinates|coords|units|position))",
+    r"|(?:in )?(?:normali[sz]ed|relative|pixel|percent|image|screen) (?:\w{1,12} )?"
+    r"(?:coordinates|coords|units|position))",
     re.IGNORECASE,
 )
 OF_PICTURE = re.compile(

@@ -55,8 +55,8 @@ SOFT_CUE = re.compile(
 SOFT_SENTENCE = re.compile(
     r"\b(?:alternative(?:ly)?|alternatives|could also|might also|may also|another (?:possib\w*|option|candidate|guess)|"
     r"other (?:possib\w*|candidates?|options?|guess\w*)|"
-    r"(?:second|third|fourth|2nd|3rd|4th|5th|next)[- ](?:guess|choice|best|option|candidate|possibility)|secondary|tertiary|runner-up|"
-    r"less likely|"
+    r"(?:second|third|fourth|2nd|3rd|4th|5th|next)[- ](?:guess|choice|best|option|candidate|possibility)|"
+    r"secondary|tertiary|runner-up|less likely|"
     r"for (?:reference|comparison|context)|(?:was |were )?consider(?:ed|ing)|contemplated|weighed|"
     r"thought (?:about|of)|by comparison|in comparison|(?:in|by) contrast|"
     r"(?:as a )?reference point|backup|fallback|previously|initially|at first|first thought|originally|"

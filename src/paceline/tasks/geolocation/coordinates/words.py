@@ -107,9 +107,9 @@ GUESSES = words("maybe perhaps probably say guess around approximately about rou
 # "It is 48.85, 2.35": these are, or are found at, a place; other nouns are things ("the index is 7.5, 8.1").
 SUBJECTS = words(
     "it this that there here scene answer guess estimate one which where and or i we you me my taken took shot "
-    "captured located situated found seen lies lie sits stands standing placed put pin village town country region area coast "
-    "centre center downtown beach harbour harbor airport station spot site somewhere go going pick choose result "
-    "output final best photograph picture street would could should might think believe lat lon"
+    "captured located situated found seen lies lie sits stands standing placed put pin village town country region "
+    "area coast centre center downtown beach harbour harbor airport station spot site somewhere go going pick choose "
+    "result output final best photograph picture street would could should might think believe lat lon"
 )
 # Numbers in the picture, not on the earth: behind them, and before them.
 IN_PICTURE = re.compile(

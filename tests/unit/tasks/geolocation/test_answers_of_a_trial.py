@@ -118,6 +118,7 @@ def test_numbers_in_the_picture_and_measures_are_no_place(a: float, b: float, fo
             '{{"northeast": {{"lat": {n}.5, "lng": {e}.5}}, "southwest": {{"lat": {s}.5, "lng": {w}.5}}}}',
             '{{"low": {{"latitude": {s}.5, "longitude": {w}.5}}, "high": {{"latitude": {n}.5, "longitude": {e}.5}}}}',
             "at most {n}.5 N and at least {e}.5 E",
+            '{{"sw": [{s}.5, {w}.5], "ne": [{n}.5, {e}.5]}}',
         ]
     ),
 )
@@ -181,8 +182,15 @@ def test_minutes_and_seconds_are_read_in_any_spelling(
     )
 
 
-@pytest.mark.parametrize("text", ["Latitude: -47.5° N, Longitude: 19.0° E", "Latitude: 36.1 N S, Longitude: 5.3 E"])
-def test_a_hemisphere_that_contradicts_the_sign_or_another_is_no_answer(text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Latitude: -47.5° N, Longitude: 19.0° E",
+        "Latitude: 36.1 N S, Longitude: 5.3 E",
+        "Latitude 51,3829 N, longitude 2,3578 O",
+    ],
+)
+def test_a_hemisphere_that_is_contradicted_or_of_no_plain_language_is_no_answer(text: str) -> None:
     assert parse_coordinates(text) is None
 
 
@@ -196,6 +204,7 @@ def test_a_hemisphere_that_contradicts_the_sign_or_another_is_no_answer(text: st
             "Rome ({}). I considered Oslo ({}) too.",
             "Primary: {}. Secondary: {}.",
             "Best: {}\n2nd best: {}",
+            "Rome: {} (Oslo would be {}).",
             "Rome ({}) or Oslo ({}); Rome is more likely.",
         ]
     ),

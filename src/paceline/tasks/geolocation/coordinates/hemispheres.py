@@ -60,7 +60,7 @@ def behind(tokens: Tokens, value: Value, k: int, known: Bearing) -> tuple[Bearin
         bearing = _word_behind(tokens, value, at, known, bracket=bracket)
     else:
         bearing = None
-        if value.marked and _is_of_some_language(tokens, at):
+        if (value.marked or (value.labelled and _ends_like_one(tokens, at))) and _is_of_some_language(tokens, at):
             # "O" is east in German and west in Spanish and French; a guess would be an invention.
             value.invalid = True
     return None if bearing is None else (bearing, at, end)
@@ -107,6 +107,13 @@ def _is_of_some_language(tokens: Tokens, i: int) -> bool:
     """Token ``i`` is the letter of a hemisphere in a language that is not plain: "2,3522° O"."""
     text, lower = tokens[i].text, tokens.lower(i)
     return lower in FOREIGN_LETTER and (text.isupper() or lower == "o" or not text.isascii())
+
+
+def _ends_like_one(tokens: Tokens, i: int) -> bool:
+    """A letter behind a label's number that no word follows: "longitude 2,3578 O."; not the "I" of "2.35 I think"."""
+    follower = tokens.at(i + 1)
+    ends = follower is None or follower.kind == SIGN or not tokens.same_line(i, i + 1)
+    return ends and (tokens.lower(i) == "o" or not tokens[i].text.isascii())
 
 
 def _letter_behind(tokens: Tokens, value: Value, at: int, known: Bearing, by_letter: Bearing) -> Bearing | None:

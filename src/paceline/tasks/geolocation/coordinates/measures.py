@@ -111,7 +111,9 @@ def is_list_number(tokens: Tokens, i: int, left: int) -> bool:
 def mark_ranges(tokens: Tokens, values: Sequence[Value]) -> None:
     """Set ``ranged`` of neighbours that are two ends of a range, or two values of one axis."""
     for a, b in itertools.pairwise(values):
-        percents = b.bad and tokens.lower(b.last + 1) == "%" and (a.hemisphere or a.labelled)  # "2.3522° E – 25%"
+        percents = (
+            b.bad and tokens.lower(b.last + 1) == "%" and (a.hemisphere or a.labelled or a.decimals >= 3)
+        )  # "2.3522° E – 25%"
         if b.first - a.last <= 9 and not percents and not _is_share(tokens, a, b) and _is_range(tokens, a, b):
             a.ranged = b.ranged = True
 

@@ -34,7 +34,8 @@ ANSWER, COMPARISON, NO_ANSWER = 0, 1, 2  # a comparison yields to any answer
 _REACH = 140  # characters before a pair that can give its role
 _OPENING = re.compile(r"[-+~(\[{\"']{0,4}$")
 _LABELLED_OPENING = re.compile(
-    r"""(?P<quote>["']?) ?[:=]? ?[{(\[]? ?["']?(?:lat|latitude|lon|lng|longitude)["']? ?[:=]? ?[-+~(\[{"']{0,4}$""",
+    r"""(?P<quote>["']?) ?[:=]? ?[{(\[]? ?(?:["']?(?:lat(?:itude)?|lng|lon(?:gitude)?)["']? ?[:=]? ?)?"""
+    r"""[-+~(\[{"']{0,4}$""",
     re.IGNORECASE,
 )
 _LIST_GOES_ON = re.compile(r"[\s)\]\"',;]{0,4}(?:,|and|or|&| ){0,3}[^.;:\n]{0,40}")
@@ -99,12 +100,11 @@ def _spans_box(text: str, a: Pair, b: Pair) -> bool:
 
 
 def _is_corner(lead: str) -> bool:
-    """ "SW: (", ``"southwest": {"lat": ``, ``"low": {"latitude": ``."""
+    """ "SW: (", ``"sw": [``, ``"southwest": {"lat": ``, ``"low": {"latitude": ``."""
     opening = _LABELLED_OPENING.search(lead)
-    if opening is None:
-        return bool(CORNER.search(_OPENING.sub("", lead)))
-    key = lead[: opening.start()]
-    return bool(CORNER.search(key) or (opening["quote"] and END_OF_BOX.search(key)))
+    key = lead if opening is None else lead[: opening.start()]
+    quoted = opening is not None and bool(opening["quote"])
+    return bool(CORNER.search(key) or (quoted and END_OF_BOX.search(key)))
 
 
 def is_echo(latitude: float, longitude: float, example: tuple[float, float] | None) -> bool:

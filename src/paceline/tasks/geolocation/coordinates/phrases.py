@@ -64,11 +64,11 @@ SOFT_SENTENCE = re.compile(
     re.IGNORECASE,
 )
 RELATION = re.compile(
-    r"\b(?:near|nearby|close to|next to|"
+    r"(?:\((?:but |while )?[A-Z][^().;:!?\n]{0,40} (?:would be|is|lies|has)(?: at)?|\b(?:near|nearby|close to|next to|"
     r"(?<!\bis )(?<!\bwas )(?<!\bare )(?<!\bbe )(?<!\btaken )from|than|"
     r"(?:north|south|east|west|km|miles) of|(?:while|whereas) [^.;\n]{0,40}"
     r"(?:is|lies|would be|at)|beside|"
-    r"(?:km|kilomet(?:er|re)s|miles) away,? (?:has|is|lies|with|at)(?: at)?)\b(?P<gap>[^.;:!?\n]{0,45})$",
+    r"(?:km|kilomet(?:er|re)s|miles) away,? (?:has|is|lies|with|at)(?: at)?))\b(?P<gap>[^.;:!?\n]{0,45})$",
     re.IGNORECASE,
 )
 NOT = re.compile(

@@ -54,10 +54,12 @@ def is_plausible(tokens: Tokens, candidate: Candidate) -> bool:
     fewest, most = sorted((a.decimals, b.decimals))
     if most <= 3 and not candidate.ordered and (_is_of_trade(tokens, a) or _is_in_the_picture(tokens, a, last)):
         return False
-    in_list = tokens.lower(left_of(tokens, a)) == "["  # a corner, as in ``"sw": [0.5, 0.5]``
+    keyed = (
+        tokens.lower(left_of(tokens, a)) == "[" and tokens.lower(left_of(tokens, a) - 1) == ":"
+    )  # a corner, as in ``"sw": [0.5, 0.5]``
     if (
         most <= 3
-        and not (cue or in_list or _is_alone(tokens, a, last))
+        and not (cue or keyed or _is_alone(tokens, a, last))
         and all(0 <= v.raw <= 1 and not v.signed for v in (a, b))
     ):
         return False  # shares of a picture's width and height; on the earth it is open sea

@@ -10,8 +10,8 @@ Four steps, each linear in the text; the modules of a step, in the order of read
    behind a word such as "confidence", or inside a range, and ``boxes`` the least and the most of a box. Then numbers
    become pairs: ``stated`` those with an axis, ``bare`` those without, if ``plausible`` says so, ``machine`` those of
    map links; ``gaps`` classifies the text between two numbers.
-4. *choose*. ``pair_ranking`` separates answers from comparisons, ``candidates`` takes the likeliest of a list,
-   ``final_answer`` the final answer, or the last one.
+4. *choose*. ``turns`` ends the text where a made-up dialogue goes on. ``pair_ranking`` separates answers from
+   comparisons, ``candidates`` takes the likeliest of a list, ``final_answer`` the final answer, or the last one.
 
 Shared: ``values`` (what passes from step to step), ``words``, ``phrases`` and ``spelling`` (the vocabulary). Each
 written form is a function with an example of the text in its docstring.
@@ -37,6 +37,7 @@ from paceline.tasks.geolocation.coordinates.plain_text import plain_copy
 from paceline.tasks.geolocation.coordinates.scan import read_values
 from paceline.tasks.geolocation.coordinates.stated import pair_half_stated, pair_stated
 from paceline.tasks.geolocation.coordinates.tokens import Tokens, tokenise
+from paceline.tasks.geolocation.coordinates.turns import end_of_turn
 from paceline.tasks.geolocation.coordinates.values import Pair
 
 __all__ = [
@@ -77,11 +78,14 @@ def read_coordinates(text: str, example: tuple[float, float] | None = None) -> R
     pairs = _find_pairs(join_decimal_commas(tokenise(plain)))
     refusals = find_refusals(plain.text)
     rank_pairs(plain.text, pairs, example, refuses=bool(refusals))
-    choose_in_lists(plain.text, pairs)
-    choice = choose(plain.text, pairs, refusals)
+    said = plain.text[: end_of_turn(plain.text, pairs, refusals, example)]
+    pairs = [p for p in pairs if p.start < len(said)]
+    refusals = [at for at in refusals if at < len(said)]
+    choose_in_lists(said, pairs)
+    choice = choose(said, pairs, refusals)
     pair = choice.pair
     if pair is None:
-        if choice.refused or refusals or NO_VALUE.search(plain.text):
+        if choice.refused or refusals or NO_VALUE.search(said):
             return _unread("refused")
         return _unread("echoed" if any(is_echo(p.latitude, p.longitude, example) for p in pairs) else "malformed")
     if not pair.valid:

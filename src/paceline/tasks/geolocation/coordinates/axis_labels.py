@@ -209,6 +209,7 @@ def read_behind(tokens: Tokens, value: Value, j: int, known: Bearing) -> None:
     if hemisphere is not None and (known.sign == 0 or hemisphere[0].axis == known.axis):
         bearing, at, k = hemisphere
         tokens.claimed.add(at)
+        value.invalid = value.invalid or _is_contradicted(tokens, k, bearing)
         value.last = k - 1
         if known.axis is None:
             known = bearing
@@ -218,15 +219,25 @@ def read_behind(tokens: Tokens, value: Value, j: int, known: Bearing) -> None:
             known = Bearing(known.axis, bearing.sign, True)
     if not value.labelled:
         known = _label_behind(tokens, value, k, known)
+    if value.signed and value.raw < 0 and known.sign > 0:
+        value.invalid = True  # "-33.87° N"
     value.axis, value.firm, value.hemisphere = known.axis, known.firm, known.sign != 0
     value.degrees = known.sign * value.degrees if known.sign else value.raw
+
+
+def _is_contradicted(tokens: Tokens, k: int, bearing: Bearing) -> bool:
+    """The other hemisphere of the same axis stands at ``k`` or behind a slash there: "36.1 N S", "36.1 N/S"."""
+    k = k + 1 if tokens.lower(k) in ("/", "or") else k
+    other = hemispheres.letter(tokens, k)
+    beside = tokens.same_line(k - 1, k) and not tokens.is_number(k + 1)
+    return other is not None and other.firm and beside and (other.axis, -other.sign) == (bearing.axis, bearing.sign)
 
 
 def _label_behind(tokens: Tokens, value: Value, k: int, known: Bearing) -> Bearing:
     """A label behind a number: "48.85 latitude", "2.35 (longitude)", "48.85° N lat.", "48.85 latitude north"."""
     m = k + 1 if tokens.lower(k) in ("(", "[") else k
-    if tokens.lower(m) in _BEFORE_A_LABEL:
-        m += 1
+    if tokens.lower(m) in _BEFORE_A_LABEL or (tokens.lower(m) == "." and k - 1 in tokens.claimed):
+        m += 1  # "48° 51' N. lat."
     said = m
     while m == k and said < k + 4 and tokens.lower(said) in _ASSERTS:
         said += 1  # "48.8566 is the latitude", "2.3522 the longitude"

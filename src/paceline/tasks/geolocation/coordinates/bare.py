@@ -83,6 +83,8 @@ def _is_same_list(tokens: Tokens, kind: str | None, a: Value, b: Value) -> bool:
     """Two values stand in one list. "EPSG:4326 48.86, 2.35": a space joins only numbers of the same make."""
     if kind == "space":
         return (a.decimals > 0) == (b.decimals > 0)
+    if a.decimals == 0 and b.decimals >= 3 and kind in ("comma", "semi"):
+        return False  # "Route 139, 35.3606, 138.7274"
     return kind in ("comma", "semi", "and", "slash") or only_brackets(tokens, a, b)
 
 

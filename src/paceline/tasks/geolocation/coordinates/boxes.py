@@ -18,6 +18,7 @@ _BOUND = words(
     "fewer smaller larger under over limit limits bound bounds range ranges interval extent ≤ ≥"
 )
 _NO_BOUND = words("more or less")
+_AT_MOST = {("at", "most"), ("at", "least"), ("more", "than"), ("less", "than"), ("up", "to")}
 _SIGNS = words("< > ≤ ≥")
 _BEST = words("best guess likely likeliest probably say estimate estimated point centre center midpoint middle")
 _REACH = 10  # tokens between a label and its number
@@ -91,8 +92,10 @@ def _in_tag(tokens: Tokens, j: int) -> bool:
 
 
 def _is_beyond(tokens: Tokens, value: Value) -> bool:
-    """ "north of 48.8° N"."""
+    """ "north of 48.8° N", "at least 48.8° N"."""
     at = left_of(tokens, value)
+    if value.hemisphere and (tokens.lower(at - 1), tokens.lower(at)) in _AT_MOST:
+        return True
     return value.hemisphere and tokens.lower(at) == "of" and tokens.lower(at - 1) in HEMISPHERE_WORD
 
 

@@ -42,6 +42,7 @@ _LIKELIHOOD = re.compile(
     rf"""|\b{_NAMED}["' ]{{0,2}}[:=~ ]{{1,3}}["' ]{{0,2}}(?P<ten>\d{{1,2}}) ?/ ?10(?!\d)"""
     rf"""|\b{_NAMED}["' ]{{0,2}}[:=~ ]{{1,3}}["' ]{{0,2}}(?P<word>very low|low|medium|moderate|very high|high)\b"""
     rf"""|\b(?P<before>very low|low|medium|moderate|very high|high) (?:probability|likelihood|confidence|chance)\b"""
+    r"""|(?<=[\d)\]°NSEW])(?: ?—|,? -) (?P<alone>0?\.\d{1,4}|1\.0{1,4})(?=[ ;.]{0,2}(?:\n|$))"""
     r"""|[-–—:(,\[] ?(?P<said>(?:very |highly |most |more |less )?likely|(?:very )?unlikely|possible)"""
     r"""(?=[ )\].;,]{0,3}(?:\n|$))""",
     re.IGNORECASE,
@@ -148,8 +149,8 @@ def _column(text: str, group: Sequence[Pair]) -> list[float] | None:
 def _value(match: re.Match[str]) -> float:
     if match["percent"]:
         return float(match["percent"].replace(",", "."))
-    if match["share"]:
-        return 100 * float(match["share"])
+    if match["share"] or match["alone"]:
+        return 100 * float(match["share"] or match["alone"])
     if match["ten"]:
         return 10 * float(match["ten"])
     return _WORDS[(match["word"] or match["before"] or match["said"]).lower()]

@@ -29,6 +29,10 @@ def read_minutes(tokens: Tokens, value: Value, *, prefixed: bool) -> int:
         parts, j = marked_minutes(tokens, i, j, whole_degrees=is_whole, prefixed=prefixed)
     elif is_whole and tokens.lower(j) == ":":
         parts, j = colon_minutes(tokens, j, prefixed=prefixed)
+    elif is_whole and tokens.lower(j) == "-":
+        parts, j = dashed_minutes(tokens, j, prefixed=prefixed)
+    elif is_whole and tokens.is_number(j) and tokens.same_line(i, j) and tokens.lower(j + 1) == "'":
+        parts, j = unmarked_degrees(tokens, i, j, prefixed=prefixed)
     elif is_whole and tokens.is_number(j) and tokens.same_line(i, j):
         parts, j = spaced_minutes(tokens, i, j, prefixed=prefixed)
     else:
@@ -62,6 +66,11 @@ def marked_minutes(tokens: Tokens, i: int, j: int, *, whole_degrees: bool, prefi
     if after not in MINUTE and not (after == "m" and tokens.glued(k + 1)):
         # "N 40° 42.767": the mark is left out, a hemisphere proves that these are minutes.
         proved = prefixed or hemispheres.letter(tokens, k + 1) is not None
+        third = k + 1  # "48° 51 24 N"
+        if whole_degrees and k == j and "." not in minutes.text and tokens.is_number(third):
+            letter = hemispheres.letter(tokens, third + 1)
+            if tokens.same_line(i, third) and letter is not None and letter.firm:
+                return [minutes, tokens[third]], third + 1
         return ([minutes], k + 1) if k == j and proved and whole_degrees and after not in DEGREE else ([], j)
     seconds, j = _marked_seconds(tokens, i, k + 2)
     return [minutes, *seconds], j
@@ -105,6 +114,27 @@ def spaced_minutes(tokens: Tokens, i: int, j: int, *, prefixed: bool) -> tuple[l
     third = tokens.is_number(j + 1) and tokens.same_line(i, j + 1) and "." not in tokens[j].text
     end = j + 2 if third else j + 1
     letter = hemispheres.letter(tokens, end)
+    if tokens.lower(i - 1) == "°" and tokens.is_number(i - 2):
+        return [], j  # what stands behind degrees are no degrees
     if not prefixed and (letter is None or not letter.firm):
         return [], j
     return tokens[j:end], end
+
+
+def dashed_minutes(tokens: Tokens, j: int, *, prefixed: bool) -> tuple[list[Token], int]:
+    """Minutes and seconds from the dash ``j`` on, with a hemisphere: "40-42-46 N"; both, as "40-42 N" is a range."""
+    if not (_glued_number(tokens, j) and tokens.lower(j + 2) == "-" and _glued_number(tokens, j + 2)):
+        return [], j
+    letter = hemispheres.letter(tokens, j + 4)
+    proved = prefixed or (letter is not None and letter.firm)
+    short = len(tokens[j + 1].text) <= 2 and len(tokens[j - 1].text) <= 3
+    return (tokens[j + 1 : j + 4 : 2], j + 4) if proved and short else ([], j)
+
+
+def unmarked_degrees(tokens: Tokens, i: int, j: int, *, prefixed: bool) -> tuple[list[Token], int]:
+    """Marked minutes from ``j`` on behind degrees without a mark, with a hemisphere: 40 42' 46" N."""
+    seconds, end = _marked_seconds(tokens, i, j + 2)
+    letter = hemispheres.letter(tokens, end)
+    if not prefixed and (letter is None or not letter.firm):
+        return [], j
+    return [tokens[j], *seconds], end

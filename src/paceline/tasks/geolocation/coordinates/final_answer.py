@@ -19,6 +19,7 @@ from paceline.tasks.geolocation.coordinates.phrases import (
     FINAL,
     FORWARD,
     HEDGE,
+    LIKELIER,
     NAME,
     NAME_STOP,
     REFUSAL,
@@ -148,10 +149,17 @@ def _chosen_by_name(text: str, candidates: Sequence[Pair]) -> Pair | None:
     if len(answers) < 2:
         return None
     markers = list(CHOICE.finditer(text))
+    likelier = LIKELIER.search(text, answers[-1].end)
+    if likelier is not None:
+        return _named(text, answers, set(NAME.findall(likelier["names"])) - NAME_STOP)
     if not markers or markers[-1].end() < answers[-1].end:
         return None
     rest = text[markers[-1].end() : markers[-1].end() + 90].lstrip(" :")
-    chosen = set(NAME.findall(_first_sentence(rest))) - NAME_STOP
+    return _named(text, answers, set(NAME.findall(_first_sentence(rest))) - NAME_STOP)
+
+
+def _named(text: str, answers: Sequence[Pair], chosen: set[str]) -> Pair | None:
+    """The last of the answers that one of the chosen names stands before."""
     for n in range(len(answers) - 1, -1, -1):
         floor = answers[n - 1].end if n else 0
         before = text[max(floor, answers[n].start - 60) : answers[n].start]

@@ -13,6 +13,10 @@ from paceline.tasks.geolocation.coordinates.words import (
     axis_of,
 )
 
+_BEFORE_A_HALF = ("(", "[", ",", "in", "of", "the", "-")
+_FIELD_OF_A_HALF = ("dir", "direction", "ref", "hemisphere", "hemi")
+_AROUND_A_FIELD = frozenset([",", '"', "'", ":", "=", ";", "|", "-", ">", "}", "{", "gps"])
+_FIELD_REACH = 10  # tokens between a number and the letter of its field
 _FOLLOWERS = ("and", "latitude", "longitude", "lat", "lon", "long", "by")
 
 
@@ -36,6 +40,11 @@ def behind(tokens: Tokens, value: Value, k: int, known: Bearing) -> tuple[Bearin
     Returns:
         The bearing, its token, and the token behind it; None where no hemisphere of this number stands there.
     """
+    if tokens.lower(k) == ")" and tokens.lower(value.first - 1) == "(" and letter(tokens, k + 1) is not None:
+        k += 1  # "(33.45°)S"
+    half = _half_behind(tokens, value, k) or _field_behind(tokens, value, k)
+    if half is not None:
+        return half
     bracket = tokens.lower(k) in ("(", "[") and tokens.lower(k + 2) in (")", "]")
     at = k + 1 if bracket else k
     if tokens.lower(at) in ("of", "in") and tokens.lower(at + 1) in HEMISPHERE_WORD:
@@ -51,10 +60,47 @@ def behind(tokens: Tokens, value: Value, k: int, known: Bearing) -> tuple[Bearin
         bearing = _word_behind(tokens, value, at, known, bracket=bracket)
     else:
         bearing = None
-        if value.marked and _is_of_some_language(tokens, at):
+        if (value.marked or (value.labelled and _ends_like_one(tokens, at))) and _is_of_some_language(tokens, at):
             # "O" is east in German and west in Spanish and French; a guess would be an invention.
             value.invalid = True
     return None if bearing is None else (bearing, at, end)
+
+
+def _half_behind(tokens: Tokens, value: Value, k: int) -> tuple[Bearing, int, int] | None:
+    """ "33.45 (southern hemisphere)", "33.45, in the Southern Hemisphere"."""
+    at = k
+    while at < k + 4 and tokens.lower(at) in _BEFORE_A_HALF:
+        at += 1
+    if tokens.lower(at) not in HEMISPHERE_WORD or tokens.lower(at + 1) not in ("hemisphere", "hemi"):
+        return None
+    if not (value.labelled or value.marked) or not tokens.same_line(value.last, at + 1):
+        return None
+    return Bearing(*HEMISPHERE_WORD[tokens.lower(at)], firm=True), at, at + 2
+
+
+def _field_behind(tokens: Tokens, value: Value, k: int) -> tuple[Bearing, int, int] | None:
+    """A field of its own: ``33.4489, "lat_dir": "S"``, "GPSLatitude=33.4489 GPSLatitudeRef=S", (33.4489, 'S', …)."""
+    at, named = k, False
+    while at < k + _FIELD_REACH and not (tokens.lower(at) in HEMISPHERE_WORD or tokens.lower(at) in HEMISPHERE_LETTER):
+        lower = tokens.lower(at)
+        named = named or lower.endswith(_FIELD_OF_A_HALF)
+        if lower not in _AROUND_A_FIELD and not lower.endswith(_FIELD_OF_A_HALF) and axis_of(lower) is None:
+            return None
+        at += 1
+    bearing = HEMISPHERE_WORD.get(tokens.lower(at)) or HEMISPHERE_LETTER.get(tokens.lower(at))
+    quoted = at == k + 2 and tokens.lower(k) == "," and tokens.lower(k + 1) == tokens.lower(k + 3) != ","
+    quoted = quoted and tokens.lower(at + 2) not in (":", "=")  # ``"n": 48.9, "s": 48.8``
+    if (
+        bearing is None
+        or at in tokens.claimed
+        or not (named or quoted)
+        or tokens[at].line > tokens[value.last].line + 1
+    ):
+        return None
+    if value.labelled and not named:
+        return None
+    tokens.claimed.update(j for j in range(k, at) if axis_of(tokens.lower(j)) is not None)
+    return Bearing(*bearing, firm=True), at, k
 
 
 def _is_of_some_language(tokens: Tokens, i: int) -> bool:
@@ -63,12 +109,20 @@ def _is_of_some_language(tokens: Tokens, i: int) -> bool:
     return lower in FOREIGN_LETTER and (text.isupper() or lower == "o" or not text.isascii())
 
 
+def _ends_like_one(tokens: Tokens, i: int) -> bool:
+    """A letter behind a label's number that no word follows: "longitude 2,3578 O."; not the "I" of "2.35 I think"."""
+    follower = tokens.at(i + 1)
+    ends = follower is None or follower.kind == SIGN or not tokens.same_line(i, i + 1)
+    return ends and (tokens.lower(i) == "o" or not tokens[i].text.isascii())
+
+
 def _letter_behind(tokens: Tokens, value: Value, at: int, known: Bearing, by_letter: Bearing) -> Bearing | None:
     """ "74.0060 W", "74.0060w", "74.0060° w"; not in "123 N Main Street" nor the W of "N 40.7 W 74.0"."""
     named = name_follows(tokens, at + 1)
     if not value.marked and value.decimals == 0 and not value.labelled and named:
         value.bad = True
-    if tokens.lower(at + 1) == "of" or (known.sign != 0 and by_letter.axis != known.axis):
+    counts = tokens.lower(at + 1) == "of" and _counts_from_zero(tokens, at + 2)
+    if (tokens.lower(at + 1) == "of" and not counts) or (known.sign != 0 and by_letter.axis != known.axis):
         return None
     if not by_letter.firm and are_small_letters(tokens, value.last if at > value.last else at - 1, 1):
         return Bearing(by_letter.axis, by_letter.sign, True)

@@ -39,9 +39,11 @@ _AXES = (_ANYWHERE["latitude"], _ANYWHERE["longitude"])
 _LONG = 8  # letters of a label that is known with an error, too
 _ENGLISH = ("latitude", "latitudes", "longitude", "longitudes")
 _BEHIND_A_NUMBER = {"degree": "°", "minute": " min ", "second": " sec ", "unit": " km "}
-_BEFORE_A_NUMBER = {"about": " approximately ", "is": " is "}
+_MINUS = " -"
+_BEFORE_A_NUMBER = {"about": " approximately ", "is": " is ", "minus": _MINUS}
 _BETWEEN_NUMBERS = {"and": " and "}
-_KEYS = {*_ANYWHERE, *_BEHIND_A_NUMBER, *_BEFORE_A_NUMBER, *_BETWEEN_NUMBERS}
+_ITSELF = ""  # what a word becomes that only tells its language
+_KEYS = {"common", *_ANYWHERE, *_BEHIND_A_NUMBER, *_BEFORE_A_NUMBER, *_BETWEEN_NUMBERS}
 
 # Scripts that put no space between words, and marks that belong to the letter before them.
 _UNSPACED = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
@@ -179,6 +181,8 @@ def _checked(language: str, entries: Any) -> Mapping[str, Any]:
 
 def _place(key: str, word: str) -> tuple[str, str]:
     """Where a word may stand, and what it becomes."""
+    if key == "common":
+        return "anywhere", _ITSELF
     if key in _BEHIND_A_NUMBER:
         return "behind", _BEHIND_A_NUMBER[key]
     if key in _BEFORE_A_NUMBER:
@@ -235,7 +239,10 @@ def find_words(text: str) -> list[Word]:
             near = not text[end : words[-1].start].strip() and not text[found[n - 1][1] : start].strip()
             place = "between" if near else None
         if place is not None:
-            words.append(Word(start, end, entry.becomes[place], frozenset(entry.languages)))
+            becomes = entry.becomes[place]
+            if becomes == _MINUS:
+                end += text[end : end + 1] == " "  # it stands right before its number
+            words.append(Word(start, end, becomes or text[start:end], frozenset(entry.languages)))
             follows = start if place == "before" else -1
     return words[::-1]
 

@@ -21,10 +21,11 @@ _LINK_FORMS = tuple(
     re.compile(form)
     for form in (
         rf"!3d{_LAT}!4d{_LON}",  # Google's place data: …!3d48.8566!4d2.3522
+        rf"\byandex\.[^\s?#]{{1,60}}[?#](?:[^&\s]{{1,60}}&){{0,4}}(?:ll|pt)={_LON}{_COMMA}{_LAT}",  # longitude first
         rf"\bmlat={_LAT}&(?:amp;)?mlon={_LON}",  # OpenStreetMap's marker
         rf"[?&;/](?:q|query|ll|sll|daddr|destination|center|cp|coordinates|coords|marker|pin|viewpoint|place)="
         rf"(?:loc:|loc%3A)?{_LAT}{_COMMA}{_LON}",  # ?q=48.8566,2.3522
-        rf"/(?:place|search|dir)/{_LAT}{_COMMA}{_LON}",  # /maps/place/48.8566,2.3522
+        rf"/(?:place|search|dir)//?{_LAT}{_COMMA}{_LON}",  # /maps/place/48.8566,2.3522
         rf"@{_LAT},{_LON}",  # Google's view: /@48.8566,2.3522,15z
         rf"\blat(?:itude)?={_LAT}&(?:amp;)?(?:lon|lng|long|longitude)={_LON}",  # ?lat=48.8566&lon=2.3522
         rf"\#map=[0-9.]{{1,5}}/{_LAT}/{_LON}",  # OpenStreetMap's view: #map=15/48.8566/2.3522
@@ -84,11 +85,26 @@ def is_wkt(tokens: Tokens, left: int) -> bool:
     return tokens.lower(j) in ("point", "multipoint", "linestring", "polygon")
 
 
+def _is_glued_triple(tokens: Tokens, i: int) -> bool:
+    """A place of KML has a height, and no space: "2.3522,48.8566,0"."""
+    commas = 0
+    for k in range(i, i + 9):
+        if tokens.lower(k) == ",":
+            commas += 1
+        elif not (tokens.is_number(k) or tokens.lower(k) in ("-", "+")):
+            break
+        if k > i and not tokens.glued(k):
+            return False
+    return commas == 2
+
+
 def is_geojson(tokens: Tokens, left: int) -> bool:
     """Longitude first: ``{"type": "Point", "coordinates": [2.3522, 48.8566]}``, ``<Point><coordinates>2.3522,…``."""
     j = left
     while j > left - 6 and tokens.lower(j) in ("[", ":", '"', "'", ">", "="):
         j -= 1
+    if tokens.lower(j) == "coordinates" and tokens.lower(j - 1) == "<" and left == j + 1:
+        return _is_glued_triple(tokens, left + 1)
     if tokens.lower(j) != "coordinates":
         return False
     around = range(max(0, j - 16), min(len(tokens), j + 22))

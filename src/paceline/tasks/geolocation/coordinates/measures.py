@@ -97,6 +97,8 @@ def is_list_number(tokens: Tokens, i: int, left: int) -> bool:
     if i == first + 1 and tokens.lower(first) in ("(", "#", "-", ">", "["):
         if after.text in (")", "]"):
             return tokens.at(i + 2) is not None
+        if tokens.lower(first) == "#" and tokens.glued(i) and after.spaced:
+            return True  # "#1 48.8566, 2.3522"
     elif i != first:
         return False
     elif after.text == ")":
@@ -109,9 +111,19 @@ def is_list_number(tokens: Tokens, i: int, left: int) -> bool:
 def mark_ranges(tokens: Tokens, values: Sequence[Value]) -> None:
     """Set ``ranged`` of neighbours that are two ends of a range, or two values of one axis."""
     for a, b in itertools.pairwise(values):
-        percents = b.bad and tokens.lower(b.last + 1) == "%" and (a.hemisphere or a.labelled)  # "2.3522° E – 25%"
-        if b.first - a.last <= 9 and not percents and _is_range(tokens, a, b):
+        percents = (
+            b.bad and tokens.lower(b.last + 1) == "%" and (a.hemisphere or a.labelled or a.decimals >= 3)
+        )  # "2.3522° E – 25%"
+        if b.first - a.last <= 9 and not percents and not _is_share(tokens, a, b) and _is_range(tokens, a, b):
             a.ranged = b.ranged = True
+
+
+def _is_share(tokens: Tokens, a: Value, b: Value) -> bool:
+    """ "2.3522 — 0.25" at a line's end: how likely the pair is, not a range."""
+    dash, behind = tokens.lower(b.first - 1), b.last + 1
+    spaced = dash in ("-", "—") and not tokens.glued(b.first - 1) and not tokens.glued(b.first)
+    fraction = a.decimals >= 1 and b.axis is None and b.decimals >= 1 and 0 <= b.raw <= 1 < abs(a.raw)
+    return spaced and fraction and not tokens.same_line(b.last, behind)
 
 
 def _is_range(tokens: Tokens, a: Value, b: Value) -> bool:
@@ -120,6 +132,8 @@ def _is_range(tokens: Tokens, a: Value, b: Value) -> bool:
     differ = a.axis is not None and b.axis is not None and a.axis != b.axis
     if between in _TO:
         return not differ  # "40-45° N", not "40 N - 74 W"
+    if same and a.hemisphere and b.hemisphere and a.raw * b.raw * a.degrees * b.degrees < 0:
+        return True  # "N: 12.0, S: 10.0": two sides of a box
     if between in (("and",), ("or",)):
         return same or (not differ and _opens_range(tokens, a))  # "between 40 and 45", "40° N or 45° N"
     if between in ((",",), (";",)) and a.labelled and b.axis is None and not b.bad and enclosed(tokens, a, b):

@@ -13,6 +13,7 @@ from paceline.tasks.geolocation.coordinates.phrases import (
     CLAUSE_BREAK,
     CORNER,
     CORRECTION,
+    END_OF_BOX,
     EXAMPLE,
     FORMAT_CUE,
     HARD_CUE,
@@ -32,6 +33,11 @@ ECHO_TOLERANCE_DEGREES = 1e-4
 ANSWER, COMPARISON, NO_ANSWER = 0, 1, 2  # a comparison yields to any answer
 _REACH = 140  # characters before a pair that can give its role
 _OPENING = re.compile(r"[-+~(\[{\"']{0,4}$")
+_LABELLED_OPENING = re.compile(
+    r"""(?P<quote>["']?) ?[:=]? ?[{(\[]? ?(?:["']?(?:lat(?:itude)?|lng|lon(?:gitude)?)["']? ?[:=]? ?)?"""
+    r"""[-+~(\[{"']{0,4}$""",
+    re.IGNORECASE,
+)
 _LIST_GOES_ON = re.compile(r"[\s)\]\"',;]{0,4}(?:,|and|or|&| ){0,3}[^.;:\n]{0,40}")
 _AND = re.compile(r"[\s)\]]{0,3}and[\s(\[]{0,3}[-+]?|[\s)\]]{0,3}and [A-Z][^.;:\n]{0,30}")
 _TO = re.compile(r"[\s)\]]{0,3}(?:to|through|up to)[\s(\[]{0,3}[-+]?")
@@ -90,7 +96,15 @@ def _spans_box(text: str, a: Pair, b: Pair) -> bool:
         return True
     if BOX.search(before) and _LIST_GOES_ON.fullmatch(between):
         return True
-    return bool(CORNER.search(_OPENING.sub("", before)) and CORNER.search(_OPENING.sub("", between)))
+    return _is_corner(before) and _is_corner(between)
+
+
+def _is_corner(lead: str) -> bool:
+    """ "SW: (", ``"sw": [``, ``"southwest": {"lat": ``, ``"low": {"latitude": ``."""
+    opening = _LABELLED_OPENING.search(lead)
+    key = lead if opening is None else lead[: opening.start()]
+    quoted = opening is not None and bool(opening["quote"])
+    return bool(CORNER.search(key) or (quoted and END_OF_BOX.search(key)))
 
 
 def is_echo(latitude: float, longitude: float, example: tuple[float, float] | None) -> bool:
@@ -107,7 +121,7 @@ def is_echo(latitude: float, longitude: float, example: tuple[float, float] | No
 def _rank(text: str, pair: Pair, previous: Pair | None, example: tuple[float, float] | None, *, refuses: bool) -> int:
     rejected = REJECTED.match(text[pair.end : pair.end + 60])
     if rejected:
-        return COMPARISON if rejected["far"] or rejected["has"] else NO_ANSWER
+        return COMPARISON if rejected["far"] or rejected["has"] or rejected["next"] else NO_ANSWER
     floor = previous.end if previous is not None else 0
     window = text[max(floor, pair.start - _REACH) : pair.start]
     sentence = window[sentence_start(window) :]

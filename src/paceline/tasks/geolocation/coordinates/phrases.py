@@ -54,15 +54,21 @@ SOFT_CUE = re.compile(
 )
 SOFT_SENTENCE = re.compile(
     r"\b(?:alternative(?:ly)?|alternatives|could also|might also|may also|another (?:possib\w*|option|candidate|guess)|"
-    r"other (?:possib\w*|candidates?|options?|guess\w*)|second (?:guess|choice|best)|runner-up|less likely|"
-    r"for (?:reference|comparison|context)|by comparison|in comparison|(?:in|by) contrast|"
+    r"other (?:possib\w*|candidates?|options?|guess\w*)|"
+    r"(?:second|third|fourth|2nd|3rd|4th|5th|next)[- ](?:guess|choice|best|option|candidate|possibility)|"
+    r"secondary|tertiary|runner-up|less likely|"
+    r"for (?:reference|comparison|context)|(?:was |were )?consider(?:ed|ing)|contemplated|weighed|"
+    r"thought (?:about|of)|by comparison|in comparison|(?:in|by) contrast|"
     r"(?:as a )?reference point|backup|fallback|previously|initially|at first|first thought|originally|"
     r"(?:earlier|first|initial|previous) (?:guess|thought|idea|answer|estimate))\b(?P<gap>.*)$",
     re.IGNORECASE,
 )
 RELATION = re.compile(
-    r"\b(?:near|nearby|close to|next to|from|than|(?:north|south|east|west|km|miles) of|(?:while|whereas) [^.;\n]{0,40}"
-    r"(?:is|lies|would be|at)|beside)\b(?P<gap>[^.;:!?\n]{0,45})$",
+    r"(?:\((?:but |while )?[A-Z][^().;:!?\n]{0,40} (?:would be|is|lies|has)(?: at)?|\b(?:near|nearby|close to|next to|"
+    r"(?<!\bis )(?<!\bwas )(?<!\bare )(?<!\bbe )(?<!\btaken )from|than|"
+    r"(?:north|south|east|west|km|miles) of|(?:while|whereas) [^.;\n]{0,40}"
+    r"(?:is|lies|would be|at)|beside|"
+    r"(?:km|kilomet(?:er|re)s|miles) away,? (?:has|is|lies|with|at)(?: at)?))\b(?P<gap>[^.;:!?\n]{0,45})$",
     re.IGNORECASE,
 )
 NOT = re.compile(
@@ -76,6 +82,7 @@ CORNER = re.compile(
     r"(?: (?:corner|bound|point|vertex|edge))?(?: (?:is|at)){0,2} ?[:=]? ?$",
     re.IGNORECASE,
 )
+END_OF_BOX = re.compile(r"[\"'](?:low|high|min|max|lower|upper|start|end|top|bottom)$", re.IGNORECASE)
 BOX_LEAD = re.compile(
     r"\b(?:min|max|minimum|maximum|(?:lower|upper) bound|(?:top|bottom)[- ]?(?:left|right)(?: corner)?|"
     r"pixel(?: position)?)(?: (?:is|at)){0,2} ?\|? ?[:=]? ?$|\bthe (?:most|least)(?: are| is)? ?$"
@@ -91,11 +98,14 @@ REJECTED = re.compile(
     r"""|ruled out|excluded|rejected|eliminated|wrong|incorrect|not (?:a match|correct|it|right))"""
     r"""|[ )\]"',]{0,4}(?:does not|doesn't|do not|don't) (?:match|fit)"""
     r"""|[ )\]"',]{0,4}(?:has|have) (?:an? |the )?(?P<has>similar|comparable|different)"""
+    r"""|[ )\]"',]{0,4}(?:and |which )?(?:was|is|would be|were)\ (?:my |the |an? )?(?:also )?"""
+    r"""(?P<next>possible|a possibility|second|third|other|next|alternative|runner)\b"""
     r"""|[ )\]"']{0,3}\? ?no\b|[ )\]"']{0,3} ?of the (?:image|picture|photo|frame|canvas)\b""",
     re.IGNORECASE,
 )
 CLAUSE_BREAK = re.compile(
-    r"\b(?:but|however|it is|it's|it was|this is|i think|i believe|so|therefore|because|since|then)\b",
+    r"\b(?:but|however|it is|it's|it was|this is|i think|i believe|so|therefore|because|since|then)\b"
+    r"|, (?:perhaps|maybe|possibly|probably|approximately|roughly)(?: at| around| near| about)? ?\(?$",
     re.IGNORECASE,
 )
 REFUSAL = re.compile(
@@ -110,6 +120,15 @@ REFUSAL = re.compile(
     r"|\binsufficient (?:information|detail|context|data|evidence)|\bas an ai\b|\bunknown\b|\bn/a\b|\bnot available\b"
     r"|\bun(?:determined|identifiable|determinable|recogni[sz]able)\b|\bnot determinable\b|\bcannot\b(?= be )"
     r"|\bi apologi[sz]e\b"
+    r"|\b(?:does not|doesn't|do not|don't|did not|didn't) (?:\w{1,14} )?(?:provide|contain|offer|give|have|show|"
+    r"include|carry|hold) (?:\w{1,14} ){0,2}?(?:enough|sufficient|adequate)\b"
+    r"|\b(?:determining|identifying|pinpointing|locating|providing|giving|saying|telling) (?:\w{1,14} ){1,12}"
+    r"(?:is|are) (?:not possible|impossible|not feasible)\b"
+    r"|\b(?:isn't|is not|aren't|are not) (?:enough|sufficient)\b"
+    r"|\b(?:would|i'd|i|i'll|we) need (?:\w{1,14} ){0,2}?(?:more|additional|further)\b"
+    r"|\b(?:location|place|coordinates?|latitude|longitude|position|answer)(?: of (?:\w{1,14} ){0,3}\w{1,14})? ?"
+    r"(?::|=|is|are|was|were) ?(?:currently |yet )?not (?:specified|provided|known|given|stated|clear|certain|found|"
+    r"identified|applicable)\b"
     r"|\bnot (?:sure|certain)\b|\bno (?:\w{1,14} ){0,2}(?:coordinates|location|landmarks?|clues|identifying)\b"
     r"|(?m:^\W{0,9}(?:none|null)(?:\W{1,4}(?:none|null))?\W{0,9}$)"
     r"|\b(?:lat|latitude|lon|lng|long|longitude|coordinates?|coords)[\"']?\s?[:=>]\s?[\"'(\[]{0,2}"
@@ -145,6 +164,11 @@ CHOICE = re.compile(
     r"most likely (?:location|place|city|option|candidate) is|"
     r"it (?:is|must be) (?:most likely|probably|likely|definitely))\b",
     re.IGNORECASE,
+)
+LIKELIER = re.compile(
+    r"(?P<names>\b[A-ZÀ-Þ][\w'-]{2,30}(?: [A-ZÀ-Þ][\w'-]{2,30}){0,2}) (?:is|seems|looks|appears)(?: to be)? (?:the )?"
+    r"(?:(?:more|most|far more|much more) (?:likely|plausible|probable|convincing)|likelier|likeliest|"
+    r"(?:better|best) (?:fit|match|guess|candidate))\b(?! than (?:that|not))"
 )
 NAME = re.compile(r"\b[A-ZÀ-Þ][\w'-]{2,30}")
 # Capitalised words that name no place.

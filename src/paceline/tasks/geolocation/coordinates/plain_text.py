@@ -50,10 +50,15 @@ _SPECIAL = re.compile(
       (?P<url>(?:https?://|www\.|(?<![\w.])maps\.|geo:(?=[-+]?[0-9]))[^\s<>"'\)\]\}|\\]+)
     | (?P<degree>\^\s?\{?\s?\\(?:circ|degree)\b\s?\}?|\^\{\s?o\s?\}|\^o(?![a-z])
         |\\(?:circ|degrees?|deg|textdegree)\b(?:\{\})?
+        |(?<=[0-9])\s?[oO*](?=\s?[0-9]{1,2}\s?['′’´`])
         |\\u00b0|&deg;|&\#176;|&\#x[bB]0;|<sup>\s?[o°]\s?</sup>)
-    | (?P<second>\^?\{?\\prime\s?\\prime\}?|\\u2033|&Prime;|(?<=[0-9])(?:''|′′|’’|‘‘))
-    | (?P<minute>\^?\{?\\prime\b\}?|\\u2032|&prime;|&\#0?39;|&apos;)
-    | (?P<minus>\\u2212|\\u2013|&minus;|&ndash;)
+    | (?P<second>\^?\{?\\prime\s?\\prime\}?|\\u2033|&Prime;|(?<=[0-9])(?:''|′′|’’|‘‘|´´|``(?=\s?[NSEWnsewO])))
+    | (?P<minute>\^?\{?\\prime\b\}?|\\u2032|&prime;|&\#0?39;|&apos;
+        |(?:(?<=[°º˚0-9][0-9])|(?<=[°º˚]\s[0-9])|(?<=[°º˚]\s[0-9][0-9]))`(?=\s?(?:[0-9]{1,2}(?:[.,][0-9]+)?(?:[`"″”´']|\s?[NSEW])|[NSEW](?!\w))))
+    | (?P<minus>\\u2212|\\u2013|&minus;|&ndash;|\b[Mm]inus\s(?=[0-9])|\b[Nn]egative\s(?=[0-9])
+        |(?<=[^\W\d_]\s)−\s(?=[0-9])|(?<=[:=,(]\s)−\s(?=[0-9])
+        |(?:(?m:^)|(?<=[(\[{,;:=/|])|(?<=[,;:=/|]\s))[—―](?=[0-9]))
+    | (?P<plus>\b[Pp]ositive\s(?=[0-9]))
     | (?P<quote>&quot;)
     | (?P<text>\\(?:text|textbf|textrm|mathrm|mathbf|mathit|operatorname|mbox|rm)\s?\{(?P<inner>[^{}\n]{0,40})\})
     | (?P<boxed>\\(?:boxed|fbox)\b)
@@ -76,6 +81,7 @@ _SPECIAL = re.compile(
     | (?P<at_most>&le;|\\(?:leq?|leqslant)\b|<=)
     | (?P<at_least>&ge;|\\(?:geq?|geqslant)\b|>=)
     | (?P<decimal>(?<=[0-9])·(?=[0-9]))
+    | (?P<leader>(?<=[^\W\d_])\s?\.{4,}\s?(?=[-+−–]?[0-9]))
     | (?P<space>\s+)
     """,
     re.VERBOSE,
@@ -85,6 +91,7 @@ _REPLACEMENT = {
     "second": '"',
     "minute": "'",
     "minus": "-",
+    "plus": "+",
     "quote": '"',
     "boxed": BOXED,
     "tilde": "~",
@@ -95,6 +102,7 @@ _REPLACEMENT = {
     "thought": END_OF_THOUGHT,
     "decimal": ".",
     "struck": STRUCK,
+    "leader": ": ",
     "cell": " | ",
     "less": "<",
     "more": ">",

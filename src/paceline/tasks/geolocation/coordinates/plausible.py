@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from paceline.tasks.geolocation.coordinates.gaps import left_of
 from paceline.tasks.geolocation.coordinates.phrases import sentence_start
 from paceline.tasks.geolocation.coordinates.stated import is_cut_off
-from paceline.tasks.geolocation.coordinates.tokens import NUMBER, SIGN, WORD, Tokens
+from paceline.tasks.geolocation.coordinates.tokens import NUMBER, SIGN, WORD, Token, Tokens
 from paceline.tasks.geolocation.coordinates.values import Value
 from paceline.tasks.geolocation.coordinates.words import (
     BRACKET_CLOSE,
@@ -15,11 +15,16 @@ from paceline.tasks.geolocation.coordinates.words import (
     CLOSE,
     CUE,
     ENUMERATED,
+    GUESSES,
+    IN_PICTURE,
     LOCATES,
     MEASURED,
     NUMBERED,
+    OF_PICTURE,
     OF_TRADE,
     OPEN,
+    PLACE_NOUN,
+    SUBJECTS,
 )
 
 _MISLEADING = MEASURED | NUMBERED | (ENUMERATED - {"coordinates"})
@@ -47,7 +52,18 @@ def is_plausible(tokens: Tokens, candidate: Candidate) -> bool:
     bracketed = _is_bracketed(tokens, a, last)
     whole = a.decimals == 0 and b.decimals == 0
     fewest, most = sorted((a.decimals, b.decimals))
-    if most <= 3 and not candidate.ordered and _is_of_trade(tokens, a):
+    if most <= 3 and not candidate.ordered and (_is_of_trade(tokens, a) or _is_in_the_picture(tokens, a, last)):
+        return False
+    keyed = (
+        tokens.lower(left_of(tokens, a)) == "[" and tokens.lower(left_of(tokens, a) - 1) == ":"
+    )  # a corner, as in ``"sw": [0.5, 0.5]``
+    if (
+        most <= 3
+        and not (cue or keyed or _is_alone(tokens, a, last))
+        and all(0 <= v.raw <= 1 and not v.signed for v in (a, b))
+    ):
+        return False  # shares of a picture's width and height; on the earth it is open sea
+    if most <= 2 and not bracketed and _is_named_behind(tokens, last):
         return False
     if most <= 2 and not (cue or bracketed or a.signed or b.signed) and _belongs_to_a_word(tokens, a, most):
         return False
@@ -86,6 +102,25 @@ def _is_of_trade(tokens: Tokens, a: Value) -> bool:
     return False
 
 
+def _is_in_the_picture(tokens: Tokens, a: Value, last: Value) -> bool:
+    """ "The tower is at (34.2, 61.5) in the image", "normalised coordinates: 45.5, 62.1"."""
+    plain = tokens.plain.text
+    start, end = tokens[a.first].start, tokens[last.last].end
+    before = plain[max(0, start - 80) : start]
+    before = before[sentence_start(before) :]
+    return IN_PICTURE.match(plain, end, end + 80) is not None or OF_PICTURE.search(before) is not None
+
+
+def _is_named_behind(tokens: Tokens, last: Value) -> bool:
+    """A word straight behind short numbers says what they are: "61.0 humidity"; not "in Paris" nor "is my guess"."""
+    token = tokens.at(last.last + 1)
+    if token is None or token.kind != WORD or not tokens.same_line(last.last, last.last + 1):
+        return False
+    after = tokens.lower(last.last + 2)
+    leads = after in (":", "=", "is", "of") or tokens.is_number(last.last + 2)  # "48.85, 2.35 confidence: 0.8"
+    return token.text.isascii() and token.text.islower() and token.lower in MEASURED | OF_TRADE and not leads
+
+
 def _belongs_to_a_word(tokens: Tokens, a: Value, most: int) -> bool:
     """Short numbers straight behind a word are of what it names: "pH 7.25, 7.40", "It scored 88.5, 92.3".
 
@@ -97,9 +132,41 @@ def _belongs_to_a_word(tokens: Tokens, a: Value, most: int) -> bool:
         return False
     if left.text == "=":
         return True  # "R² = 0.85, 0.91"
+    subject = left_of(tokens, a)
+    while a.first - subject < 8 and (tokens.lower(subject) in LOCATES or tokens.lower(subject) in (":", "~", "=")):
+        subject -= 1
+    if subject < left_of(tokens, a) and _says_of_a_thing(tokens, subject):
+        return True  # "two clocks: 12.30, 18.45", "The index is at 7.5, 8.1"
     if left.kind != WORD or left.lower in LOCATES:
         return False
     return not left.text[0].isupper() or (most < 2 and left_of(tokens, a) == tokens.line_first[left.line])
+
+
+def _says_of_a_thing(tokens: Tokens, i: int) -> bool:
+    """The subject that ends at token ``i`` names a thing: "the reading on the meter is 23.5, 61.0", not "Paris is"."""
+    subject = tokens.at(i)
+    if subject is not None and subject.kind == NUMBER and len(subject.text) < 4:
+        return tokens.same_line(i, i + 1)  # "0-100 in 5.2, 6.1"
+    is_acronym = subject is not None and subject.text.isupper() and 2 <= len(subject.text) <= 3
+    if subject is None or subject.kind != WORD or not subject.text.isascii():
+        return False
+    if not subject.text.islower() and not is_acronym:
+        return False
+    if subject.lower in SUBJECTS or not tokens.same_line(i, i + 1):
+        return False
+    first = max(tokens.line_first[subject.line], i - 10)
+    for k in range(i, first - 1, -1):
+        token = tokens[k]
+        if token.text in ".!?;:,":
+            return True
+        if CUE.fullmatch(token.text) or token.lower in PLACE_NOUN or _is_name(token, first=k == first):
+            return False
+    return True
+
+
+def _is_name(token: Token, *, first: bool) -> bool:
+    """A capitalised word inside a sentence; "UV" is none."""
+    return not first and token.text[0].isupper() and not (token.text.isupper() and len(token.text) <= 3)
 
 
 def _is_whole_pair(tokens: Tokens, candidate: Candidate, *, cue: bool, bracketed: bool) -> bool:
@@ -113,6 +180,8 @@ def _is_whole_pair(tokens: Tokens, candidate: Candidate, *, cue: bool, bracketed
         return False
     if cue and candidate.ordered:
         return True
+    if (a.signed or b.signed) and candidate.join == "comma" and tokens.lower(left_of(tokens, a)) in GUESSES:
+        return True  # "maybe 64, -22?"
     grouped = candidate.join == "comma" and tokens.glued(b.first) and len(tokens[b.first].text) == 3
     if grouped and not a.signed and not b.signed:
         return _is_alone(tokens, a, last, strict=True)  # "35,139" may be a thousand and some

@@ -115,7 +115,17 @@ class Tokens(list[Token]):
             if before.kind == NUMBER and "." in before.text and "." in self[number].text:
                 return self.lower(i - 2) in ("+", "-") and not self.glued(i - 2)
             return before.kind == WORD and self.axis(i - 1) is not None
-        return opened and before is not None and before.line == self[number].line
+        if before is None or before.line != self[number].line:
+            return self._is_spaced_like_next(i, number)
+        return opened
+
+    def _is_spaced_like_next(self, i: int, number: int) -> bool:
+        """ "- 34.6037, - 58.3816": the dash is no bullet if the second number has the like."""
+        k = number + 2 if self.lower(number + 1) == "°" else number + 1
+        return (
+            self.same_line(i, k + 2) and self.lower(k) in (",", ";") and self.lower(k + 1) == "-"
+            and self.is_number(k + 2) and not self.glued(k + 2)
+        )  # fmt: skip
 
     def signed(self, number: int) -> bool:
         """A ``+`` or ``-`` that is its sign stands before the number."""

@@ -64,6 +64,8 @@ UNIT = words(
     "hours hr hrs h minute minutes min mins second seconds sec secs ms people persons inhabitants residents million "
     "billion thousand mph kmh kph kg lb lbs th st nd rd am pm usd eur gbp dollars euros stars votes times z zoom c f "
     "celsius fahrenheit kelvin mbar hpa € £ ¥ ₹ ha acres sq story storey storeys floors buildings points dpi fps gb mb "
+    "dbm db hz khz mhz ghz kw kwh mw mwh volt volts watt watts amp amps rpm ppm ppb mah mg ml cl gram grams oz ounces "
+    "knots lux mpg kpa hectares carat carats calories kcal cal bpm "
     "bar psi baht litre litres liter liters gallon gallons rupees rupee yen yuan won chf cents pence kr ₽ ₺ ₩ ₫ ₪ ฿"
 )
 # Numbers right behind one of these are measurements or counts, not coordinates.
@@ -87,7 +89,7 @@ NUMBERED = words(
 )
 # Prices, hours and the like: numbers with up to three decimals shortly behind one of these are no place.
 OF_TRADE = words(
-    "gauge gpa reads shows lists displays "
+    "gauge gpa reads shows lists displays rate rated rates rating normalised normalized signal strength "
     "menu menus ticket tickets price prices fee fees fare fares cost costs sale tag receipt bill diesel petrol gas "
     "fuel gasoline adults adult children child espresso coffee tea beer open opens opened opening hours closed closes "
     "daily weekdays weekends mon tue wed thu fri sat sun mo tu we th fr sa su monday tuesday wednesday thursday "
@@ -99,7 +101,28 @@ OF_TRADE = words(
 # A pair may stand straight behind one of these: "taken at 48.85, 2.35".
 LOCATES = words(
     "at around about near in is be are was it's approximately approx roughly say says guess think to from by probably "
-    "perhaps maybe likely so answer that here with as or and it there therefore thus"
+    "perhaps maybe possibly likely so answer that here with as or and it there therefore thus"
+)
+GUESSES = words("maybe perhaps probably say guess around approximately about roughly likely possibly")
+# "It is 48.85, 2.35": these are, or are found at, a place; other nouns are things ("the index is 7.5, 8.1").
+SUBJECTS = words(
+    "it this that there here scene answer guess estimate one which where and or i we you me my taken took shot "
+    "captured located situated found seen lies lie sits stands standing placed put pin village town country region "
+    "area coast centre center downtown beach harbour harbor airport station spot site somewhere go going pick choose "
+    "result output final best photograph picture street would could should might think believe lat lon"
+)
+# Numbers in the picture, not on the earth: behind them, and before them.
+IN_PICTURE = re.compile(
+    r"[ )\]\"',]{0,4}(?:(?:in|of|on|within|from|relative to|with respect to) (?:the |this |its )?"
+    r"(?:(?:normali[sz]ed|relative|input|pixel|whole) ){0,2}(?:image|picture|frame|canvas|screen|pixels?|pixel)\b"
+    r"|(?:in )?(?:normali[sz]ed|relative|pixel|percent|image|screen) (?:\w{1,12} )?"
+    r"(?:coordinates|coords|units|position))",
+    re.IGNORECASE,
+)
+OF_PICTURE = re.compile(
+    r"\b(?:pixel|pixels|normali[sz]ed|relative|screen|canvas|frame)[- ](?:\w{1,12} ){0,2}"
+    r"(?:coordinates?|coords|positions?|units|location)\b",
+    re.IGNORECASE,
 )
 # A small number behind one of these is its number in a list ("Guess 2:").
 ENUMERATED = words(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -162,10 +163,11 @@ def _folder(model: ModelSpec) -> Path | None:
     # A pinned hub id is the hub's, though a folder of that name may lie where the command is typed.
     if not model.weights or (model.revision and _HUB_ID.fullmatch(model.weights)):
         return None
+    expanded = Path(os.path.expandvars(model.weights))
     try:
-        folder = Path(model.weights).expanduser()
+        folder = expanded.expanduser()
     except RuntimeError:  # the home folder of somebody who is not known
-        folder = Path(model.weights)
+        folder = expanded
     return folder if folder.is_dir() else None
 
 
@@ -187,7 +189,9 @@ def locate_weights(model: ModelSpec) -> tuple[str, str | None]:
     if folder := _folder(model):
         return str(folder), None
     name = f"conf/model/{model.name}.yaml"
-    if model.weights.startswith(("/", ".", "~")) or model.weights.count("/") != 1:
+    if unset := re.search(r"\$\w+|\$\{\w+\}", os.path.expandvars(model.weights)):
+        raise UserError(f"{name}: weights: {model.weights} names {unset.group()}, which is not set here; export it")
+    if model.weights.startswith(("/", ".", "~", "$")) or model.weights.count("/") != 1:
         raise UserError(f"{name}: weights: {model.weights} is neither a folder nor a hub id (owner/name)")
     if not model.revision:
         raise UserError(

@@ -125,6 +125,8 @@ def lacking(model: ModelSpec) -> str:
     if absent:
         lacking = f"{counted(len(absent), 'file')} {agree(len(absent), 'is', 'are')} missing"
         return f"{what}: {lacking} in {folder}, such as {absent[0]}"
+    if not isinstance(_json(folder / "config.json"), dict | None):
+        return f"{what}: {folder / 'config.json'} holds no settings; it is no model's"
     if "adapter_config.json" in there:
         return (
             f"{what}: {folder} holds an adapter (adapter_config.json), which would be loaded with the weights and is "
@@ -177,11 +179,15 @@ def _modules(config: Path) -> set[str]:
 
 def _read_config(config: Path) -> dict[str, Any]:
     """A config's values; none where it can't be read."""
-    try:
-        values = json.loads(config.read_bytes())
-    except (OSError, ValueError):
-        return {}
+    values = _json(config)
     return values if isinstance(values, dict) else {}
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
 
 
 def _shards(index: Path) -> list[str]:

@@ -80,6 +80,7 @@ def test_every_default_lies_in_the_range_that_its_field_declares(cls: type) -> N
         (["model.weights=owner/name"], "has no revision"),
         (["model.weights=owner/name", "model.revision=main"], "main is no commit hash"),
         (["model.weights=/nowhere/at/all"], "neither a folder nor a hub id"),
+        (["model.weights='$NOWHERE_AT_ALL/x'"], "names $NOWHERE_AT_ALL, which is not set here"),
     ],
 )
 def test_settings_that_contradict_each_other_are_planned_and_never_frozen(
@@ -108,6 +109,11 @@ def test_settings_that_a_cell_does_not_use_are_not_held_against_it(words: list[s
 
 def test_a_folder_of_weights_needs_no_revision(tmp_path: Path) -> None:
     assert sweep(f"model.weights={tmp_path}").problems == []
+
+
+def test_variables_in_the_name_of_a_folder_are_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEIGHTS_OF_THE_LAB", str(tmp_path))
+    assert sweep("model.weights='$WEIGHTS_OF_THE_LAB'").problems == []
 
 
 def test_splits_are_not_asked_of_data_that_is_not_prepared() -> None:

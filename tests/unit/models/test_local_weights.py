@@ -19,7 +19,7 @@ from paceline.config.identity import model_placement, with_placement
 from paceline.config.schema import Config, MethodSpec, ModelSpec, PromptSpec, TaskSpec
 from paceline.errors import DataError, UserError
 from paceline.launch import environments
-from paceline.models import local_weights
+from paceline.models import hub_files, local_weights
 from paceline.report.read import report_notes
 from paceline.store.root import Store
 from paceline.sweep.cells import PlannedCell, Sweep, evaluate_cell, record, recorded
@@ -98,6 +98,13 @@ def test_any_change_of_a_file_that_is_read_is_told_by_its_name(
         local_weights.pin(model(folder), root)
     with pytest.raises(DataError, match="not those that the cell was made for"):
         local_weights.require(before, root)
+
+
+@pytest.mark.parametrize("content", ["[]", '"text"', "{", ""])
+def test_a_config_that_holds_no_settings_is_refused_when_planned(tmp_path: Path, content: str) -> None:
+    folder = make(tmp_path / "w")
+    (folder / "config.json").write_text(content)
+    assert "config.json" in hub_files.lacking(model(folder))
 
 
 def test_what_nothing_reads_may_change(tmp_path: Path) -> None:

@@ -39,22 +39,31 @@ class GumbelNoise:
 
 
 class Finite:
-    """Ends a batch whose scores are no numbers (NaN): the likeliest of them would be a token all the same."""
+    """Notes scores that are no numbers (NaN): the likeliest of them would be a token all the same."""
 
     def __init__(self, family: Family, asked: Sequence[Conversation]) -> None:
         self.family, self.asked = family, asked
+        self.bad: torch.Tensor | None = None
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """The scores (samples or beams, vocabulary), unchanged."""
+        """The scores (samples or beams, vocabulary), unchanged. Nothing waits for the device here."""
         bad = scores.isnan().any(dim=-1)
-        if bool(bad.any()):
-            row = int(bad.nonzero()[0, 0]) // (len(bad) // len(self.asked))
+        self.bad = bad if self.bad is None else self.bad | bad
+        return scores
+
+    def require(self) -> None:
+        """End a batch in which a score was no number.
+
+        Raises:
+            UserError: with the first sample.
+        """
+        if self.bad is not None and bool(self.bad.any()):
+            row = int(self.bad.nonzero()[0, 0]) // (len(self.bad) // len(self.asked))
             raise UserError(
                 f"{self.asked[row].called}: of model {self.family.spec.name} ({self.family.model.dtype}) the scores of "
                 "tokens are no numbers (NaN): a number format with too small a range (give model.dtype=bfloat16 or "
                 "float32), or settings of the processor under which a picture has none"
             )
-        return scores
 
 
 class AtText:
@@ -99,7 +108,8 @@ def generate(
             f"tokens (images counted) and generation.new_tokens={spec.new_tokens} are more; show fewer or smaller "
             "images, or lower it"
         )
-    processors = LogitsProcessorList([Finite(family, conversations)])
+    finite = Finite(family, conversations)
+    processors = LogitsProcessorList([finite])
     if spec.temperature > 0:
         processors.append(TemperatureLogitsWarper(spec.temperature))
         if spec.top_p < 1:
@@ -118,6 +128,7 @@ def generate(
     output = model.generate(
         **batch, generation_config=settings, logits_processor=processors, stopping_criteria=criteria
     )
+    finite.require()
     prompts = batch["attention_mask"].sum(dim=1).tolist()
     rows = output[:, prompt_width:].tolist()
     return [_answer(family, row, prompt, spec.min_new_tokens) for row, prompt in zip(rows, prompts, strict=True)]

@@ -12,7 +12,7 @@ from paceline.config.schema import GenerationSpec
 from paceline.errors import UserError
 from paceline.models.conversation import Conversation
 from paceline.models.family import Family
-from paceline.models.generate import GumbelNoise, generate
+from paceline.models.generate import Finite, GumbelNoise, generate
 
 SAMPLED = GenerationSpec(new_tokens=12, temperature=1.0, top_p=0.9)
 
@@ -141,9 +141,11 @@ def test_every_setting_reaches_the_library_and_nothing_else_does(
     generate(twin, conversations, GenerationSpec(new_tokens=7, beams=2, repetition_penalty=1.3), [0, 0, 0])
     assert (seen.config.max_new_tokens, seen.config.num_beams, seen.config.repetition_penalty) == (7, 2, 1.3)
     assert not seen.config.do_sample
-    assert list(seen.processors) == []
+    (finite,) = seen.processors
+    assert isinstance(finite, Finite)
     generate(twin, conversations, GenerationSpec(temperature=0.5, top_p=0.8), [0, 0, 0])
-    temperature, nucleus, noise = seen.processors
+    finite, temperature, nucleus, noise = seen.processors
+    assert isinstance(finite, Finite)
     assert (temperature.temperature, nucleus.top_p) == (0.5, 0.8)
     assert isinstance(noise, GumbelNoise)
 

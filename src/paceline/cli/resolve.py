@@ -8,7 +8,7 @@ import re
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -21,6 +21,9 @@ from paceline.store.root import Store, SweepFolder, resolve_root
 if TYPE_CHECKING:
     from paceline.sweep.cells import Sweep
     from paceline.sweep.compose import Composition
+
+T = TypeVar("T")
+Spec = TypeVar("Spec", ModelSpec, TaskSpec)
 
 
 def with_mail(words: Sequence[str], mail: str | None) -> tuple[str, ...]:
@@ -101,16 +104,23 @@ def digests_or_not(
     """
     from paceline.sweep.cells import UNPREPARED
 
-    strict, unprepared = data_digests(store, words, conf), {}
+    return _or_kept(data_digests(store, words, conf), lambda task: UNPREPARED)
 
-    def digest(task: TaskSpec) -> str:
+
+def _or_kept(
+    strict: Callable[[Spec], T], stand_in: Callable[[Spec], T]
+) -> tuple[Callable[[Spec], T], dict[str, DataError]]:
+    """A function that gives a stand-in where another raises, and the errors by the names of what it was asked for."""
+    errors: dict[str, DataError] = {}
+
+    def tolerant(spec: Spec) -> T:
         try:
-            return strict(task)
+            return strict(spec)
         except DataError as error:
-            unprepared[task.name] = error
-            return UNPREPARED
+            errors[spec.name] = error
+            return stand_in(spec)
 
-    return digest, unprepared
+    return tolerant, errors
 
 
 def pins(store: Store) -> Callable[[ModelSpec], ModelSpec]:
@@ -129,16 +139,7 @@ def pins_or_not(store: Store) -> tuple[Callable[[ModelSpec], ModelSpec], dict[st
     Returns:
         The function, and model name -> error, which fills while the function is used.
     """
-    strict, unprepared = pins(store), {}
-
-    def pin(model: ModelSpec) -> ModelSpec:
-        try:
-            return strict(model)
-        except DataError as error:
-            unprepared[model.name] = error
-            return model
-
-    return pin, unprepared
+    return _or_kept(pins(store), lambda model: model)
 
 
 def not_compared(sweep: Sweep, store: Store, words: Sequence[str], conf: str | None) -> list[DataError]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,12 +27,11 @@ from paceline.data import readers
 from paceline.data.samples import dataset_folder
 from paceline.errors import DataError
 from paceline.store import files
+from paceline.store.files import READ_BYTES
 from paceline.tasks.kind import digests_of, images_of
 
 LOOKED_AT = 2000
 """Pictures that a plan looks at, spread evenly over all."""
-READ_BYTES = 64 << 20
-"""A plan reads pictures of another time up to this size together; more of them are left to ``prepare``."""
 _THREADS = 16
 _WILD = frozenset("*?[")
 
@@ -61,7 +59,7 @@ class Changes:
     @property
     def day(self) -> str:
         """When the data was made, for people."""
-        return time.strftime("%Y-%m-%d %H:%M", time.localtime(self.prepared))
+        return files.day(self.prepared)
 
     def note(self, command: str) -> str:
         """What a person is told who plans with the data as it is; empty where there is nothing.
@@ -211,10 +209,9 @@ def _names(folder: Path) -> list[str]:
 
 def _stat(path: Path) -> dict[str, int] | None:
     try:
-        stat = path.stat()
+        return files.size_and_time(path)
     except OSError:
         return None
-    return {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
 
 
 # -- what is compared

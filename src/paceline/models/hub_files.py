@@ -19,7 +19,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache as kept
 from pathlib import Path
 from typing import Any
@@ -118,21 +118,23 @@ def lacking(model: ModelSpec) -> str:
     there = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
     lengths = fetched_lengths(folder) if from_hub else {}
     absent = sorted({"config.json", *needed(lengths, model.remote_code)} - there)
+    values = _json(folder / "config.json")
+    config = values if isinstance(values, dict) else {}
     if model.remote_code:
-        absent += sorted(_modules(folder / "config.json") - there - set(absent))
+        absent += sorted(_modules(config) - there - set(absent))
     for index in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
         absent += sorted(set(_shards(folder / index)) - there - set(absent))
     if absent:
         lacking = f"{counted(len(absent), 'file')} {agree(len(absent), 'is', 'are')} missing"
         return f"{what}: {lacking} in {folder}, such as {absent[0]}"
-    if not isinstance(_json(folder / "config.json"), dict | None):
+    if not isinstance(values, dict | None):
         return f"{what}: {folder / 'config.json'} holds no settings; it is no model's"
     if "adapter_config.json" in there:
         return (
             f"{what}: {folder} holds an adapter (adapter_config.json), which would be loaded with the weights and is "
             "not among what they are known by: merge it into them, or move it"
         )
-    if other := other_architecture(model.family, _read_config(folder / "config.json").get("model_type")):
+    if other := other_architecture(model.family, config.get("model_type")):
         return f"{what}: {other}; name the family of these weights in conf/model/{model.name}.yaml"
     weights = [n for n in needed(there) if n.endswith((".safetensors", ".bin"))]
     if not weights:
@@ -145,7 +147,7 @@ def lacking(model: ModelSpec) -> str:
         path = folder / name
         if path.stat().st_size != lengths[name] if name in lengths else cut_short(path):
             return f"{what}: {path} is cut short or damaged"
-    if "quantization_config" not in _read_config(folder / "config.json"):
+    if "quantization_config" not in config:
         for name in weights:
             if name.endswith(".safetensors") and (tensor := packed(folder / name)):
                 return (
@@ -168,22 +170,17 @@ def fetched_lengths(folder: Path) -> dict[str, int]:
         return {}
 
 
-def _modules(config: Path) -> set[str]:
+def _modules(config: Mapping[str, Any]) -> set[str]:
     """Files of the code that a config names: ``auto_map: {AutoConfig: configuration_x.Name}``."""
-    auto_map = _read_config(config).get("auto_map", {})
+    auto_map = config.get("auto_map", {})
     named = auto_map.values() if isinstance(auto_map, dict) else ()
     # `owner/name--module.Class` is code of another repository.
     words = [n for value in named for n in (value if isinstance(value, list) else [value]) if isinstance(n, str)]
     return {f"{n.partition('.')[0]}.py" for n in words if "--" not in n}
 
 
-def _read_config(config: Path) -> dict[str, Any]:
-    """A config's values; none where it can't be read."""
-    values = _json(config)
-    return values if isinstance(values, dict) else {}
-
-
 def _json(path: Path) -> Any:
+    """The value of a JSON file; None where it can't be read."""
     try:
         return json.loads(path.read_bytes())
     except (OSError, ValueError):
@@ -218,7 +215,8 @@ def _unlisted(folder: Path, weights: list[str]) -> str:
     index = folder / re.sub(r"-\d+-of-\d+", "", f"{weights[0]}.index.json")
     if not index.is_file():
         return f"{index} is missing, the list of which tensor is in which of {counted(len(weights), 'file')}"
-    if "metadata" not in _read_config(index) and "weight_map" in _read_config(index):
+    listed = _json(index)
+    if isinstance(listed, dict) and "metadata" not in listed and "weight_map" in listed:
         return f'{index} has no "metadata", which transformers reads; add "metadata": {{}}'
     return ""
 
@@ -234,9 +232,6 @@ def _facts() -> dict[str, dict[str, Any]]:
 def facts(model: ModelSpec) -> dict[str, Any]:
     """What is known of a hub model before it is fetched, by its hub id; empty where nothing is."""
     return _facts().get(model.weights, {})
-
-
-# -- fetching
 
 
 # -- digests

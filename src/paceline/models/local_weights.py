@@ -24,11 +24,10 @@ from paceline.config.schema import ModelSpec
 from paceline.errors import DataError, UserError
 from paceline.models.hub_files import MEGABYTE, Progress, lacking, needed
 from paceline.store import files
+from paceline.store.files import READ_BYTES
 
 READERS = 4
 """Files read at a time: hashing takes a core each, and a shared file system answers several readers faster than one."""
-READ_BYTES = 64 << 20
-"""A plan reads files of the same size and another time up to this size together: a copy changes times."""
 _CHUNK = 1 << 22
 
 
@@ -100,11 +99,11 @@ def pin(model: ModelSpec, root: Path) -> ModelSpec:
     """
     if not in_folder(model):
         return model
-    if why := difference(model, root):
-        raise DataError(f"model {model.name}: {why}")
     folder = folder_of(model)
     record = _recorded(root, folder)
-    assert record is not None
+    why = _difference(model, folder, record)
+    if record is None or why:
+        raise DataError(f"model {model.name}: {why}")
     return _pinned(model, folder, record)
 
 
@@ -119,15 +118,18 @@ def difference(model: ModelSpec, root: Path) -> str:
     if not in_folder(model):
         return ""
     folder = folder_of(model)
-    record = _recorded(root, folder)
+    return _difference(model, folder, _recorded(root, folder))
+
+
+def _difference(model: ModelSpec, folder: Path, record: Mapping[str, Any] | None) -> str:
     # With the folder: it may stand on the command line alone, or in a recorded cell.
     remedy = f"run: paceline prepare model={model.name} model.weights={folder}"
     if record is None:
         return f"the content of {folder} is part of a cell's identity, and was not read yet; {remedy}"
     if differing := _other_content(folder, record, _stats(folder, _names(model, folder))):
-        day = time.strftime("%Y-%m-%d %H:%M", time.localtime(record["prepared"]))
         return (
-            f"{folder} was prepared on {day}, and since then: {_some(differing)}. Put the old files back, or {remedy} "
+            f"{folder} was prepared on {files.day(record['prepared'])}, and since then: {_some(differing)}. Put the "
+            f"old files back, or {remedy} "
             "(cells of the weights as they are now are other cells)"
         )
     if model.weights.startswith(CONTENT) and model.weights != CONTENT + record["digest"]:
@@ -190,10 +192,9 @@ def _stats(folder: Path, names: Iterable[str]) -> dict[str, dict[str, int]]:
     stats = {}
     for name in names:
         try:
-            stat = (folder / name).stat()
+            stats[name] = files.size_and_time(folder / name)
         except OSError as error:
             raise UserError(f"{folder / name} can't be read: {error.strerror}") from None
-        stats[name] = {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
     return stats
 
 

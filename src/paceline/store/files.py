@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import secrets
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,21 @@ def file_digest(path: Path) -> str:
     """Hex sha256 of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+READ_BYTES = 64 << 20
+"""Files of another time, up to this size together, are read when planning: a copy changes times and no content."""
+
+
+def size_and_time(path: Path) -> dict[str, int]:
+    """What tells in a moment that a file may hold something else: ``{bytes, mtime_ns}``; raises OSError."""
+    stat = path.stat()
+    return {"bytes": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+
+
+def day(seconds: float) -> str:
+    """A time since the epoch for people, in this machine's time zone."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
 
 
 def unwritable(error: OSError, path: Path) -> Unavailable:

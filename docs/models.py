@@ -22,7 +22,7 @@ EVERY_TWIN = TESTS / "families" / "test_families.py"
 
 HEAD = """# Models
 
-Written by `make docs` from `conf/model/`, `src/paceline/models/model_facts.json` and the names of the tests; a test
+Written by `make docs` from `conf/model/`, `src/paceline/models/facts/` and the names of the tests; a test
 compares them. The hub can't be reached where this is built, so no checkpoint was loaded here. What is listed as proven
 was tested on published shapes and outputs, and on *twins*: a family's real classes with random weights.
 """

@@ -317,6 +317,26 @@ def declared(part: str, name: str, attribute: str) -> object:
     return _declared(source, attribute) if source else None
 
 
+def derives_from(part: str, name: str) -> str:
+    """The module of the same package that a module imports a class of, such as the family that it derives from; empty
+    where there is none, or the source can't be read.
+    """
+    source = source_of(f"{PACKAGES[part]}.{name}")
+    imported = _imported(source, f"{PACKAGES[part]}.") if source else ()
+    return next((other for other in imported if other != name), "")
+
+
+@functools.cache
+def _imported(source: Path, package: str) -> tuple[str, ...]:
+    """Modules of a package that a module imports from."""
+    try:
+        tree = ast.parse(source.read_bytes())
+    except (OSError, ValueError, SyntaxError):  # said where the module itself is checked
+        return ()
+    modules = [n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and not n.level]
+    return tuple(m.removeprefix(package).partition(".")[0] for m in modules if m.startswith(package))
+
+
 @functools.cache
 def _declared(source: Path, attribute: str) -> object:
     try:

@@ -31,7 +31,7 @@ def test_the_page_is_what_files_and_tests_say(page: ModuleType) -> None:
 def test_every_hub_model_is_pinned_or_waits_for_its_user_and_is_known_by_its_figures(page: ModuleType) -> None:
     for model in page.models():
         if model.weights:
-            assert facts(model), f"{model.weights} has no entry in src/paceline/models/model_facts.json"
+            assert facts(model), f"{model.weights} has no entry in src/paceline/models/facts/"
             if model.revision:
                 locate_weights(model)
 

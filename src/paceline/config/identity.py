@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -17,6 +17,7 @@ from paceline.config.schema import (
     LoraSpec,
     MethodSpec,
     ModelSpec,
+    PromptSpec,
 )
 
 
@@ -43,7 +44,7 @@ def _identity_fields(cls: type, kind: Kind) -> list[tuple[str, Any]]:
 
 def clear_inactive(config: Config, kind: Kind) -> Config:
     """Put the settings of inactive branches back to their defaults, so that they fold away in a sweep."""
-    method, generation, seed = config.method, config.generation, config.seed
+    method, generation, seed, model = config.method, config.generation, config.seed, config.model
     if method.trains != "adapter":
         method = dataclasses.replace(method, lora=LoraSpec())
     if method.trains != "all":
@@ -56,7 +57,22 @@ def clear_inactive(config: Config, kind: Kind) -> Config:
         generation = dataclasses.replace(generation, top_p=GenerationSpec.top_p)
         if kind == "evaluate":
             seed = Config.seed
-    return dataclasses.replace(config, method=method, generation=generation, seed=seed)
+    if {"image", "images"} <= set(model.inputs):  # that it could be shown more images changes no answer
+        model = dataclasses.replace(model, inputs=[name for name in model.inputs if name != "images"])
+    prompt = asked_of(config.prompt, model.inputs)
+    return dataclasses.replace(config, model=model, prompt=prompt, method=method, generation=generation, seed=seed)
+
+
+def asked_of(prompt: PromptSpec, inputs: Sequence[str]) -> PromptSpec:
+    """What a model that reads ``inputs`` gets of a prompt: a captioner takes no question, and at most a beginning."""
+    prefix = prompt.prefix if "prefix" in inputs else ""
+    if "text" in inputs:
+        return prompt if prompt.prefix == prefix else dataclasses.replace(prompt, prefix=prefix)
+    return PromptSpec(name=prompt.name if prefix else NO_PROMPT, prefix=prefix)
+
+
+NO_PROMPT = "none"
+"""Name of the prompt of a cell whose model takes no question."""
 
 
 def as_loaded(config: Config) -> ModelSpec:

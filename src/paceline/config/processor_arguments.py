@@ -11,9 +11,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from paceline import plugins
 from paceline.config.schema import ModelSpec
 from paceline.errors import UserError, nearest
+from paceline.models.registry import says
 
 _VALUES = {
     "do_rescale": "flag",
@@ -38,7 +38,7 @@ def arguments_of(family: str) -> dict[str, str] | None:
     A family declares them as ``image_arguments``: argument -> what its value is, and under ``common`` a name of
     :data:`COMMON`. Left out is what the network decides: sizes of patches, of tiles, of what is merged.
     """
-    declared = plugins.declared("models", family, "image_arguments")
+    declared = says(family, "image_arguments", None)
     if not isinstance(declared, dict):
         return None
     return {**COMMON.get(declared.get("common", ""), {}), **{k: v for k, v in declared.items() if k != "common"}}
@@ -46,7 +46,7 @@ def arguments_of(family: str) -> dict[str, str] | None:
 
 def sizes_of(family: str) -> tuple[set[str], ...]:
     """The sets of keys that a family's ``size`` may have: ``image_sizes`` where it declares them."""
-    declared = plugins.declared("models", family, "image_sizes")
+    declared = says(family, "image_sizes", None)
     return tuple(map(set, declared)) if isinstance(declared, tuple) else _SQUARE
 
 

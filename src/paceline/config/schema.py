@@ -68,7 +68,9 @@ class ModelSpec:
     )
     revision: str = identity_field("", "commit of the hub repository, 40 hex digits; a hub model needs one")
     inputs: list[str] = identity_field(
-        ["image", "text"], "what the model can read: image (one a question), images (several too), text"
+        ["image", "text"],
+        "what the model can read: image (one a question), images (several too), text (a question), prefix (the "
+        "beginning of its answer)",
     )
     tunable: bool = identity_field(True, "whether its weights can be tuned here; false where its own code answers")
     dtype: Literal["float32", "bfloat16", "float16"] = identity_field("bfloat16", "number format of the weights")
@@ -130,6 +132,7 @@ class PromptSpec:
     text: str = identity_field("", "the user's turn")
     system: str = identity_field("", "the system's turn, for models that have one")
     example: str = identity_field("", "the answer of the worked example inside the text: echoing it is a miss")
+    prefix: str = identity_field("", "what an answer begins with, for captioners that go on from there")
 
 
 @dataclass(frozen=True)

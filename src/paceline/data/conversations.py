@@ -81,6 +81,8 @@ def question(
         images=pictures(sample),
         system=_filled(prompt.system, shown, sample),
         shots=list(shots),
+        choices=parts[0].choices if len(parts) == 1 else (),
+        prefix=_filled(prompt.prefix, shown, sample),
         sample=str(sample.get("id", "")),
     )
 

@@ -71,7 +71,7 @@ def count(spec: ModelSpec) -> Shape:
         positions=int(text.max_position_embeddings),
         embedding=sum(p.numel() for p in embedding.parameters()),
         head=0 if tied else sum(p.numel() for p in head.parameters()),
-        image={**_image(spec.family, config), **_token(config)} if "image" in spec.inputs else {},
+        image={**cls.image_shape(config), **_token(config)} if "image" in spec.inputs else {},
         linears=list(_linears(model, cls, quantised, adaptable)),
         blocks=list(_blocks(model, cls)),
     )
@@ -193,33 +193,6 @@ def _block(name: str, kind: str, component: str, layer: Any) -> Block:
         checkpointed=isinstance(layer, GradientCheckpointingLayer),
         linears=sorted(linears),
     )
-
-
-def _image(family: str, config: Any) -> dict[str, Any]:
-    """How the family's processor turns an image into tokens; see :mod:`paceline.gpu_memory.image_tokens`."""
-    tower = config.vision_config
-    match family:
-        case "llama_vision":
-            cut = {"size": tower.image_size, "patch": tower.patch_size, "tiles": tower.max_num_tiles}
-            # Every layer's output is kept until five of them are stacked, and put beside the last (modeling_mllama).
-            return {"kind": "tiles", **cut, "gathered": 2 * len(tower.intermediate_layers_indices) + 1}
-        case "qwen2_vl":
-            patch = {"patch": tower.patch_size, "merge": tower.spatial_merge_size}
-            return {"kind": "grid", **patch, "min_pixels": 56 * 56, "max_pixels": 28 * 28 * 1280}
-        case "pixtral":
-            return {"kind": "rows", "patch": tower.patch_size, "longest": tower.image_size}
-        case "phi35_vision":
-            return {"kind": "crops", "size": tower.image_size, "patch": tower.patch_size, "merge": 2, "crops": 16}
-        case "idefics":
-            latents = config.perceiver_config.resampler_n_latents if config.use_resampler else 0
-            return {
-                "kind": "whole",
-                "size": tower.image_size,
-                "patch": tower.patch_size,
-                "states": latents,
-                "tokens": 3,
-            }
-    return {"kind": "whole", "size": tower.image_size, "patch": tower.patch_size, "states": 0, "tokens": 0}
 
 
 def _token(config: Any) -> dict[str, int]:

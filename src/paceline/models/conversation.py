@@ -17,6 +17,8 @@ class Conversation:
         system: the system's turn; left out where empty.
         answer: the target; None where the model is to answer.
         shots: earlier turns, each with its answer, shown before the question.
+        choices: what may be answered, in the order shown; empty where anything may.
+        prefix: text that the answer of a captioner begins with, and that is no part of what it returns.
         sample: id of the sample that it asks about, for messages.
     """
 
@@ -25,6 +27,8 @@ class Conversation:
     system: str = ""
     answer: str | None = None
     shots: list[Conversation] = dataclasses.field(default_factory=list)
+    choices: tuple[str, ...] = ()
+    prefix: str = ""
     sample: str = dataclasses.field(default="", compare=False)
 
     @property

@@ -123,8 +123,11 @@ class Family(Tensors):
     # A batch without an image passes over some weights. ZeRO-3 gathers weights on all ranks together: there, either
     # every rank's micro-batch has an image or none has, or the ranks wait for one another for ever.
     skips_without_images: ClassVar[bool] = True
+    # Whether its network can't read a prompt without an image.
+    needs_image: ClassVar[bool] = False
     # Whether answers come of a call of the model's own, which makes its tensors by itself.
     own_call: ClassVar[bool] = False
+    # How it answers; read by the login side too, which drops tasks that ask for another kind of answer.
     how: How = "generates"
     quantised: Quantise = "none"
 
@@ -385,6 +388,16 @@ class Family(Tensors):
             for name, module in self.bare_model().named_modules()
             if isinstance(module, torch.nn.Linear) and module not in head and self.component_of(name) in components
         ]
+
+    @classmethod
+    def image_shape(cls, config: Any) -> dict[str, Any]:
+        """What the planner knows of an image: ``kind``, a module of :mod:`paceline.gpu_memory.cuts`, and its numbers.
+
+        Args:
+            config: of the network, as the library reads it.
+        """
+        tower = config.vision_config
+        return {"kind": "whole", "size": tower.image_size, "patch": tower.patch_size, "states": 0, "tokens": 0}
 
     # -- saving
 

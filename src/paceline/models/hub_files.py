@@ -20,7 +20,6 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache as kept
 from pathlib import Path
 from typing import Any
 
@@ -224,14 +223,12 @@ def _unlisted(folder: Path, weights: list[str]) -> str:
 # -- what is known of a model
 
 
-@kept
-def _facts() -> dict[str, dict[str, Any]]:
-    return dict(json.loads(Path(__file__).with_name("model_facts.json").read_bytes()))
-
-
 def facts(model: ModelSpec) -> dict[str, Any]:
-    """What is known of a hub model before it is fetched, by its hub id; empty where nothing is."""
-    return _facts().get(model.weights, {})
+    """What is known of a hub model before it is fetched, of the file of its hub id in ``facts/``; empty where nothing
+    is.
+    """
+    path = Path(__file__).with_name("facts") / f"{model.weights.replace('/', '--')}.json"
+    return dict(json.loads(path.read_bytes())) if path.is_file() else {}
 
 
 # -- digests

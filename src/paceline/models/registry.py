@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from paceline import plugins
 from paceline.errors import nearest
@@ -22,9 +23,18 @@ def no_family(name: str) -> str:
     return f"model.family: no family '{name}': {nearest(name, names)}; {plugins.FOUND_BY}"
 
 
+def says(family: str, attribute: str, default: Any) -> Any:
+    """A plain value of a family's class, of a family that it derives from, or else the default of all."""
+    own = plugins.declared("models", family, attribute)
+    if own is not None:
+        return own
+    base = plugins.derives_from("models", family)
+    return says(base, attribute, default) if base else default
+
+
 def components(family: str) -> tuple[str, ...]:
     """The parts of a family's models that a method may name; empty where its module does not say them plainly."""
-    declared = plugins.declared("models", family, "components")
+    declared = says(family, "components", None)
     return tuple(declared) if isinstance(declared, dict) else ()
 
 
@@ -35,7 +45,7 @@ def other_architecture(family: str, model_type: object) -> str:
         family: the family's name.
         model_type: ``model_type`` of the weights' ``config.json``; None where it has none.
     """
-    types = plugins.declared("models", family, "model_types")
+    types = says(family, "model_types", ())
     if not isinstance(types, tuple) or not types or model_type is None or model_type in types:
         return ""
     return f"config.json says model_type {model_type!r}, and family '{family}' reads {' and '.join(types)} alone"

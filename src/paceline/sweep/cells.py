@@ -29,6 +29,7 @@ from paceline.models.registry import no_family
 from paceline.store.cell_folder import Cell
 from paceline.store.files import SCHEMA, canonical, digest, write_json
 from paceline.store.root import Store, SweepFolder
+from paceline.sweep.combinations import impossible
 from paceline.sweep.task_checks import TaskChecks, contradictions, untrainable
 
 if TYPE_CHECKING:
@@ -141,16 +142,6 @@ def evaluate_cell(config: Config, data: str, tuned: Cell | None) -> Cell:
     if tuned is not None:
         identity["tuned"] = tuned.id
     return Cell(cell_id("evaluate", identity), "evaluate", identity, (tuned.id,) if tuned else ())
-
-
-def impossible(config: Config) -> str | None:
-    """Why a combination can't be, or None."""
-    if missing := sorted(set(tasks.needs(config.task)) - set(config.model.inputs)):
-        shown = " and ".join("several images" if kind == "images" else kind for kind in missing)
-        return f"{config.task.name} shows {shown}, which {config.model.name} can't read"
-    if config.method.trains != "nothing" and not config.model.tunable:
-        return f"{config.model.name} answers by its own code and can't be tuned (tunable: false in its file)"
-    return None
 
 
 def unfit_prompt(prompt: PromptSpec, trained: TaskSpec, evaluated: TaskSpec) -> str | None:

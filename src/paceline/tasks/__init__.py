@@ -66,4 +66,9 @@ def needs(task: TaskSpec) -> tuple[str, ...]:
         return tuple(task.needs)  # a kind that this checkout lacks
 
 
+def answer_asked(task: TaskSpec) -> str:
+    """What kind of answer a task asks for; empty of a kind that this checkout lacks."""
+    return load(task.kind).asks.answer if task.kind in names() else ""
+
+
 plugins.on_change(load.cache_clear)

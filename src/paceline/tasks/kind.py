@@ -81,13 +81,17 @@ FILE_OF = {name: file for file, names in FILES.items() for name in names}
 class Asks:
     """What a model must be able to read."""
 
-    answer: Literal["text", "choice", "labels", "boxes", "number"] = "text"
+    answer: Literal["text", "words", "choice", "labels", "boxes", "number"] = "text"
+    """``text`` is free, ``words`` are one or a few; a model with a list of its own answers all but text and boxes."""
     images: Literal["none", "one", "several"] = "one"
+    question: bool = True
+    """False: a model that is shown the image alone answers too, as a captioner does; others are asked all the same."""
 
     @property
     def needs(self) -> tuple[str, ...]:
         """What a model must be able to read."""
-        return {"none": ("text",), "one": ("image", "text"), "several": ("images", "text")}[self.images]
+        shown = {"none": (), "one": ("image",), "several": ("images",)}[self.images]
+        return (*shown, "text") if self.question else shown
 
 
 @dataclass(frozen=True)

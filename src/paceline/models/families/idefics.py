@@ -155,6 +155,14 @@ class Idefics(Family):
         return {"input_ids": ids, "attention_mask": inputs["attention_mask"], "image_attention_mask": seen.long()}
 
     @classmethod
+    def image_shape(cls, config: Any) -> dict[str, Any]:
+        """One square, whose states the perceiver makes; three tokens mark it in the text."""
+        tower = config.vision_config
+        latents = config.perceiver_config.resampler_n_latents if config.use_resampler else 0
+        square = {"size": tower.image_size, "patch": tower.patch_size}
+        return {"kind": "whole", **square, "states": latents, "tokens": 3}
+
+    @classmethod
     def twin_processor(cls, spec: ModelSpec) -> Any:
         """An ``IdeficsProcessor``; with three additional tokens it is the instructed release's."""
         config = spec.config

@@ -163,6 +163,13 @@ class LlamaVision(Family):
         return {**inputs, "cross_attention_mask": torch.from_numpy(mask)}
 
     @classmethod
+    def image_shape(cls, config: Any) -> dict[str, Any]:
+        """Up to four tiles. Every layer's output is kept until five are stacked beside the last (modeling_mllama)."""
+        tower = config.vision_config
+        cut = {"size": tower.image_size, "patch": tower.patch_size, "tiles": tower.max_num_tiles}
+        return {"kind": "tiles", **cut, "gathered": 2 * len(tower.intermediate_layers_indices) + 1}
+
+    @classmethod
     def twin_processor(cls, spec: ModelSpec) -> Any:
         """An ``MllamaProcessor``; the size of a tile comes from ``config``."""
         from transformers import MllamaImageProcessor, MllamaProcessor

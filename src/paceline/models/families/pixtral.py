@@ -55,6 +55,12 @@ class Pixtral(Family):
         return grid(down, across).flatten(0, 1)
 
     @classmethod
+    def image_shape(cls, config: Any) -> dict[str, Any]:
+        """Rows of patches of the whole image."""
+        tower = config.vision_config
+        return {"kind": "rows", "patch": tower.patch_size, "longest": tower.image_size}
+
+    @classmethod
     def twin_processor(cls, spec: ModelSpec) -> Any:
         """A ``PixtralProcessor``; the patch size comes from ``config``, the longest edge from
         ``processor``."""

@@ -54,6 +54,13 @@ class Qwen2VL(Family):
         return grid(down // merged, across // merged).flatten(0, 1)
 
     @classmethod
+    def image_shape(cls, config: Any) -> dict[str, Any]:
+        """Merged patches of the whole image."""
+        tower = config.vision_config
+        patch = {"patch": tower.patch_size, "merge": tower.spatial_merge_size}
+        return {"kind": "grid", **patch, "min_pixels": 56 * 56, "max_pixels": 28 * 28 * 1280}
+
+    @classmethod
     def twin_processor(cls, spec: ModelSpec) -> Any:
         """A ``Qwen2VLProcessor``; patch sizes come from ``config``, pixel limits from ``processor``."""
         from transformers import Qwen2VLImageProcessor, Qwen2VLProcessor, Qwen2VLVideoProcessor

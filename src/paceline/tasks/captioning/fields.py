@@ -9,8 +9,13 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from paceline.tasks.kind import Asks
+
 if TYPE_CHECKING:
     from paceline.config.schema import TaskSpec
+
+ASKS = Asks(question=False)
+"""A captioner needs no question; a model that takes one is asked it."""
 
 FIELDS = {
     "reference": "the first reference caption: what a model is tuned to write",

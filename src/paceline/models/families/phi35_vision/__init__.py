@@ -140,6 +140,12 @@ class Phi35Vision(Family):
         return PLACEHOLDER.sub(r"< |image_\1|>", super()._defused(text))
 
     @classmethod
+    def image_shape(cls, config: Any) -> dict[str, Any]:
+        """Up to 16 crops and a view of the whole."""
+        tower = config.vision_config
+        return {"kind": "crops", "size": tower.image_size, "patch": tower.patch_size, "merge": 2, "crops": 16}
+
+    @classmethod
     def twin_processor(cls, spec: ModelSpec) -> Phi3VProcessor:
         """A :class:`Phi3VProcessor`; crops are as large as the tower's image, and as many as ``processor`` sets."""
         from tokenizers.processors import TemplateProcessing

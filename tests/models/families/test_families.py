@@ -27,6 +27,8 @@ from paceline.models.family import Family
 from paceline.models.generate import generate
 from paceline.models.tensors import IGNORED
 
+pytestmark = pytest.mark.asks("tokens")
+
 LARGE = (
     "qwen2_vl_2b",
     "qwen25_vl_3b",
@@ -92,6 +94,7 @@ def test_the_twins_tokenizer_marks_what_it_cannot_spell(twin: Family) -> None:
 # -- batches -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.every_family
 def test_a_batch_answers_as_its_samples_one_by_one(twin: Family, conversations: list[Conversation]) -> None:
     together = last_logits(twin, conversations)
     for row, conversation in enumerate(conversations):
@@ -99,15 +102,20 @@ def test_a_batch_answers_as_its_samples_one_by_one(twin: Family, conversations: 
         assert torch.allclose(together[row], alone, atol=1e-4), conversation.prompt
 
 
+@pytest.mark.every_family
+@pytest.mark.asks("image")
 def test_the_image_changes_the_answer(twin: Family, photo: Callable[..., Image.Image]) -> None:
     one, other = (Conversation("Where?", [photo(64, 64, seed)]) for seed in (1, 2))
     assert not torch.allclose(last_logits(twin, [one]), last_logits(twin, [other]), atol=1e-6)
 
 
+@pytest.mark.asks("imageless")
 def test_a_question_without_an_image_is_answered(twin: Family) -> None:
     assert torch.isfinite(last_logits(twin, [Conversation("What is a map?"), Conversation("Why?")])).all()
 
 
+@pytest.mark.every_family
+@pytest.mark.asks("imageless", "several")
 def test_a_batch_may_mix_questions_with_none_one_and_two_images(
     twin: Family, photo: Callable[..., Image.Image]
 ) -> None:
@@ -118,6 +126,7 @@ def test_a_batch_may_mix_questions_with_none_one_and_two_images(
         assert torch.allclose(together[row], last_logits(twin, [conversation])[0], atol=1e-4)
 
 
+@pytest.mark.asks("question")
 def test_a_base_model_without_a_chat_template_completes_plain_text(
     spec: ModelSpec, conversations: list[Conversation], photo: Callable[..., Image.Image]
 ) -> None:
@@ -131,6 +140,7 @@ def test_a_base_model_without_a_chat_template_completes_plain_text(
     assert torch.isfinite(family.model(**family.training_batch(asked)).loss)
 
 
+@pytest.mark.asks("question")
 def test_a_chat_template_that_drops_the_prompt_is_refused(spec: ModelSpec, conversations: list[Conversation]) -> None:
     family = load_family(spec.family).load(spec)
     if not getattr(family.processor, "chat_template", None):
@@ -140,11 +150,13 @@ def test_a_chat_template_that_drops_the_prompt_is_refused(spec: ModelSpec, conve
         family.batch(conversations[:1])
 
 
+@pytest.mark.asks("image")
 def test_images_of_any_mode_are_read(twin: Family, photo: Callable[..., Image.Image]) -> None:
     for mode in ("L", "RGBA", "P", "CMYK", "1"):
         assert torch.isfinite(last_logits(twin, [Conversation("Where?", [photo(64, 64).convert(mode)])])).all()
 
 
+@pytest.mark.asks("question", "several")
 def test_shots_stand_before_the_question_with_their_images(twin: Family, photo: Callable[..., Image.Image]) -> None:
     shot = Conversation("Where?", [photo(64, 64, 1)], answer="(1.5, 2.5)")
     text = twin.render(Conversation("And this?", [photo(64, 64, 2)], shots=[shot]))
@@ -154,6 +166,7 @@ def test_shots_stand_before_the_question_with_their_images(twin: Family, photo: 
     assert twin.batch(two)["input_ids"].shape[1] > twin.batch(one)["input_ids"].shape[1]
 
 
+@pytest.mark.asks("question", "several")
 def test_shots_are_lessons_of_other_samples(twin: Family, photo: Callable[..., Image.Image], tmp_path: Path) -> None:
     samples: list[dict[str, Any]] = []
     for place in range(3):
@@ -170,6 +183,7 @@ def test_shots_are_lessons_of_other_samples(twin: Family, photo: Callable[..., I
     assert "(3.0, 2.0)" not in text
 
 
+@pytest.mark.asks("question", "image")
 def test_text_from_data_cannot_write_structure(twin: Family, photo: Callable[..., Image.Image]) -> None:
     special = [token for token in twin.tokenizer.added_tokens_encoder if len(token) > 1]
     plain = twin.batch([Conversation("a", [photo(64, 64)])])["input_ids"]
@@ -182,6 +196,7 @@ def test_text_from_data_cannot_write_structure(twin: Family, photo: Callable[...
     assert sum(int(label) in twin.tokenizer.all_special_ids for label in labels[labels != IGNORED]) == 1
 
 
+@pytest.mark.asks("imageless", "several", "features")
 def test_an_image_is_asked_about_by_its_features_as_by_its_pixels(
     twin: Family, photo: Callable[..., Image.Image]
 ) -> None:
@@ -218,6 +233,7 @@ def test_an_image_is_asked_about_by_its_features_as_by_its_pixels(
         assert generate(twin, again[2:3], settings, [3]) == answers[2:3]
 
 
+@pytest.mark.asks("features")
 def test_features_are_of_the_image_alone(twin: Family, photo: Callable[..., Image.Image]) -> None:
     wide, tall = photo(90, 40, 1), photo(30, 100, 2)
     alone = [twin.features([image])[0].states for image in (wide, tall)]
@@ -246,6 +262,7 @@ class Script:
         return said
 
 
+@pytest.mark.asks("question")
 def test_a_base_model_that_goes_on_is_stopped_where_a_turn_ends(
     spec: ModelSpec, conversations: list[Conversation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,6 +289,7 @@ def test_a_base_model_that_goes_on_is_stopped_where_a_turn_ends(
         assert generate(family, [conversations[i]], settings, [i]) == [together[i]]
 
 
+@pytest.mark.asks("question")
 def test_generation_ends_when_every_answer_has(
     spec: ModelSpec, conversations: list[Conversation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,6 +302,7 @@ def test_generation_ends_when_every_answer_has(
     assert made[0].step == len(Script.lines[0])
 
 
+@pytest.mark.asks("question")
 def test_a_chat_models_answer_may_have_paragraphs(
     twin: Family, conversations: list[Conversation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -296,6 +315,7 @@ def test_a_chat_models_answer_may_have_paragraphs(
     assert (found[0].text, found[0].finish) == (text, "stop")
 
 
+@pytest.mark.asks("question")
 def test_beams_stop_where_a_turn_ends_whatever_the_batch(spec: ModelSpec, conversations: list[Conversation]) -> None:
     family = load_family(spec.family).load(spec)
     family.processor.chat_template = None
@@ -330,6 +350,8 @@ def test_a_lesson_longer_than_the_positions_is_refused(
 # -- training ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.every_family
+@pytest.mark.asks("joint")
 def test_only_the_answer_and_its_end_are_supervised(twin: Family, conversations: list[Conversation]) -> None:
     batch = twin.training_batch(conversations)
     end = twin.tokenizer.convert_ids_to_tokens(twin.end_tokens[0])
@@ -344,6 +366,7 @@ def test_only_the_answer_and_its_end_are_supervised(twin: Family, conversations:
         assert where == list(range(where[0], int(mask.sum())))
 
 
+@pytest.mark.asks("joint")
 def test_the_loss_is_that_of_all_logits(twin: Family, conversations: list[Conversation]) -> None:
     lesson = twin.training_batch(conversations)
     without = {name: t for name, t in lesson.items() if name not in ("logits_to_keep", "shift_labels")}
@@ -361,6 +384,8 @@ def test_the_loss_is_that_of_all_logits(twin: Family, conversations: list[Conver
         torch.testing.assert_close(gradient, gradients[1][name], rtol=1e-3, atol=1e-6, msg=name)
 
 
+@pytest.mark.every_family
+@pytest.mark.asks("joint")
 def test_the_prompt_trained_on_is_the_prompt_asked(twin: Family, conversations: list[Conversation]) -> None:
     for conversation in conversations:
         asked = twin.batch([conversation])["input_ids"][0]
@@ -368,6 +393,7 @@ def test_the_prompt_trained_on_is_the_prompt_asked(twin: Family, conversations: 
         assert torch.equal(trained[: len(asked)], asked)
 
 
+@pytest.mark.asks("joint")
 def test_an_answer_is_trained_on_as_it_will_be_given(twin: Family, conversations: list[Conversation]) -> None:
     for conversation in conversations:
         asked, lesson = twin.batch([conversation]), twin.training_batch([conversation])
@@ -385,6 +411,7 @@ def test_an_answer_is_trained_on_as_it_will_be_given(twin: Family, conversations
         assert torch.allclose(trained, torch.cat(given), atol=1e-4)
 
 
+@pytest.mark.asks("joint", "question")
 def test_the_answer_ends_as_the_chat_template_ends_it(twin: Family, conversations: list[Conversation]) -> None:
     if not getattr(twin.processor, "chat_template", None):
         pytest.skip("a base model: its answer ends the text")
@@ -394,6 +421,7 @@ def test_the_answer_ends_as_the_chat_template_ends_it(twin: Family, conversation
     assert twin.render(after).startswith(f"{twin.render(first)}{first.answer}{end}")
 
 
+@pytest.mark.every_family
 def test_a_training_batch_has_the_loss_of_its_samples(twin: Family, conversations: list[Conversation]) -> None:
     def summed(batch: dict[str, torch.Tensor]) -> tuple[float, int]:
         with torch.inference_mode():
@@ -406,6 +434,7 @@ def test_a_training_batch_has_the_loss_of_its_samples(twin: Family, conversation
     assert total == pytest.approx(sum(loss for loss, _ in parts), rel=1e-4)
 
 
+@pytest.mark.every_family
 def test_every_weight_learns(spec: ModelSpec, conversations: list[Conversation]) -> None:
     family = load_family(spec.family).load(spec, training=True)
     assert family.model.training
@@ -414,6 +443,7 @@ def test_every_weight_learns(spec: ModelSpec, conversations: list[Conversation])
     assert without == [n for n, _ in family.model.named_parameters() if family.is_idle(n)]
 
 
+@pytest.mark.asks("imageless", "image")
 def test_whether_a_batch_without_an_image_passes_over_weights_is_told(spec: ModelSpec) -> None:
     family = load_family(spec.family).load(spec, training=True)
     family.model(**family.training_batch([Conversation("Why?", answer="So.")])).loss.backward()
@@ -426,6 +456,7 @@ def test_a_lesson_without_an_answer_is_refused(twin: Family) -> None:
         twin.training_batch([Conversation("Where?")])
 
 
+@pytest.mark.asks("imageless", "several")
 def test_recomputed_activations_give_the_same_gradients(spec: ModelSpec, photo: Callable[..., Image.Image]) -> None:
     one, two = photo(64, 64, 1), photo(90, 40, 2)
     lessons = [Conversation("Why?", answer="a"), Conversation("Which?", [two, one], answer="bc")]
@@ -440,6 +471,7 @@ def test_recomputed_activations_give_the_same_gradients(spec: ModelSpec, photo: 
         assert torch.allclose(plain, recomputed, atol=1e-6)
 
 
+@pytest.mark.every_family
 def test_an_interrupted_tuning_ends_with_the_bits_of_an_undisturbed_one(spec: ModelSpec, tmp_path: Path) -> None:
     made = dataclasses.replace(config(LORA, max_steps=4, batch=2), model=spec)
     whole = tune(attempt(tmp_path / "whole", made))
@@ -454,19 +486,18 @@ def test_an_interrupted_tuning_ends_with_the_bits_of_an_undisturbed_one(spec: Mo
 # -- parts ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.every_family
 def test_every_weight_belongs_to_a_component(twin: Family) -> None:
     names = [name for name, _ in twin.model.named_parameters()]
     assert [name for name in names if twin.component_of(name) is None] == []
-    assert {twin.component_of(name) for name in names} == {"vision", "connector", "language"}
+    assert {twin.component_of(name) for name in names} == set(twin.components)
 
 
 def test_linear_layers_are_listed_per_component(twin: Family) -> None:
-    parts = [twin.linear_layers([c]) for c in ("vision", "connector", "language")]
-    assert all(parts)
-    assert sorted(name for part in parts for name in part) == sorted(
-        twin.linear_layers(["vision", "connector", "language"])
-    )
-    assert not any(name.endswith("lm_head") for name in parts[2])
+    parts = {component: twin.linear_layers([component]) for component in twin.components}
+    assert all(parts.values())
+    assert sorted(name for part in parts.values() for name in part) == sorted(twin.linear_layers(list(parts)))
+    assert not any(name.endswith("lm_head") for name in parts["language"])
 
 
 def test_every_attention_gives_the_same_answer(spec: ModelSpec, conversations: list[Conversation]) -> None:
@@ -551,6 +582,7 @@ def test_a_relative_of_a_family_needs_no_code(photo: Callable[..., Image.Image],
 # -- weights on disk -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.every_family
 def test_saved_weights_come_back_bit_for_bit(
     spec: ModelSpec, conversations: list[Conversation], tmp_path: Path
 ) -> None:
@@ -586,6 +618,7 @@ def test_a_folder_of_weights_is_a_model(
     assert torch.equal(last_logits(loaded, conversations), last_logits(twin, conversations))
 
 
+@pytest.mark.every_family
 def test_an_adapter_loads_in_plain_peft_and_back(
     spec: ModelSpec, conversations: list[Conversation], tmp_path: Path
 ) -> None:

@@ -14,9 +14,12 @@ from paceline.models.conversation import Conversation
 from paceline.models.family import Family
 from paceline.models.generate import Finite, GumbelNoise, generate
 
+pytestmark = pytest.mark.asks("tokens")
+
 SAMPLED = GenerationSpec(new_tokens=12, temperature=1.0, top_p=0.9)
 
 
+@pytest.mark.every_family
 @pytest.mark.parametrize(
     "spec_",
     [GenerationSpec(new_tokens=8), SAMPLED, GenerationSpec(new_tokens=8, beams=3)],

@@ -39,6 +39,8 @@ from paceline.training import audits, finetune, trainer
 # -- labels --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.every_family
+@pytest.mark.asks("tokens")
 def test_every_family_supervises_the_answers_and_their_ends(twin: Family, conversations: list[Conversation]) -> None:
     end = twin.tokenizer.convert_ids_to_tokens(twin.end_tokens[0])
     found = audits.labels(twin, conversations)
@@ -141,6 +143,7 @@ def broken(twin: Family, harm: Callable[[Batch, Family], None]) -> Family:
 
 
 @pytest.mark.parametrize("harm", BREAKS, ids=lambda f: f.__name__)
+@pytest.mark.asks("tokens", "joint")
 def test_a_family_that_supervises_anything_else_is_stopped_as_a_bug(
     harm: Callable[[Batch, Family], None], twin: Family, conversations: list[Conversation]
 ) -> None:
@@ -150,6 +153,7 @@ def test_a_family_that_supervises_anything_else_is_stopped_as_a_bug(
 
 
 @pytest.mark.parametrize("answer", ["", " \n"])
+@pytest.mark.asks("tokens", "joint")
 def test_an_empty_answer_is_bad_data_and_named(answer: str, twin: Family, conversations: list[Conversation]) -> None:
     lessons = [conversations[0], dataclasses.replace(conversations[1], answer=answer)]
     with pytest.raises(DataError, match="sample 2 of the first batch has an empty answer") as caught:
@@ -159,6 +163,7 @@ def test_an_empty_answer_is_bad_data_and_named(answer: str, twin: Family, conver
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
+@pytest.mark.asks("tokens", "joint")
 def test_no_answer_that_is_text_is_called_a_bug(data: st.DataObject, twin: Family) -> None:
     special = st.sampled_from(sorted(twin.tokenizer.added_tokens_encoder))
     text = st.text(st.characters(codec="utf-8"), max_size=12)

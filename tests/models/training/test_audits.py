@@ -46,7 +46,7 @@ def test_every_family_supervises_the_answers_and_their_ends(twin: Family, conver
     found = audits.labels(twin, conversations)
     assert [one.text for one in found] == [f"{c.answer}{end}" for c in conversations]
     for one, conversation in zip(found, conversations, strict=True):
-        assert conversation.prompt.split()[-1] in one.prompt
+        assert "".join(conversation.prompt.split()[-1:]) in one.prompt
 
 
 Batch = dict[str, Any]

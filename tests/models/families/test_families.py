@@ -21,6 +21,8 @@ from transformers import GenerationConfig, LogitsProcessorList
 from paceline.config.schema import GenerationSpec, ModelSpec, PromptSpec, Quantise, TaskSpec
 from paceline.data.conversations import lesson, question
 from paceline.errors import Interrupted, UserError
+from paceline.gpu_memory import image_tokens
+from paceline.gpu_memory.shapes import shape_of
 from paceline.models import family_names, load_family
 from paceline.models.conversation import Conversation
 from paceline.models.family import Family
@@ -28,6 +30,9 @@ from paceline.models.generate import generate
 from paceline.models.tensors import IGNORED
 
 pytestmark = pytest.mark.asks("tokens")
+
+SHAPES = ((1, 1), (2, 1), (1, 200), (200, 1), (3, 500), (640, 4), (64, 64), (301, 97))
+"""Width and height of pictures that come up: a thumbnail, a line of text, a banner."""
 
 LARGE = (
     "qwen2_vl_2b",
@@ -154,6 +159,29 @@ def test_a_chat_template_that_drops_the_prompt_is_refused(spec: ModelSpec, conve
 def test_images_of_any_mode_are_read(twin: Family, photo: Callable[..., Image.Image]) -> None:
     for mode in ("L", "RGBA", "P", "CMYK", "1"):
         assert torch.isfinite(last_logits(twin, [Conversation("Where?", [photo(64, 64).convert(mode)])])).all()
+
+
+@pytest.mark.every_family
+@pytest.mark.asks("image")
+def test_pictures_of_any_shape_are_answered_together_as_alone(
+    spec: ModelSpec, twin: Family, photo: Callable[..., Image.Image]
+) -> None:
+    shape = shape_of(spec)
+    taken = [s for s in SHAPES if shape is None or image_tokens.takes(shape.image, spec.processor, s)]
+    asked = [Conversation("Where?" if "text" in spec.inputs else "", [photo(*size, n)]) for n, size in enumerate(taken)]
+    together = last_logits(twin, asked)
+    assert torch.isfinite(together).all()
+    for row, conversation in enumerate(asked):
+        assert torch.allclose(together[row], last_logits(twin, [conversation])[0], atol=1e-4), taken[row]
+
+
+@pytest.mark.every_family
+@pytest.mark.asks("image")
+def test_training_sees_the_pixels_that_are_asked_about(twin: Family, conversations: list[Conversation]) -> None:
+    asked, lesson = twin.batch(conversations), twin.training_batch(conversations)
+    pixels = [name for name, value in asked.items() if isinstance(value, torch.Tensor) and value.is_floating_point()]
+    assert pixels
+    assert all(torch.equal(asked[name], lesson[name]) for name in pixels)
 
 
 @pytest.mark.asks("question", "several")

@@ -131,13 +131,17 @@ def test_a_tokenizer_of_another_model_is_refused(saved: ModelSpec, twin: Family)
     assert "the tokenizer names no token that ends an answer" in refusal(saved)
 
 
-@pytest.mark.parametrize("name", ["tokenizer.json", "config.json"])
-def test_what_a_library_fails_to_read_is_told_with_the_folder_and_no_traceback(saved: ModelSpec, name: str) -> None:
-    (Path(saved.weights) / name).write_text('{"unknown": 1}')
+@pytest.mark.parametrize(
+    ("name", "content"), [("tokenizer.json", '{"unknown": 1}'), ("config.json", '{"unknown": 1')], ids=lambda v: v[:6]
+)
+def test_what_a_library_fails_to_read_is_told_with_the_folder_and_no_traceback(
+    saved: ModelSpec, name: str, content: str
+) -> None:
+    (Path(saved.weights) / name).write_text(content)
     message = refusal(saved)
-    assert message.startswith(f"model {saved.name}: {saved.weights}")
-    # A family with a config class of its own reads the file, and finds other weights than its defaults count.
-    assert "can't be read" in message or "of another shape" in message
+    assert message.startswith(f"model {saved.name}: ")
+    assert saved.weights in message
+    assert "can't be read" in message or "can't read" in message
 
 
 def test_answers_of_scores_that_are_no_numbers_end_the_cell_and_are_not_empty(

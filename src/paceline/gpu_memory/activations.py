@@ -14,11 +14,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from paceline.gpu_memory.image_tokens import Seen
+from paceline.gpu_memory.roles import role
 from paceline.gpu_memory.shapes import Block, Linear, Shape
-
-_QUERIES = {"q_proj", "k_proj", "v_proj", "qkv", "qkv_proj"}
-_ATTENTION_OUT = {"o_proj", "out_proj", "proj"}
-_MLP_OUT = {"down_proj", "fc2"}
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ class Pass:
 
 def kept(shape: Shape, run: Pass, block: Block) -> float:
     """Bytes that one layer of a stack keeps, where gradients run through it."""
-    layer = {n.rsplit(".", 1)[-1]: shape.linear(f"{block.layer}.{n}") for n in block.linears}
+    layer = {n: shape.linear(f"{block.layer}.{n}") for n in block.linears}
     rows = _rows(block, run)
     return (
         _inputs(run, block, layer, rows, _keys(block, run))
@@ -143,15 +140,15 @@ def _inputs(run: Pass, block: Block, layer: dict[str, Linear], rows: int, keys: 
     """Inputs of the linear layers, and what their adapters keep."""
     size = 0.0
     groups: dict[str, list[Linear]] = {}
-    for last, linear in layer.items():
-        role = "attention" if last in _QUERIES else "out" if last in _ATTENTION_OUT else last
-        role = "states" if block.cross and last in ("k_proj", "v_proj") else role
-        groups.setdefault("mlp" if role in ("gate_proj", "up_proj", "gate_up_proj", "fc1") else role, []).append(linear)
-    for role, linears in groups.items():
-        vectors = keys if role == "states" else rows
+    for name, linear in layer.items():
+        does = role(name)
+        takes: str = "attention" if does in ("query", "key", "value", "fused") else does or name
+        groups.setdefault("states" if block.cross and does in ("key", "value") else takes, []).append(linear)
+    for takes, linears in groups.items():
+        vectors = keys if takes == "states" else rows
         whole = run.width * vectors * linears[0].inputs
         # What attention keeps anyway is its output; states are shared by all layers.
-        kept_anyway = role in ("out", "states")
+        kept_anyway = takes in ("out", "states")
         size += whole * _copies(run, linears, kept_anyway, block)
         size += sum(adapter(run, n, vectors) for n in linears if n.name in run.adapted)
     return size
@@ -163,7 +160,7 @@ def _copies(run: Pass, linears: Sequence[Linear], kept_anyway: bool, block: Bloc
     Args:
         there: it is kept by something else.
     """
-    c_input = kept_anyway or linears[0].name.rsplit(".", 1)[-1] in _MLP_OUT
+    c_input = kept_anyway or role(linears[0].name.removeprefix(f"{block.layer}.")) == "down"
     if linears[0].component in run.trained:
         if run.autocast and not c_input:  # a float32 input is cast for each of them
             return len(linears)

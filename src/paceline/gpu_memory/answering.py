@@ -18,6 +18,9 @@ from paceline.gpu_memory.assumptions import (
 from paceline.gpu_memory.parts import GIB, Memory, Part, Sample, total_gib
 from paceline.gpu_memory.shapes import Shape, trainable
 
+CHOICE_TOKENS = 16
+"""Tokens of the longest choice, where choices are scored: logits are made for each of them."""
+
 
 def evaluating(config: Config, shape: Shape, sample: Sample) -> Memory:
     """Memory of an evaluate cell: weights, keys and values of every token, and the reading of the prompts."""
@@ -42,7 +45,9 @@ def evaluating(config: Config, shape: Shape, sample: Sample) -> Memory:
         Part("weights", weights / GIB, f"{shape.total:,} numbers, adapter {adapter:,} × 4 B"),
         Part("keys and values", cache * rows / GIB, f"{rows} × {length} tokens"),
     ]
-    last = Part("logits", 10.0 * rows * shape.vocabulary / GIB, f"10 B × {rows} × {shape.vocabulary:,}")
+    places = CHOICE_TOKENS if generation.answer == "likelihood" else 1
+    shown = f"10 B × {rows * places} × {shape.vocabulary:,}"
+    last = Part("logits", 10.0 * rows * places * shape.vocabulary / GIB, shown)
     moments = {
         "in the vision tower": [frozen_tower(shape, step)],
         "while prompts are read": [

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from paceline.config.build import build
+from paceline.config.joined_parts import is_joined, source_name, sources
 from paceline.config.schema import LoraSpec, MethodSpec, ModelSpec
 from paceline.errors import UserError, nearest
 from paceline.store.files import digest, read_json
@@ -161,7 +162,10 @@ def read_shape(values: Mapping[str, Any], where: str) -> Shape:
 
 def place(root: Path, model: ModelSpec) -> Path:
     """Where ``prepare`` puts a model's shape."""
-    known = {"family": model.family, "weights": model.weights, "revision": model.revision, "config": model.config}
+    known: dict[str, Any] = {"family": model.family, "config": model.config}
+    known |= {"weights": model.weights, "revision": model.revision}
+    if is_joined(model):
+        known["parts"] = [[source.weights, source.revision] for source in sources(model)]
     return root / "shapes" / f"{digest(known, 12)}.json"
 
 
@@ -177,8 +181,8 @@ def _cached_shape(path: Path, _written: int) -> Shape:
 
 
 def file_name(source: str) -> str:
-    """The shipped file of a hub id or a twin's name."""
-    return f"{source.replace('/', '--')}.json"
+    """The shipped file of a hub id, of those of a joined model's parts, or of a twin's name."""
+    return f"{source.replace('/', '--').replace(' ', '')}.json"
 
 
 def shape_of(model: ModelSpec, root: Path | None = None) -> Shape | None:
@@ -186,9 +190,11 @@ def shape_of(model: ModelSpec, root: Path | None = None) -> Shape | None:
 
     A twin's shipped shape holds for its shipped config alone.
     """
+    if model.served:
+        return None
     if root is not None and (path := place(root, model)).is_file():
         return _cached_shape(path, path.stat().st_mtime_ns)
-    name = file_name(model.weights or f"{model.name}-{digest(model.config, 8)}")
+    name = file_name(source_name(model) or f"{model.name}-{digest(model.config, 8)}")
     return _shipped(name) if (SHIPPED / name).is_file() else None
 
 

@@ -26,6 +26,7 @@ SHIPPED = [s for p in sorted(CONF.glob("*.yaml")) if shape_of(s := model_spec(p.
 
 
 @pytest.mark.parametrize("spec", SHIPPED, ids=lambda s: s.name)
+@pytest.mark.asks("tokens")
 def test_the_shipped_shape_is_what_the_network_says(spec: ModelSpec) -> None:
     assert count_shape.count(spec) == shape_of(spec), "stale: python -m paceline.gpu_memory.count_shape --ship"
 

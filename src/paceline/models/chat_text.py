@@ -14,6 +14,12 @@ class ChatText:
 
     # Without a chat template: what parts the turns of a prompt, and thus ends the answer that imitates them.
     turn_end: ClassVar[str] = "\n\n"
+    # What stands between the text that asks for an answer and the answer, in a chat template's turns ("Assistant: …"):
+    # the model says it itself, and answers are trained on with it.
+    answer_opening: str = ""
+
+    # The network was trained on bare questions, or on none: no template, line break or turn stands around a prompt.
+    bare_prompt: ClassVar[bool] = False
 
     spec: ModelSpec
     processor: Any
@@ -30,7 +36,8 @@ class ChatText:
         A chat model ends its turn by a token. A base model goes on and invents the next question: what parts the turns
         of its prompt ends its answer.
         """
-        return () if getattr(self.processor, "chat_template", None) else (self.turn_end,)
+        framed = self.bare_prompt or getattr(self.processor, "chat_template", None)
+        return () if framed else (self.turn_end,)
 
     def render(self, conversation: Conversation) -> str:
         """The text up to where the answer begins, with one placeholder per image.
@@ -38,9 +45,15 @@ class ChatText:
         Uses the processor's chat template; a base model without one gets plain text to complete: images, prompt, a
         line break; shots likewise, each with its answer and ``turn_end`` behind.
 
+        A family of bare prompts gets the system's words and the question, or the beginning of its answer where it takes
+        no question.
+
         Raises:
-            UserError: the template leaves the prompt out, as some do without a word where they expect another layout.
+            UserError: the template leaves the prompt out, as some do without a word where they expect another layout;
+                or shots for a family of bare prompts.
         """
+        if self.bare_prompt:
+            return self._bare(conversation)
         if getattr(self.processor, "chat_template", None):
             messages = self._messages(conversation)
             dated = {"date_string": DATE} if "date_string" in str(self.processor.chat_template) else {}
@@ -52,6 +65,16 @@ class ChatText:
         turns = [f"{self._plain(shot)}{self._defused(shot.answer or '')}{self.turn_end}" for shot in conversation.shots]
         system = f"{self._defused(conversation.system)}\n" if conversation.system else ""
         return system + "".join(turns) + self._plain(conversation)
+
+    def _bare(self, conversation: Conversation) -> str:
+        if conversation.shots:
+            raise UserError(
+                f"{conversation.called}: model {self.spec.name} reads one question and no earlier turns; leave out the "
+                "worked examples"
+            )
+        if "text" not in self.spec.inputs:
+            return self._defused(conversation.prefix)
+        return self._defused("\n".join(filter(None, (conversation.system, conversation.prompt))))
 
     def _plain(self, turn: Conversation) -> str:
         return f"{self.placeholders(len(turn.images))}{self._defused(turn.prompt)}\n"
@@ -90,3 +113,8 @@ class ChatText:
 # Some chat templates (Llama 3) write today's date into a prompt that has no image, unless they are given one: this is
 # what they say where there is no clock. A cell must ask the same tomorrow.
 DATE = "26 Jul 2024"
+
+
+def space_before(tokenizer: Any) -> str:
+    """What stands between ``ASSISTANT:`` and an answer: a space, unless the tokenizer begins every text with one."""
+    return "" if tokenizer.tokenize("a")[0][0] in "▁Ġ" else " "

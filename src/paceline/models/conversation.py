@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+
+class Verbatim(str):
+    """An answer in the words in which a model gave it, the white space before it included; a target has its content
+    alone.
+    """
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True)
@@ -17,6 +26,7 @@ class Conversation:
         system: the system's turn; left out where empty.
         answer: the target; None where the model is to answer.
         shots: earlier turns, each with its answer, shown before the question.
+        accepted: what else is right, to train on, and how far: answer -> a score from 0 to 1, as people gave it.
         choices: what may be answered, in the order shown; empty where anything may.
         prefix: text that the answer of a captioner begins with, and that is no part of what it returns.
         sample: id of the sample that it asks about, for messages.
@@ -27,6 +37,7 @@ class Conversation:
     system: str = ""
     answer: str | None = None
     shots: list[Conversation] = dataclasses.field(default_factory=list)
+    accepted: Mapping[str, float] = dataclasses.field(default_factory=dict)
     choices: tuple[str, ...] = ()
     prefix: str = ""
     sample: str = dataclasses.field(default="", compare=False)

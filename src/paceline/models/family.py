@@ -21,12 +21,22 @@ import torch
 
 import paceline.models.torchvision  # noqa: F401
 from paceline.config.checks import locate_weights
+from paceline.config.joined_parts import is_twin, not_joined, source_name
 from paceline.config.schema import GenerationSpec, ModelSpec, Quantise
 from paceline.errors import UserError
 from paceline.models.answerer import Answer, How, Reads
 from paceline.models.conversation import Conversation
 from paceline.models.generate import generate
-from paceline.models.landed import Unread, outside, require_adapter, require_vocabulary, require_whole
+from paceline.models.landed import (
+    Unread,
+    blame_files,
+    compute_plainly,
+    in_order,
+    require_adapter,
+    require_vocabulary,
+    require_whole,
+)
+from paceline.models.likelihood import choose
 from paceline.models.processor_settings import require_taken
 from paceline.models.registry import other_architecture
 from paceline.models.tensors import Tensors
@@ -35,6 +45,7 @@ from paceline.models.tensors import Tensors
 # After the operators are defined: some versions import torchvision on the way.
 import transformers
 from transformers import BitsAndBytesConfig, GenerationConfig, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 # A bar that redraws itself is noise in a log file.
 transformers.utils.logging.disable_progress_bar()
@@ -64,7 +75,7 @@ def _require_format(spec: ModelSpec, device: str) -> None:
 
 
 @contextlib.contextmanager
-def _whole_weights() -> Iterator[None]:
+def whole_weights() -> Iterator[None]:
     """Make models whole for a moment, where a ZeRO-3 run would partition the parts that a model class makes.
 
     Partitioned parts can't be drawn from one seed nor saved: a twin is made whole, and partitioned when it is read.
@@ -106,9 +117,16 @@ class Family(Tensors):
     """
 
     auto_class: ClassVar[str] = "AutoModelForImageTextToText"
+    # The network, where it is a class of the family's own and no Auto class makes it.
+    network_class: ClassVar[Any] = None
     # What `model_type` of the weights' config.json may be; read by the login side too, so a plain tuple of strings.
     # Empty takes any: another architecture's weights would be read as far as their names agree.
     model_types: ClassVar[tuple[str, ...]] = ()
+    # Likewise `architectures`, and `model_type` of `text_config` and `vision_config`, where one class of network holds
+    # parts of several kinds.
+    architectures: ClassVar[tuple[str, ...]] = ()
+    text_types: ClassVar[tuple[str, ...]] = ()
+    vision_types: ClassVar[tuple[str, ...]] = ()
     # What its image processor takes (:mod:`paceline.config.processor_arguments`), and the keys of its `size`; read by
     # the login side too. A family that says nothing has its file checked when the processor is loaded.
     image_arguments: ClassVar[Mapping[str, str] | None] = None
@@ -120,15 +138,38 @@ class Family(Tensors):
     # Modules that 8- and 4-bit loading leaves in the model's number format (`llm_int8_skip_modules`), by their full
     # names: the library matches from the beginning, and a `vision_model` alone would leave out nothing.
     unquantised: ClassVar[tuple[str, ...]] = ("lm_head",)
+    # Last names of linear layers that the library keeps in float32 where others are float16 or quantised.
+    kept_in_float32: ClassVar[tuple[str, ...]] = ()
     # A batch without an image passes over some weights. ZeRO-3 gathers weights on all ranks together: there, either
     # every rank's micro-batch has an image or none has, or the ranks wait for one another for ever.
     skips_without_images: ClassVar[bool] = True
     # Whether its network can't read a prompt without an image.
     needs_image: ClassVar[bool] = False
+    # Whether its network can be put together of two models (`parts:` of the file); read by the login side too.
+    joins_parts: ClassVar[bool] = False
     # Whether answers come of a call of the model's own, which makes its tensors by itself.
     own_call: ClassVar[bool] = False
+    # Whether the network takes what it saw of an image in place of its pixels (:meth:`features`).
+    takes_features: ClassVar[bool] = True
+    # Whether a decoder with a sequence of its own writes the answer (:class:`~paceline.models.own_decoder.OwnDecoder`).
+    decoder_apart: ClassVar[bool] = False
     # How it answers; read by the login side too, which drops tasks that ask for another kind of answer.
     how: How = "generates"
+    # Whether it reads or writes text, and thus has a tokenizer; read by the login side too.
+    tokenized: ClassVar[bool] = True
+    # Whether a tuning gives it an output layer of its own, over the distinct answers of the train split.
+    learns_labels: ClassVar[bool] = False
+    # Modules that are learned whole beside an adapter, such as a new output layer.
+    saved_whole: ClassVar[tuple[str, ...]] = ()
+    # Why the planner can't compute its memory, as the rest of a sentence about the family; read by the login side too.
+    unplanned: ClassVar[str] = ""
+    # How `paceline explain` draws what an answer hangs on: a name of `inference.explain.METHODS`.
+    explained_by: ClassVar[str] = "integrated_gradients"
+    # Modules by which a decoder looks at an image, as a pattern of their names; where it looks at a text that looks at
+    # the image, theirs too. Empty where it does so in another way.
+    cross_attention: ClassVar[tuple[str, ...]] = ()
+    # Which weights begin random, for the log of a run; empty where all were read.
+    new_weights: str = ""
     quantised: Quantise = "none"
 
     def __init__(self, spec: ModelSpec, model: Any, processor: Any) -> None:
@@ -151,11 +192,13 @@ class Family(Tensors):
     def answer(
         self, conversations: Sequence[Conversation], settings: GenerationSpec, seeds: Sequence[int]
     ) -> list[Answer]:
-        """Answer conversations together, in their order, each sampled from its own seed.
+        """Answer conversations together, in their order, each sampled from its own seed, or the likeliest choice.
 
         Raises:
             UserError: settings that exclude each other, or more tokens than the model has positions for.
         """
+        if settings.answer == "likelihood":
+            return choose(self, conversations, settings)
         return generate(self, conversations, settings, seeds)
 
     # -- loading
@@ -201,9 +244,12 @@ class Family(Tensors):
         # Processor classes write into the dictionaries that they are given, and a spec is shared.
         lent = dataclasses.replace(spec, processor=copy.deepcopy(spec.processor))
         with tempfile.TemporaryDirectory(prefix="twin-") as scratch:
-            if spec.weights:
+            if not is_twin(spec):
+                if why := not_joined(spec):
+                    raise UserError(why)
                 source, revision = locate_weights(spec)
-                cls.require_architecture(spec, source, revision)
+                if source:  # what joined parts may be, their Auto classes say
+                    cls.require_architecture(spec, source, revision)
                 processor = cls._read(spec, lambda: cls.make_processor(lent, source, revision))
             else:
                 source, revision = scratch, None
@@ -214,28 +260,36 @@ class Family(Tensors):
                 cls.require_architecture(spec, source, revision)
             options = cls.reading(spec, device, quantise)
             model = cls._read(spec, lambda: cls.make_model(spec, source, revision, options))
-        _compute_plainly(model)
+        compute_plainly(model)
         # PEFT copies this name into the adapter; a temporary folder's would be noise that differs from run to
         # run.
-        model.name_or_path = model.config._name_or_path = spec.weights or spec.name
+        model.name_or_path = model.config._name_or_path = source_name(spec) or spec.name
         family = cls(spec, model, processor)
         family.quantised = quantise
-        require_whole(model, f"model {spec.name}: {tuned or spec.weights}", family.is_idle)
-        require_vocabulary(model, family.tokenizer, f"model {spec.name}: {spec.weights}")
-        # Sampling settings shipped with the weights (Qwen2-VL: top_k 1) would silently override the sweep's.
-        model.generation_config = GenerationConfig(
-            eos_token_id=family.end_tokens,
-            pad_token_id=family.tokenizer.pad_token_id,
-            bos_token_id=family.tokenizer.bos_token_id,
-        )
+        require_whole(model, f"model {spec.name}: {tuned or source_name(spec)}", family.is_idle)
+        family.settle()
         if tuned is not None and adapter:
             family.model = family._with_adapter(tuned, training)
         family.model.train(training)
         return family
 
+    def settle(self) -> None:
+        """Check a model that was just read, and state what its weights' files must not decide.
+
+        Raises:
+            UserError: its tokenizer is of another model.
+        """
+        require_vocabulary(self.model, self.tokenizer, f"model {self.spec.name}: {source_name(self.spec)}")
+        # Sampling settings shipped with the weights (Qwen2-VL: top_k 1) would silently override the sweep's.
+        self.model.generation_config = GenerationConfig(
+            eos_token_id=self.end_tokens,
+            pad_token_id=self.tokenizer.pad_token_id,
+            bos_token_id=self.tokenizer.bos_token_id,
+        )
+
     @classmethod
     def require_architecture(cls, spec: ModelSpec, source: str, revision: str | None) -> None:
-        """Refuse weights of an architecture that is not among ``model_types``.
+        """Refuse weights of an architecture that is not among ``model_types``, ``architectures`` or ``text_types``.
 
         Raises:
             UserError: with what they are.
@@ -245,7 +299,7 @@ class Family(Tensors):
             return transformers.PretrainedConfig.get_config_dict(source, revision=revision)
 
         config, _ = cls._read(spec, read)
-        if why := other_architecture(spec.family, config.get("model_type")):
+        if why := other_architecture(spec.family, config):
             raise UserError(f"model {spec.name}: {source}: {why}")
 
     @classmethod
@@ -271,8 +325,18 @@ class Family(Tensors):
     @classmethod
     def make_model(cls, spec: ModelSpec, source: str, revision: str | None, options: dict[str, Any]) -> PreTrainedModel:
         """The network, from a folder or a hub id; ``options`` are those of :meth:`reading`."""
+        if cls.network_class is not None:
+            return cls.read_weights(cls.network_class, source, revision, **options)
         auto_class = getattr(transformers, cls.auto_class)
+        values, _ = transformers.PretrainedConfig.get_config_dict(source, revision=revision)
+        if (config := cls.config_of(values)) != values:
+            options = {**options, "config": transformers.AutoConfig.for_model(**config)}
         return cls.read_weights(auto_class, source, revision, trust_remote_code=spec.remote_code, **options)
+
+    @classmethod
+    def config_of(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """``config.json``, with what its files leave to a default that has changed since they were written."""
+        return values
 
     @staticmethod
     def read_weights(network: Any, source: str, revision: str | None, **options: Any) -> Any:
@@ -309,7 +373,7 @@ class Family(Tensors):
         config = copy.deepcopy(spec.config)
         seed = int(config.pop("seed", 0))
         processor = cls.twin_processor(spec)
-        with torch.random.fork_rng(devices=[]), _whole_weights():
+        with torch.random.fork_rng(devices=[]), whole_weights():
             torch.manual_seed(seed)
             model = cls.twin_model(config, processor)
             # Each rank writes a folder of its own; once ranks are joined, the library would let rank 0 alone write.
@@ -333,7 +397,7 @@ class Family(Tensors):
         try:
             return make()
         except OSError as error:
-            what = f"{spec.weights}@{spec.revision}" if spec.revision else spec.weights
+            what = f"{spec.weights}@{spec.revision}" if spec.revision else source_name(spec)
             reason = str(error).splitlines()[0]
             raise UserError(
                 f"model {spec.name}: can't read {what}: {reason}; fetch it where there is a network (paceline "
@@ -347,7 +411,7 @@ class Family(Tensors):
                     f"model {spec.name}: {str(error).splitlines()[0]} Give model.attention=sdpa, or install what it "
                     "misses"
                 ) from error
-            _blame_files(spec, error)
+            blame_files(spec, error)
             raise
 
     def _with_adapter(self, folder: Path, training: bool) -> Any:
@@ -386,7 +450,9 @@ class Family(Tensors):
         return [
             name
             for name, module in self.bare_model().named_modules()
-            if isinstance(module, torch.nn.Linear) and module not in head and self.component_of(name) in components
+            if isinstance(module, torch.nn.Linear | Conv1D)  # GPT-2 has its weights turned
+            and module not in head
+            and self.component_of(name) in components
         ]
 
     @classmethod
@@ -417,30 +483,5 @@ class Family(Tensors):
         model.save_pretrained(folder, **options)
         if hasattr(model, "peft_config"):
             (folder / "README.md").unlink(missing_ok=True)  # PEFT's template of a model card, with nothing filled in
+            in_order(folder / "adapter_config.json")
         self.processor.save_pretrained(folder)
-
-
-def _blame_files(spec: ModelSpec, error: Exception) -> None:
-    """Say which model's files a library fails on, where it is they: its own words alone name none.
-
-    Raises:
-        UserError: the error arose in a library, on weights that the user gave.
-    """
-    if not spec.weights or isinstance(error, UserError) or not outside(error):
-        return
-    said = " ".join(str(error).split())
-    raise UserError(
-        f"model {spec.name}: {spec.folder or spec.weights} can't be read: {type(error).__name__}: {said[:300]}. One of "
-        "its files (config.json, tokenizer, processor, weights) is damaged or of another model, or a package is missing"
-    ) from error
-
-
-def _compute_plainly(model: torch.nn.Module) -> None:
-    """Keep 4-bit layers on the CPU to the plain way of computing.
-
-    On processors with AVX512-BF16 bitsandbytes 0.50.2 rewrites such a layer's weights at its first forward pass, which
-    fails where the features are no multiple of a block (64) and gives other last bits than other processors do.
-    """
-    for module in model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]

@@ -100,9 +100,10 @@ def generate(
     check_generation(spec)
     model = family.model.eval()
     batch = family.to_model(family.batch(conversations))
-    prompt_width = batch["input_ids"].shape[1]
+    begun, mask = family.sequence(batch)
+    prompt_width = begun.shape[1]
     if prompt_width + spec.new_tokens > family.longest:
-        longest = conversations[int(batch["attention_mask"].sum(dim=1).argmax())]
+        longest = conversations[int(mask.sum(dim=1).argmax())]
         raise UserError(
             f"{longest.called}: model {family.spec.name} has {family.longest} positions: a prompt of {prompt_width} "
             f"tokens (images counted) and generation.new_tokens={spec.new_tokens} are more; show fewer or smaller "
@@ -123,13 +124,14 @@ def generate(
         repetition_penalty=spec.repetition_penalty,
         eos_token_id=family.end_tokens,
         pad_token_id=family.tokenizer.pad_token_id,
+        decoder_start_token_id=family.start_token,
     )
     criteria = StoppingCriteriaList([AtText(family, prompt_width, spec.min_new_tokens)] if family.stops else [])
     output = model.generate(
         **batch, generation_config=settings, logits_processor=processors, stopping_criteria=criteria
     )
     finite.require()
-    prompts = batch["attention_mask"].sum(dim=1).tolist()
+    prompts = family.tokens_read(batch).tolist()
     rows = output[:, prompt_width:].tolist()
     return [_answer(family, row, prompt, spec.min_new_tokens) for row, prompt in zip(rows, prompts, strict=True)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import traceback
 from collections.abc import Callable, Iterable, Mapping
@@ -9,6 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from paceline.config.joined_parts import is_twin, source_name
+from paceline.config.schema import ModelSpec
 from paceline.counted import counted
 from paceline.errors import UserError
 
@@ -43,6 +48,14 @@ class Unread:
             unexpected=tuple(sorted(report["unexpected_keys"])),
             errors=tuple(map(str, report.get("error_msgs") or ())),
         )
+
+    def without(self, prefix: str) -> Unread:
+        """The same without the tensors below a module that is to be drawn anew."""
+
+        def kept(names: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(name for name in names if not name.startswith(prefix))
+
+        return Unread(kept(self.missing), kept(self.mismatched), self.unexpected, self.errors)
 
 
 def require_whole(model: Any, what: str, is_idle: Callable[[str], bool]) -> None:
@@ -90,13 +103,18 @@ def require_vocabulary(model: Any, tokenizer: Any, what: str) -> None:
     Raises:
         UserError: with the file to look at.
     """
-    from torch.nn import Embedding
-
     if not isinstance(tokenizer.eos_token_id, int):
         raise UserError(
             f"{what}: the tokenizer names no token that ends an answer: eos_token in tokenizer_config.json, and that "
             "token in tokenizer.json; take both from where the weights come from"
         )
+    require_embeddings(model, tokenizer, what)
+
+
+def require_embeddings(model: Any, tokenizer: Any, what: str) -> None:
+    """Refuse a tokenizer with more tokens than there are embeddings; as :func:`require_vocabulary`."""
+    from torch.nn import Embedding
+
     embedding = model.get_input_embeddings()
     rows = len(embedding.weight) if type(embedding) is Embedding else 0
     highest, token = max(((number, token) for token, number in tokenizer.get_vocab().items()), default=(0, ""))
@@ -173,3 +191,39 @@ def require_adapter(model: Any, folder: Path, name: str) -> None:
 def _some(names: Iterable[str]) -> str:
     names = list(names)
     return f"{counted(len(names), 'tensor')} ({', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''})"
+
+
+def blame_files(spec: ModelSpec, error: Exception) -> None:
+    """Say which model's files a library fails on, where it is they: its own words alone name none.
+
+    Raises:
+        UserError: the error arose in a library, on weights that the user gave.
+    """
+    if is_twin(spec) or isinstance(error, UserError) or not outside(error):
+        return
+    said = " ".join(str(error).split())
+    raise UserError(
+        f"model {spec.name}: {spec.folder or source_name(spec)} can't be read: {type(error).__name__}: {said[:300]}. "
+        "One of its files (config.json, tokenizer, processor, weights) is damaged or of another model, or a package is "
+        "missing"
+    ) from error
+
+
+def compute_plainly(model: torch.nn.Module) -> None:
+    """Keep 4-bit layers on the CPU to the plain way of computing.
+
+    On processors with AVX512-BF16 bitsandbytes 0.50.2 rewrites such a layer's weights at its first forward pass, which
+    fails where the features are no multiple of a block (64) and gives other last bits than other processors do.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]
+
+
+def in_order(path: Path) -> None:
+    """Write the layers of an adapter's config in order: PEFT holds a set, in another order in each process."""
+    config = json.loads(path.read_text())
+    listed = {
+        name: sorted(value) for name, value in config.items() if name == "target_modules" and isinstance(value, list)
+    }
+    path.write_text(json.dumps({**config, **listed}, indent=2, sort_keys=True))

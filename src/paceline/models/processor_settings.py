@@ -27,7 +27,7 @@ def require_taken(spec: ModelSpec, processor: Any) -> None:
 
     Args:
         spec: the model.
-        processor: the processor, or a tokenizer alone.
+        processor: the processor, or a tokenizer or an image processor alone.
 
     Raises:
         UserError: an argument that it does not take, or that has no effect.
@@ -35,7 +35,8 @@ def require_taken(spec: ModelSpec, processor: Any) -> None:
     where = f"conf/model/{spec.name}.yaml: processor"
     if not spec.processor:
         return
-    images = getattr(processor, "image_processor", None)
+    # A classifier's processor is its image processor, which alone has `preprocess`.
+    images = getattr(processor, "image_processor", processor if hasattr(processor, "preprocess") else None)
     if images is None:
         raise UserError(f"{where}: family '{spec.family}' has no image processor; remove it")
     kind = type(images).__name__

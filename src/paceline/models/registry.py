@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,20 +33,46 @@ def says(family: str, attribute: str, default: Any) -> Any:
     return says(base, attribute, default) if base else default
 
 
+def no_likelihoods(family: str) -> str:
+    """Why a family can't tell how likely a given answer is, in one line; empty where it can."""
+    how = says(family, "how", "generates")
+    if how != "generates":
+        return f"family '{family}' {how}, and has no likelihood of a text"
+    if says(family, "own_call", False) or says(family, "served", False):
+        return f"family '{family}' answers by a call that gives text alone"
+    return ""
+
+
 def components(family: str) -> tuple[str, ...]:
     """The parts of a family's models that a method may name; empty where its module does not say them plainly."""
     declared = says(family, "components", None)
     return tuple(declared) if isinstance(declared, dict) else ()
 
 
-def other_architecture(family: str, model_type: object) -> str:
+# What a family may name of a config.json: its attribute, where it stands there, and what it is called.
+_NAMED = (
+    ("model_types", "model_type", ()),
+    ("architectures", "architectures", ()),
+    ("text_types", "model_type", ("text_config",)),
+    ("vision_types", "model_type", ("vision_config",)),
+)
+
+
+def other_architecture(family: str, config: Mapping[str, Any]) -> str:
     """Why weights of an architecture can't be read by a family, in one line; empty where they can.
 
     Args:
         family: the family's name.
-        model_type: ``model_type`` of the weights' ``config.json``; None where it has none.
+        config: the weights' ``config.json``; what it does not say is not held against it.
     """
-    types = says(family, "model_types", ())
-    if not isinstance(types, tuple) or not types or model_type is None or model_type in types:
-        return ""
-    return f"config.json says model_type {model_type!r}, and family '{family}' reads {' and '.join(types)} alone"
+    for attribute, key, path in _NAMED:
+        wanted, there = says(family, attribute, ()), config
+        for part in path:
+            there = there.get(part) if isinstance(there.get(part), Mapping) else {}  # type: ignore[assignment]
+        found = there.get(key)
+        names = found if isinstance(found, list) else [found]
+        if isinstance(wanted, tuple) and wanted and found and not set(names) & set(wanted):
+            where = ".".join((*path, key))
+            told = ", ".join(map(repr, names))
+            return f"config.json says {where} {told}, and family '{family}' reads {' and '.join(wanted)} alone"
+    return ""

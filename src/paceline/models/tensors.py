@@ -12,7 +12,7 @@ import torch
 import paceline.models.torchvision  # noqa: F401
 from paceline.errors import UserError
 from paceline.models.chat_text import ChatText
-from paceline.models.conversation import Conversation
+from paceline.models.conversation import Conversation, Verbatim
 
 # isort: split
 # After the operators are defined: some versions import torchvision on the way.
@@ -32,8 +32,26 @@ class Tensors(ChatText):
         "token_type_ids": "zero",
     }
 
+    # The ids behind which an answer is written, and their mask: two of ``token_tensors``.
+    sequence_tensors: ClassVar[tuple[str, str]] = ("input_ids", "attention_mask")
+    # Labels stand at the place that predicts them, because the network's loss does not shift them by one.
+    labels_ahead: ClassVar[bool] = False
+    # The network's loss is the mean over the labels that it is given, even where it is told how many the step has.
+    mean_loss: ClassVar[bool] = False
+    # The id that a decoder of its own begins with; None where the answer goes on behind the prompt.
+    start_token: int | None = None
+
     model: Any
     end_tokens: list[int]
+
+    def sequence(self, batch: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The ids behind which the network writes an answer, and their mask; both (samples, tokens)."""
+        ids, mask = self.sequence_tensors
+        return batch[ids], batch[mask]
+
+    def tokens_read(self, batch: Mapping[str, Any]) -> torch.Tensor:
+        """How many tokens the network reads of each sample, padding not counted; (samples,), on the batch's device."""
+        return self.sequence(batch)[1].sum(dim=1)
 
     @property
     def longest(self) -> int:
@@ -85,14 +103,18 @@ class Tensors(ChatText):
         """
         flat = [f for row in features for f in row]
         shape = {name: torch.stack([f.shape[name] for f in flat]) for name in flat[0].shape}
-        written = [self.processor.replace_image_token(shape, i) for i in range(len(flat))]
-        texts, _ = self.processor.get_text_with_replacements(list(texts), written)
+        texts, _ = self.processor.get_text_with_replacements(list(texts), [self.written(f) for f in flat])
         inputs = dict(self.tokenizer(texts, **self._text_options(texts)))
         if "mm_token_type_ids" in self.processor.model_input_names:
             types = self.processor.create_mm_token_type_ids(inputs["input_ids"].tolist())
             inputs["mm_token_type_ids"] = torch.tensor(types)
         seen = BaseModelOutputWithPooling(pooler_output=tuple(f.states for f in flat))  # type: ignore[arg-type]
         return {**inputs, **shape, "mm_encoder_outputs": {"image": seen}}
+
+    def written(self, seen: Features) -> str:
+        """What takes the place of an image's placeholder in a text: a token for each state, and what parts them."""
+        shape = {name: tensor.unsqueeze(0) for name, tensor in seen.shape.items()}
+        return str(self.processor.replace_image_token(shape, 0))
 
     def _text_options(self, texts: Sequence[str]) -> dict[str, Any]:
         bos = self.tokenizer.bos_token
@@ -152,28 +174,47 @@ class Tensors(ChatText):
             ids[row, : len(answer)] = torch.tensor(answer)
             mask[row, : len(answer)] = 1
         batch = self.batch(conversations)
-        labels = torch.full_like(batch["input_ids"], IGNORED)
+        labels = torch.full_like(self.sequence(batch)[0], IGNORED)
         batch = self.append_answers(batch, ids, mask)
         batch["labels"] = torch.cat([labels, ids.masked_fill(mask == 0, IGNORED)], dim=1)
         batch = self._right_padded(batch)
-        batch |= answers_alone(batch["labels"])
-        if (width := batch["input_ids"].shape[1]) > self.longest:
-            longest = conversations[int(batch["attention_mask"].sum(dim=1).argmax())]
+        if (width := batch["labels"].shape[1]) > self.longest:
+            longest = conversations[int(self.sequence(batch)[1].sum(dim=1).argmax())]
             raise UserError(
                 f"{longest.called}: model {self.spec.name} has {self.longest} positions, and a prompt with its answer "
                 f"takes {width} (images counted); show fewer or smaller images, or shorten task.target"
             )
-        return batch
+        return batch | self.supervised(batch["labels"])
+
+    def supervised(self, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What the network is told of the labels, (samples, tokens), beside them: where to make logits.
+
+        A family whose network makes all logits says so by an override.
+        """
+        return answers_alone(labels)
+
+    def answer_logits(self, logits: torch.Tensor, batch: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of a training batch of one sample, and the logits that it gave: those that predict the answer's tokens,
+        (tokens, vocabulary), and the tokens, (tokens,).
+        """
+        if "shift_labels" in batch:
+            return logits[0], batch["shift_labels"][0]
+        labels = batch["labels"] if self.labels_ahead else ahead(batch["labels"])
+        places = labels[0].ne(IGNORED)
+        # Some put logits of the image's tokens before those of the text.
+        return logits[0, -len(places) :][places], labels[0][places]
 
     def _answer_ids(self, conversation: Conversation) -> list[int]:
         if conversation.answer is None:
             raise UserError("a conversation to train on has no answer; set task.target")
         text = self._defused(conversation.answer)
+        if not isinstance(conversation.answer, Verbatim) and not text[:1].isspace():
+            text = f"{self.answer_opening}{text}"
         return [*self.tokenizer(text, add_special_tokens=False)["input_ids"], self.end_tokens[0]]
 
     def append_answers(self, batch: dict[str, Any], ids: torch.Tensor, mask: torch.Tensor) -> dict[str, Any]:
         """The batch with ``ids`` after the prompts, in every tensor that has a column per token."""
-        own = {"input_ids": ids, "attention_mask": mask}
+        own = dict(zip(self.sequence_tensors, (ids, mask), strict=True))
         appended = dict(batch)
         for name in self.token_tensors.keys() & batch.keys():
             tensor = batch[name]
@@ -185,11 +226,18 @@ class Tensors(ChatText):
 
     def _right_padded(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Move every row's tokens to its left end, in all tensors with a column per token."""
-        mask = batch["attention_mask"]
+        _, mask = self.sequence(batch)
         order = torch.argsort(mask, dim=1, descending=True, stable=True)[:, : int(mask.sum(1).max())]
         rows = torch.arange(len(mask)).unsqueeze(1)
         moved = {*self.token_tensors, "labels"}
         return {name: value[rows, order] if name in moved else value for name, value in batch.items()}
+
+    def read_back(self, batch: Mapping[str, Any]) -> list[dict[str, float]] | None:
+        """What is supervised in a training batch of a family without answer tokens: for each sample, label -> weight.
+
+        None where the answers are tokens, which are read back as such.
+        """
+        return None
 
     def to_model(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """The batch on the model's device, its images in the model's number format."""
@@ -234,6 +282,11 @@ def grid(
     return torch.stack([x[:-1, :-1], y[:-1, :-1], x[1:, 1:], y[1:, 1:]], dim=-1)
 
 
+def ahead(labels: torch.Tensor) -> torch.Tensor:
+    """Labels (samples, tokens) at the places that predict them: one to the left."""
+    return torch.nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORED)
+
+
 def answers_alone(labels: torch.Tensor) -> dict[str, torch.Tensor]:
     """Arguments that let a network make logits where a label is predicted, and nowhere else.
 
@@ -248,7 +301,7 @@ def answers_alone(labels: torch.Tensor) -> dict[str, torch.Tensor]:
         most labels of a sample), filled up with other places and ``IGNORED``. Places and not a mask: a mask's size
         has to be waited for on a GPU.
     """
-    following = torch.nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORED)
+    following = ahead(labels)
     most = int(following.ne(IGNORED).sum(1).max())
     places = following.eq(IGNORED).int().argsort(dim=1, stable=True)[:, :most]
     return {"logits_to_keep": places, "shift_labels": following.gather(1, places)}

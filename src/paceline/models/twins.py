@@ -8,10 +8,13 @@ those, and a prompt of 60 tokens trains several times faster than one of 300 cha
 from __future__ import annotations
 
 import string
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
+from torch import nn
 from transformers import PreTrainedTokenizerFast
 
 # Words of the shipped prompts and of English at large. Token ids follow this order and a twin's weights follow the
@@ -51,14 +54,34 @@ UNKNOWN = "<unk>"
 
 def begins_itself(tokenizer: PreTrainedTokenizerFast) -> None:
     """Let a twin's tokenizer write its beginning token before every text, as those of Llama and Phi do."""
-    bos = tokenizer.bos_token
-    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
-        single=f"{bos} $A", special_tokens=[(bos, tokenizer.bos_token_id)]
-    )
+    framed(tokenizer, f"{tokenizer.bos_token} $A")
+
+
+def name_tokens(tokenizer: PreTrainedTokenizerFast, **named: str) -> None:
+    """Give tokens of a twin's tokenizer the names under which a processor looks them up; they are saved with it."""
+    tokenizer._set_model_specific_special_tokens(dict(named))
+
+
+def settle(layers: Iterable[nn.Module]) -> None:
+    """Let the layers of a new SigLIP tower add little to its patches, as those of a trained one do.
+
+    Its class draws weights so large that every state is of the whole image, and none of its own place.
+    """
+    with torch.no_grad():
+        for layer in layers:
+            for name, parameter in layer.named_parameters():
+                if name.startswith(("self_attn.out_proj.", "mlp.fc2.")):
+                    parameter.mul_(0.1)
+
+
+def text_settings(config: Mapping[str, Any], tokenizer: PreTrainedTokenizerFast, **own: Any) -> dict[str, Any]:
+    """Settings of a twin's language model: those of its file, the vocabulary of its tokenizer, and the family's own."""
+    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+    return {**config["text_config"], "vocab_size": len(tokenizer), **ids, **own}
 
 
 def twin_tokenizer(
-    special: Sequence[str], *, pad: str, eos: str, bos: str | None, chat_template: str
+    special: Sequence[str], *, pad: str, eos: str, bos: str | None, chat_template: str, **named: str
 ) -> PreTrainedTokenizerFast:
     """A tokenizer of single characters and a few hundred words, which decodes what it encodes.
 
@@ -68,6 +91,7 @@ def twin_tokenizer(
         eos: the token that ends an answer.
         bos: the token that begins a text, or None.
         chat_template: Jinja template of the family's turns.
+        named: tokens that the family's processor asks the tokenizer for by a name, such as ``image_token``.
     """
     characters = [*string.digits, *string.ascii_letters, *string.punctuation, *" \n\t\r"]
     # A word carries its leading space, as in byte-level vocabularies.
@@ -86,6 +110,25 @@ def twin_tokenizer(
         additional_special_tokens=[t for t in special if t not in (pad, eos, bos)],
         clean_up_tokenization_spaces=False,
         model_max_length=4096,
+        **named,
     )
     made.chat_template = chat_template
     return made
+
+
+def bert_twin_tokenizer() -> PreTrainedTokenizerFast:
+    """A twin's tokenizer with BERT's special tokens, which writes a text between ``[CLS]`` and ``[SEP]``."""
+    special = ("[PAD]", "[CLS]", "[SEP]", "[MASK]")
+    tokenizer = twin_tokenizer(special, pad="[PAD]", eos="[SEP]", bos=None, chat_template="")
+    tokenizer.chat_template = None
+    tokenizer.sep_token, tokenizer.cls_token, tokenizer.mask_token = "[SEP]", "[CLS]", "[MASK]"
+    framed(tokenizer, "[CLS] $A [SEP]")
+    return tokenizer
+
+
+def framed(tokenizer: PreTrainedTokenizerFast, single: str) -> None:
+    """Let a twin's tokenizer write special tokens around every text: ``single`` is such as ``[CLS] $A [SEP]``."""
+    marks = [word for word in single.split() if not word.startswith("$")]
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=single, special_tokens=[(mark, tokenizer.convert_tokens_to_ids(mark)) for mark in marks]
+    )

@@ -223,6 +223,7 @@ def tune(run: ToyRun, samples: type[Squares] = Squares, room: int = 0, **options
     """Train the toy cell as a job would, on a :func:`simulated_card` where ``room`` says how small."""
     torch.set_num_threads(1)
     output = run.attempt.path / "weights"
+    samples = samples if "image" in run.config.model.inputs else Questions
     family = finetune.load(run, 10)
     if room:
         simulated_card(family, room)

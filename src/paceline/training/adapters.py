@@ -46,9 +46,9 @@ class Targets:
         """The table, a line per component."""
         lines = []
         for component, layers in self.table.items():
-            adapted, there = (sum(column) for column in zip(*layers.values(), strict=True))
+            adapted, there = (sum(counts[i] for counts in layers.values()) for i in (0, 1))
             each = ", ".join(f"{name} {n}/{of}" for name, (n, of) in layers.items())
-            lines.append(f"  {component} {adapted}/{there}: {each}")
+            lines.append(f"  {component} {adapted}/{there}: {each or 'no linear layer'}")
         return "\n".join(lines)
 
 
@@ -64,6 +64,11 @@ def targets(family: Family, lora: LoraSpec) -> Targets:
         raise UserError(f"method.lora.components: no component {unknown}: {nearest(str(unknown), family.components)}")
     layers = family.linear_layers(lora.components)
     matched = [n for n in layers if not lora.targets or any(_matches(n, t) for t in lora.targets)]
+    if not layers:
+        raise UserError(
+            f"method.lora.components: model {family.spec.name} has no linear layers in {', '.join(lora.components)}, "
+            "so there is nothing to put an adapter on; give a method that trains weights, such as head or full"
+        )
     missing = [t for t in lora.targets if not any(_matches(n, t) for n in layers)]
     if missing or not matched:
         counts = Counter(name.rsplit(".", 1)[-1] for name in layers)
@@ -138,6 +143,7 @@ def _add_adapter(family: Family, lora: LoraSpec, seed: int) -> None:
         target_modules=targets(family, lora).names,
         use_dora=lora.dora,
         init_lora_weights="gaussian" if lora.init == "gaussian" else True,
+        modules_to_save=list(family.saved_whole) or None,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # PEFT asks Transformers by names about to go

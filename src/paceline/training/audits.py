@@ -71,7 +71,11 @@ def labels(family: Family, lessons: Sequence[Conversation]) -> list[Supervised]:
                 "and at the fields that it names"
             )
     batch = family.training_batch(lessons)
-    rows = zip(batch["input_ids"], batch["attention_mask"], batch["labels"], lessons, strict=True)
+    if (classes := family.read_back(batch)) is not None:
+        return _classes(family, lessons, classes)
+    # One further left than their tokens, where the loss does not shift them; then the last place has none.
+    marks_of = batch["labels"].roll(1, dims=1) if family.labels_ahead else batch["labels"]
+    rows = zip(*family.sequence(batch), marks_of, lessons, strict=True)
     found = []
     for number, (ids, mask, marks, lesson) in enumerate(rows, 1):
         if why := _mislabelled(family, ids, mask, marks, str(lesson.answer)):
@@ -80,7 +84,37 @@ def labels(family: Family, lessons: Sequence[Conversation]) -> list[Supervised]:
                 f"{why}. This is a bug in the family's training_batch, which no setting mends"
             )
         found.append(_supervised(family, ids, marks))
-    return found
+    if not family.decoder_apart or "input_ids" not in batch:
+        return found
+    asked = [ids[mask.bool()] for ids, mask in zip(batch["input_ids"], batch["attention_mask"], strict=True)]
+    return [Supervised(f"{_decoded(family, a)[-_TAIL:]}{f.prompt}", f.text) for a, f in zip(asked, found, strict=True)]
+
+
+def _classes(
+    family: Family, lessons: Sequence[Conversation], classes: Sequence[Mapping[str, float]]
+) -> list[Supervised]:
+    """Hold the labels that a classifier is trained on to the answers.
+
+    An answer may be missing in a list that the model came with; a label that is no answer may not be there.
+    """
+    for number, (lesson, found) in enumerate(zip(lessons, classes, strict=True), 1):
+        right = lesson.accepted or {str(lesson.answer): 1.0}
+        odd = [n for n, weight in found.items() if not math.isclose(weight, right.get(n, 0.0), abs_tol=1e-3)]
+        if odd:
+            raise FailedAudit(
+                f"family '{family.spec.family}' mislabels sample {number} of the first batch of {family.spec.name}: "
+                f"supervised is {odd[0][:_ANSWER]!r} with {found[odd[0]]:g}, and right is {_few(right)}. This is a bug "
+                "in the family's training_batch, which no setting mends"
+            )
+    if not any(found for found in classes):
+        raise DataError(
+            f"none of the first {len(lessons)} answers is in the list of model {family.spec.name}, such as "
+            f"{str(lessons[0].answer)[:_ANSWER]!r}: look at task.target"
+        )
+    return [
+        Supervised(lesson.prompt[-_TAIL:], " | ".join(found) or "nothing: not in the model's list")
+        for lesson, found in zip(lessons, classes, strict=True)
+    ]
 
 
 def _mislabelled(family: Family, ids: torch.Tensor, mask: torch.Tensor, marks: torch.Tensor, answer: str) -> str | None:
@@ -131,6 +165,7 @@ def _reads(family: Family, spoken: str, answer: str) -> bool:
     Special tokens inside an answer are broken up by spaces, so inner ones do not count; those around it would be part
     of a header. A tokenizer may not give back what it was given: then what it makes of the answer is the measure.
     """
+    answer = answer if answer[:1].isspace() else f"{family.answer_opening}{answer}"
     again = _decoded(family, family.tokenizer(answer, add_special_tokens=False)["input_ids"])
     return any(_packed(spoken) == _packed(wanted) for wanted in (answer, again))
 

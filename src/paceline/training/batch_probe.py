@@ -70,7 +70,8 @@ def settle(run: Run, family: Family, stream: Stream, planned: Plan) -> Plan:
     ):
         peak = _peak(run)
         below = ladder.lower(run.config)
-        if below is None:
+        recomputes = below is not None and below.placement.activation_checkpointing
+        if below is None or (recomputes and not family.bare_model().supports_gradient_checkpointing):
             raise torch.OutOfMemoryError(f"the largest batch does not fit with {ladder.words(run.config)}{peak}")
         _record_rung(run, below, peak)
         run.config = below
@@ -130,7 +131,7 @@ def largest(family: Family, samples: Conversations, indices: Sequence[int], coun
     for index in sorted(candidates):
         lesson = samples[index]
         tensors = family.training_batch([lesson])
-        size = (tensors["input_ids"].numel(), sum(t.numel() for t in tensors.values()))
+        size = (int(family.tokens_read(tensors).sum()), sum(t.numel() for t in tensors.values()))
         sized.append((size, -index, lesson))
     found = [lesson for *_, lesson in sorted(sized, key=lambda entry: entry[:2], reverse=True)]
     return [found[i % len(found)] for i in range(count)]

@@ -11,6 +11,7 @@ The curve is ours: ``attempts/<n>/history.jsonl``, one record per optimiser step
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import time
@@ -24,14 +25,14 @@ from paceline.attempts import checkpoints, ranks
 from paceline.attempts.run import Run
 from paceline.config import conflicts
 from paceline.config.identity import as_loaded
-from paceline.config.schema import MethodSpec
+from paceline.config.schema import Config, MethodSpec
 from paceline.counted import counted
 from paceline.errors import DataError, Interrupted, NonFiniteLoss, UserError
 from paceline.models import load_family, local_weights
 from paceline.models.family import Family
 from paceline.store.cell_folder import CellFolder
 from paceline.store.files import read_jsonl
-from paceline.training import adapters, audits, batch_probe, vision_cache
+from paceline.training import adapters, audits, batch_probe, output_layer, vision_cache
 from paceline.training.arguments import trainer_arguments
 from paceline.training.save_weights import save_weights
 from paceline.training.step_loop import Curve, StepLoop
@@ -49,7 +50,8 @@ def load(run: Run, samples: int) -> Family:
     """The model that a cell tunes, in its method's form and on this rank's device. Every rank calls it.
 
     Under ZeRO-3 each rank keeps a part of every weight while they are read, so that a model need not fit anywhere
-    whole; quantised weights alone are read whole and split afterwards (transformers 5.23.0 offers nothing else).
+    whole; quantised weights, and those that get another output layer, are read whole and split afterwards (transformers
+    5.23.0 offers nothing else).
 
     Args:
         run: the attempt.
@@ -63,10 +65,13 @@ def load(run: Run, samples: int) -> Family:
     if config.train.kernels == "liger" and not is_liger_kernel_available():
         raise UserError("train.kernels=liger: the package is not installed here; pip install 'paceline[liger]'")
     family = load_family(config.model.family)
+    if (labels := output_layer.labels_of(run)) is not None:
+        family = output_layer.over(family, labels)
     unset_hf_deepspeed_config()  # of an earlier cell of this process, which may have been split
     if run.local_rank == 0:
         local_weights.require(config.model, run.root)
-    split = checkpoints.engine(config.deepspeed) == "zero3" and config.method.quantise == "none"
+    whole = config.method.quantise != "none" or labels is not None
+    split = checkpoints.engine(config.deepspeed) == "zero3" and not whole
     # While these arguments live, the library reads weights into parts.
     arguments = trainer_arguments(run, plan(config, run.world, samples)) if split else None
     loaded = family.load(
@@ -75,6 +80,8 @@ def load(run: Run, samples: int) -> Family:
         device="cpu" if split else ranks.device(),
         quantise=config.method.quantise,
     )
+    if labels is not None:
+        output_layer.draw(loaded, config.seed)
     del arguments
     if split:
         # As it reads whole weights the library keeps the renamings that met one, and reverts them on saving. As it
@@ -128,7 +135,7 @@ def train(
             (:mod:`paceline.training.audits`).
         Interrupted: asked to stop; the state is saved. Raised on every rank, with one cause.
     """
-    config = run.config
+    config = run.config = _recomputing_where_it_can(run, family)
     planned = plan(config, run.world, len(samples))
     if planned.validate and len(validation) == 0:
         raise DataError(f"task '{config.task.name}' has no samples in its split '{config.task.validation}'")
@@ -142,6 +149,8 @@ def train(
     if family.spec.dtype != "float32" and engine == "torch":
         for parameter in _to_train(family, config.method):
             parameter.data = parameter.data.float()
+    if run.rank == 0 and family.new_weights:
+        run.note(family.new_weights)
     if run.rank == 0 and config.method.trains == "adapter":
         run.note(f"adapted/there of the linear layers:\n{adapters.targets(family, config.method.lora).text()}")
     counts = adapters.adapt(family, config.method, config.seed)
@@ -177,6 +186,16 @@ def train(
     loop.measure()
     told = {"resumed": resume.step if resume else 0, "seconds": time.monotonic() - began, **counts}
     return {**_outcome(run, trainer, planned, len(samples)), **told}
+
+
+def _recomputing_where_it_can(run: Run, family: Family) -> Config:
+    """The run's config, without recomputed activations where the network has no such way: no number depends on them."""
+    placement = run.config.placement
+    if not placement.activation_checkpointing or family.bare_model().supports_gradient_checkpointing:
+        return run.config
+    if run.rank == 0:
+        run.note(f"{type(family.bare_model()).__name__} can't recompute activations: they are kept")
+    return dataclasses.replace(run.config, placement=dataclasses.replace(placement, activation_checkpointing=False))
 
 
 def _outcome(run: Run, trainer: CellTrainer, planned: Plan, samples: int) -> dict[str, Any]:

@@ -135,7 +135,7 @@ class StepLoop(TrainerCallback):
         read = float(ranks.total(torch.stack(tokens).sum()))
         each = {
             "samples_per_second": round(len(points) * self.plan.batch / max(seconds, 1e-9), 3),
-            "tokens_per_second": round(read / max(seconds, 1e-9), 1),
+            **({"tokens_per_second": round(read / max(seconds, 1e-9), 1)} if read else {}),
             **_memory(),
         }
         records, broken = [], None

@@ -54,6 +54,12 @@ class CellTrainer(Trainer):
         self.family = family
         self.validation = validation
         self.record = record
+        # The library guesses it by the network's class, and counts labels by it.
+        self._loss_shifts_labels = not family.labels_ahead
+        if family.how == "generates":
+            # Classes of Qwen2.5-VL and Qwen3-VL say that they do not take the number of a step's labels. They do, and
+            # without it the loss of a step is a mean of its micro-batches' means, whatever they hold.
+            self.model_accepts_loss_kwargs = True
 
     def readable(self, found: checkpoints.Checkpoint) -> str:
         """The folder that this many ranks can read a checkpoint from. Every rank calls it.
@@ -79,9 +85,14 @@ class CellTrainer(Trainer):
         settings.config.setdefault("checkpoint", {})["load_universal"] = True
         return str(made)
 
-    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
-        """The library's, and a word where nothing that is trained has a part in it: torch only says that it can't."""
-        loss = super().compute_loss(*args, **kwargs)
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """The library's, and a word where nothing that is trained has a part in it: torch only says that it can't.
+
+        The loss of a network that takes the mean over its micro-batch is made its share of the step's.
+        """
+        loss = super().compute_loss(model, inputs, *args, **kwargs)
+        if self.family.mean_loss and (items := kwargs.get("num_items_in_batch")) is not None:
+            loss = loss * inputs["labels"].ne(IGNORED).sum() / items
         if not (loss[0] if isinstance(loss, tuple) else loss).requires_grad:
             raise UserError(
                 "the answers of a batch depend on none of the trained weights: no gradient can reach them. Train a "
@@ -96,7 +107,7 @@ class CellTrainer(Trainer):
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         """One forward and backward; its share of the step's loss and tokens stays on the device, without waiting."""
         loss = super().training_step(model, inputs, num_items_in_batch)
-        self.record.add(loss, inputs["attention_mask"].sum(dtype=torch.float64))
+        self.record.add(loss, self.family.tokens_read(inputs).sum(dtype=torch.float64))
         return loss
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:

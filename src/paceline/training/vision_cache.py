@@ -31,7 +31,7 @@ from paceline.models.family import Family
 from paceline.models.tensors import Features
 from paceline.training.stream import Conversations
 
-SEEN_BY = ("vision", "connector")
+SEEN_BY = ("vision", "connector", "backbone")
 # Below so many visits of a picture, looking once more before the first step saves too little.
 FEWEST_VISITS = 1.5
 
@@ -91,6 +91,8 @@ def unchanging(family: Family) -> bool:
     LLM.int8() looks at others: a column that is large in one picture of a batch is computed otherwise in all of them.
     """
     network = family.bare_model()
+    if not family.takes_features:
+        return False
     if any(p.requires_grad and family.component_of(name) in SEEN_BY for name, p in network.named_parameters()):
         return False
     passed = [module for name, module in network.named_modules() if family.component_of(name) in SEEN_BY]

@@ -32,6 +32,11 @@ STUDIES = {
     "lora_phi35_study": ("tiny_phi35_vision",),
     "qlora_idefics_study": ("tiny_idefics",),
     "dora_8bit_llama_study": (),  # needs a GPU, and is unproven until it ran on one
+    # For models of other parts.
+    "connector": ("tiny_joined", "tiny_projector"),
+    # Of models that classify, which have tests of their own (test_image_classifier.py, test_learned_labels.py).
+    "head": (),
+    "lora_backbone": (),
 }
 UNTUNED = {name for name in TREE.choices("method") if TREE.load("method", name).get("trains", "nothing") == "nothing"}
 CASES = [
@@ -77,7 +82,7 @@ def test_the_methods_say_what_their_names_promise() -> None:
     assert {n for n, m in said.items() if m.quantise == "int8"} == {"lora_8bit", "dora_8bit_llama_study"}
     assert {n for n, m in said.items() if m.lora.dora} == {"dora", "dora_8bit_llama_study"}
     assert {"untuned", "untuned_nf4"} == UNTUNED
-    assert {n for n, m in said.items() if m.trains == "all"} == {"full", "full_frozen_vision"}
+    assert {n for n, m in said.items() if m.trains == "all"} == {"full", "full_frozen_vision", "connector", "head"}
 
 
 def test_a_frozen_component_is_not_touched(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from paceline.config.schema import ModelSpec
 from paceline.models.family import Family
 from paceline.models.tensors import Features, grid
-from paceline.models.twins import twin_tokenizer
+from paceline.models.twins import text_settings, twin_tokenizer
 
 _CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
@@ -31,6 +31,7 @@ class Pixtral(Family):
     """
 
     model_types = ("llava",)
+    vision_types = ("pixtral",)
     image_arguments = {"common": "cropped"}
     image_sizes = (("longest_edge",), ("height", "width"))
     components = {
@@ -80,15 +81,7 @@ class Pixtral(Family):
         """A small ``LlavaForConditionalGeneration`` of the same parts as Pixtral-12B."""
         from transformers import LlavaConfig, LlavaForConditionalGeneration
 
-        tokenizer = processor.tokenizer
-        text = {
-            **config["text_config"],
-            "model_type": "mistral",
-            "vocab_size": len(tokenizer),
-            "bos_token_id": tokenizer.bos_token_id,
-            "eos_token_id": tokenizer.eos_token_id,
-            "pad_token_id": tokenizer.pad_token_id,
-        }
+        text = text_settings(config, processor.tokenizer, model_type="mistral")
         twin_config = LlavaConfig(
             **{
                 **config,

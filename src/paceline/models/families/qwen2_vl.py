@@ -3,7 +3,7 @@ positions."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -12,14 +12,14 @@ from paceline.models.family import Family
 from paceline.models.tensors import Features, grid
 from paceline.models.twins import twin_tokenizer
 
-_CHAT_TEMPLATE = (
+CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
     "{% for part in message['content'] %}"
     "{% if part['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part['text'] }}{% endif %}"
     "{% endfor %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-_SPECIAL = (
+SPECIAL = (
     "<|endoftext|>",
     "<|im_start|>",
     "<|im_end|>",
@@ -34,7 +34,7 @@ class Qwen2VL(Family):
     """``Qwen2VLForConditionalGeneration``. ``pixel_values`` is (patches of all images, values), with no batch
     axis."""
 
-    model_types = ("qwen2_vl", "qwen2_5_vl")
+    model_types: ClassVar[tuple[str, ...]] = ("qwen2_vl", "qwen2_5_vl")
     image_arguments = {"common": "resized", "min_pixels": "count", "max_pixels": "count"}
     image_sizes = (("shortest_edge", "longest_edge"),)
     components = {
@@ -72,13 +72,13 @@ class Qwen2VL(Family):
             "temporal_patch_size": vision["temporal_patch_size"],
         }
         tokenizer = twin_tokenizer(
-            _SPECIAL, pad="<|endoftext|>", eos="<|im_end|>", bos=None, chat_template=_CHAT_TEMPLATE
+            SPECIAL, pad="<|endoftext|>", eos="<|im_end|>", bos=None, chat_template=CHAT_TEMPLATE
         )
         return Qwen2VLProcessor(
             image_processor=Qwen2VLImageProcessor(**shape, **spec.processor),
             tokenizer=tokenizer,
             video_processor=Qwen2VLVideoProcessor(**shape),
-            chat_template=_CHAT_TEMPLATE,
+            chat_template=CHAT_TEMPLATE,
         )
 
     @classmethod

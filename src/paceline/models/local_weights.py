@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from paceline.config.checks import CONTENT, in_folder, locate_weights
+from paceline.config.joined_parts import called, setting, sources, with_sources
 from paceline.config.schema import ModelSpec
 from paceline.errors import DataError, UserError
 from paceline.models.hub_files import MEGABYTE, Progress, lacking, needed
@@ -59,6 +60,11 @@ def folder_of(model: ModelSpec) -> Path:
 def prepare(model: ModelSpec, root: Path, progress: Progress) -> tuple[ModelSpec, bool]:
     """Read the weights of a folder and record their digest, unless sizes and times are as recorded.
 
+    Args:
+        model: the model, or a part of a joined one.
+        root: the storage root.
+        progress: is told how much was read.
+
     Returns:
         The model, pinned to the content, and whether anything was read.
 
@@ -69,14 +75,14 @@ def prepare(model: ModelSpec, root: Path, progress: Progress) -> tuple[ModelSpec
     folder = folder_of(model)
     names = _names(model, folder)
     if why := lacking(model):
-        raise UserError(f"model {model.name}: {why}")
+        raise UserError(f"{called(model)}: {why}")
     before = _stats(folder, names)
     record = _recorded(root, folder)
     read = record is None or _differing(record, before) != []
     if record is None or read:
         digests = _digests(folder, names, progress)
         if _stats(folder, _names(model, folder)) != before:
-            raise UserError(f"model {model.name}: {folder} changed while it was read; wait until it is whole")
+            raise UserError(f"{called(model)}: {folder} changed while it was read; wait until it is whole")
         record = {
             "schema": files.SCHEMA,
             "folder": str(folder),
@@ -97,14 +103,15 @@ def pin(model: ModelSpec, root: Path) -> ModelSpec:
         DataError: the folder was not prepared under this root, or changed since.
         UserError: no such folder.
     """
-    if not in_folder(model):
-        return model
-    folder = folder_of(model)
-    record = _recorded(root, folder)
-    why = _difference(model, folder, record)
-    if record is None or why:
-        raise DataError(f"model {model.name}: {why}")
-    return _pinned(model, folder, record)
+    pinned = []
+    for source in filter(in_folder, sources(model)):
+        folder = folder_of(source)
+        record = _recorded(root, folder)
+        why = _difference(source, folder, record)
+        if record is None or why:
+            raise DataError(f"{called(source)}: {why}")
+        pinned.append(_pinned(source, folder, record))
+    return with_sources(model, pinned)
 
 
 def difference(model: ModelSpec, root: Path) -> str:
@@ -115,15 +122,16 @@ def difference(model: ModelSpec, root: Path) -> str:
     Raises:
         UserError: no such folder.
     """
-    if not in_folder(model):
-        return ""
-    folder = folder_of(model)
-    return _difference(model, folder, _recorded(root, folder))
+    for source in filter(in_folder, sources(model)):
+        folder = folder_of(source)
+        if why := _difference(source, folder, _recorded(root, folder)):
+            return why
+    return ""
 
 
 def _difference(model: ModelSpec, folder: Path, record: Mapping[str, Any] | None) -> str:
     # With the folder: it may stand on the command line alone, or in a recorded cell.
-    remedy = f"run: paceline prepare model={model.name} model.weights={folder}"
+    remedy = f"run: paceline prepare model={model.name} {setting(model)}.weights={folder}"
     if record is None:
         return f"the content of {folder} is part of a cell's identity, and was not read yet; {remedy}"
     if differing := _other_content(folder, record, _stats(folder, _names(model, folder))):
@@ -143,8 +151,12 @@ def require(model: ModelSpec, root: Path) -> None:
     Raises:
         DataError: with the files that differ from the record, where there is one.
     """
-    if not model.weights.startswith(CONTENT):
-        return
+    for source in sources(model):
+        if source.weights.startswith(CONTENT):
+            _require(source, root)
+
+
+def _require(model: ModelSpec, root: Path) -> None:
     folder = folder_of(model)
     digests = _digests(folder, _names(model, folder), lambda stage, done, total: None)
     if (now := CONTENT + _joined(digests)) == model.weights:
@@ -154,7 +166,7 @@ def require(model: ModelSpec, root: Path) -> None:
     if record is not None and CONTENT + record["digest"] == model.weights:
         known = {name: entry["sha256"] for name, entry in record["files"].items()}
         message += f"; what differs: {_some(_compared(known, digests))}"
-    raise DataError(f"model {model.name}: {message}")
+    raise DataError(f"{called(model)}: {message}")
 
 
 def _other(model: ModelSpec, folder: Path, now: str) -> str:

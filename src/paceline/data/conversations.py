@@ -13,10 +13,14 @@ from paceline.data.images import load_image, picture_size
 from paceline.data.samples import without_images
 from paceline.errors import UserError
 from paceline.models.conversation import Conversation
-from paceline.tasks.kind import Part, digests_of, images_of
+from paceline.tasks.kind import Part, digests_of, images_of, lettered
 
 if TYPE_CHECKING:
     from PIL import Image
+
+
+ASKED = ("question", "questions", "choices")
+"""What a prompt may name of a kind that gives parts."""
 
 
 def asks_together(prompt: PromptSpec, task: TaskSpec) -> bool:
@@ -71,7 +75,8 @@ def question(
         task: names what the prompt may see.
         shots: lessons of other samples, shown before the question with their images and answers.
         parts: what is asked in this conversation: ``{question}`` becomes the text of the one part, ``{questions}``
-            those of all, a numbered line each. Without a text both stay as they are.
+            those of all, a numbered line each. Without a text both stay as they are. ``{choices}`` becomes the one
+            part's choices, a lettered line each; without choices it stays as it is.
     """
     kind = tasks.load(task.kind)
     fields = kind.fields(sample, task)
@@ -109,7 +114,10 @@ def pictures(sample: Mapping[str, Any]) -> list[Image.Image]:
 def _asked(parts: Sequence[Part], together: bool) -> dict[str, str]:
     if together:
         return {"questions": "\n".join(f"{number}. {part.text}" for number, part in enumerate(parts, 1))}
-    return {"question": parts[0].text} if parts and parts[0].text else {}
+    if not parts:
+        return {}
+    asked = {"question": parts[0].text, "choices": lettered(parts[0].choices)}
+    return {name: text for name, text in asked.items() if text}
 
 
 def lesson(sample: Mapping[str, Any], prompt: PromptSpec, task: TaskSpec) -> Conversation:
@@ -124,8 +132,14 @@ def lesson(sample: Mapping[str, Any], prompt: PromptSpec, task: TaskSpec) -> Con
             f"task {task.name} asks {len(asked)} questions about a sample and has one target; train on a prompt that "
             "names {questions}, which asks them together"
         )
-    answer = _filled(task.target, tasks.load(task.kind).fields(sample, task), sample)
-    return dataclasses.replace(question(sample, prompt, task, parts=asked[0]), answer=answer)
+    accepted = tasks.load(task.kind).accepted(sample, task)
+    asked_of = question(sample, prompt, task, parts=asked[0])
+    return dataclasses.replace(asked_of, answer=target(sample, task), accepted=accepted)
+
+
+def target(sample: Mapping[str, Any], task: TaskSpec) -> str:
+    """The answer that a sample is trained on."""
+    return _filled(task.target, tasks.load(task.kind).fields(sample, task), sample)
 
 
 class Lessons(Sequence[Conversation]):

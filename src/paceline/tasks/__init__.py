@@ -15,7 +15,17 @@ from paceline.config.schema import TaskSpec
 from paceline.errors import UserError, nearest
 from paceline.tasks.kind import Kind
 
-HELPERS = {"answers", "calibration_error", "figures", "kind", "labels", "metrics", "panels"}
+HELPERS = {
+    "answers",
+    "calibration_error",
+    "figures",
+    "kind",
+    "labels",
+    "listed_texts",
+    "metrics",
+    "panels",
+    "short_answers",
+}
 """Modules of this folder that are no kinds."""
 
 

@@ -14,6 +14,8 @@ Five names are required; every other one has a default that suits one question w
 ``SHOWN``          fields that a prompt may name too; never the truth
 ``ASKS``           :class:`Asks`: what a model must be able to read, and how many images
 ``parts``          ``parts(sample, task, prompt)``, the questions about a sample; one by default
+``accepted``       ``accepted(sample, task)``, every right answer and how far it is right, from 0 to 1: what a model is
+                   trained on in place of the target that chooses out of a list of its own
 ``split``          ``split(text, parts)``, part name -> text, of one answer to all parts
 ``GROUP``          field that ties samples together, such as the tile of a thousand questions
 ``HEADLINE``       names of the metrics that compact tables show, in order; all of ``METRICS`` where it is not given
@@ -46,6 +48,7 @@ something of it is used, so a login node loads no more than it needs. A kind is 
 from __future__ import annotations
 
 import importlib.util
+import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -66,7 +69,7 @@ if TYPE_CHECKING:
 
 OWED = ("FIELDS", "fields", "read", "score", "METRICS")
 FILES = {
-    "fields": ("FIELDS", "SHOWN", "fields", "ASKS", "parts", "split", "GROUP", "complete"),
+    "fields": ("FIELDS", "SHOWN", "fields", "ASKS", "parts", "accepted", "split", "GROUP", "complete"),
     "score": ("read", "score", "METRICS", "HEADLINE", "OUTCOMES", "ORDER", "columns", "resample", "NOTE", "PACKAGES"),
     "results": ("panels", "PICTURES", "show", "name", "label", "points"),
     "combine": ("combine", "COMBINED", "COMBINED_NOTE"),
@@ -103,7 +106,8 @@ class Part:
     text: str = ""
     """The question, for a prompt that names ``{question}``, or ``{questions}`` to ask all parts together."""
     choices: tuple[str, ...] = ()
-    """What may be answered, in the order shown; empty where anything may."""
+    """What may be answered, in the order shown; empty where anything may. A prompt that names ``{choices}`` shows them
+    with letters; ``generation.answer=likelihood`` takes the likeliest of their texts."""
     generation: Mapping[str, Any] = field(default_factory=dict)
     """Generation settings of this question that differ from the cell's, where it is asked alone."""
 
@@ -143,6 +147,17 @@ class Order:
     scale: int = 100
     """In the page values are kept as whole numbers of 1 / scale of the unit."""
     higher_is_better: bool = False
+
+
+def letter(number: int) -> str:
+    """The letter of a choice, counted from 0: A to Z, then AA, AB and so on."""
+    first, last = divmod(number, 26)
+    return (letter(first - 1) if first else "") + string.ascii_uppercase[last]
+
+
+def lettered(choices: Sequence[str]) -> str:
+    """Choices as a prompt shows them, a line each: ``A. red``."""
+    return "\n".join(f"{letter(number)}. {choice}" for number, choice in enumerate(choices))
 
 
 def images_of(record: Mapping[str, Any]) -> list[str]:
@@ -233,6 +248,11 @@ class Kind:
         hook = self.get("parts")
         return tuple(hook(sample, task, prompt)) if hook else (Part(),)
 
+    def accepted(self, sample: Mapping[str, Any], task: TaskSpec) -> dict[str, float]:
+        """Every right answer to a sample and how far it is right, from 0 to 1; empty where the target alone is."""
+        hook = self.get("accepted")
+        return dict(hook(sample, task)) if hook else {}
+
     def split(self, text: str, parts: Sequence[Part]) -> dict[str, str]:
         """An answer to all parts, taken apart."""
         hook = self.get("split")
@@ -272,12 +292,12 @@ class Kind:
 
     def metric(self, name: str) -> Metric:
         """A metric by its name; of a name unknown to this checkout, one derived from the name and its endings."""
-        from paceline.tasks.metrics import PARSED, READ_SHARE, Metric
+        from paceline.tasks.metrics import KNOWN_OUTCOMES, Metric, outcome_shares
 
         if name in self._by_name:
             return self._by_name[name]
-        if name == READ_SHARE:
-            return Metric(name, outcome=PARSED.name, hits=True)
+        if found := next((m for m in outcome_shares(KNOWN_OUTCOMES) if m.name == name), None):
+            return found
         base = name.removesuffix("_accuracy")
         return Metric(name, unit="", score=base, hits=base != name)
 
@@ -319,10 +339,15 @@ class Kind:
         return (self.get("columns") or columns)(records)
 
     def aggregate(self, answers: Answers) -> dict[str, dict[str, Any]]:
-        """The metrics of a cell's answers to one split: name -> ``{value, low, high, n, unit}``."""
-        from paceline.tasks.metrics import aggregate
+        """The metrics of a cell's answers to one split: name -> ``{value, low, high, n, unit}``.
 
-        return aggregate(answers, self.metrics, self.get("resample"))
+        Of outcomes that only a service gives the share is among them where there are such: all shares make the whole.
+        """
+        from paceline.tasks.metrics import KNOWN_OUTCOMES, aggregate, outcome_shares
+
+        known = {m.outcome for m in self.metrics if m.outcome}
+        others = [o for o in KNOWN_OUTCOMES if known and o.name in answers.outcomes and o.name not in known]
+        return aggregate(answers, (*self.metrics, *outcome_shares(others)), self.get("resample"))
 
     def statistics(self, answers: Answers) -> dict[str, tuple[float, np.ndarray]]:
         """Every statistic of the set, with its values on each resample."""

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import ast
-import contextlib
-import json
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from paceline.tasks.kind import Asks
+from paceline.tasks.listed_texts import listed
 
 if TYPE_CHECKING:
     from paceline.config.schema import TaskSpec
@@ -40,8 +37,8 @@ def references_of(sample: Mapping[str, Any]) -> list[str]:
     White space is made single spaces; empty ones are left out. A repetition stays: it has its weight in CIDEr-D.
     """
     references = sample.get("references") or sample.get("reference") or []
-    listed = references if isinstance(references, list | tuple) else [references]
-    texts = (" ".join(text.split()) for text in listed if isinstance(text, str))
+    every = references if isinstance(references, list | tuple) else [references]
+    texts = (" ".join(text.split()) for text in every if isinstance(text, str))
     return list(filter(None, texts))
 
 
@@ -53,26 +50,11 @@ def complete(fields: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: there is none, or one is no text.
     """
-    fields = {name: _listed(value) if name in ("references", "reference") else value for name, value in fields.items()}
-    listed = fields.get("references") or fields.get("reference") or []
-    if not all(isinstance(text, str) for text in (listed if isinstance(listed, list | tuple) else [listed])):
+    fields = {name: listed(value) if name in ("references", "reference") else value for name, value in fields.items()}
+    every = fields.get("references") or fields.get("reference") or []
+    if not all(isinstance(text, str) for text in (every if isinstance(every, list | tuple) else [every])):
         raise ValueError("a reference is no text")
     references = references_of(fields)
     if not references:
         raise ValueError("no reference caption")
     return {**{name: value for name, value in fields.items() if name != "reference"}, "references": references}
-
-
-def _listed(value: Any) -> Any:
-    """The list of texts that a text holds; all else as it is."""
-    if not isinstance(value, str) or not _LIST.fullmatch(value):
-        return value
-    for read in (json.loads, ast.literal_eval):
-        with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
-            found = read(value.strip())
-            if isinstance(found, list) and all(isinstance(text, str) for text in found):
-                return found
-    return value
-
-
-_LIST = re.compile(r"\s*\[\s*(['\"].*['\"]\s*,?\s*)?\]\s*", re.DOTALL)

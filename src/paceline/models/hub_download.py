@@ -135,6 +135,17 @@ def listing(model: ModelSpec) -> Listing:
     return Listing(source, revision, tuple(found))
 
 
+def newest(model: ModelSpec) -> tuple[str, str]:
+    """The newest commit of a hub model's main branch, and its day in parentheses, or nothing.
+
+    Raises:
+        UserError: no such model, or the hub must not be asked here.
+        Unavailable: the hub gives no answer.
+    """
+    info = _info(model, None)
+    return str(info.sha), f" ({info.last_modified:%Y-%m-%d})" if getattr(info, "last_modified", None) else ""
+
+
 def _dated(info: Any) -> str:
     return f", of {info.last_modified:%Y-%m-%d}" if getattr(info, "last_modified", None) else ""
 
@@ -150,6 +161,11 @@ def _info(model: ModelSpec, revision: str | None) -> Any:
         return HfApi(endpoint=_endpoint()).model_info(model.weights, revision=revision, files_metadata=True)
 
 
+def page_of(model: ModelSpec) -> str:
+    """The address of a model's page on the hub."""
+    return f"{_endpoint() or 'https://huggingface.co'}/{model.weights}"
+
+
 @contextlib.contextmanager
 def _said_plainly(model: ModelSpec) -> Iterator[None]:
     """The hub library's errors as ours: what to do about them, and nothing of the request, which may hold a token."""
@@ -158,7 +174,7 @@ def _said_plainly(model: ModelSpec) -> Iterator[None]:
         raise offline
     from huggingface_hub import errors
 
-    page = f"{_endpoint() or 'https://huggingface.co'}/{model.weights}"
+    page = page_of(model)
     try:
         yield
     except errors.GatedRepoError:

@@ -24,10 +24,11 @@ from pathlib import Path
 from typing import Any
 
 from paceline.config.checks import in_folder, locate_weights
+from paceline.config.joined_parts import is_part, source_name, sources
 from paceline.config.schema import ModelSpec
 from paceline.counted import agree, counted
 from paceline.errors import UserError
-from paceline.models.registry import other_architecture
+from paceline.models.registry import other_architecture, says
 from paceline.models.whole_files import cut_short, packed
 from paceline.store.files import read_json
 
@@ -67,7 +68,8 @@ def snapshot(source: str, revision: str) -> Path:
 
 
 def folder_of(model: ModelSpec) -> Path | None:
-    """Where a model's files are, or would be once fetched; None for a twin.
+    """Where a model's files are, or would be once fetched; None for a twin, and for a joined model, whose parts have
+    folders (:func:`paceline.config.joined_parts.sources`).
 
     Raises:
         UserError: no such folder, or no pinned revision.
@@ -107,6 +109,10 @@ def lacking(model: ModelSpec) -> str:
     Raises:
         UserError: as :func:`folder_of`.
     """
+    return next(filter(None, map(_lacking, sources(model))), "")
+
+
+def _lacking(model: ModelSpec) -> str:
     folder = folder_of(model)
     if folder is None:
         return ""
@@ -133,14 +139,15 @@ def lacking(model: ModelSpec) -> str:
             f"{what}: {folder} holds an adapter (adapter_config.json), which would be loaded with the weights and is "
             "not among what they are known by: merge it into them, or move it"
         )
-    if other := other_architecture(model.family, config.get("model_type")):
+    if model.family and (other := other_architecture(model.family, config)):
         return f"{what}: {other}; name the family of these weights in conf/model/{model.name}.yaml"
     weights = [n for n in needed(there) if n.endswith((".safetensors", ".bin"))]
     if not weights:
         return f"{what}: no weights (model*.safetensors, pytorch_model*.bin) in {folder}"
     if index := _unlisted(folder, weights):
         return f"{what}: {index}"
-    if not from_hub and model.family and not model.remote_code and (unsaid := _unsaid(model, there)):
+    known = model.family or is_part(model)
+    if not from_hub and known and not model.remote_code and (unsaid := _unsaid(model, there)):
         return f"{what}: {unsaid}"
     for name in needed(there, model.remote_code):
         path = folder / name
@@ -200,7 +207,8 @@ _TOKENIZERS = {"tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "
 
 def _unsaid(model: ModelSpec, there: set[str]) -> str:
     """What beside weights a folder lacks, without which a model reads texts or pictures otherwise, or not at all."""
-    if not _TOKENIZERS & there or "tokenizer_config.json" not in there:
+    reads = says(model.family, "tokenized", True) if not is_part(model) else "text" in model.inputs
+    if reads and (not _TOKENIZERS & there or "tokenizer_config.json" not in there):
         return f"its tokenizer is not whole: tokenizer_config.json and one of {', '.join(sorted(_TOKENIZERS))}"
     if {"image", "images"} & set(model.inputs) and not {"preprocessor_config.json", "processor_config.json"} & there:
         return "there is no preprocessor_config.json (or processor_config.json), which says how pictures are read"
@@ -227,7 +235,8 @@ def facts(model: ModelSpec) -> dict[str, Any]:
     """What is known of a hub model before it is fetched, of the file of its hub id in ``facts/``; empty where nothing
     is.
     """
-    path = Path(__file__).with_name("facts") / f"{model.weights.replace('/', '--')}.json"
+    named = source_name(model).replace("/", "--").replace(" ", "")
+    path = Path(__file__).with_name("facts") / f"{named}.json"
     return dict(json.loads(path.read_bytes())) if path.is_file() else {}
 
 
@@ -239,8 +248,8 @@ def damaged(model: ModelSpec, progress: Progress) -> list[Path]:
 
     Files that are no links into the cache (a folder of the user's, a file system without links) tell no digest.
     """
-    folder = folder_of(model)
-    links = [p for p in sorted(folder.rglob("*")) if p.is_symlink()] if folder else []
+    folders = [folder for source in sources(model) if (folder := folder_of(source))]
+    links = [p for folder in folders for p in sorted(folder.rglob("*")) if p.is_symlink()]
     named = [(p, p.resolve().name) for p in links]
     return list(mismatches(named, sum(p.stat().st_size for p in links if p.exists()), progress))
 

@@ -14,6 +14,7 @@ CAUSES = (
     "NaN loss",
     "cancelled",
     "disk full",
+    "service unavailable",
     "unknown",
 )
 # A second try with the same input ends the same way, so these wait for `--retry-failed`.

@@ -1,4 +1,4 @@
-"""The one lock of a root: held while a process decides what to submit."""
+"""The lock of a folder: of a root, held while a process decides what to submit."""
 
 from __future__ import annotations
 
@@ -40,16 +40,18 @@ def _move_away(held: Path) -> None:
 
 
 @contextlib.contextmanager
-def mutex(root: Path) -> Iterator[None]:
+def mutex(root: Path, name: str = "submitting", held_by: str = "another submit is deciding") -> Iterator[None]:
     """Only one process at a time decides what to submit under this root. Held for a moment, never while cells run.
+
+    Under another ``name`` it holds for something else; ``held_by`` says who has it, for the message.
 
     A folder made by ``mkdir``, because shared file systems break locks. One that is older than any decision
     takes was left by a process that died, and is moved away.
 
     Raises:
-        Unavailable: another submit holds it for longer than we wait.
+        Unavailable: another process holds it for longer than we wait.
     """
-    held = root / "submitting"
+    held = root / name
     token = secrets.token_hex(8)
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -71,9 +73,7 @@ def mutex(root: Path) -> Iterator[None]:
                 held.rmdir()
             raise unwritable(error, held) from error
         if time.monotonic() > deadline:
-            raise Unavailable(
-                f"another submit is deciding under {root}; try again in a minute (or remove {held} if none runs)"
-            )
+            raise Unavailable(f"{held_by} under {root}; try again in a minute (or remove {held} if none runs)")
         time.sleep(0.1)
     try:
         yield

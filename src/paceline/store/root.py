@@ -23,6 +23,7 @@ systems too, where locks are not.
     <root>/data/<reader>-<digest>/manifest.json
     <root>/code/<digest>/
     <root>/trackio/                                  Trackio's database, with tracking=trackio
+    <root>/pins.yaml                                 revisions of hub models that `paceline prepare` pinned
     <root>/asked/                                    what Slurm answered, for a minute or an hour
     <root>/submitting <root>/syncing                 folders that exist while one process decides, or uploads
 """

@@ -394,14 +394,14 @@ def test_prepare_asks_for_room_before_it_fetches(
     assert hub.downloads() == 0
 
 
-def test_prepare_of_an_unpinned_model_ends_with_two_and_the_hash(
+def test_prepare_of_a_model_at_a_branch_ends_with_two_and_the_hash(
     hub: Hub, conf: Callable[..., str], command_line: Paceline
 ) -> None:
-    code, _, err = command_line("prepare", "model=photo", "--conf", conf(""))
+    code, _, err = command_line("prepare", "model=photo", "--conf", conf("main"))
     assert code == 2
     assert hub.commit in err
     # ... which may be given at once, to try it
-    assert command_line("prepare", "model=photo", f"model.revision={hub.commit}", "--conf", conf(""))[0] == 0
+    assert command_line("prepare", "model=photo", f"model.revision={hub.commit}", "--conf", conf("main"))[0] == 0
 
 
 def test_fetching_imports_no_torch(hub: Hub, conf: Callable[..., str], tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +13,14 @@ import click
 
 from paceline.cli.options import overrides_argument
 from paceline.cli.resolve import compose_words, prepare_command, short, store_of
-from paceline.config.checks import in_folder
+from paceline.config.checks import from_hub, in_folder
+from paceline.config.joined_parts import is_twin, sources, with_sources
 from paceline.counted import agree, counted
+from paceline.errors import UserError
 
 if TYPE_CHECKING:
     from paceline.config.schema import ModelSpec, TaskSpec
+    from paceline.models.revision_pins import Pin, Pins
     from paceline.store.root import Store
     from paceline.sweep.compose import Composition
 
@@ -24,12 +29,17 @@ GIB = 2**30
 
 @click.command(short_help="make a task's data, or fetch a model, once")
 @overrides_argument
-@click.option("--refresh", is_flag=True, help="make data anew that is there; cells of the old data keep the old")
+@click.option(
+    "--refresh",
+    is_flag=True,
+    help="make data anew that is there, pin models at the hub's newest commit; cells of the old keep the old",
+)
 def command(words: Sequence[str], conf: str | None, refresh: bool) -> None:
     """Make a task's data, or fetch a model's weights, once, so that cells can be planned and run.
 
     Data is frozen under the root. Weights go to the hub's own cache (HF_HOME), which compute nodes must see too; run it
-    where there is a network. What is there already is not fetched again.
+    where there is a network. What is there already is not fetched again. A hub model whose file gives no revision is
+    pinned at the newest commit, in pins.yaml of your own config folder (--conf), or of the root.
 
     \b
     paceline prepare task=geolocation_earth
@@ -39,8 +49,6 @@ def command(words: Sequence[str], conf: str | None, refresh: bool) -> None:
     paceline prepare --refresh task=geolocation_exif task.options.path=/data/photos
     paceline prepare model=qwen2_vl_2b,pixtral_12b
     """
-    from paceline.errors import UserError
-
     composition = compose_words(words, conf)
     named = {w.lstrip("+~").partition("=")[0].partition(".")[0] for w in words}
     if not named & {"task", "model", "experiment"}:
@@ -54,11 +62,12 @@ def command(words: Sequence[str], conf: str | None, refresh: bool) -> None:
         make_data(data_tasks, store_of(composition), commands, refresh)
         compare(transfers(composition), store_of(composition))
     if "model" in named:
-        fetch(models(composition), store_of(composition))
+        fetch(composition, refresh)
     elif "experiment" in named:
         chosen = models(composition)
-        for model in (m for m in chosen if in_folder(m)):
-            read_folder(model, store_of(composition))
+        for model in chosen:
+            for source in filter(in_folder, sources(model)):
+                read_folder(source, store_of(composition))
         if names := [m.name for m in chosen if not _there(m)]:
             click.echo(f"not fetched: paceline prepare model={','.join(dict.fromkeys(names))}")
 
@@ -199,41 +208,119 @@ def shared_groups(manifest: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def fetch(models: Sequence[ModelSpec], store: Store) -> None:
-    """Fetch models from the hub, each only if there is room for what is missing of it, and count their shapes.
+def fetch(composition: Composition, refresh: bool) -> None:
+    """Pin and fetch models from the hub, each only if there is room for what is missing of it, and count their shapes.
+
+    Args:
+        composition: with the models.
+        refresh: pin the newest commits in place of those that are pinned.
 
     Raises:
-        UserError: a revision that is not pinned, a gated model, no such model.
+        UserError: a model whose code nobody has read yet, a gated model, no such model.
         Unavailable: no network, or no room.
     """
+    store = store_of(composition)
+    # As their files and the command line have them: what is pinned is looked at one by one.
+    own = dataclasses.replace(composition, pinned=False, _specs={})
+    seen: set[tuple[tuple[str, str], ...]] = set()
+    unread: list[str] = []
+    for named in models(own):
+        if named.served:
+            click.echo(f"{named.name}: answered by a service ({named.endpoint}); nothing to fetch")
+            continue
+        try:
+            places = [pin(source, composition.pins(), refresh) for source in sources(named)]
+        except CodeNotReadError as error:
+            unread.append(str(error))
+            continue
+        key = tuple((source.weights, source.revision) for source in places)
+        if key in seen:
+            continue
+        if is_twin(named):
+            click.echo(f"{named.name}: a twin, built where it runs; nothing to fetch")
+        else:
+            seen.add(key)
+        read = [_fetched(source, store) for source in places if source.weights]
+        count_shape(with_sources(named, read), store)
+    if unread:
+        raise UserError("\n".join(unread))
+
+
+def _fetched(model: ModelSpec, store: Store) -> ModelSpec:
+    """Fetch one source of weights, or read its folder; the model or part, pinned to what it holds."""
     from paceline.cli.progress import counting
     from paceline.models import hub_download, hub_files
 
-    seen: set[tuple[str, str]] = set()
-    for model in models:
-        if (model.weights, model.revision) in seen:
-            continue
-        if model.weights:
-            seen.add((model.weights, model.revision))
-        if not model.weights:
-            click.echo(f"{model.name}: a twin, built where it runs; nothing to fetch")
-            count_shape(model, store)
-            continue
-        if in_folder(model):
-            count_shape(read_folder(model, store), store)
-            continue
-        listing = hub_download.listing(model)
-        size = listing.to_fetch()
-        if size:
-            click.echo(f"{model.name}: {listing.source} at {listing.revision[:12]}: {_room(size, model)}", err=True)
-        with counting(model.name) as progress:
-            hub_download.download(model, listing, progress)
-        state = "fetched and checked" if size else "was there"
-        click.echo(
-            f"{model.name}: {listing.source} at {listing.revision[:12]}: {counted(len(listing.files), 'file')}, "
-            f"{listing.bytes / GIB:,.1f} GiB {state}, in {short(hub_files.cache())}"
-        )
-        count_shape(model, store)
+    if in_folder(model):
+        return read_folder(model, store)
+    listing = hub_download.listing(model)
+    size = listing.to_fetch()
+    if size:
+        click.echo(f"{model.name}: {listing.source} at {listing.revision[:12]}: {_room(size, model)}", err=True)
+    with counting(model.name) as progress:
+        hub_download.download(model, listing, progress)
+    state = "fetched and checked" if size else "was there"
+    click.echo(
+        f"{model.name}: {listing.source} at {listing.revision[:12]}: {counted(len(listing.files), 'file')}, "
+        f"{listing.bytes / GIB:,.1f} GiB {state}, in {short(hub_files.cache())}"
+    )
+    return model
+
+
+class CodeNotReadError(UserError):
+    """A model whose code would run here is not pinned, and who runs it has to read it first."""
+
+
+def pin(model: ModelSpec, pins: Pins, refresh: bool) -> ModelSpec:
+    """The model with its revision: its file's, the pinned one, or else the hub's newest, which is pinned from now on.
+
+    Raises:
+        CodeNotReadError: its code would run here: with the newest commit, and how to pin it.
+        UserError: no such model, a file of pins that is none.
+        Unavailable: no network; nothing is pinned then.
+    """
+    from paceline.models import hub_download
+
+    if not from_hub(model):
+        return model
+    old = pins.find(model.weights)
+    if model.revision:
+        if refresh and old is not None:
+            click.echo(
+                f"note: {model.name} has its revision of its own file, or of this command; no pin holds for it",
+                err=True,
+            )
+        return model
+    found = pins.applied(model)
+    if found.revision and not refresh:
+        return found
+    revision, day = hub_download.newest(model)
+    if old is not None and old.revision == revision and found.revision:
+        click.echo(f"{model.name}: {model.weights} is pinned at the hub's newest, {revision[:12]}{day}")
+        return found
+    if model.remote_code:
+        raise CodeNotReadError(_how_to_pin(model, pins, old, revision, day))
+    fresh = dataclasses.replace(model, revision=revision)
+    hub_download.listing(fresh)  # refused before it is pinned, where it holds no weights
+    note = f"pinned {time.strftime('%Y-%m-%d')}, the hub's newest{day}"
+    made = pins.add(model.weights, revision, note) if old is None else pins.change(old, revision, note)
+    before = f" in place of {old.revision}" if old is not None and made.revision != old.revision else ""
+    click.echo(f"{model.name}: pinned {model.weights} at {made.revision}{day}{before}, in {short(made.path)}")
+    return dataclasses.replace(model, revision=made.revision)
+
+
+def _how_to_pin(model: ModelSpec, pins: Pins, old: Pin | None, revision: str, day: str) -> str:
+    """What a user of a model with code of its own does to pin it."""
+    from paceline.models import hub_download
+
+    path = old.path if old is not None else pins.paths[0]
+    place = f"{short(path)} (in place of line {old.line})" if old is not None else short(path)
+    return (
+        f"model {model.name}: {model.weights} comes with code that would run here, so it is pinned by you alone, and "
+        f"nothing of it was fetched. The hub's newest commit is {revision}{day}: read its Python files "
+        f"({hub_download.page_of(model)}/tree/{revision}), then write this line into {place}:\n"
+        f'{model.weights}: {{revision: "{revision}", code: read}}'
+    )
 
 
 def read_folder(model: ModelSpec, store: Store) -> ModelSpec:
@@ -256,11 +343,12 @@ def count_shape(model: ModelSpec, store: Store) -> None:
     from paceline.errors import PacelineError
     from paceline.gpu_memory import shapes
     from paceline.launch import environments, gpu_fit
+    from paceline.models.registry import says
     from paceline.store.files import write_json
 
     if shapes.shape_of(model, store.root) is not None:
         return
-    if model.family == "remote":
+    if says(model.family, "own_call", False):
         click.echo(gpu_fit.uncounted(model), err=True)
         return
     try:
@@ -277,7 +365,6 @@ def count_shape(model: ModelSpec, store: Store) -> None:
 
 
 def _there(model: ModelSpec) -> bool:
-    from paceline.errors import UserError
     from paceline.models import hub_files
 
     try:
@@ -341,8 +428,6 @@ def models(composition: Composition) -> list[ModelSpec]:
 
 
 def _distinct(composition: Composition, group: str) -> list[Any]:
-    from paceline.errors import UserError
-
     axes = [a for a in composition.axes if a.key.partition(".")[0] == group]
     specs: list[Any] = []
     for combination in itertools.product(*(a.values for a in axes)):

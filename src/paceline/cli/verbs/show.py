@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from paceline.cli.options import cell_or_overrides_argument, json_option
-from paceline.cli.resolve import compose_words, digests_or_not, one_name, pins_or_not, say_json, split, store_of
+from paceline.cli.resolve import compose_words, digests_or_not, one_name, pins_or_not, say_json, short, split, store_of
 from paceline.config.cell_kinds import kind_of
+
+if TYPE_CHECKING:
+    from paceline.config.schema import ModelSpec
+    from paceline.sweep.compose import Composition
 
 
 @click.command(short_help="print a resolved cell")
@@ -35,7 +39,10 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
         store = store_of(composition)
         data_digest, _ = digests_or_not(store, words, conf)
         pin, _ = pins_or_not(store)
-        cells += [(c.cell, placement_of(c.config)) for c in expand(composition, data_digest, pin=pin).cells]
+        found = expand(composition, data_digest, pin=pin).cells
+        cells += [(c.cell, placement_of(c.config)) for c in found]
+        for line in dict.fromkeys(line for c in found if (line := _of_revision(c.config.model, composition))):
+            click.echo(f"note: {line}", err=True)
     for cell, placement in cells:
         resolved = plain(cell.config)
         for group in (*kind_of(cell.kind).unused, "placement", "deepspeed", "cluster", "tracking"):
@@ -49,3 +56,19 @@ def command(words: Sequence[str], conf: str | None, as_json: bool) -> None:
             click.echo(OmegaConf.to_yaml(OmegaConf.create(content)).rstrip())
             if len(cells) > 1:
                 click.echo("---")
+
+
+def _of_revision(model: ModelSpec, composition: Composition) -> str:
+    """Where a model's revision is pinned, or that it has none and what to do; empty where its own file gives it."""
+    from paceline.config.checks import from_hub, locate_weights, unpinned
+    from paceline.errors import UserError
+
+    if unpinned(model):
+        try:
+            locate_weights(model)
+        except UserError as error:
+            return str(error)
+    pin = composition.pins().find(model.weights) if from_hub(model) else None
+    if pin is None or pin.revision != model.revision:
+        return ""
+    return f"{model.name} has the revision that is pinned in {short(pin.path)}, line {pin.line}"

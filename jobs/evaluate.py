@@ -33,6 +33,8 @@ def main(folders: Sequence[Path], launch: attempts.Launch) -> None:
             prepared.require(root, config.task, cell.data)
             if family is None:
                 family = load_weights(config, needed, root)
+                if family.new_weights:
+                    run.note(family.new_weights)
             samples = judge.evaluated_samples(config, root, cell.data)
             predictions = answer(run, family, samples)
             if folder.superseded(run.attempt):

@@ -32,6 +32,10 @@ class Unavailable(PacelineError):
     exit_code = 3
 
 
+class ServiceUnavailable(Unavailable):
+    """A service that answers for a model gave no answer for too long: the cause ``service unavailable``."""
+
+
 class NonFiniteLoss(PacelineError):
     """The training loss became NaN or infinite: the cell ends with the cause ``NaN loss``."""
 

@@ -129,7 +129,10 @@ class RunElement:
 
 @contextlib.contextmanager
 def joined(run: Run) -> Iterator[None]:
-    """Bring the ranks of an attempt together while the block runs. Imports torch."""
+    """Bring the ranks of an attempt together while the block runs. Imports torch, unless a service answers."""
+    if run.config.model.served:
+        yield
+        return
     from paceline.attempts import ranks
 
     ranks.set_up(

@@ -225,6 +225,10 @@ def _pulse(run: Run) -> Iterator[None]:
             if over.wait(HEARTBEAT_SECONDS):
                 return
 
+    # The hub's client imports it. It builds syntax trees as it is imported, and Python 3.11 fails where another thread
+    # does so at that moment ("AST constructor recursion depth mismatch"): so it is imported while there is one.
+    with contextlib.suppress(ImportError):
+        import anyio  # noqa: F401
     thread = threading.Thread(target=beat, daemon=True, name="heartbeat")
     thread.start()
     try:

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 
-from paceline.errors import DataError, Interrupted, NonFiniteLoss, Unavailable, UserError
+from paceline.errors import DataError, Interrupted, NonFiniteLoss, ServiceUnavailable, Unavailable, UserError
 
 # Between TERM and KILL stand Slurm's KillWait, 30 s by default, and the state is saved by then.
 CONTROLLER_SECONDS = 5.0
@@ -21,6 +21,8 @@ def classify(error: BaseException) -> str:
             return chain.cause
         if isinstance(chain, KeyboardInterrupt):
             return "cancelled"
+        if isinstance(chain, ServiceUnavailable):
+            return "service unavailable"
         if isinstance(chain, NonFiniteLoss):
             return "NaN loss"
         if type(chain).__name__ == "OutOfMemoryError":  # torch's; named, so that torch need not be imported

@@ -1,10 +1,13 @@
-"""Answer the samples of a cell in batches, so that a kill loses one batch and a resume repeats none that is whole."""
+"""Answer the samples of a cell in batches, so that a kill loses one batch and a resume repeats none that is whole.
+
+What a service answers is a batch of its own, kept as soon as it comes: a kill loses the requests under way.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +18,8 @@ from paceline.config.schema import Config, GenerationSpec
 from paceline.counted import agree, counted
 from paceline.data.conversations import asks_together, conversations_of, question
 from paceline.errors import Interrupted
-from paceline.models.answerer import Answer, Answerer
+from paceline.models.answerer import Answer, Answerer, Request, Service
+from paceline.models.conversation import Conversation
 from paceline.store.cell_folder import CellFolder
 from paceline.store.files import SCHEMA, append_jsonl, read_jsonl
 from paceline.tasks.kind import Kind, Part
@@ -129,7 +133,8 @@ def answer(run: Run, answerer: Answerer, samples: Sequence[Record]) -> list[Reco
     asked = [asks_of(sample, config) for sample in samples]
     wanted = [key for asks in asked for ask in asks for key in ask.keys]
     unit = "samples" if len(wanted) == len(samples) else "answers"
-    planned = batches(asked)
+    service = answerer if isinstance(answerer, Service) else None
+    planned = [[ask] for asks in asked for ask in asks] if service else batches(asked)
     done = committed(run.folder, planned)
     if done:
         run.note(
@@ -138,19 +143,61 @@ def answer(run: Run, answerer: Answerer, samples: Sequence[Record]) -> list[Reco
         )
     answered = sum(len(records) for records in done.values())
     run.progress(answered, len(wanted), unit)
-    for index, batch in enumerate(planned):
-        if index in done:
-            continue
-        if cause := run.stop():
-            raise Interrupted(cause)
-        conversations = [question(a.sample, config.prompt, config.task, parts=a.parts) for a in batch]
-        answers = answerer.answer(conversations, batch[0].settings, [a.seed(config.seed) for a in batch])
-        done[index] = [r for a, got in zip(batch, answers, strict=True) for r in predictions(kind, a, got, index)]
+    left = [(index, batch) for index, batch in enumerate(planned) if index not in done]
+    answering = _requested(run, service, left, bool(done)) if service else _batched(run, answerer, left)
+    for index, answers in answering:
+        pairs = zip(planned[index], answers, strict=True)
+        done[index] = [record for ask, got in pairs for record in predictions(kind, ask, got, index)]
         append_jsonl(run.attempt.predictions, done[index])
         answered += len(done[index])
         run.progress(answered, len(wanted), unit)
     by_key = {key_of(record): record for records in done.values() for record in records}
+    note_ties(run, list(by_key.values()))
     return [by_key[key] for key in wanted]
+
+
+Batch = tuple[int, list[Ask]]
+
+
+def _batched(run: Run, answerer: Answerer, left: Iterable[Batch]) -> Iterator[tuple[int, Sequence[Answer]]]:
+    """Answer batches one after the other."""
+    config = run.config
+    for index, batch in left:
+        if cause := run.stop():
+            raise Interrupted(cause)
+        conversations = [question(a.sample, config.prompt, config.task, parts=a.parts) for a in batch]
+        yield index, answerer.answer(conversations, batch[0].settings, [a.seed(config.seed) for a in batch])
+
+
+def _requested(
+    run: Run, service: Service, left: Sequence[Batch], proved: bool
+) -> Iterator[tuple[int, Sequence[Answer]]]:
+    """Let a service answer batches of one, in whatever order its answers come."""
+    config = run.config
+
+    def request(index: int, ask: Ask) -> Request:
+        def conversation() -> Conversation:
+            return question(ask.sample, config.prompt, config.task, parts=ask.parts)
+
+        return Request(index, conversation, ask.settings, ask.seed(config.seed))
+
+    requests = (request(index, batch[0]) for index, batch in left)
+    answered = 0
+    for index, answer in service.answers(requests, lambda: run.stop() is not None, run.note, proved):
+        answered += 1
+        yield index, [answer]
+    if answered < len(left):
+        raise Interrupted(run.stop() or "cancelled")
+
+
+def note_ties(run: Run, records: Sequence[Record]) -> None:
+    """Write into the log how many questions had no likeliest choice: their answers are empty, and count as unread."""
+    if tied := [record for record in records if record.get("data", {}).get("tied")]:
+        choices = ", ".join(map(repr, tied[0]["data"]["tied"]))
+        run.note(
+            f"{counted(len(tied), 'answer')} {agree(len(tied), 'is', 'are')} unread, as several choices are exactly as "
+            f"likely; of sample '{tied[0]['sample']}': {choices}"
+        )
 
 
 def predictions(kind: Kind, ask: Ask, answer: Answer, batch: int) -> Iterator[Record]:

@@ -24,6 +24,8 @@ class Element:
     placement: dict[str, Any]
     cells: list[str] = field(default_factory=list)
     needs: list[str] = field(default_factory=list)
+    served: bool = False
+    """Whether a service answers its cells, so that it needs no GPU, and no core of its own."""
 
     @property
     def ranks(self) -> int:
@@ -73,7 +75,8 @@ def recorded(elements: Sequence[Element]) -> dict[str, Any]:
 def group(cells: Sequence[PlannedCell]) -> list[Element]:
     """Group needed cells: each finetune cell alone, evaluate cells together that load the same weights.
 
-    The order is kept, so that a finetune element stands before those that need it.
+    Cells that one service answers are one element, however many: its limits hold for a process. The order is kept, so
+    that a finetune element stands before those that need it.
     """
     elements: list[Element] = []
     open_elements: dict[tuple[Any, ...], Element] = {}
@@ -88,10 +91,12 @@ def group(cells: Sequence[PlannedCell]) -> list[Element]:
             texts[id(placement)] = canonical(placement)
         method = cell.identity.get("method", {})
         weights = canonical([cell.identity.get("model", {}), method.get("quantise"), method.get("dtype")])
-        key = (cell.kind, weights, cell.needs, cell.data, texts[id(placement)])
+        served = planned.config.model.served
+        key = (cell.kind, weights, cell.needs, "" if served else cell.data, texts[id(placement)])
         element = open_elements.get(key)
-        if element is None or len(element.cells) >= planned.config.cluster.cells_per_element:
-            element = Element(cell.kind, placement, needs=list(cell.needs))
+        full = element is not None and len(element.cells) >= planned.config.cluster.cells_per_element and not served
+        if element is None or full:
+            element = Element(cell.kind, placement, needs=list(cell.needs), served=served)
             open_elements[key] = element
             elements.append(element)
         element.cells.append(cell.id)

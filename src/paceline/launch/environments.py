@@ -20,6 +20,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from paceline import __version__, plugins
 from paceline.config.build import plain
 from paceline.config.checks import CONTENT, in_folder
+from paceline.config.joined_parts import called, sources
 from paceline.config.schema import Config, ModelSpec
 from paceline.errors import PacelineError, Unavailable, UserError
 from paceline.models import hub_files, local_weights
@@ -213,11 +214,12 @@ def lacks(models: Iterable[ModelSpec], store: Store, packages: Sequence[str] = (
             continue
         seen.add(key)
         try:
-            if missing := hub_files.lacking(model):
-                remedy = "" if in_folder(model) else f"; run: {prepare_command(model)}"
-                lines[f"model {model.name} is not prepared: {missing}{remedy}"] = None
-            elif model.weights.startswith(CONTENT) and (why := local_weights.difference(model, store.root)):
-                lines[f"model {model.name}: {why}"] = None
+            for source in sources(model):
+                if missing := hub_files.lacking(source):
+                    remedy = "" if in_folder(source) else f"; run: {prepare_command(model)}"
+                    lines[f"{called(source)} is not prepared: {missing}{remedy}"] = None
+                elif source.weights.startswith(CONTENT) and (why := local_weights.difference(source, store.root)):
+                    lines[f"{called(source)}: {why}"] = None
         except UserError as error:
             lines[str(error)] = None
         lines |= dict.fromkeys(problems(model, store, packages))

@@ -45,6 +45,8 @@ SPEEDS = {
 COMPUTE_SHARE, BANDWIDTH_SHARE, TOKEN_SECONDS, START_SECONDS, LOADING = 0.3, 0.5, 0.03, 30.0, 1e9
 # Weights of few bits are unpacked for every product.
 QUANTISED = 1.5
+CHOICES = 4
+"""Choices of a question whose choices are scored, each read with the whole prompt."""
 
 
 @dataclass(frozen=True)
@@ -236,6 +238,8 @@ def estimate(planned: PlannedCell, fit: Fit, store: Store, share: int = 1) -> fl
         return loading + _tuning_seconds(config, counts, language, picture, rate)
     number = sum(_taken(counts, split, config.limit) for split in config.task.evaluate)
     token_seconds = max(TOKEN_SECONDS, weights / (terabytes * 1e12 * BANDWIDTH_SHARE))
+    if config.generation.answer == "likelihood":
+        return loading + CHOICES * number * (language + picture) / rate
     batches = math.ceil(number / config.generation.batch)
     return loading + number * (language + picture) / rate + batches * config.generation.new_tokens * token_seconds
 

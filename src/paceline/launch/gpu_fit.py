@@ -16,6 +16,7 @@ from paceline.gpu_memory.image_tokens import Size
 from paceline.gpu_memory.parts import GIB, WIDTHS
 from paceline.gpu_memory.shapes import shape_of
 from paceline.launch import storage
+from paceline.models.registry import says
 from paceline.store.root import Store
 from paceline.sweep.cells import PlannedCell
 
@@ -100,12 +101,21 @@ def _finding(
 
 def on_gpu(config: Config) -> bool:
     """Whether a cell is to run on a GPU, as far as its cluster's settings show."""
+    if config.model.served:
+        return False
     return bool(config.cluster.gpus or (config.cluster.gpu and config.cluster.executor != "slurm"))
 
 
 def uncounted(model: ModelSpec) -> str:
     """Why the memory of a model without a shape is not planned, and what to do about it."""
-    if model.family != "remote":
+    if model.served:
+        return f"{model.name}: no memory: answered by a service ({model.endpoint})"
+    if why := says(model.family, "unplanned", ""):
+        return (
+            f"family '{model.family}' of {model.name} {why}, so its memory can't be planned; try it on a few samples "
+            "first: limit=8"
+        )
+    if not says(model.family, "own_call", False):
         return f"the shape of {model.name} is not known here; paceline prepare model={model.name} counts it"
     weights, alone = storage.weights_of(model), ""
     if not isinstance(weights, str):

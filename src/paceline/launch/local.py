@@ -113,6 +113,8 @@ class Scheduler:
 
     def _cost(self, index: int) -> int:
         element = self.elements[index]
+        if element.served:  # it waits for the network
+            return 0
         return element.ranks * max(1, int(element.placement["placement"]["threads"]))
 
     def _will_be_done(self, element: Element, waiting: Sequence[int]) -> bool:
@@ -128,7 +130,8 @@ class Scheduler:
     def _start(self, index: int) -> submitit.Job[None]:
         element = self.elements[index]
         # submitit numbers the GPUs of every job from 0, so each element gets the list of its GPUs.
-        gpus, self.devices = self.devices[: element.ranks], self.devices[element.ranks :]
+        taken = 0 if element.served else element.ranks
+        gpus, self.devices = self.devices[:taken], self.devices[taken:]
         self.given[index] = gpus
         python = shlex.quote(interpreter(element.environment))
         executor = submitit.LocalExecutor(folder=self.submission / "submitit", python=python)

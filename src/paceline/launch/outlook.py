@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from paceline.config.cell_kinds import kind_of
+from paceline.config.joined_parts import is_joined
 from paceline.errors import PacelineError, Unavailable, UserError
 from paceline.launch import arrays as slurm
 from paceline.launch import planned, preflight, signal_lead
@@ -120,7 +122,7 @@ def look_ahead(
     seen = planned.look(sweep, store, answers, wishes, tree)
     plan = _plan(seen, wishes, refusals)
     refusals += planned.refusals(plan, seen, store, tree.presets())
-    notes = list(plan.notes)
+    notes = [*plan.notes, *_unlearnt(sweep)]
     code, code_notes = _code(store.sweep(sweep.name), store, code or snapshot.code_digest(), wishes, refusals)
     notes += code_notes
     to_slurm = None
@@ -130,6 +132,18 @@ def look_ahead(
         with _collected(refusals if any(f.ok is False for f in to_slurm.findings) else unanswered):
             preflight.require(to_slurm.findings)
     return Outlook(seen, plan, code, to_slurm, notes, refusals, unanswered, unmade)
+
+
+def _unlearnt(sweep: Sweep) -> Iterator[str]:
+    """Models that are joined of parts and evaluated before they learnt how the parts belong together."""
+    untuned = {c.config.model.name for c in sweep.cells if is_joined(c.config.model) and not c.cell.needs}
+    tuned = {c.config.model.name for c in sweep.cells if kind_of(c.cell.kind).trains}
+    for name in sorted(untuned):
+        alone = "" if name in tuned else "; a method that trains the connector, such as method=connector, tunes it"
+        yield (
+            f"model {name} is joined of two parts, and what joins them begins random: untuned it knows nothing of its "
+            f"pictures, a baseline{alone}"
+        )
 
 
 def _unmade(name: str, store: Store, answers: Answers) -> frozenset[str]:

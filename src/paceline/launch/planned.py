@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from paceline import tasks
 from paceline.attempts import checkpoints
+from paceline.config import service_settings
 from paceline.config.cell_kinds import kind_of
 from paceline.config.schema import Config, DeepSpeedSpec
 from paceline.errors import UserError
@@ -130,6 +131,11 @@ def refusals(plan: Plan, seen: Seen, store: Store, presets: Mapping[str, DeepSpe
                 _refuse_misfit(store.cell(planned.id), planned.config)
             except UserError as error:
                 yield error
+    served = {p.config.model.name: p.config for p in plan.chosen if p.config.model.served}
+    for config in served.values():
+        # A job's own lines may set what this shell has not.
+        if not (config.cluster.executor == "slurm" and config.cluster.setup):
+            yield from map(UserError, service_settings.lacks(config.model))
     packages = tasks.packages(p.config.task.kind for p in plan.chosen if p.config.model.environment)
     lacks = environments.lacks((p.config.model for p in plan.chosen), store, packages)
     yield from map(UserError, dict.fromkeys([*lacks, *environments.lacks_tracker(p.config for p in plan.chosen)]))

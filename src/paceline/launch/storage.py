@@ -21,6 +21,7 @@ from paceline.attempts import checkpoints
 from paceline.config.cell_kinds import kind_of
 from paceline.config.checks import locate_weights
 from paceline.config.identity import as_loaded
+from paceline.config.joined_parts import is_joined, setting, source_name, sources
 from paceline.config.schema import Config, ModelSpec
 from paceline.counted import counted
 from paceline.errors import PacelineError, Unavailable
@@ -117,7 +118,7 @@ def need(elements: Sequence[Element], planned: Iterable[PlannedCell], store: Sto
                 kept += stays
                 each[cell.kind] = max(stays, each.get(cell.kind, 0))
                 continue
-            key = (config.model.name, config.model.weights, config.model.revision)
+            key = (config.model.name, source_name(config.model), config.model.revision)
             if key not in known:
                 known[key] = weights_of(config.model)
             found = known[key]
@@ -217,7 +218,18 @@ def _bytes(config: Config, weights: Weights) -> int:
 
 
 def weights_of(model: ModelSpec) -> Weights | str:
-    """A model's weights by their files on this machine; or why they are not known here."""
+    """A model's weights by their files on this machine; or why they are not known here.
+
+    Of a joined model those of its parts: the connector, which begins random, is small beside them.
+    """
+    if is_joined(model):
+        parts = {setting(source): weights_of(source) for source in sources(model)}
+        shapes: dict[str, tuple[int, ...]] = {}
+        for name, found in parts.items():
+            if isinstance(found, str):
+                return f"{name}: {found}"
+            shapes |= {f"{name}.{tensor}": shape for tensor, shape in found.shapes.items()}
+        return Weights(sum(math.prod(shape) for shape in shapes.values()), shapes)
     try:
         source, revision = locate_weights(model)
     except PacelineError as error:

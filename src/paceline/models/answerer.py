@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -74,4 +74,38 @@ class Answerer(Protocol):
 
         Raises:
             UserError: settings or a conversation that it can't take.
+        """
+
+
+@dataclass(frozen=True)
+class Request:
+    """One conversation for a service: made when its turn comes, because making one decodes pictures."""
+
+    number: int
+    conversation: Callable[[], Conversation]
+    settings: GenerationSpec
+    seed: int
+
+
+@runtime_checkable
+class Service(Answerer, Protocol):
+    """An answerer that answers each conversation by itself, several at a time: each answer is kept as it comes."""
+
+    def answers(
+        self, requests: Iterable[Request], stop: Callable[[], bool], note: Callable[[str], None], proved: bool = False
+    ) -> Iterator[tuple[int, Answer]]:
+        """Answer requests, in the order in which the answers come.
+
+        Args:
+            requests: what is asked, taken as places get free.
+            stop: asked a few times a second; once true, no request begins, and those under way have some seconds left.
+            note: takes a line for the log.
+            proved: whether the service has answered the same cell before.
+
+        Yields:
+            Number of the request, and its answer.
+
+        Raises:
+            ServiceUnavailable: nothing was answered for too long.
+            UserError: what is asked can't be, by whatever request: a wrong key, no such model.
         """

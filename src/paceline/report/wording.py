@@ -27,7 +27,8 @@ COST = (
     "A cell's cost is that of all its attempts, failed ones included, and of the tuning whose weights it answers with; "
     "a tuning that several cells share is in the cost of each and counts once in the total. An attempt holds its GPUs "
     "from its first file to its last, the loading of weights included; evaluate cells of one element share one "
-    "loading, which the first of them pays. Dollars: cluster.gpu_hour_usd as each attempt recorded it."
+    "loading, which the first of them pays. Dollars: cluster.gpu_hour_usd as each attempt recorded it, and the tokens "
+    "of a service's answers at the prices of its model's file."
 )
 STATE_NAMES = {**status.STATE_NAMES, "unscored": "not scored"}
 
@@ -135,8 +136,11 @@ def cost(spent: Cost) -> str:
     ):
         if hours:
             part = f"{amount(hours)} {unit}"
-            part += f" ({usd(spent.usd)})" if unit == "GPU-hours" and spent.usd is not None else ""
+            if unit == "GPU-hours" and spent.usd is not None:
+                part += f" ({usd(spent.usd - spent.service_usd)})"
             parts.append(part + (f", {amount(lost)} of them in attempts that ended early" if lost else ""))
+    if spent.service_usd:
+        parts.append(f"{usd(spent.service_usd)} to services for their answers")
     return f"{counted(spent.attempts, 'attempt')} took {'; '.join(parts) or 'no time that was recorded'}."
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from paceline.scoring.digest import scorer_digest
 from paceline.store.cell_folder import CellFolder
 from paceline.store.files import SCHEMA, read_jsonl, write_json, write_jsonl
 from paceline.tasks.kind import Answer, Answered, Kind, Part
+from paceline.tasks.metrics import CONTENT_FILTER, ERROR, REFUSED, Outcome
 
 Record = dict[str, Any]
 
@@ -66,8 +68,13 @@ def score_predictions(
         if (name := str(prediction["sample"])) not in samples:
             raise ValueError(f"prediction for sample '{name}', which is not among the {len(samples)} samples")
         part = _part(kind, config, samples[name], prediction.get("part", ""))
-        answer = Answer(str(prediction["text"] or ""), prediction.get("data") or {})
-        answered.append(Answered(samples[name], part, kind.read(answer, part, config.task, config.prompt)))
+        outcome = unanswered(prediction)
+        # What a filter left of an answer is none, and what a kind finds in no text is a miss in its own terms.
+        text = "" if outcome in (CONTENT_FILTER, ERROR) else str(prediction["text"] or "")
+        reading = kind.read(Answer(text, prediction.get("data") or {}), part, config.task, config.prompt)
+        if outcome is not None:
+            reading = dataclasses.replace(reading, outcome=outcome.name, value=None, span=None)
+        answered.append(Answered(samples[name], part, reading))
     judged = kind.score(answered, config.task, config.prompt)
     return [
         {
@@ -80,6 +87,14 @@ def score_predictions(
         }
         for prediction, a, j in zip(predictions, answered, judged, strict=True)
     ]
+
+
+def unanswered(prediction: Mapping[str, Any]) -> Outcome | None:
+    """What became of a request that a service did not answer, whatever text it gave; None where it answered."""
+    for outcome in (CONTENT_FILTER, ERROR):
+        if prediction.get("finish") == outcome.name:
+            return outcome
+    return REFUSED if (prediction.get("data") or {}).get("refusal") else None
 
 
 def _part(kind: Kind, config: Config, sample: Record, name: str) -> Part:

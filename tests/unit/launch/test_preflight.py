@@ -652,6 +652,14 @@ def test_doctor_says_what_a_silent_database_means() -> None:
     assert "limits are taken from conf/cluster/slurm.yaml" in line
 
 
+def test_doctor_says_what_a_model_was_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = {"versions": {}, "device": "the CPU", "parameters": 1, "image_tokens": None, "text": "sea", "new_tokens": 1}
+    monkeypatch.setattr(doctor, "describe", lambda spec: {**found, "seconds": {"load": 1.0, "answer": 1.0}})
+    for inputs, asked in ((["image", "text"], "describes a picture"), (["text"], "answers a question")):
+        spec = ModelSpec(name="m", family="causal_lm", config={"seed": 0}, inputs=inputs)
+        assert (asked, True, "'sea' (1 token in 1.0 s)") in list(doctor.model(spec, Store(tmp_path), deep=False))
+
+
 def test_doctor_never_shows_a_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.delenv("WANDB_API_KEY", raising=False)

@@ -34,7 +34,11 @@ class Cost:
     """The part of the GPU-hours that went to attempts that ended early."""
     lost_node_hours: float
     usd: float | None
-    """GPU-hours × ``cluster.gpu_hour_usd``, as each attempt recorded it; None where one that held a GPU had none."""
+    """GPU-hours × ``cluster.gpu_hour_usd``, as each attempt recorded it, and what services took; None where an attempt
+    that held a GPU had no rate, and where nothing has a price.
+    """
+    service_usd: float = 0.0
+    """The part of it that went to services, for the tokens of their answers."""
 
     def hours(self, unit: str) -> float:
         """The hours in one of :data:`UNITS`."""
@@ -92,14 +96,17 @@ def total(tried: Iterable[Tried]) -> Cost:
     every = list(tried)
     lost = [t for t in every if t.cause not in ("done", attempt_records.RUNNING)]
     held = [t for t in every if t.gpu_seconds]
-    usd = sum(t.gpu_seconds * t.gpu_hour_usd for t in held) / HOUR
+    service_usd = sum(t.service_usd for t in every)
+    usd = sum(t.gpu_seconds * t.gpu_hour_usd for t in held) / HOUR + service_usd
+    priced = all(t.gpu_hour_usd for t in held) and (held or service_usd)
     return Cost(
         attempts=len(every),
         gpu_hours=_gpu_hours(every),
         node_hours=_node_hours(every),
         lost_gpu_hours=_gpu_hours(lost),
         lost_node_hours=_node_hours(lost),
-        usd=usd if held and all(t.gpu_hour_usd for t in held) else None,
+        usd=usd if priced else None,
+        service_usd=service_usd,
     )
 
 

@@ -25,6 +25,8 @@ REMEDIES: Mapping[str, str] = {
     "NaN loss": "lower train.learning_rate or raise train.warmup (another cell), or resume with --retry-failed",
     "cancelled": "resume goes on where it stopped",
     "disk full": "free space (paceline clean) or give another root, then resume",
+    "service unavailable": "look whether the service runs, and at its quota; resume goes on behind the answers that it "
+    "gave",
     "unknown": "killed without a word; the log's end and the node's log may tell; resume tries again",
 }
 

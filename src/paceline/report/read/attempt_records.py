@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from paceline.attempts.attempt import lives
 from paceline.errors import UserError
 from paceline.store.cell_folder import Attempt
+from paceline.store.files import read_jsonl
 from paceline.sweep import forecast, status
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ class Tried:
     nodes: int
     gpu_hour_usd: float
     """What an hour of a GPU costs, by its cluster's file at submission; 0 where that has no price."""
+    service_usd: float = 0.0
+    """What the answers that a service gave cost, by the prices at submission; 0 where there are none."""
 
 
 @cache
@@ -65,4 +69,15 @@ def _tried(cell: str, attempt: Attempt, last: bool = False) -> Tried:
         cause, message, placed, took = "unknown", str(error), {}, forecast.Spent()
     nodes = int(placed.get("placement", {}).get("nodes", 1))
     rate = float(placed.get("cluster", {}).get("gpu_hour_usd", 0.0))
-    return Tried(cell, attempt.n, cause, message, took.seconds, took.gpu_seconds, nodes, rate)
+    paid = _paid(attempt, placed.get("model", {}).get("service", {}))
+    return Tried(cell, attempt.n, cause, message, took.seconds, took.gpu_seconds, nodes, rate, paid)
+
+
+def _paid(attempt: Attempt, service: Mapping[str, Any]) -> float:
+    """Dollars for the tokens of the answers that an attempt kept."""
+    read, written = (float(service.get(name, 0.0)) for name in ("read_usd", "written_usd"))
+    if not (read or written):
+        return 0.0
+    # The parts of an answer to all of them have its tokens each.
+    answers = {record["batch"]: record for record in read_jsonl(attempt.predictions)}.values()
+    return sum(a["prompt_tokens"] * read + a["new_tokens"] * written for a in answers) / 1e6

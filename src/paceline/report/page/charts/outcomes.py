@@ -19,8 +19,10 @@ COLOURS = {
 
 
 def colours(report: Report) -> dict[str, str]:
-    """Colour of every outcome that the kinds of a report's tasks know."""
+    """Colour of every outcome that the kinds of a report's tasks know, or that some answer has."""
     known = {o.name for group in report.groups for o in group.kind.outcomes}
+    for group in report.groups:
+        known.update(*(report.chosen(row, group.split).outcomes for row in group.rows))
     return {name: colour for name, colour in COLOURS.items() if name in known}
 
 

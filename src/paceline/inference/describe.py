@@ -42,11 +42,12 @@ def describe(spec: ModelSpec) -> dict[str, Any]:
     images = [Image.open(PICTURE).convert("RGB")] if "image" in spec.inputs else []
     question = Conversation(QUESTION if images else "Name three seas.", images)
     (answer,) = family.answer([question], GenerationSpec(new_tokens=NEW_TOKENS), [0])
+    apart = images and not family.own_call and not family.needs_image
     return {
         "device": torch.cuda.get_device_name() if device == "cuda" else "the CPU",
         "versions": {name: metadata.version(name) for name in ("torch", "transformers")},
         "parameters": sum(p.numel() for p in family.model.parameters()),
-        "image_tokens": image_tokens(family, question) if images and not family.own_call else None,
+        "image_tokens": image_tokens(family, question) if apart else None,
         "text": answer.text,
         "new_tokens": answer.new_tokens,
         "finish": answer.finish,
@@ -57,7 +58,7 @@ def describe(spec: ModelSpec) -> dict[str, Any]:
 def image_tokens(family: Family, question: Conversation) -> int:
     """By how many tokens the picture lengthens the prompt, its separators counted."""
     lengths = [
-        int(family.batch([Conversation(question.prompt, images)])["attention_mask"].sum())
+        int(family.tokens_read(family.batch([Conversation(question.prompt, images)])).sum())
         for images in (question.images, [])
     ]
     return lengths[0] - lengths[1]

@@ -15,11 +15,9 @@ Reads ``{cell, samples, whole}`` as JSON from its input, and prints one line of 
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +26,13 @@ import torch
 from paceline import plugins, tasks
 from paceline.attempts import provenance
 from paceline.config.identity import with_placement
+from paceline.config.joined_parts import source_name, sources
 from paceline.config.schema import Config
 from paceline.data import samples as prepared
-from paceline.data.conversations import question
+from paceline.data.conversations import conversations_of, question
 from paceline.errors import PacelineError, UserError
-from paceline.inference import relevance_picture
+from paceline.inference import attention_map, grad_cam, relevance_picture, shapley_map
+from paceline.inference.explanation import DRAWS, Explained, Read, States
 from paceline.inference.weights import load_weights
 from paceline.models import family_names, load_family
 from paceline.models.conversation import Conversation
@@ -45,40 +45,6 @@ METHOD = "integrated gradients, from the image's mean state"
 STEPS = 16
 # Where the parts differ from the whole by more than this share of it, the steps were too few.
 GAP = 0.1
-# Of the places, the share that is taken away, and how often as many others are.
-DELETED = 0.1
-DRAWS = 8
-SEED = 0
-
-
-@dataclass(frozen=True)
-class Explained:
-    """What an answer, or a part of it, hangs on. Log-probabilities are in nats.
-
-    Attributes:
-        boxes: places of the image's states, as ``Family.layout`` tells them: (states, 4).
-        relevance: (states,): what each adds to the log-probability; negative where it speaks against the answer, 0
-            where a state has no place on the image.
-        part: the tokens that were explained, as text.
-        tokens, first: how many tokens the part has, and how many of them the model finds likeliest.
-        prompt_tokens: tokens read before the answer.
-        log_probability: of the part, after the prompt and what stands before it.
-        without_all: the same, where every place holds the image's mean.
-        deleted: places that do for the two below.
-        without_these, without_others: the most relevant places, and the mean over as many drawn at random.
-    """
-
-    boxes: torch.Tensor
-    relevance: torch.Tensor
-    part: str
-    tokens: int
-    first: int
-    prompt_tokens: int
-    log_probability: float
-    without_all: float
-    deleted: int
-    without_these: float
-    without_others: float
 
 
 def explain(family: Family, asked: Conversation, answer: str, part: tuple[int, int] | None = None) -> Explained:
@@ -93,70 +59,20 @@ def explain(family: Family, asked: Conversation, answer: str, part: tuple[int, i
     Raises:
         UserError: not one picture, an empty answer, or a family without a layout.
     """
-    if len(asked.all_images) != 1:
-        raise UserError(f"a question with {len(asked.all_images)} images; one with one image can be explained")
-    (image,) = asked.all_images
-    (seen,) = family.features([image])
-    boxes = family.layout(image, seen)
-    states = seen.states.detach().flatten(0, -2)
-    if len(boxes) != len(states):
-        raise UserError(
-            f"model {family.spec.name}: the layout of family '{family.spec.family}' has {len(boxes)} places, and the "
-            f"model sees {len(states)}: another kind of network than the family's"
-        )
-    chosen, said, tokens = _chosen(family, answer, part)
-
-    def read(these: torch.Tensor) -> Read:
-        kept = dataclasses.replace(seen, states=these.view_as(seen.states))
-        return _read(family, dataclasses.replace(asked, images=[kept], answer=answer), chosen)
-
-    with torch.no_grad():
-        before = read(states)
-    if before.tokens != tokens + 1:  # the last is the end token's
-        raise UserError(f"the answer holds words that stand for structure in model {family.spec.name}'s prompts")
-    placed = torch.nonzero(_on_image(boxes)).flatten()
-    mean = states[placed].float().mean(dim=0).to(states)
-
-    def without(places: torch.Tensor) -> torch.Tensor:
-        levelled = states.clone()
-        levelled[places.to(states.device)] = mean
-        return levelled
-
-    relevance = _integrated(read, without(placed), states)
-    deleted = max(1, round(DELETED * len(placed)))
-    most = placed[torch.argsort(relevance[placed], descending=True, stable=True)[:deleted]]
-    stream = torch.Generator().manual_seed(SEED)
-    drawn = [placed[torch.randperm(len(placed), generator=stream)[:deleted]] for _ in range(DRAWS)]
-    with torch.no_grad():
-        left = [float(read(without(places)).score) for places in (placed, most, *drawn)]
-    return Explained(
-        boxes=boxes,
-        relevance=relevance,
-        part=said,
-        tokens=len(chosen),
-        first=before.first,
-        prompt_tokens=before.prompt_tokens,
-        log_probability=float(before.score),
-        without_all=left[0],
-        deleted=deleted,
-        without_these=left[1],
-        without_others=sum(left[2:]) / DRAWS,
-    )
+    hung = States(family, asked, answer, part)
+    relevance = _integrated(hung.read, hung.without(hung.placed), hung.states)
+    return hung.explained(relevance, METHOD, sums=True)
 
 
-def _on_image(boxes: torch.Tensor) -> torch.Tensor:
-    """Which boxes lie on the image, at least in part; NaN does not."""
-    return (boxes[:, :2] < 1).all(dim=1) & (boxes[:, 2:] > 0).all(dim=1)
+Method = Callable[[Family, Conversation, str, tuple[int, int] | None], Explained]
 
-
-@dataclass(frozen=True)
-class Read:
-    """A prompt and its answer, read: the log-probability of the part to explain, a scalar, and what was counted."""
-
-    score: torch.Tensor
-    first: int
-    tokens: int
-    prompt_tokens: int
+METHODS: dict[str, Method] = {
+    "integrated_gradients": explain,
+    "attention": attention_map.explain,
+    "grad_cam": grad_cam.explain,
+    "shapley": shapley_map.explain,
+}
+"""How an answer is explained, by the name that a family gives (``Family.explained_by``)."""
 
 
 def _integrated(read: Callable[[torch.Tensor], Read], begin: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
@@ -173,33 +89,7 @@ def _integrated(read: Callable[[torch.Tensor], Read], begin: torch.Tensor, end: 
     return (total * way).sum(dim=-1).cpu()
 
 
-def _chosen(family: Family, answer: str, part: tuple[int, int] | None) -> tuple[list[int], str, int]:
-    """Indices of the answer's tokens that say a part of it, their text, and how many tokens the answer has."""
-    begin, end = part or (0, len(answer))
-    told = family.tokenizer(answer, add_special_tokens=False, return_offsets_mapping=family.tokenizer.is_fast)
-    ids = told["input_ids"]
-    spans = told.get("offset_mapping") or [(begin, end)] * len(ids)  # a slow one doesn't tell where its tokens stand
-    chosen = [i for i, (first, last) in enumerate(spans) if first < end and last > begin]
-    if not chosen:
-        raise UserError("the answer is empty: there is nothing to explain")
-    return chosen, family.decode([ids[i] for i in chosen]).strip(), len(ids)
-
-
-def _read(family: Family, answered: Conversation, chosen: list[int]) -> Read:
-    """Let the model read a conversation with its answer; ``chosen`` are the answer's tokens that count."""
-    batch = family.training_batch([answered])
-    width = batch.pop("labels").shape[1]
-    said = batch.pop("shift_labels")[0]  # the answer's tokens, for which alone there are logits
-    output = family.model(**family.to_model(batch), use_cache=False)
-    logits = output.logits[0].float()
-    said = said.to(logits.device)
-    scores = logits.log_softmax(dim=-1).gather(1, said[:, None]).squeeze(1)
-    first = int((logits.argmax(dim=-1) == said)[chosen].sum())
-    count = len(said)
-    return Read(scores[chosen].sum(), first, count, width - count)
-
-
-def load(folder: CellFolder) -> tuple[Config, Family]:
+def load(folder: CellFolder, method: str = "") -> tuple[Config, Family]:
     """The config of an evaluate cell, and its model with the weights that answered.
 
     Raises:
@@ -208,7 +98,8 @@ def load(folder: CellFolder) -> tuple[Config, Family]:
     cell = folder.read()
     made_by = folder.attempts()
     config = with_placement(cell.config, made_by[-1].placement() if made_by else {})
-    require_layout(config.model.family)
+    if (method or load_family(config.model.family).explained_by) == "integrated_gradients":
+        require_layout(config.model.family)
     needed = [CellFolder(folder.path.parent / n) for n in cell.needs]
     if gone := [n.id for n in needed if not n.done()]:
         raise UserError(f"the weights of {folder.id} are gone: {gone[0]} is not done; see: paceline status")
@@ -219,7 +110,7 @@ def load(folder: CellFolder) -> tuple[Config, Family]:
 
 def _has_layout(name: str) -> bool:
     try:
-        return load_family(name).layout is not Family.layout
+        return getattr(load_family(name), "layout", Family.layout) is not Family.layout
     except UserError:  # a lab's that can't be loaded
         return False
 
@@ -232,25 +123,46 @@ def require_layout(name: str) -> None:
     """
     if load_family(name).layout is Family.layout:
         able = [n for n in family_names() if _has_layout(n)]
+        told = not load_family(name).own_call  # what Shapley values need
+        instead = ": give --method shapley, which asks for no places" if told else ""
         raise UserError(
             f"family '{name}' has no map: what its models see of an image has no known places on it (a perceiver mixes "
-            f"all patches; a model's own code does not tell). Families that have one: {', '.join(able)}"
+            f"all patches; a model's own code does not tell){instead}. "
+            f"Families that have one: {', '.join(able)}"
         )
 
 
+def asked_of(sample: dict[str, Any], config: Config) -> Conversation:
+    """A sample as the cell asked it: with its question and its choices, where its kind gives some.
+
+    Raises:
+        UserError: several questions were asked about it, one by one.
+    """
+    conversations = conversations_of(sample, config.prompt, config.task)
+    if len(conversations) > 1:
+        raise UserError(f"sample '{sample['id']}' was asked several questions; an answer to one can be explained")
+    return question(sample, config.prompt, config.task, parts=conversations[0])
+
+
 def draw(
-    folder: CellFolder, config: Config, family: Family, sample: dict[str, Any], prediction: dict[str, Any], whole: bool
+    folder: CellFolder,
+    config: Config,
+    family: Family,
+    sample: dict[str, Any],
+    prediction: dict[str, Any],
+    whole: bool,
+    explained_by: Method,
 ) -> dict[str, Any]:
     """Explain the answer to one sample, and write the picture.
 
     Returns:
         What is said of it: ``{sample, path, answer, part, log_probability, without_…, weight, check, notes}``.
     """
-    asked = question(sample, config.prompt, config.task)
+    asked = asked_of(sample, config)
     (image,) = asked.images
     answer = prediction["text"]
     span = None if whole else judge.judged_part(config, answer)
-    found = explain(family, asked, answer, span)
+    found = explained_by(family, asked, answer, span)
     judged = next((s for s in read_jsonl(folder.scores) if s["sample"] == sample["id"]), {})
     told = {
         "sample": sample["id"],
@@ -283,7 +195,13 @@ def notes(config: Config, found: Explained, prediction: dict[str, Any]) -> list[
             "other versions are installed"
         )
     g = config.generation
-    plain = g.temperature == 0 and g.beams == 1 and g.repetition_penalty == 1 and not g.min_new_tokens
+    plain = (
+        g.answer == "generate"
+        and g.temperature == 0
+        and g.beams == 1
+        and g.repetition_penalty == 1
+        and not g.min_new_tokens
+    )
     if plain and found.first < found.tokens:
         told.append(
             f"the model would say other tokens now at {found.tokens - found.first} of {found.tokens} places: other "
@@ -291,7 +209,10 @@ def notes(config: Config, found: Explained, prediction: dict[str, Any]) -> list[
         )
     if found.without_these >= found.without_others:
         told.append("the check fails: these places matter no more than others, so the map tells nothing")
-    if abs(found.relevance.sum() - (found.log_probability - found.without_all)) > GAP * found.relevance.abs().sum():
+    if (
+        found.sums
+        and abs(found.relevance.sum() - (found.log_probability - found.without_all)) > GAP * found.relevance.abs().sum()
+    ):
         told.append(f"the map's parts do not sum to the whole: {STEPS} steps are too few for this answer")
     return told
 
@@ -311,7 +232,7 @@ def words(folder: CellFolder, found: Explained, told: dict[str, Any], judged: di
         f"sample  {told['sample']}",
         *([f"truth  {truth}"] if truth else []),
         f"answer  {told['answer']!r}{off}",
-        f"map  {METHOD}, of the log-probability of {found.part!r}",
+        f"map  {found.method}, of the log-probability of {found.part!r}",
         f"weight  {weight(found)}",
         f"check  {told['check']}",
         *(f"note  {note}" for note in told["notes"]),
@@ -320,9 +241,10 @@ def words(folder: CellFolder, found: Explained, told: dict[str, Any], judged: di
 
 def weight(found: Explained) -> str:
     """How much of the log-probability the map shares out, in words."""
+    words = "the words and to " if found.prompt_tokens else ""
     return (
         f"all places together add {found.log_probability - found.without_all:+.2f} to the log-probability, "
-        f"{found.log_probability:.2f}; the rest is due to the words and to the image's average"
+        f"{found.log_probability:.2f}; the rest is due to {words}the image's average"
     )
 
 
@@ -343,7 +265,7 @@ def facts(folder: CellFolder, found: Explained, told: dict[str, Any], family: Fa
     weights = [digest((f.done() or {}).get("artefacts", {}), 12) for f in tuned]
     return {
         "Software": "paceline",
-        "paceline:method": METHOD,
+        "paceline:method": found.method,
         "paceline:cell": folder.id,
         "paceline:sample": told["sample"],
         "paceline:answer": told["answer"],
@@ -353,8 +275,8 @@ def facts(folder: CellFolder, found: Explained, told: dict[str, Any], family: Fa
         "paceline:relevance": canonical([round(float(r), 6) for r in found.relevance]),
         "paceline:weights": canonical(
             {
-                "model": family.spec.weights or family.spec.name,
-                "revision": family.spec.revision,
+                "model": source_name(family.spec) or family.spec.name,
+                "revision": " + ".join(source.revision for source in sources(family.spec)),
                 "tuned": dict(zip(cell.needs, weights, strict=True)),
             }
         ),
@@ -362,23 +284,26 @@ def facts(folder: CellFolder, found: Explained, told: dict[str, Any], family: Fa
     }
 
 
-def answer(cell: Path, samples: Sequence[str], whole: bool) -> list[dict[str, Any]]:
-    """Explain the answers to some samples of a cell; what was written of each."""
+def answer(cell: Path, samples: Sequence[str], whole: bool, method: str = "") -> list[dict[str, Any]]:
+    """Explain the answers to some samples of a cell, by a method of ``METHODS``, else by the family's own; what was
+    written of each.
+    """
     folder = CellFolder(cell)
-    config, family = load(folder)
+    config, family = load(folder, method)
     root = cell.parents[1]
     data = folder.read().data
     prepared.require(root, config.task, data)
     by_id = {s["id"]: s for s in judge.evaluated_samples(config, root, data) if s["id"] in set(samples)}
     predictions = {p["sample"]: p for p in read_jsonl(folder.predictions) if p["sample"] in by_id}
-    return [draw(folder, config, family, by_id[s], predictions[s], whole) for s in samples]
+    explained_by = METHODS[method or family.explained_by]
+    return [draw(folder, config, family, by_id[s], predictions[s], whole, explained_by) for s in samples]
 
 
 def main() -> int:
     plugins.inherit()
     asked = json.load(sys.stdin)
     try:
-        told = answer(Path(asked["cell"]), asked["samples"], asked["whole"])
+        told = answer(Path(asked["cell"]), asked["samples"], asked["whole"], asked.get("method", ""))
     except PacelineError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

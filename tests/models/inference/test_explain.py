@@ -13,24 +13,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TWINS, model_spec
+from conftest import CORE, MATRIX, model_spec
 from PIL import Image
 
-from paceline.config.schema import GenerationSpec
+from paceline.config.schema import Config, GenerationSpec, PromptSpec, TaskSpec
 from paceline.errors import UserError
 from paceline.inference import explain as explaining
 from paceline.inference.explain import explain
+from paceline.inference.explanation import read_answer
 from paceline.inference.relevance_picture import facts_of, spread
 from paceline.models import load_family
-from paceline.models.conversation import Conversation
+from paceline.models.conversation import Conversation, Verbatim
 from paceline.models.family import Family
 from paceline.models.generate import generate
 from paceline.store.cell_folder import CellFolder
 
-PLACED = [n for n in TWINS if load_family(model_spec(n).family).layout is not Family.layout]
+# Those of other twins, too small for what is measured here, are tested with their families.
+ALSO = ("llava", "deepseek_vl", "internvl", "llava_onevision", "blip", "blip_vqa", "git", "instructblip")
+ALSO = tuple(f"tiny_{name}" for name in ALSO) if MATRIX else ()
+PLACED = [n for n in (*CORE, *ALSO) if load_family(model_spec(n).family).layout is not Family.layout]
 SIZES = [(64, 64), (96, 40), (40, 96), (33, 70), (200, 30)]
-# Phi-3.5 sees every place in a crop and in the whole.
-VIEWS = {"phi35_vision": 2}
+# Phi-3.5 sees every place in a crop and in the whole. InternVL and LLaVA-OneVision do so in tiles.
+VIEWS = {"phi35_vision": 2, "internvl": 2, "llava_onevision": 2}
 NOISE = Callable[..., Image.Image]
 
 
@@ -45,7 +49,7 @@ def placed(request: pytest.FixtureRequest) -> Family:
 
 
 def test_families_that_cut_an_image_into_patches_have_a_map() -> None:
-    assert {model_spec(n).family for n in PLACED} == {"llama_vision", "phi35_vision", "pixtral", "qwen2_vl"}
+    assert {model_spec(n).family for n in PLACED} >= {"llama_vision", "phi35_vision", "pixtral", "qwen2_vl"}
 
 
 # -- places --------------------------------------------------------------------------------------------------------
@@ -60,6 +64,10 @@ def test_the_places_cover_the_image_once_in_every_view(placed: Family, photo: NO
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     # Spread evenly, a relevance of its share of the pixels is 1 on each pixel of a box.
     covered = spread(boxes, areas * size[0] * size[1], *size)
+    if placed.spec.family in ("llava", "git"):  # it sees the middle square alone
+        assert covered.max() < 1 + 1e-4
+        assert covered.sum() == pytest.approx(min(size) ** 2, rel=1e-4)
+        return
     assert np.allclose(covered, VIEWS.get(placed.spec.family, 1), atol=1e-4)
 
 
@@ -94,14 +102,16 @@ def asked(photo: NOISE) -> Conversation:
 
 def test_the_answer_that_was_given_is_read_as_it_was_given(placed: Family, asked: Conversation) -> None:
     (given,) = generate(placed, [asked], GenerationSpec(new_tokens=8), [0])
+    if len(placed.tokenizer(given.text, add_special_tokens=False)["input_ids"]) != 8:
+        pytest.skip("what it says is not read in the words in which it was written")
     found = explain(placed, asked, given.text)
     assert (found.first, found.prompt_tokens) == (found.tokens, given.prompt_tokens)
-    batch = placed.to_model(placed.training_batch([dataclasses.replace(asked, answer=given.text)]))
+    batch = placed.to_model(placed.training_batch([dataclasses.replace(asked, answer=Verbatim(given.text))]))
     training = ("labels", "shift_labels", "logits_to_keep")
     with torch.no_grad():
         output = placed.model(**{n: t for n, t in batch.items() if n not in training}).logits[0].log_softmax(-1)
     places = torch.nonzero(batch["labels"][0] != -100).flatten()[:-1]  # the end token was not asked about
-    said = sum(float(output[p - 1, batch["labels"][0, p]]) for p in places)
+    said = sum(float(output[p - int(not placed.labels_ahead), batch["labels"][0, p]]) for p in places)
     assert found.log_probability == pytest.approx(said, abs=1e-3)
 
 
@@ -128,7 +138,7 @@ def test_relevance_agrees_with_what_the_answer_loses_when_one_place_is_levelled(
             levelled[place] = states[places].mean(dim=0)
             kept = dataclasses.replace(seen, states=levelled.view_as(seen.states))
             read = dataclasses.replace(asked, images=[kept], answer=answer)
-            losses.append(found.log_probability - float(explaining._read(placed, read, tokens).score.detach()))
+            losses.append(found.log_probability - float(read_answer(placed, read, tokens).score.detach()))
         alike.append(float(torch.corrcoef(torch.stack([found.relevance[places], torch.tensor(losses)]))[0, 1]))
     assert np.mean(alike) > 0.5, alike
 
@@ -199,9 +209,29 @@ def test_what_cannot_be_explained_is_refused(placed: Family, asked: Conversation
 
 
 def test_a_family_without_places_is_refused_with_those_that_have_them() -> None:
-    for name in ("idefics", "remote", "llama"):
-        with pytest.raises(UserError, match=f"family '{name}' has no map: .* llama_vision, phi35_vision, pix"):
+    for name, shapley in (("idefics", True), ("remote", False), ("llama", True)):
+        with pytest.raises(
+            UserError, match=f"family '{name}' has no map: .* llama_vision, .*phi35_vision, pix"
+        ) as refused:
             explaining.require_layout(name)
+        assert ("--method shapley" in str(refused.value)) == shapley
+
+
+def test_an_answer_is_explained_by_the_question_that_was_asked(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    sample = {
+        "id": "a",
+        "image": str(tmp_path / "a.png"),
+        "question": "What colour?",
+        "choices": ["red", "blue"],
+        "answer": "red",
+    }
+    config = Config(
+        task=TaskSpec(name="quiz", kind="multiple_choice"),
+        prompt=PromptSpec(name="p", text="{question}\n{choices}"),
+    )
+    asked = explaining.asked_of(sample, config)
+    assert (asked.prompt, asked.choices) == ("What colour?\nA. red\nB. blue", ("red", "blue"))
 
 
 # -- the verb ------------------------------------------------------------------------------------------------------
@@ -259,6 +289,15 @@ def test_a_cells_answer_is_drawn_beside_its_results_and_changes_none(swept: Path
     assert Image.open(paths[0]).tobytes() == Image.open(json.loads(again.stdout)[0]["path"]).tobytes()
     assert "all done" in paceline(swept, "status", "explained").stdout
     assert "2 done cells, all as attested" in paceline(swept, "doctor").stdout
+
+
+def test_a_family_without_places_is_explained_by_shapley_values(swept: Path) -> None:
+    folder = cell(swept, "tiny_idefics")
+    sample = json.loads(folder.predictions.read_text().splitlines()[0])["sample"]
+    done = paceline(swept, "explain", folder.id, sample, "--method", "shapley", "--whole")
+    assert done.returncode == 0, done.stderr
+    assert "without the" in done.stdout
+    assert facts_of(folder.explanation(sample))["paceline:method"].startswith("Shapley values")
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_two_questions_are_answered_resumed_and_judged(
 ) -> None:
     monkeypatch.setattr(tasks, "load", lambda name: Kind("two_questions", two_questions))
     assert isinstance(family, Answerer)
-    assert (family.reads, family.how) == (Reads("one", True), "generates")
+    assert (family.reads, family.how) == (Reads("several", True), "generates")
     made = Config(
         model=family.spec,
         task=TaskSpec(kind="two_questions", evaluate=["test"]),

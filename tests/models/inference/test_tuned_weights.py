@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from paceline.config.schema import Config
+from paceline.config.schema import Config, ModelSpec
 from paceline.errors import DataError
 from paceline.inference.weights import load_weights
 from paceline.store.cell_folder import Cell, CellFolder
@@ -23,4 +23,4 @@ def test_tuned_weights_that_were_changed_since_are_refused_by_name(tmp_path: Pat
     assert folder.done()  # of the same size
     folder.read = lambda: Cell("finetune-x", "finetune", identity)  # type: ignore[method-assign]
     with pytest.raises(DataError, match=r"weights/adapter_model\.safetensors is not what the tuning wrote"):
-        load_weights(Config(), [folder], tmp_path)
+        load_weights(Config(model=ModelSpec(name="m", family="qwen2_vl")), [folder], tmp_path)

@@ -62,7 +62,7 @@ def test_the_model_is_asked_in_a_process_of_its_own(
     folder = cells["evaluate"]
     code, out, _ = command_line("explain", folder.id, "a=b/1", f"root={folder.path.parents[1]}")
     assert code == 0
-    question = {"cell": str(folder.path), "samples": ["a=b/1"], "whole": False}
+    question = {"cell": str(folder.path), "samples": ["a=b/1"], "whole": False, "method": ""}
     assert asked == [("paceline.inference.explain", "tiny_qwen2_vl", question)]
     assert "explained: '1.0, 2.0'" in out
     assert "note:      n" in out

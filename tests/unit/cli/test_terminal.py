@@ -320,9 +320,9 @@ def bash(tmp_path_factory: pytest.TempPathFactory) -> Any:
     [
         ("paceline stat\t", "paceline status "),
         ("paceline plan mod\t", "paceline plan model="),
-        ("paceline plan model=tiny_qw\t", "paceline plan model=tiny_qwen2_vl "),
+        ("paceline plan model=tiny_qwen2\t", "paceline plan model=tiny_qwen2_vl "),
         ("paceline plan model=\ttiny_pi\t", "paceline plan model=tiny_pixtral "),
-        ("paceline plan model=tiny_pixtral,tiny_qw\t", "paceline plan model=tiny_pixtral,tiny_qwen2_vl "),
+        ("paceline plan model=tiny_pixtral,tiny_qwen2\t", "paceline plan model=tiny_pixtral,tiny_qwen2_vl "),
         (
             "paceline plan model=tiny_pixtral task=geolocation_ea\t",
             "paceline plan model=tiny_pixtral task=geolocation_earth ",
@@ -334,7 +334,7 @@ def bash(tmp_path_factory: pytest.TempPathFactory) -> Any:
         ("paceline plan model.dtype=bf\t", "paceline plan model.dtype=bfloat16 "),
         ("paceline rm sweep_\t", "paceline rm sweep_of_mine "),
         ("paceline resume sweep_of_mine placement.mic\t", "paceline resume sweep_of_mine placement.micro_batch="),
-        ("paceline plan --conf /nowhere model=tiny_qw\t", "paceline plan --conf /nowhere model=tiny_qw"),
+        ("paceline plan --conf /nowhere model=tiny_qwen2\t", "paceline plan --conf /nowhere model=tiny_qwen2"),
     ],
 )
 def test_tab_in_a_real_bash_completes_words_that_hold_an_equals_sign(bash: Any, keys: str, line: str) -> None:

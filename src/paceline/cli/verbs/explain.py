@@ -20,11 +20,21 @@ if TYPE_CHECKING:
     from paceline.store.cell_folder import CellFolder
 
 
+METHODS = ("integrated_gradients", "attention", "grad_cam", "shapley")
+
+
 @click.command(short_help="draw which places of its image an answer hangs on")
 @name_argument("CELL SAMPLE [SAMPLE]...")
 @click.option("--whole", is_flag=True, help="explain the whole answer, not only what the scorer read of it")
+@click.option(
+    "--method",
+    type=click.Choice(METHODS),
+    help="how: integrated gradients of the image's states, attention of a captioner's decoder, Grad-CAM of a "
+    "classifier, or Shapley values of patches, which serve every model and take some hundred passes; by default the "
+    "family's own",
+)
 @json_option
-def command(words: Sequence[str], conf: str | None, whole: bool, as_json: bool) -> None:
+def command(words: Sequence[str], conf: str | None, whole: bool, method: str | None, as_json: bool) -> None:
     """Draw which places of its image an answer hangs on: a map over the image, as PNG in the cell's folder.
 
     CELL is an id, its beginning, or (part of) its hash; SAMPLE is an id in its predictions.jsonl. The model reads the
@@ -50,6 +60,8 @@ def command(words: Sequence[str], conf: str | None, whole: bool, as_json: bool) 
     config = folder.read().config
     config = with_placement(config, placement(folder))
     require_answers(folder)
+    if config.model.served:
+        raise UserError(f"model {config.model.name} is answered by a service: there is nothing of it here to look into")
     require_images(folder, config, names[1:])
     if lacks := environments.lacks([config.model], store, tasks.packages([config.task.kind])):
         raise UserError("; ".join(lacks))
@@ -57,7 +69,7 @@ def command(words: Sequence[str], conf: str | None, whole: bool, as_json: bool) 
     click.echo(
         f"· loading {config.model.name} in a process of its own, with torch; it takes its memory, and minutes", err=True
     )
-    question = {"cell": str(folder.path), "samples": names[1:], "whole": whole}
+    question = {"cell": str(folder.path), "samples": names[1:], "whole": whole, "method": method or ""}
     explanations = environments.ask_module("paceline.inference.explain", config.model, question)["explained"]
     if as_json:
         say_json(explanations)
@@ -136,10 +148,11 @@ def require_place(model: ModelSpec, words: Sequence[str]) -> None:
     Raises:
         UserError: with the command for a compute node.
     """
+    from paceline.config.joined_parts import is_twin
     from paceline.errors import UserError
     from paceline.launch import local
 
-    if model.weights and "SLURM_JOB_ID" not in os.environ and shutil.which("srun") and not local.devices():
+    if not is_twin(model) and "SLURM_JOB_ID" not in os.environ and shutil.which("srun") and not local.devices():
         raise UserError(
             f"model {model.name} is too large for a login node; run it in an allocation: "
             f"srun --gres=gpu:1 {shlex.join(['paceline', 'explain', *words])} (with your account and partition)"

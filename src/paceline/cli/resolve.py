@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from paceline import plugins
+from paceline.config.identity import FOLDERS
 from paceline.config.schema import PLACEMENT_GROUPS, ModelSpec, TaskSpec
 from paceline.errors import DataError, UserError, nearest
 from paceline.store.cell_folder import CellFolder
@@ -183,14 +184,15 @@ def composed_name(words: Sequence[str], conf: str | None) -> tuple[str | None, S
     composition = compose_words(overrides, conf)
     for override in overrides:
         key = override.lstrip("+~").partition("=")[0]
-        if key.partition(".")[0] not in (*PLACEMENT_GROUPS, "root") and key not in _PLACED:
+        placed = key in _PLACED or key.startswith("model.service.")
+        if key.partition(".")[0] not in (*PLACEMENT_GROUPS, "root") and not placed:
             raise UserError(
                 f"'{override}': a recorded cell keeps what it computes; only root= and placement may change"
             )
     return (names[0] if names else None), store_of(composition), composition
 
 
-_PLACED = ("model.environment", "model.folder")
+_PLACED = ("model.environment", *(f"model.{key}" for key in FOLDERS))
 
 
 def one_name(words: Sequence[str], conf: str | None) -> tuple[str | None, Store]:

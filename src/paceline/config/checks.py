@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from paceline.config.cell_kinds import kind_of
+from paceline.config.joined_parts import PARTS, Part, called, setting, sources
 from paceline.config.schema import Config, GenerationSpec, Kind, ModelSpec, PictureSpec, PlacementSpec, TrainSpec
 from paceline.counted import counted
 from paceline.errors import UserError, nearest
@@ -25,8 +26,9 @@ def check(config: Config, kind: Kind, splits: Mapping[str, int] | None) -> None:
     Raises:
         UserError: the first contradiction, with the keys to change.
     """
-    locate_weights(config.model)
     _require_weights(config.model)
+    for source in sources(config.model):
+        locate_weights(source)
     if kind_of(kind).answers:
         check_generation(config.generation)
         named = config.task.evaluate
@@ -50,7 +52,14 @@ def check(config: Config, kind: Kind, splits: Mapping[str, int] | None) -> None:
 
 def _require_weights(model: ModelSpec) -> None:
     """Refuse a model that gives neither weights nor a twin's shape: whatever was made of that would be random."""
-    if model.family and not model.weights and not model.config:
+    given = [name for name in PARTS if getattr(model.parts, name).weights]
+    other = ["weights"] * bool(model.weights) + ["config"] * bool(model.config)
+    if given and (other or len(given) < len(PARTS)):
+        raise UserError(
+            f"conf/model/{model.name}.yaml gives {' and '.join([f'parts.{name}' for name in given] + other)}: a model "
+            "that is joined of parts has parts.vision.weights and parts.language.weights, without weights or config"
+        )
+    if model.family and not model.weights and not model.config and not given and not model.served:
         raise UserError(
             f"conf/model/{model.name}.yaml gives no weights: write weights: FOLDER or owner/name (a twin of random "
             "weights says its shape by config:)"
@@ -149,14 +158,29 @@ CONTENT = "sha256:"
 
 def in_folder(model: ModelSpec) -> bool:
     """Whether a model's weights lie in a folder of the user's: neither a twin's nor the hub's."""
-    return model.weights.startswith(CONTENT) or _folder(model) is not None
+    return not model.served and (model.weights.startswith(CONTENT) or _folder(model) is not None)
+
+
+def from_hub(model: ModelSpec) -> bool:
+    """Whether a model's weights are named by a hub id, pinned or not."""
+    return (
+        not model.served
+        and bool(_HUB_ID.fullmatch(model.weights))
+        and model.weights[0] != "$"
+        and _folder(model) is None
+    )
+
+
+def unpinned(model: ModelSpec) -> bool:
+    """Whether a hub model gives no revision."""
+    return not model.revision and from_hub(model)
 
 
 def named_by_folder(model: ModelSpec) -> bool:
     """Whether a recorded cell names its weights by their folder alone, as earlier versions did: of what content, it
     does not say. A hub model has a revision, a twin no weights.
     """
-    return bool(model.weights) and not model.revision and not model.weights.startswith(CONTENT)
+    return bool(model.weights) and not model.revision and not model.served and not model.weights.startswith(CONTENT)
 
 
 def _folder(model: ModelSpec) -> Path | None:
@@ -172,36 +196,44 @@ def _folder(model: ModelSpec) -> Path | None:
 
 
 def locate_weights(model: ModelSpec) -> tuple[str, str | None]:
-    """Where a model's weights are: a folder and None, or a hub id and its revision; empty for a twin.
+    """Where a model's weights are: a folder and None, or a hub id and its revision; empty for a twin, for a model that
+    a service answers for and, as its parts are asked about one by one (:func:`sources`), for a joined model.
 
     Raises:
         UserError: no such folder, or a hub id without a revision that stands still.
     """
-    if not model.weights:
+    if not model.weights or model.served:
         return "", None
     if model.weights.startswith(CONTENT):
         if not model.folder or not Path(model.folder).is_dir():
             raise UserError(
-                f"model {model.name}: the weights with {model.weights[: len(CONTENT) + 12]} lie in "
-                f"{model.folder or 'a folder that is not named'}, which is not there; give model.folder=FOLDER"
+                f"{called(model)}: the weights with {model.weights[: len(CONTENT) + 12]} lie in "
+                f"{model.folder or 'a folder that is not named'}, which is not there; give "
+                f"{setting(model)}.folder=FOLDER"
             )
         return model.folder, None
     if folder := _folder(model):
         return str(folder), None
-    name = f"conf/model/{model.name}.yaml"
+    name = f"conf/model/{model.name}.yaml" + (f": parts.{model.part}" if isinstance(model, Part) else "")
     if unset := re.search(r"\$\w+|\$\{\w+\}", os.path.expandvars(model.weights)):
         raise UserError(f"{name}: weights: {model.weights} names {unset.group()}, which is not set here; export it")
     if model.weights.startswith(("/", ".", "~", "$")) or model.weights.count("/") != 1:
         raise UserError(f"{name}: weights: {model.weights} is neither a folder nor a hub id (owner/name)")
     if not model.revision:
+        prepare = f"paceline prepare model={model.name}"
+        remedy = (
+            f"its code would run here, so read it at one commit, then pin that: {prepare} tells the newest, and how"
+            if model.remote_code
+            else f"run: {prepare}, which pins the hub's newest (or write a commit hash in quotes into `revision:`)"
+        )
         raise UserError(
             f"{name}: {model.weights} has no revision, so tomorrow's weights could answer under today's cell id; "
-            f"write its commit hash in quotes into `revision:` (paceline prepare model={model.name} tells the hub's "
-            "newest)"
+            f"{remedy}"
         )
     if not _COMMIT.fullmatch(model.revision):
         raise UserError(
             f"{name}: revision: {model.revision} is no commit hash of 40 hex digits, and a branch or tag can move; "
-            f"paceline prepare model={model.name} tells the hash that it stands for now"
+            f"paceline prepare model={model.name} tells the hash that it stands for now, and without `revision:` pins "
+            "the newest"
         )
     return model.weights, model.revision

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from paceline.config import service_settings
 from paceline.config.cell_kinds import kind_of
 from paceline.config.gpus import before_ampere
 from paceline.config.identity import as_loaded
@@ -30,6 +31,7 @@ def check(config: Config, kind: Kind, gpu: bool | None = None) -> None:
     Raises:
         UserError: the first combination found, with what works.
     """
+    service_settings.check(config)
     gpu = _has_gpu(config.cluster) if gpu is None else gpu
     trains = kind_of(kind).trains
     problems = [*_of_training(config, gpu)] if trains else []

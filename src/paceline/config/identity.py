@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from paceline.config.build import build, defaults, plain
+from paceline.config.joined_parts import PARTS, with_part
 from paceline.config.schema import (
     GROUPS,
     PLACEMENT_GROUPS,
@@ -18,7 +19,12 @@ from paceline.config.schema import (
     MethodSpec,
     ModelSpec,
     PromptSpec,
+    ServiceSpec,
 )
+from paceline.models.registry import says
+
+GENERATED_TEXT = ("new_tokens", "min_new_tokens", "temperature", "top_p", "beams", "repetition_penalty")
+"""Generation settings of text; where choices are scored they change nothing."""
 
 
 def identity_of(spec: Any, kind: Kind) -> dict[str, Any]:
@@ -53,10 +59,20 @@ def clear_inactive(config: Config, kind: Kind) -> Config:
         # The name is what was learned. How, and on what form of the weights, is recorded by the finetune cell that
         # the identity points at.
         method = MethodSpec(name=method.name, trains=method.trains)
+    if generation.answer == "likelihood":
+        text = {name: getattr(GenerationSpec, name) for name in GENERATED_TEXT}
+        generation = dataclasses.replace(generation, **text)
+    else:
+        generation = dataclasses.replace(generation, choose_by=GenerationSpec.choose_by)
     if generation.temperature == 0:
         generation = dataclasses.replace(generation, top_p=GenerationSpec.top_p)
         if kind == "evaluate":
             seed = Config.seed
+    if model.served:  # each answer is a request of its own
+        generation = dataclasses.replace(generation, batch=GenerationSpec.batch)
+    if kind == "evaluate" and says(model.family, "how", "generates") == "classifies":
+        # One pass gives a score for each label: nothing is generated, and nothing drawn.
+        generation, seed = GenerationSpec(name=NOT_GENERATED, batch=generation.batch), Config.seed
     if {"image", "images"} <= set(model.inputs):  # that it could be shown more images changes no answer
         model = dataclasses.replace(model, inputs=[name for name in model.inputs if name != "images"])
     prompt = asked_of(config.prompt, model.inputs)
@@ -71,8 +87,10 @@ def asked_of(prompt: PromptSpec, inputs: Sequence[str]) -> PromptSpec:
     return PromptSpec(name=prompt.name if prefix else NO_PROMPT, prefix=prefix)
 
 
-NO_PROMPT = "none"
+NO_PROMPT = "no_prompt"
 """Name of the prompt of a cell whose model takes no question."""
+NOT_GENERATED = "none"
+"""Name of the generation settings of a cell whose model classifies."""
 
 
 def as_loaded(config: Config) -> ModelSpec:
@@ -94,9 +112,14 @@ def placement_of(config: Config) -> dict[str, Any]:
     return placed | ({"model": model} if model else {})
 
 
-def model_placement(model: ModelSpec) -> dict[str, str]:
+FOLDERS = ("folder", *(f"parts.{name}.folder" for name in PARTS))
+"""Names of a model's folders of weights, where they lie at the moment."""
+
+
+def model_placement(model: ModelSpec) -> dict[str, Any]:
     """The placement fields of a model that say something."""
-    fields = {"environment": model.environment, "folder": model.folder}
+    fields = {"environment": model.environment, "folder": model.folder, "service": recorded(model.service)}
+    fields |= {f"parts.{name}.folder": getattr(model.parts, name).folder for name in PARTS}
     return {name: value for name, value in fields.items() if value}
 
 
@@ -113,10 +136,24 @@ def recorded(spec: Any) -> dict[str, Any]:
 def with_placement(config: Config, recorded: Mapping[str, Any]) -> Config:
     """A config with the placement that :func:`placement_of` recorded."""
     groups: dict[str, Any] = {g: build(GROUPS[g], recorded[g], g) for g in PLACEMENT_GROUPS if g in recorded}
-    model = {"environment": "", "folder": "", **recorded.get("model", {})}
-    if model != {"environment": config.model.environment, "folder": config.model.folder}:
-        groups["model"] = dataclasses.replace(config.model, **model)
+    model = recorded.get("model", {})
+    if model != model_placement(config.model):
+        groups["model"] = _with_model_placement(config.model, model)
     return dataclasses.replace(config, **groups)
+
+
+def _with_model_placement(model: ModelSpec, recorded: Mapping[str, Any]) -> ModelSpec:
+    parts = model.parts
+    for name in PARTS:
+        given = dataclasses.replace(getattr(parts, name), folder=recorded.get(f"parts.{name}.folder", ""))
+        parts = with_part(parts, name, given)
+    return dataclasses.replace(
+        model,
+        environment=recorded.get("environment", ""),
+        folder=recorded.get("folder", ""),
+        service=build(ServiceSpec, recorded.get("service", {}), "model.service"),
+        parts=parts,
+    )
 
 
 def rung_of(recorded: Mapping[str, Any]) -> dict[str, Any]:

@@ -58,6 +58,60 @@ def allowed(metadata: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
+class ServiceSpec:
+    """How a service is asked that answers in the place of weights: limits, time-outs, prices. Changes no answer."""
+
+    key: str = placement_field(
+        "",
+        "environment variable that holds the key of the service, never the key itself; empty sends none",
+        "where set",
+    )
+    limit_field: Literal["max_tokens", "max_completion_tokens"] = placement_field(
+        "max_tokens", "field of a request that limits its answer: the second at OpenAI's models since 2024", "where set"
+    )
+    concurrency: int = placement_field(4, "requests under way at the same time", "where set", low=1)
+    requests_per_minute: float = placement_field(
+        0.0, "most requests begun in a minute; 0: no limit", "where set", low=0
+    )
+    connect_seconds: float = placement_field(10.0, "longest wait for a connection", "where set", above=0)
+    read_seconds: float = placement_field(300.0, "longest silence inside a request", "where set", above=0)
+    whole_seconds: float = placement_field(600.0, "longest that a request may take", "where set", above=0)
+    patience_minutes: float = placement_field(
+        15.0, "how long nothing may be answered before the attempt ends, for the next resume", "where set", above=0
+    )
+    tries: int = placement_field(
+        8,
+        "failures of one request, while others are answered, before its answer is the outcome error",
+        "where set",
+        low=1,
+    )
+    read_usd: float = placement_field(
+        0.0, "US dollars for a million tokens read, for the estimate and the report", "where set", low=0
+    )
+    written_usd: float = placement_field(0.0, "US dollars for a million tokens written", "where set", low=0)
+
+
+@dataclass(frozen=True)
+class PartSpec:
+    """Where a part of a joined model comes from: a model of its own, that was trained alone."""
+
+    weights: str = identity_field("", "hub id or folder of the part's weights (in a cell: the digest of that)")
+    revision: str = identity_field("", "commit of the part's hub repository, 40 hex digits; a hub model needs one")
+    folder: str = placement_field(
+        "", "where a folder of weights lies whose content `weights` names; set by planning, not in a YAML"
+    )
+
+
+@dataclass(frozen=True)
+class PartsSpec:
+    """The parts that a model is joined of, where it was not trained as a whole."""
+
+    vision: PartSpec = identity_field(PartSpec, "the part that sees")
+    language: PartSpec = identity_field(PartSpec, "the part that reads and answers")
+    seed: int = identity_field(0, "seed of the weights that no part brings, which begin random", low=0, high=2**32 - 1)
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """A model: a family module, and where its weights come from."""
 
@@ -67,6 +121,7 @@ class ModelSpec:
         "", "hub id or folder of the weights (in a cell: the digest of that); empty builds a twin"
     )
     revision: str = identity_field("", "commit of the hub repository, 40 hex digits; a hub model needs one")
+    parts: PartsSpec = identity_field(PartsSpec, "in place of weights: two models that are joined to one")
     inputs: list[str] = identity_field(
         ["image", "text"],
         "what the model can read: image (one a question), images (several too), text (a question), prefix (the "
@@ -85,6 +140,19 @@ class ModelSpec:
     )
     config: dict[str, Any] = identity_field({}, "twins: arguments of the family's real config classes")
     processor: dict[str, Any] = identity_field({}, "arguments of the image processor, such as max_pixels")
+    endpoint: str = identity_field(
+        "",
+        "base URL of a service that answers, such as https://api.openai.com/v1; $VARIABLES stay as written in an id",
+    )
+    request: dict[str, Any] = identity_field(
+        {}, "fields of a request to the service: a value, generation.NAME for that setting's, or null to leave it out"
+    )
+    service: ServiceSpec = placement_field(ServiceSpec, "how the service is asked")
+
+    @property
+    def served(self) -> bool:
+        """Whether a service answers, so that there are no weights here: nothing to fetch, and no GPU to ask for."""
+        return bool(self.endpoint)
 
 
 @dataclass(frozen=True)
@@ -198,7 +266,10 @@ class TrainSpec:
 
 @dataclass(frozen=True)
 class GenerationSpec:
-    """How answers are generated. At temperature 0 (greedy or beams) top_p and the seed change nothing."""
+    """How questions are answered. At temperature 0 (greedy or beams) top_p and the seed change nothing.
+
+    Where choices are scored (``answer: likelihood``), what concerns generated text changes nothing.
+    """
 
     name: str = identity_field("", "the file's name in conf/generation/")
     new_tokens: int = identity_field(128, "most tokens of an answer", low=1)
@@ -207,8 +278,14 @@ class GenerationSpec:
     top_p: float = identity_field(1.0, "nucleus sampling: smallest set of tokens with this mass", above=0, high=1)
     beams: int = identity_field(1, "beam search width", low=1)
     repetition_penalty: float = identity_field(1.0, "1 is none", above=0)
-    batch: int = identity_field(16, "answers generated together", low=1)
+    batch: int = identity_field(16, "answers generated, or choices scored, together", low=1)
     engine: Literal["transformers"] = identity_field("transformers", "library that generates")
+    answer: Literal["generate", "likelihood"] = identity_field(
+        "generate", "how a question is answered: text is generated, or the likeliest of the question's choices is taken"
+    )
+    choose_by: Literal["sum", "per_character"] = identity_field(
+        "sum", "of likelihood: log-probability of a choice's tokens as it is, or divided by the choice's characters"
+    )
 
 
 @dataclass(frozen=True)

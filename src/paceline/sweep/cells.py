@@ -21,15 +21,17 @@ from paceline.config.identity import (
     read_config,
     with_placement,
 )
+from paceline.config.joined_parts import not_joined
 from paceline.config.schema import PLACEMENT_GROUPS, Config, Kind, ModelSpec, PromptSpec, TaskSpec, TrainSpec
 from paceline.counted import counted
 from paceline.data import prompts, readers
+from paceline.data.conversations import ASKED
 from paceline.errors import UserError
 from paceline.models.registry import no_family
 from paceline.store.cell_folder import Cell
 from paceline.store.files import SCHEMA, canonical, digest, write_json
 from paceline.store.root import Store, SweepFolder
-from paceline.sweep.combinations import impossible
+from paceline.sweep.combinations import impossible, unscorable
 from paceline.sweep.task_checks import TaskChecks, contradictions, untrainable
 
 if TYPE_CHECKING:
@@ -100,7 +102,7 @@ def placements_of(cells: Iterable[PlannedCell]) -> list[dict[str, Any]]:
     placements = []
     for planned in cells:
         groups = (id(getattr(planned.config, group)) for group in PLACEMENT_GROUPS)
-        key = (*model_placement(planned.config.model).items(), *groups)
+        key = (canonical(model_placement(planned.config.model)), *groups)
         if key not in known:
             known[key] = placement_of(planned.config)
         placements.append(known[key])
@@ -159,7 +161,7 @@ def unfit_prompt(prompt: PromptSpec, trained: TaskSpec, evaluated: TaskSpec) -> 
 def _shown(task: TaskSpec) -> set[str]:
     """The fields that a prompt for a task may name."""
     kind = tasks.load(task.kind)
-    return {*kind.shown, *(("question", "questions") if kind.get("parts") else ())}
+    return {*kind.shown, *(ASKED if kind.get("parts") else ())}
 
 
 def require_code(configs: Iterable[Config]) -> None:
@@ -254,7 +256,7 @@ class _Expansion:
         if code not in self._coded:
             require_code([config])
             self._coded.add(code)
-            if why := no_family(config.model.family):
+            if why := no_family(config.model.family) or not_joined(config.model):
                 self.problems[why] = None
 
     def _data_of(self, task: TaskSpec) -> tuple[str, Mapping[str, int] | None]:
@@ -308,7 +310,8 @@ def expand(
     evaluations = 0
     for point in composition.points():
         transferred = point.tuned if point.config.method.trains != "nothing" else None
-        if reason := impossible(point.config) or (impossible(transferred) if transferred else None):
+        reason = impossible(point.config) or (impossible(transferred) if transferred else None)
+        if reason := reason or unscorable(point.config):
             dropped.append({"point": point.label(), "reason": reason})
             continue
         evaluations += 1

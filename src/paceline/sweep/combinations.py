@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from paceline import tasks
 from paceline.config.schema import Config, ModelSpec, TaskSpec
-from paceline.models.registry import says
+from paceline.data.conversations import asks_together
+from paceline.models.registry import no_likelihoods, says
 
 OF_A_LIST = ("words", "choice", "labels", "number")
 """Answers that a model which classifies over a list of its own can give."""
+
+
+_AS_IT_IS = ("nothing", "none", "")
 
 
 def impossible(config: Config) -> str | None:
@@ -15,7 +19,10 @@ def impossible(config: Config) -> str | None:
     if why := unanswerable(config.task, config.model):
         return why
     if config.method.trains != "nothing" and not config.model.tunable:
-        return f"{config.model.name} answers by its own code and can't be tuned (tunable: false in its file)"
+        how = "is answered by a service" if config.model.served else "answers by its own code"
+        return f"{config.model.name} {how} and can't be tuned (tunable: false in its file)"
+    if config.model.served and (config.method.trains, config.method.quantise, config.method.dtype) != _AS_IT_IS:
+        return f"{config.model.name} is answered by a service, whose weights method '{config.method.name}' can't reach"
     return None
 
 
@@ -32,6 +39,27 @@ def unanswerable(task: TaskSpec, model: ModelSpec) -> str | None:
     wanted = tasks.answer_asked(task)
     if says(model.family, "how", "generates") == "classifies" and wanted and wanted not in OF_A_LIST:
         return f"{task.name} asks for {_ASKED[wanted]}, and {model.name} answers out of a list of its own"
+    return None
+
+
+def unscorable(config: Config) -> str | None:
+    """Why a point's answers can't be chosen by likelihood, where that is asked, or None."""
+    task, prompt, model = config.task, config.prompt, config.model
+    if config.generation.answer != "likelihood":
+        return None
+    instead = "give generation.answer=generate"
+    if why := no_likelihoods(model.family):
+        return f"generation.answer=likelihood: {model.name} can't score choices: {why}; {instead}"
+    if tasks.load(task.kind).get("parts") is None:
+        return (
+            f"generation.answer=likelihood scores a question's choices, and {task.name} (kind '{task.kind}') gives "
+            f"none; {instead}"
+        )
+    if asks_together(prompt, task):
+        return (
+            f"generation.answer=likelihood scores the choices of one question, and prompt {prompt.name} asks all "
+            f"together ({{questions}}); name {{question}} in it, or {instead}"
+        )
     return None
 
 

@@ -11,7 +11,8 @@ import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ from paceline import plugins
 from paceline.config import conflicts
 from paceline.config.build import build, plain
 from paceline.config.cell_kinds import kind_of
-from paceline.config.checks import share_out
+from paceline.config.checks import share_out, unpinned
 from paceline.config.gpus import cards_of
-from paceline.config.identity import model_placement, with_placement
+from paceline.config.identity import FOLDERS, model_placement, with_placement
+from paceline.config.joined_parts import sources, with_sources
 from paceline.config.schema import (
     GROUPS,
     PLACEMENT_GROUPS,
@@ -38,6 +40,8 @@ from paceline.data import readers, samples
 from paceline.errors import UserError, nearest
 from paceline.gpu_memory import choose
 from paceline.gpu_memory.shapes import shape_of
+from paceline.models.revision_pins import Pins
+from paceline.store.code import shipped
 from paceline.store.root import resolve_root
 from paceline.sweep.config_files import ConfTree, merge, nested, without
 from paceline.sweep.overrides import (
@@ -88,6 +92,8 @@ class Composition:
     base: dict[str, Any]
     fixed: dict[str, Any]
     removed: list[str]
+    pinned: bool = True
+    """Whether hub models whose files give no revision have the pinned one."""
     _specs: dict[Any, Any] = field(default_factory=dict)
 
     def spec(self, group: str, choice: str | None, values: Mapping[str, Any]) -> Any:
@@ -111,10 +117,24 @@ class Composition:
                 ):  # a lab's may lack it, as told later
                     build(options, raw["options"], "task.options")
             try:
-                self._specs[key] = build(GROUPS[group], {**raw, "name": choice or ""}, group)
+                spec: Any = build(GROUPS[group], {**raw, "name": choice or ""}, group)
             except UserError as error:
                 raise self._of_file(error, group, choice) from None
+            if group == "model" and self.pinned and any(map(unpinned, places := sources(spec))):
+                spec = with_sources(
+                    spec, [self.pins().applied(place) if unpinned(place) else place for place in places]
+                )
+            self._specs[key] = spec
         return self._specs[key]
+
+    def pins(self) -> Pins:
+        """Where revisions of hub models are pinned: in the lab's own folders, then in the root."""
+        key = ("pins",)
+        if key not in self._specs:
+            root = resolve_root(self.root, self.spec("cluster", self.choices.get("cluster"), {}).root)
+            self._specs[key] = Pins([*(f for f in self.tree.folders if f != shipped("conf")), root])
+        pins: Pins = self._specs[key]
+        return pins
 
     def _of_file(self, error: UserError, group: str, choice: str | None) -> UserError:
         """The same error with the file that alone is wrong, of the many that a sweep may name."""
@@ -170,9 +190,14 @@ class Composition:
         # Of a sweep over many models, those that have an environment, or run on other versions, are meant.
         if "model.environment" in named and (config.model.environment or config.model.transformers):
             config = _with_model(config, {"environment": self.fixed["model"]["environment"]})
-        if "model.folder" in named and config.model.folder:
-            config = _with_model(config, {"folder": str(Path(self.fixed["model"]["folder"]).expanduser().absolute())})
-        config = self._settled(config if kind_of(kind).trains else _on_one_rank(config), kind)
+        for key in FOLDERS:
+            if f"model.{key}" in named and model_placement(config.model).get(key):
+                folder = reduce(getitem, key.split("."), self.fixed["model"])
+                config = _with_model(config, {key: str(Path(folder).expanduser().absolute())})
+        if any(n.startswith("model.service.") for n in named) and config.model.served:
+            service = merge(plain(config.model.service), self.fixed["model"]["service"])
+            config = _with_model(config, {"service": service})
+        config = self._settled(config if kind_of(kind).trains else self._on_one_rank(config), kind)
         if kind_of(kind).trains and config.placement != placement:
             share_out(config.train, config.placement, config.placement.nodes * config.placement.ranks)
         conflicts.check(config, kind)
@@ -284,7 +309,18 @@ class Composition:
                 settings = {k: v for k, v in values.items() if k.startswith(group + ".")}
                 if group in rule["set"] or settings:
                     config = dataclasses.replace(config, **{group: self.spec(group, names[group] or None, settings)})
-        return self._settled(config if kind_of(kind).trains else _on_one_rank(config), kind)
+        return self._settled(config if kind_of(kind).trains else self._on_one_rank(config), kind)
+
+    def _on_one_rank(self, config: Config) -> Config:
+        # Answers are not shared out over ranks (yet): each rank would answer every sample, at its own cost.
+        config = dataclasses.replace(config, placement=_one_rank(config.placement), deepspeed=_WITHOUT_DEEPSPEED)
+        if not config.model.served or not (config.cluster.gpus or config.cluster.gpu):
+            return config
+        # A service answers: a GPU, and the node that has it, would wait for the network.
+        key = ("without a GPU", repr(config.cluster))
+        if key not in self._specs:
+            self._specs[key] = dataclasses.replace(config.cluster, gpus=0, gpu="", constraint="")
+        return dataclasses.replace(config, cluster=self._specs[key])
 
     def _settled(self, config: Config, kind: Kind) -> Config:
         """The config with what ``placement=auto`` stands for. Cells that differ in their prompt alone share it.
@@ -324,13 +360,8 @@ def _of_training(key: str) -> bool:
     return group != "task" or name.partition(".")[0] in _TRAINING
 
 
-def _with_model(config: Config, placed: dict[str, str]) -> Config:
+def _with_model(config: Config, placed: dict[str, Any]) -> Config:
     return with_placement(config, {"model": {**model_placement(config.model), **placed}})
-
-
-def _on_one_rank(config: Config) -> Config:
-    # Answers are not shared out over ranks (yet): each rank would answer every sample, at its own cost.
-    return dataclasses.replace(config, placement=_one_rank(config.placement), deepspeed=_WITHOUT_DEEPSPEED)
 
 
 @cache

@@ -16,6 +16,7 @@ from typing import Any
 
 from paceline.config.checks import CONTENT
 from paceline.config.identity import read_config
+from paceline.config.joined_parts import is_twin, sources, with_sources
 from paceline.config.schema import ModelSpec
 from paceline.data.samples import dataset_folder
 from paceline.errors import PacelineError, UserError
@@ -242,17 +243,22 @@ def _models(identities: Mapping[str, dict[str, Any]], tree: ConfTree, root: Path
         specs.setdefault(key, _spec(identity.get("model", {})))
     folders = local_weights.folders(root)
     entries = [
-        _model(replace(spec, folder=folders.get(spec.weights, "")), cells[key])
+        _model(with_sources(spec, [replace(s, folder=folders.get(s.weights, "")) for s in sources(spec)]), cells[key])
         for key, spec in specs.items()
         if spec.name
     ]
-    known = {(spec.weights, spec.revision) for spec in specs.values()}
+    known = {_places(spec) for spec in specs.values()}
     for name in tree.choices("model"):
         with contextlib.suppress(PacelineError):
             spec = _spec({**tree.load("model", name), "name": name})
-            if spec.weights and (spec.weights, spec.revision) not in known and not hub_files.lacking(spec):
+            passed_over = spec.served or is_twin(spec) or _places(spec) in known
+            if not passed_over and not hub_files.lacking(spec):
                 entries.append(_model(spec, 0))
     return sorted(entries, key=lambda entry: entry.name)
+
+
+def _places(spec: ModelSpec) -> tuple[tuple[str, str], ...]:
+    return tuple((source.weights, source.revision) for source in sources(spec))
 
 
 def _spec(values: Mapping[str, Any]) -> ModelSpec:
@@ -263,17 +269,21 @@ def _spec(values: Mapping[str, Any]) -> ModelSpec:
 
 
 def _model(spec: ModelSpec, cells: int) -> ModelEntry:
-    weights = spec.weights[:19] if spec.weights.startswith(CONTENT) else spec.weights
-    entry = ModelEntry(spec.name, " ".join(filter(None, (weights, spec.revision))), cells=cells)
+    weights = (
+        " ".join(filter(None, (s.weights[:19] if s.weights.startswith(CONTENT) else s.weights, s.revision)))
+        for s in sources(spec)
+    )
+    entry = ModelEntry(spec.name, " + ".join(filter(None, weights)), cells=cells)
     try:
-        folder = hub_files.folder_of(spec)
-        if folder is None:
+        folders = [folder for source in sources(spec) if (folder := hub_files.folder_of(source))]
+        if not folders:
             return entry
-        entry = replace(entry, folder=str(folder), lacks=hub_files.lacking(spec))
-        if not folder.is_dir():
+        entry = replace(entry, folder=" + ".join(map(str, folders)), lacks=hub_files.lacking(spec))
+        if not all(folder.is_dir() for folder in folders):
             return entry
-        there = [p.stat() for p in folder.rglob("*") if p.is_file()]  # of links into the cache what they lead to
+        # Of links into the cache what they lead to.
+        there = [p.stat() for folder in folders for p in folder.rglob("*") if p.is_file()]
         size = sum(stat.st_size for stat in there)
-        return replace(entry, bytes=size, files=len(there), age_seconds=_age(folder.stat().st_mtime))
+        return replace(entry, bytes=size, files=len(there), age_seconds=_age(max(f.stat().st_mtime for f in folders)))
     except (PacelineError, OSError) as error:
         return replace(entry, lacks=str(error))

@@ -14,9 +14,10 @@ from typing import Any
 
 from paceline import plugins, tasks
 from paceline.config.cell_kinds import kind_of
+from paceline.config.joined_parts import is_twin, sources
 from paceline.config.schema import Config, Kind, ModelSpec, PromptSpec, TaskSpec
 from paceline.data import prompts, samples
-from paceline.data.conversations import conversations_of, lesson, question
+from paceline.data.conversations import ASKED, asks_together, conversations_of, lesson, question
 from paceline.data.images import picture_size
 from paceline.errors import UserError
 from paceline.gpu_memory import image_tokens
@@ -60,7 +61,7 @@ class SampleChecks:
         """
         # The composition holds its specs, so an id stands for a content.
         asked = (kind, id(config.task), id(prompt), config.limit, bool(config.train.validations))
-        for_model = (*asked, id(config.model), config.generation.new_tokens)
+        for_model = (*asked, id(config.model), config.generation.new_tokens, config.generation.answer)
         if for_model in self._seen:
             return
         try:
@@ -75,6 +76,8 @@ class SampleChecks:
             lacking = list(_lacking(config.task, prompt, kind, split, records)) if first else []
             if first and (unseen := _unseen(config.task, split, records)):
                 lacking.append(unseen)
+            if kind_of(kind).answers and config.generation.answer == "likelihood":
+                lacking += [*_not_choosable(config, prompt, split, records)]
             yield from lacking
             if shape is not None and records and not lacking:
                 yield from self._too_narrow(config, shape, split, records)
@@ -159,6 +162,25 @@ def _lacking(task: TaskSpec, prompt: PromptSpec, kind: Kind, split: str, records
         )
 
 
+def _not_choosable(config: Config, prompt: PromptSpec, split: str, records: Sequence[Record]) -> Iterator[str]:
+    """The first question whose choices can't be scored."""
+    task_kind = tasks.load(config.task.kind)
+    for record in records:
+        for part in task_kind.parts(samples.without_images(record), config.task, prompt):
+            if part.generation.get("answer", "likelihood") != "likelihood":
+                continue
+            choices = dict.fromkeys(part.choices)
+            if len(choices) > 1 and all(choice.strip() for choice in choices):
+                continue
+            told = "an empty choice" if len(choices) > 1 else f"{len(choices) or 'no'} choice{'s' * (not choices)}"
+            yield (
+                f"task {config.task.name}: sample '{record['id']}' of split '{split}' gives {told}, and "
+                "generation.answer=likelihood takes the likeliest of two or more; mend the data, leave such samples "
+                "out, or give generation.answer=generate"
+            )
+            return
+
+
 def _form(value: Any) -> str:
     return type(value).__name__ if value or isinstance(value, bool | int | float) else "nothing"
 
@@ -188,18 +210,19 @@ def _complaint(task: TaskSpec, prompt: PromptSpec, kind: Kind, record: Record) -
 def _ask_and_judge(task: TaskSpec, prompt: PromptSpec, record: Record) -> str:
     task_kind = tasks.load(task.kind)
     bare = samples.without_images(record)
-    names = [n for text in (prompt.text, prompt.system) for n in prompts.names(text, dict.fromkeys(_QUESTIONS))]
+    names = [n for text in (prompt.text, prompt.system) for n in prompts.names(text, dict.fromkeys(ASKED))]
     for parts in conversations_of(bare, prompt, task):
         question(bare, prompt, task, parts=parts)
+        if "choices" in names and asks_together(prompt, task):
+            return f"prompt {prompt.name} names {{choices}}, of one question, and {{questions}}, which asks all"
+        if "choices" in names and any(not part.choices for part in parts):
+            return f"prompt {prompt.name} names {{choices}}, and its question has none"
         silent = [part.name for part in parts if not part.text]
         if silent and set(names) - set(task_kind.shown):
             return f"prompt {prompt.name} names {{{names[0]}}}, and its part '{silent[0]}' has no text"
         read = (Answered(record, p, task_kind.read(Answer(""), p, task, prompt)) for p in parts)
         task_kind.score(list(read), task, prompt)
     return ""
-
-
-_QUESTIONS = ("question", "questions")
 
 
 # -- lengths
@@ -254,11 +277,13 @@ def _image_tokens(shape: Shape, model: ModelSpec, record: Record) -> Iterator[in
 
 def _counter(model: ModelSpec) -> Callable[[str], int] | None:
     """A function that counts a text's tokens, from the tokenizer's own file; None where that is not here."""
-    if not model.weights:
+    if model.served:
+        return None
+    if is_twin(model):
         # A twin's tokenizer cuts here, and spells what it has no word for (:mod:`paceline.models.twins`).
         return lambda text: len(re.findall(r" ?[A-Za-z]+|[\s\S]", text))
     try:
-        folder = hub_files.folder_of(model)
+        folder = hub_files.folder_of(sources(model)[-1])  # a joined model reads with its language part's
         from tokenizers import Tokenizer
 
         tokenizer = Tokenizer.from_file(str(Path(folder or "") / "tokenizer.json"))

@@ -11,11 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from paceline import tasks
-from paceline.config import conflicts, processor_arguments
+from paceline.config import conflicts, processor_arguments, service_settings
 from paceline.config.cell_kinds import kind_of
 from paceline.config.checks import check
+from paceline.config.identity import asked_of
 from paceline.config.schema import Config, Kind, PromptSpec, TaskSpec
 from paceline.data import prompts
+from paceline.data.conversations import ASKED
 from paceline.errors import UserError, nearest
 from paceline.gpu_memory.shapes import shape_of, targets
 from paceline.models.registry import components
@@ -31,6 +33,7 @@ def contradictions(config: Config, kind: Kind, splits: Mapping[str, int] | None)
         splits: split -> samples of the task's prepared data; None where they are not known.
     """
     try:
+        service_settings.check(config)
         check(config, kind, splits)
         conflicts.check(config, kind)
     except UserError as error:
@@ -56,6 +59,11 @@ def untrainable(config: Config, root: Path | None) -> Iterator[str]:
         yield f"method.{key}: model '{config.model.name}' has no '{unknown[0]}': {nearest(unknown[0], known)}"
     elif method.trains == "adapter" and not named:
         yield f"method.lora.components names no part of the model: {nearest('', known)}"
+    elif method.trains == "all" and known and not set(known) - set(named):
+        yield (
+            f"method.frozen: method '{method.name}' leaves nothing of model '{config.model.name}' to train, whose "
+            f"parts are {' and '.join(sorted(known))}; give a method that freezes less"
+        )
     elif method.trains == "adapter" and (shape := shape_of(config.model, root)):
         try:
             targets(shape, method.lora)
@@ -71,7 +79,8 @@ class TaskChecks:
     """
 
     def __init__(self, root: Path | None = None) -> None:
-        self._seen: dict[tuple[Kind, int, int], bool] = {}
+        self._seen: dict[tuple[Kind, int, int, bool], bool] = {}
+        self._asked: dict[tuple[int, bool, bool], PromptSpec] = {}
         self._samples = SampleChecks(root) if root else None
 
     def problems(self, config: Config, prompt: PromptSpec, kind: Kind) -> Iterator[str]:
@@ -82,11 +91,15 @@ class TaskChecks:
             prompt: the one that the cell asks, or tunes on.
             kind: the cell's.
         """
-        # A composition makes each spec once and holds it, so its id stands for its content.
-        key = (kind, id(config.task), id(prompt))
+        # A composition makes each spec once and holds it, so its id stands for its content; what is asked of a prompt
+        # is held here.
+        takes = ("text" in config.model.inputs, "prefix" in config.model.inputs)
+        prompt = self._asked.setdefault((id(prompt), *takes), asked_of(prompt, config.model.inputs))
+        question = takes[0]
+        key = (kind, id(config.task), id(prompt), question)
         if key not in self._seen:
             found = [
-                *_prompt_fields(config.task, prompt),
+                *_prompt_fields(config.task, prompt, question),
                 *(_target_fields(config.task) if kind_of(kind).trains else ()),
             ]
             self._seen[key] = not found
@@ -95,12 +108,12 @@ class TaskChecks:
             yield from self._samples.problems(config, prompt, kind)
 
 
-def _prompt_fields(task: TaskSpec, prompt: PromptSpec) -> Iterator[str]:
+def _prompt_fields(task: TaskSpec, prompt: PromptSpec, question: bool) -> Iterator[str]:
     kind = tasks.load(task.kind)
-    if not prompt.text.strip():
+    if question and not prompt.text.strip():
         yield f"conf/prompt/{prompt.name}.yaml asks nothing; give it a text: text: Where is this?"
-    fields = [*kind.shown, *(("question", "questions") if kind.get("parts") else ())]
-    for name, text in (("text", prompt.text), ("system", prompt.system)):
+    fields = [*kind.shown, *(ASKED if kind.get("parts") else ())]
+    for name, text in (("text", prompt.text), ("system", prompt.system), ("prefix", prompt.prefix)):
         for brace in prompts.unfilled(text, fields):
             field = _name(brace)
             if field in fields:

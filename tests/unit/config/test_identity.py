@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paceline.config import build, identity, schema
+from paceline.config.identity import FOLDERS
 from paceline.errors import UserError
 from paceline.store.files import canonical, digest
 from paceline.sweep.cells import Sweep, expand
@@ -61,8 +62,9 @@ def test_every_field_is_declared_identity_or_placement_and_told_what_it_is(name:
     assert declared.metadata.get("doc"), f"{name} has no line for people"
     group = name.partition(".")[0]
     if group in schema.GROUPS:
-        # See docs/decisions/0013 and 0027.
-        placed = group in schema.PLACEMENT_GROUPS or name in ("model.environment", "model.folder")
+        # See docs/decisions/0013, 0027, 0039 and 0042.
+        placed = group in schema.PLACEMENT_GROUPS or name in ("model.environment", *(f"model.{key}" for key in FOLDERS))
+        placed = placed or name.startswith("model.service")
         wanted = "placement" if placed else "identity"
         assert declared.metadata["part"] == wanted
 

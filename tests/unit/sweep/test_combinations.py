@@ -61,7 +61,7 @@ def test_a_model_that_takes_no_question_has_one_cell_for_all_prompts(lab: Path) 
         lab, "model=captioner,continuer,tiny_pixtral", "task=captioning", "prompt=begun,caption_short,caption_question"
     )
     every = {"begun", "caption_short", "caption_question"}
-    assert prompts(sweep) == {"captioner": {"none"}, "continuer": {"none", "begun"}, "tiny_pixtral": every}
+    assert prompts(sweep) == {"captioner": {"no_prompt"}, "continuer": {"no_prompt", "begun"}, "tiny_pixtral": every}
     (begun,) = [c for c in sweep.cells if c.cell.identity["prompt"].get("prefix")]
     assert begun.cell.identity["prompt"] == {"name": "begun", "prefix": "a photo of"}
 

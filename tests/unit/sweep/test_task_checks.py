@@ -110,6 +110,17 @@ def test_an_empty_prompt_names_its_file(tmp_path: Path) -> None:
     assert problem == "conf/prompt/mine.yaml asks nothing; give it a text: text: Where is this?"
 
 
+def test_a_prompt_of_a_captioner_is_held_to_its_prefix_alone(tmp_path: Path) -> None:
+    captioner = ("model=tiny_blip", "task=captioning", "method=untuned")
+    (tmp_path / "prompt").mkdir()
+    (tmp_path / "prompt" / "mine.yaml").write_text("prefix: a drawing of\n")
+    assert refused("prompt=mine", conf=tmp_path, base=captioner) == []
+    assert refused("prompt=vqa_short", base=captioner) == []  # it names {question}, which is not asked
+    (tmp_path / "prompt" / "mine.yaml").write_text("prefix: a {colour} drawing of\n")
+    (problem,) = refused("prompt=mine", conf=tmp_path, base=captioner)
+    assert problem.startswith("prompt mine: prefix names {colour}")
+
+
 @pytest.mark.parametrize("kind", tasks.names())
 @settings(deadline=None)
 @given(name=names, form=formats, before=st.text("abc {}:\n"), after=st.text("abc {}:\n"))
@@ -146,6 +157,7 @@ def test_no_template_takes_long_or_crashes(template: str) -> None:
         (["method=lora", "method.lora.components=[]"], "names no part of the model"),
         (["method=lora", "method.lora.targets=[q_prj]"], "q_prj matches no linear layer"),
         (["method=full", "method.frozen=[vison]"], "has no 'vison': did you mean 'vision'?"),
+        (["method=connector", "model=tiny_blip_vqa"], "leaves nothing of model 'tiny_blip_vqa' to train, whose parts"),
     ],
 )
 def test_parts_and_layers_that_a_model_does_not_have_are_refused_when_planned(words: list[str], said: str) -> None:

@@ -43,7 +43,9 @@ def command(words: Sequence[str], conf: str | None, deep: bool) -> None:
 
     With task=NAME or experiment=NAME it also looks whether their data is prepared. With model=NAME it looks at that
     model instead: whether its weights are whole and what they should be, and whether it loads and describes a picture,
-    in a process of its own, which does import torch and needs the model's memory.
+    or answers a question where it reads text alone, in a process of its own, which does import torch and needs the
+    model's memory. A model that a service answers for is asked about the picture, which costs what one small request
+    costs.
 
     \b
     paceline doctor
@@ -61,7 +63,7 @@ def command(words: Sequence[str], conf: str | None, deep: bool) -> None:
     if any(w.lstrip("+~").startswith(("model=", "model.")) for w in words):
         from paceline.cli.verbs.prepare import models
 
-        checks = (model(m, store, deep) for m in models(composition))
+        checks = (itertools.chain(pinned(m, composition), model(m, store, deep)) for m in models(composition))
     else:
         checks = (
             machine(),
@@ -69,6 +71,7 @@ def command(words: Sequence[str], conf: str | None, deep: bool) -> None:
             cluster(spec, store),
             tracking(),
             configs(composition),
+            pins(composition),
             own_code(),
             data(composition, words, conf, store),
             damage(store),
@@ -252,6 +255,24 @@ def configs(composition: Composition) -> Iterator[Check]:
         yield f"conf/{group}", not broken, "; ".join(broken) or ", ".join(names)
 
 
+def pins(composition: Composition) -> Iterator[Check]:
+    """Whether the files of pinned revisions can be read, and whether each is of a model that there is."""
+    from paceline.errors import PacelineError
+
+    try:
+        found = composition.pins().all()
+    except PacelineError as error:
+        yield "pins", False, str(error)
+        return
+    files = [composition.tree.load("model", name) for name in composition.tree.choices("model")]
+    named = repr(files)  # of a model's parts too
+    strangers = [pin for pin in found if f"'{pin.source}'" not in named]
+    for pin in strangers:
+        yield "pins", None, f"{short(pin.path)}, line {pin.line}: no file of conf/model names {pin.source}"
+    if kept := [pin for pin in found if pin not in strangers]:
+        yield "pins", True, ", ".join(f"{pin.source} at {pin.revision[:12]}" for pin in kept)
+
+
 def own_code() -> Iterator[Check]:
     """Whether each module of a lab's can be used; nothing where there is none."""
     from paceline import plugins, tasks
@@ -304,27 +325,41 @@ def data(composition: Composition, words: Sequence[str], conf: str | None, store
         yield name, compared or None, "compared" if compared else remedy
 
 
+def pinned(spec: ModelSpec, composition: Composition) -> Iterator[Check]:
+    """Where a model's revision is pinned; nothing where its own file gives it, or none is given."""
+    from paceline.config.checks import from_hub
+
+    pin = composition.pins().find(spec.weights) if from_hub(spec) else None
+    if pin is not None and pin.revision == spec.revision:
+        yield "revision", True, f"{pin.revision}, pinned in {short(pin.path)}, line {pin.line}"
+
+
 def model(spec: ModelSpec, store: Store, deep: bool) -> Iterator[Check]:
     """Whether a model's weights are whole, its environment fits, and it is and does what it should."""
     from paceline.cli.progress import counting
     from paceline.config.checks import in_folder
+    from paceline.config.joined_parts import called, is_joined, is_twin, sources
     from paceline.errors import PacelineError
     from paceline.launch import environments
     from paceline.models import hub_files
 
+    if spec.served:
+        yield from service(spec)
+        return
     lacks = environments.lacks([spec], store)
     if lacks:
         yield f"model {spec.name}", False, "; ".join(lacks)
         return
-    folder = hub_files.folder_of(spec)
-    yield f"model {spec.name}", True, short(folder) if folder else "a twin"
-    if in_folder(spec):
-        yield from folder_content(spec, store, deep)
-    elif deep and spec.weights:
-        with counting(spec.name) as progress:
-            bad = hub_files.damaged(spec, progress)
-        remedy = f"is not what the hub says; remove it and run: {environments.prepare_command(spec)}"
-        yield "digests", not bad, f"{bad[0]} {remedy}" if bad else "every file is what its name in the cache says"
+    for source in sources(spec):
+        folder = hub_files.folder_of(source)
+        yield called(source), True, short(folder) if folder else "a twin"
+        if in_folder(source):
+            yield from folder_content(source, store, deep)
+        elif deep and source.weights:
+            with counting(spec.name) as progress:
+                bad = hub_files.damaged(source, progress)
+            remedy = f"is not what the hub says; remove it and run: {environments.prepare_command(spec)}"
+            yield "digests", not bad, f"{bad[0]} {remedy}" if bad else "every file is what its name in the cache says"
     click.echo(f"· loading {spec.name} in a process of its own, with torch; it takes its memory, and minutes", err=True)
     try:
         description = describe(spec)
@@ -348,7 +383,43 @@ def model(spec: ModelSpec, store: Store, deep: bool) -> Iterator[Check]:
     text = " ".join(description["text"].split())
     is_text = bool(text) and text.isprintable()
     clock = f"{counted(description['new_tokens'], 'token')} in {description['seconds']['answer']:.1f} s"
-    yield "describes a picture", is_text or (None if not spec.weights else False), f"{text[:300]!r} ({clock})"
+    random = is_twin(spec) or is_joined(spec)  # what it says need not be text
+    asked = "describes a picture" if "image" in spec.inputs else "answers a question"
+    yield asked, is_text or (None if random else False), f"{text[:300]!r} ({clock})"
+
+
+def service(spec: ModelSpec) -> Iterator[Check]:
+    """Whether a service answers for a model: one small request, which costs what the service takes for it."""
+    from paceline.config import service_settings
+    from paceline.errors import PacelineError
+    from paceline.launch import environments
+
+    name = f"model {spec.name}"
+    try:
+        if lacks := service_settings.lacks(spec):
+            yield name, False, "; ".join(lacks)
+            return
+        yield name, True, f"{spec.weights}, answered by {service_settings.endpoint_url(spec)}; nothing to fetch"
+        answer = environments.ask_module("paceline.inference.ask_service", spec)
+    except PacelineError as error:
+        yield "answers", False, str(error)
+        return
+    data, text = answer["data"], " ".join(answer["text"].split())
+    if answer["finish"] in ("error", "content_filter"):
+        yield "answers", False, f"{answer['finish']}: {data.get('reason', text)}"
+        return
+    served = f" as {data['served']}" if "served" in data else ""
+    yield "answers", bool(text) or None, f"{text[:300]!r}{served}, in {data['seconds']:.1f} s"
+    read, written = answer["prompt_tokens"], answer["new_tokens"]
+    prices = spec.service
+    usd = (read * prices.read_usd + written * prices.written_usd) / 1e6
+    cost = f"${usd:.6f} at the model's prices" if usd else "no prices are given (model.service.read_usd, written_usd)"
+    told = f"the request took {counted(read, 'token')} to read and {written:,} to write: {cost}"
+    yield (
+        "cost",
+        None if data.get("uncounted") else True,
+        "not counted by the service" if data.get("uncounted") else told,
+    )
 
 
 def folder_content(spec: ModelSpec, store: Store, deep: bool) -> Iterator[Check]:

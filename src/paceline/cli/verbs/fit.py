@@ -57,6 +57,13 @@ def command(words: Sequence[str], conf: str | None, gpus: str, tokens: int, imag
     counts, size = _counts(gpus), _size(image)
     pin, _ = pins_or_not(store)
     configs = [dataclasses.replace(c, model=pin(c.model)) for c in _configs(composition, words)]
+    for name in {c.model.name: c for c in configs if c.model.served}:
+        click.echo(f"{name}: no memory: answered by a service", err=as_json)
+    configs = [c for c in configs if not c.model.served]
+    if not configs:
+        if as_json:
+            say_json({"rows": [], "cheapest": [], "measured": []})
+        return
     # This verb is about GPUs, however many the cluster's file gives.
     cluster = dataclasses.replace(configs[0].cluster, gpus=max(1, configs[0].cluster.gpus))
     cards = cards_of(cluster) or ([by_name(cluster.gpu)] if cluster.gpu else list(CARDS))

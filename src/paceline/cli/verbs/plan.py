@@ -46,7 +46,7 @@ def command(
     """
     from paceline.data import samples
     from paceline.errors import UserError
-    from paceline.launch import elements, expected, gpu_fit, outlook, storage, submit
+    from paceline.launch import elements, expected, gpu_fit, outlook, request_estimate, storage, submit
     from paceline.slurm.remembered import Answers
     from paceline.sweep.cell_labels import variants
     from paceline.sweep.cells import expand
@@ -63,6 +63,7 @@ def command(
     fits = gpu_fit.look(ahead.plan.chosen, store, composition.tree.presets())
     grouped = ahead.plan.elements
     takes = expected.expected(ahead, sweep, fits, store)
+    requests = request_estimate.asked(ahead.plan.chosen, ahead.seen.states, store)
     where = {cell: i for i, element in enumerate(grouped) for cell in element.cells}
     differing = variants(c.cell for c in sweep.cells)
     provisional = {c.id: "weights" for c in sweep.cells if c.config.model.name in unpinned}
@@ -82,6 +83,7 @@ def command(
         "files": storage.need(grouped, ahead.plan.chosen, store).files_text() if grouped else "",
         "memory": [f.as_json() for f in fits],
         "expected": takes.as_json(),
+        "requests": [{**asked.as_json(), "text": asked.words} for asked in requests],
         "problems": [str(error) for error in ahead.refusals],
         "unprepared": sorted([*unprepared, *unpinned]),
     }
@@ -146,13 +148,17 @@ def show(plan: dict[str, Any], root: str, takes: Expected, notes: Sequence[str],
     if plan["files"]:
         console.print(f"on the disk: {plan['files']}", soft_wrap=True)
     if plan["folded"]:
-        console.print(f"\n{plan['folded']} points fold away: their settings change nothing", soft_wrap=True)
+        n = plan["folded"]
+        fold = "point folds away: its" if n == 1 else "points fold away: their"
+        console.print(f"\n{n} {fold} settings change nothing", soft_wrap=True)
     for line in left_out(plan["dropped"]):
         console.print(f"\n{line}", soft_wrap=True)
     for fit in plan["memory"]:
         names = f"{fit['model']} {fit['method']} ({fit['kind']})"
         if fit["fits"] is not False:  # what does not fit stands among the refusals
             console.print(f"\n{mark(fit['fits'])} memory of {names}: {fit['text']}", soft_wrap=True)
+    for asked in plan["requests"]:
+        console.print(f"\n{asked['text']}", soft_wrap=True)
     console.print()
     for note in notes:
         console.print(f"note: {note}", soft_wrap=True)

@@ -51,7 +51,7 @@ def abilities(spec: ModelSpec) -> set[str]:
     able = {
         "image": "image" in reads,
         "several": "images" in reads,
-        "question": "text" in reads,
+        "question": "text" in reads and not says(family, "bare_prompt", False),
         "imageless": "text" in reads and not says(family, "needs_image", False),
         "features": "image" in reads and says(family, "takes_features", True),
         "tokens": says(family, "how", "generates") == "generates",

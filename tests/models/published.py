@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import peft
 import pytest
 import torch
 import transformers
 from conftest import model_spec
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from paceline.config.schema import LoraSpec, ModelSpec
 from paceline.gpu_memory import count_shape
@@ -36,17 +40,17 @@ CONFIGS = {
 def published(name: str) -> ModelSpec:
     """The spec of ``conf/model/<name>.yaml`` with the published architecture for its config."""
     spec = model_spec(name)
-    config = json.loads((count_shape.CONFIGS / file_name(CONFIGS[name])).read_text())
+    config = json.loads((count_shape.CONFIGS / file_name(CONFIGS.get(name, spec.weights))).read_text())
     return ModelSpec(name=name, family=spec.family, config=config, processor=spec.processor)
 
 
 def on_meta(name: str) -> Family:
     """The whole network, which takes no memory there, with the published geometry and a twin's words."""
     spec = published(name)
-    config = transformers.AutoConfig.for_model(**spec.config)
+    family = load_family(spec.family)
+    config = transformers.AutoConfig.for_model(**family.config_of(spec.config))
     with torch.device("meta"):
         model = transformers.AutoModelForImageTextToText.from_config(config)
-    family = load_family(spec.family)
     return family(spec, model, family.twin_processor(spec))
 
 
@@ -84,3 +88,30 @@ def images_only(name: str, size: tuple[int, int]) -> tuple[Family, dict[str, tor
     family.tokenizer.model_max_length = 10_000
     family.end_tokens = [family.tokenizer.eos_token_id]
     return family, family.batch([Conversation("", [gradient(*size)])])
+
+
+def renamed(twin: Family, folder: Path, prefix: str, public: str) -> Family:
+    """A twin as its family reads it from files in which ``public`` stands for the ``prefix`` of its tensors' names."""
+    twin.save(twin.model, folder)
+    with_older_names(folder, {prefix: public})
+    spec = dataclasses.replace(twin.spec, weights=str(folder), config={})
+    return load_family(spec.family).load(spec)
+
+
+def holds(found: torch.Tensor, image: Image.Image, mean: Sequence[float], std: Sequence[float]) -> bool:
+    """Whether (3, height, width) are an image's colours, from 0 to 1 less ``mean`` over ``std``.
+
+    Pillow made the image and torchvision the pixels: their filters differ by a level or two.
+    """
+    shown = torch.from_numpy(np.asarray(image.convert("RGB"), dtype=np.float32)).permute(2, 0, 1) / 255
+    back = found.float() * torch.tensor(std).view(3, 1, 1) + torch.tensor(mean).view(3, 1, 1)
+    return back.shape == shown.shape and bool((back - shown).abs().max() < 3 / 255)
+
+
+def with_older_names(folder: Path, renamed: dict[str, str]) -> None:
+    """Give a saved model's tensors the names of files that an earlier library published: beginning -> beginning."""
+    tensors = load_file(folder / "model.safetensors")
+    for now, then in renamed.items():
+        assert any(name.startswith(now) for name in tensors), now
+        tensors = {name.replace(now, then, 1) if name.startswith(now) else name: t for name, t in tensors.items()}
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})

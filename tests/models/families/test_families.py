@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 import math
 import string
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from paceline.models import family_names, load_family
 from paceline.models.conversation import Conversation
 from paceline.models.family import Family
 from paceline.models.generate import generate
+from paceline.models.registry import says
 from paceline.models.tensors import IGNORED
 
 pytestmark = pytest.mark.asks("tokens")
@@ -133,11 +135,11 @@ def test_a_batch_may_mix_questions_with_none_one_and_two_images(
 
 @pytest.mark.asks("question")
 def test_a_base_model_without_a_chat_template_completes_plain_text(
-    spec: ModelSpec, conversations: list[Conversation], photo: Callable[..., Image.Image]
+    spec: ModelSpec, conversations: list[Conversation]
 ) -> None:
     family = load_family(spec.family).load(spec)
     family.processor.chat_template = None
-    shot = Conversation("Where?", [photo(64, 64)], answer="(1.0, 2.0)")
+    shot = Conversation("Where?", conversations[0].images, answer="(1.0, 2.0)")
     asked = [*conversations, dataclasses.replace(conversations[0], shots=[shot])]
     assert family.render(asked[0]).endswith(f"{asked[0].prompt}\n")
     assert f"Where?\n(1.0, 2.0){family.turn_end}" in family.render(asked[-1])
@@ -191,7 +193,8 @@ def test_shots_stand_before_the_question_with_their_images(twin: Family, photo: 
     assert text.index("Where?") < text.index("(1.5, 2.5)") < text.index("And this?")
     two = [Conversation("And this?", [photo(64, 64, 2)], shots=[shot])]
     one = [Conversation("And this?", [photo(64, 64, 2)])]
-    assert twin.batch(two)["input_ids"].shape[1] > twin.batch(one)["input_ids"].shape[1]
+    if twin.spec.family != "llava_onevision":  # it shows a picture smaller beside another
+        assert twin.batch(two)["input_ids"].shape[1] > twin.batch(one)["input_ids"].shape[1]
 
 
 @pytest.mark.asks("question", "several")
@@ -370,8 +373,8 @@ def test_more_tokens_than_there_are_positions_are_refused(twin: Family, conversa
 def test_a_lesson_longer_than_the_positions_is_refused(
     twin: Family, conversations: list[Conversation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(type(twin), "longest", 20)
-    with pytest.raises(UserError, match=rf"{twin.spec.name} has 20 positions, and a prompt with its answer takes \d+"):
+    monkeypatch.setattr(type(twin), "longest", 5)
+    with pytest.raises(UserError, match=rf"{twin.spec.name} has 5 positions, and a prompt with its answer takes \d+"):
         twin.training_batch(conversations)
 
 
@@ -386,7 +389,7 @@ def test_only_the_answer_and_its_end_are_supervised(twin: Family, conversations:
     for row, conversation in enumerate(conversations):
         labels, ids, mask = (batch[name][row] for name in ("labels", "input_ids", "attention_mask"))
         supervised = labels != IGNORED
-        assert twin.tokenizer.decode(labels[supervised]) == f"{conversation.answer}{end}"
+        assert twin.tokenizer.decode(labels[supervised]) == f"{twin.answer_opening}{conversation.answer}{end}"
         assert torch.equal(labels[supervised], ids[supervised])
         assert not (supervised & (mask == 0)).any()
         # One run of tokens, at the end of the text.
@@ -446,7 +449,9 @@ def test_the_answer_ends_as_the_chat_template_ends_it(twin: Family, conversation
     end = twin.tokenizer.convert_ids_to_tokens(twin.end_tokens[0])
     first = conversations[0]
     after = Conversation("next", shots=[first])
-    assert twin.render(after).startswith(f"{twin.render(first)}{first.answer}{end}")
+    told = f"{twin.render(first)}{twin.answer_opening}{first.answer}{end}"
+    # LLaVA-OneVision's template has a space before the line break of earlier turns alone.
+    assert twin.render(after).replace(" \n", "\n").startswith(told.replace(" \n", "\n"))
 
 
 @pytest.mark.every_family
@@ -500,6 +505,19 @@ def test_recomputed_activations_give_the_same_gradients(spec: ModelSpec, photo: 
 
 
 @pytest.mark.every_family
+def test_how_a_batch_is_cut_changes_no_step(spec: ModelSpec, tmp_path: Path) -> None:
+    plain = dataclasses.replace(LORA, lora=dataclasses.replace(LORA.lora, dropout=0.0))  # which draws for each part
+    whole, cut = (dataclasses.replace(config(plain, max_steps=2, batch=4, micro_batch=n), model=spec) for n in (4, 1))
+    curves = []
+    for name, made in (("whole", whole), ("cut", cut)):
+        tune(attempt(tmp_path / name, made))
+        curves.append(curve(tmp_path / name))
+    for step, point in curves[0].items():
+        assert curves[1][step]["loss"] == pytest.approx(point["loss"], abs=1e-5)
+        assert curves[1][step]["grad_norm"] == pytest.approx(point["grad_norm"], rel=1e-4)
+
+
+@pytest.mark.every_family
 def test_an_interrupted_tuning_ends_with_the_bits_of_an_undisturbed_one(spec: ModelSpec, tmp_path: Path) -> None:
     made = dataclasses.replace(config(LORA, max_steps=4, batch=2), model=spec)
     whole = tune(attempt(tmp_path / "whole", made))
@@ -523,16 +541,19 @@ def test_every_weight_belongs_to_a_component(twin: Family) -> None:
 
 def test_linear_layers_are_listed_per_component(twin: Family) -> None:
     parts = {component: twin.linear_layers([component]) for component in twin.components}
-    assert all(parts.values())
+    assert all(part for component, part in parts.items() if component != "connector")  # Gemma 3's is a bare matrix
     assert sorted(name for part in parts.values() for name in part) == sorted(twin.linear_layers(list(parts)))
     assert not any(name.endswith("lm_head") for name in parts["language"])
 
 
 def test_every_attention_gives_the_same_answer(spec: ModelSpec, conversations: list[Conversation]) -> None:
     cls = load_family(spec.family)
-    assert {"sdpa", "eager"} <= set(cls.attentions)
-    one, other = (cls.load(dataclasses.replace(spec, attention=kind)) for kind in ("sdpa", "eager"))
-    assert ("flash_attention_2" in cls.attentions) == one.model._supports_flash_attn
+    if cls.attentions == ("eager",):
+        pytest.skip("it has one")
+    one, other = (cls.load(dataclasses.replace(spec, attention=kind)) for kind in (cls.attentions[0], "eager"))
+    parts = [m for m in one.model.modules() if isinstance(m, transformers.PreTrainedModel)]
+    # The library's word alone does not do: it passes over the mask of those that look in both directions.
+    assert all(part._supports_flash_attn for part in parts) or "flash_attention_2" not in cls.attentions
     assert torch.allclose(last_logits(one, conversations), last_logits(other, conversations), atol=1e-4)
 
 
@@ -540,9 +561,8 @@ def test_an_attention_that_a_family_lacks_is_refused(spec: ModelSpec) -> None:
     cls = load_family(spec.family)
     if "flash_attention_2" in cls.attentions:
         pytest.skip("it has them all")
-    with pytest.raises(
-        UserError, match=rf"{spec.name}\.yaml: attention: flash_attention_2 is not among .* sdpa, eager"
-    ):
+    has = ", ".join(cls.attentions)
+    with pytest.raises(UserError, match=rf"{spec.name}\.yaml: attention: flash_attention_2 is not among .* {has}"):
         cls.load(dataclasses.replace(spec, attention="flash_attention_2"))
 
 
@@ -563,7 +583,8 @@ def test_a_quantised_model_answers_nearly_the_same(
     modules = dict(family.model.named_modules())
     quantised = {name: type(m).__name__ for name, m in modules.items() if type(m).__module__.startswith("bitsandbytes")}
     assert set(quantised.values()) == {"Linear8bitLt" if quantise == "int8" else "Linear4bit"}
-    assert quantised.keys() >= set(twin.linear_layers(["language"]))
+    plain = {name for name in modules if name.rsplit(".", 1)[-1] in twin.kept_in_float32}
+    assert quantised.keys() >= set(twin.linear_layers(["language"])) - plain
     assert not any(name.startswith(family.unquantised) for name in quantised)
     whole, rounded = last_logits(twin, conversations), last_logits(family, conversations)
     least = 0.98 if quantise == "int8" else 0.6
@@ -627,11 +648,15 @@ def test_saved_weights_come_back_bit_for_bit(
 def test_saved_weights_load_in_plain_transformers(
     spec: ModelSpec, twin: Family, conversations: list[Conversation], tmp_path: Path
 ) -> None:
-    from transformers import AutoModelForImageTextToText, AutoProcessor
+    from transformers import AutoProcessor
 
+    if twin.auto_class != "AutoModelForImageTextToText":
+        pytest.skip("another Auto class loads it")
     twin.save(twin.model, tmp_path)
-    model = AutoModelForImageTextToText.from_pretrained(tmp_path, attn_implementation=spec.attention)
+    model = getattr(transformers, twin.auto_class).from_pretrained(tmp_path, attn_implementation=spec.attention)
     processor = AutoProcessor.from_pretrained(tmp_path)
+    if processor is None or not hasattr(processor, "tokenizer"):
+        pytest.skip("the library has no processor class for it")
     plain = type(twin)(spec, model.eval(), processor)
     assert torch.equal(plain.batch(conversations)["input_ids"], twin.batch(conversations)["input_ids"])
     assert torch.allclose(last_logits(plain, conversations), last_logits(twin, conversations), atol=1e-6)
@@ -663,7 +688,9 @@ def test_an_adapter_loads_in_plain_peft_and_back(
     tuned = last_logits(family, conversations)
     assert not torch.allclose(tuned, bare)
     family.save(wrapped, tmp_path)
-    assert str(Path("/tmp")) not in (tmp_path / "adapter_config.json").read_text()
+    written = (tmp_path / "adapter_config.json").read_text()
+    assert str(Path("/tmp")) not in written
+    assert json.loads(written)["target_modules"] == sorted(json.loads(written)["target_modules"])
 
     ours = load_family(spec.family).load(spec, tuned=tmp_path)
     assert torch.allclose(last_logits(ours, conversations), tuned, atol=1e-6)
@@ -690,13 +717,13 @@ def test_the_models_own_sampling_settings_are_gone(twin: Family) -> None:
 
 def test_an_unknown_family_names_the_nearest() -> None:
     with pytest.raises(UserError, match="did you mean 'qwen2_vl'"):
-        load_family("qwen_vl")
+        load_family("qwen2_vlm")
 
 
 def test_helpers_of_the_folder_are_no_families() -> None:
-    assert {"qwen2_vl", "pixtral"} <= set(family_names())
+    assert {"qwen2_vl", "pixtral", "openai_compatible"} <= set(family_names())
     for name in family_names():
-        assert issubclass(load_family(name), Family)
+        assert issubclass(load_family(name), Family) or says(name, "served", False)
 
 
 def test_a_hub_model_without_a_revision_is_refused() -> None:

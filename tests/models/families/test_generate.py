@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -82,9 +83,10 @@ def test_prompt_tokens_do_not_count_padding(twin: Family, conversations: list[Co
     for conversation, answer in zip(
         conversations, generate(twin, conversations, GenerationSpec(new_tokens=1), [0, 0, 0]), strict=True
     ):
-        assert answer.prompt_tokens == twin.batch([conversation])["input_ids"].shape[1]
+        assert answer.prompt_tokens == int(twin.tokens_read(twin.batch([conversation])).sum())
 
 
+@pytest.mark.asks("joint")
 def test_the_end_token_stops_an_answer_and_is_not_shown(
     twin: Family, conversations: list[Conversation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +118,7 @@ def test_an_answer_does_not_end_before_its_fewest_tokens(twin: Family, conversat
     assert answer.new_tokens >= 5
 
 
+@pytest.mark.asks("joint")
 def test_a_stop_text_within_the_fewest_tokens_is_part_of_the_answer(
     twin: Family, conversations: list[Conversation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,8 +139,9 @@ def test_every_setting_reaches_the_library_and_nothing_else_does(
 ) -> None:
     seen = SimpleNamespace()
 
-    def record(input_ids: torch.Tensor, generation_config: object, logits_processor: list, **_: object):
+    def record(generation_config: object, logits_processor: list, **given: Any) -> torch.Tensor:
         seen.config, seen.processors = generation_config, logits_processor
+        input_ids = given[twin.sequence_tensors[0]]
         return torch.cat([input_ids, input_ids[:, :1]], dim=1)
 
     monkeypatch.setattr(twin.model, "generate", record)
@@ -154,9 +158,9 @@ def test_every_setting_reaches_the_library_and_nothing_else_does(
 
 
 def test_a_repetition_penalty_changes_a_looping_answer(twin: Family, conversations: list[Conversation]) -> None:
-    plain = generate(twin, conversations[:1], GenerationSpec(new_tokens=12), [0])
-    penalised = generate(twin, conversations[:1], GenerationSpec(new_tokens=12, repetition_penalty=3.0), [0])
-    assert plain[0].text != penalised[0].text
+    plain = generate(twin, conversations, GenerationSpec(new_tokens=24), [0, 0, 0])
+    penalised = generate(twin, conversations, GenerationSpec(new_tokens=24, repetition_penalty=3.0), [0, 0, 0])
+    assert [a.text for a in plain] != [a.text for a in penalised]
 
 
 def test_beams_with_a_temperature_are_refused(twin: Family, conversations: list[Conversation]) -> None:

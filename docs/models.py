@@ -10,9 +10,12 @@ from typing import Any
 
 from paceline import tasks
 from paceline.config.build import build
+from paceline.config.joined_parts import is_twin, source_name, sources
 from paceline.config.schema import ModelSpec
+from paceline.gpu_memory.shapes import shape_of
 from paceline.launch.environments import NEEDED, SAME
 from paceline.models import hub_files
+from paceline.models.registry import says
 from paceline.store.code import shipped
 from paceline.sweep.config_files import ConfTree
 
@@ -37,12 +40,29 @@ $ paceline prepare model=qwen2_vl_2b             # on a node with a network
 $ srun --gres=gpu:1 paceline doctor model=qwen2_vl_2b
 ```
 
-A hub model is refused until its file has a `revision` of 40 hex digits; `prepare` prints the newest. `prepare` fetches
-one set of weights (safetensors before `.bin`, never `original/` or `consolidated*`). It checks for disk space first,
-resumes an interrupted download, and checks every file against the hub's digest before it counts. Several at once need
-no lock: each process fetches into a file of its own, and none waits for another. Cells then run with
-`HF_HUB_OFFLINE=1`. `doctor model=NAME` checks that the weights are complete (`--deep`: every byte), loads them in a
-separate process, compares what can be counted with the table above, and lets the model describe a picture.
+`prepare` fetches one set of weights (safetensors before `.bin`, never `original/` or `consolidated*`). It checks for
+disk space first, resumes an interrupted download, and checks every file against the hub's digest before it counts.
+Several at once need no lock: each process fetches into a file of its own, and none waits for another. Cells then run
+with `HF_HUB_OFFLINE=1`. `doctor model=NAME` checks that the weights are complete (`--deep`: every byte), loads them
+in a separate process, compares what can be counted with the table above, and lets the model describe a picture.
+
+## Revisions
+
+A hub model has the `revision` of its file, a commit of 40 hex digits. Where the file leaves it empty, `prepare` asks
+the hub for the newest commit of `main` and pins it: one line in `pins.yaml`, in your own config folder (`--conf` or
+`PACELINE_CONF`, where you can write to it), or in the root. Every command reads both, the folder first; the file's own
+revision comes before a pin, and gives the same cells. Keep the file with your configs, and colleagues run the same
+weights:
+
+```yaml
+Qwen/Qwen2-VL-2B-Instruct: "<40 hex digits>"  # pinned 2026-03-01, the hub's newest (2025-01-12)
+```
+
+A pin moves only by `paceline prepare --refresh model=NAME`, which tells the old commit and the new one; cells of the
+new one are other cells. Without a network nothing is pinned. You may edit the file; a line that is no pin is refused.
+A model whose own code runs here is never pinned for you. `prepare` tells the newest commit and its page: read the code
+there, then write the line that it prints, with `code: read`. `show` and `doctor model=NAME` tell where a revision is
+pinned.
 
 ## Another environment
 
@@ -51,7 +71,7 @@ environment that has them:
 
 ```yaml
 family: remote              # answers by its own `answer_question`, one image at a time; can't be tuned
-remote_code: true           # only with a pinned revision, or a folder of yours
+remote_code: true           # only at a commit whose code you have read, or from a folder of yours
 transformers: ">=4.43,<4.49"  # identity: part of the cell's id
 environment: $MY_OLD_ENV    # placement: its folder on this machine, never part of an id
 ```
@@ -88,14 +108,29 @@ def number(value: Any) -> str:
     return "–" if value is None else f"{value:,}"
 
 
-def row(model: ModelSpec) -> str:
-    """A table row of a hub model."""
+def proven(model: ModelSpec, of: list[ModelSpec]) -> str:
+    """What was shown here of a model's family, in words; ``of`` are all models."""
+    link = f"[{{}}](#{model.family})"
+    if says(model.family, "own_call", False):
+        return link.format("call") + " on a stand-in"
+    twins = [m for m in of if m.family == model.family and is_twin(m)]
+    shown = [link.format("twin") + " answers, is tuned, killed and resumed"] if twins else []
+    counted = [m for m in (model, *twins) if shape_of(m) is not None]
+    shown += ["memory planned"] if model in counted else ["memory of its twin planned"] if counted else []
+    return "; ".join(shown) or "nothing"
+
+
+def row(model: ModelSpec, of: list[ModelSpec]) -> str:
+    """A table row of a hub model; ``of`` are all models."""
     known = hub_files.facts(model)
     gated = {True: "gated", False: "open", None: "not known"}[known.get("gated")]
-    pinned = f"`{model.revision[:12]}`" if model.revision else "pin it yourself"
+    revisions = [source.revision[:12] for source in sources(model)]
+    pinned = " + ".join(f"`{r}`" for r in revisions) if all(revisions) else "pin it yourself"
+    named = " + ".join(f"`{source.weights}`" for source in sources(model))
     licence = known.get("licence") or "see its page"
-    cells = (f"`{model.name}`", f"`{model.weights}`", f"`{model.family}`", number(known.get("parameters")))
-    return f"| {' | '.join(cells)} | {number(known.get('image_tokens'))} | {licence}; {gated} | {pinned} |"
+    cells = (f"`{model.name}`", named, f"`{model.family}`", number(known.get("parameters")))
+    told = (number(known.get("image_tokens")), f"{licence}; {gated}", pinned, proven(model, of))
+    return f"| {' | '.join((*cells, *told))} |"
 
 
 def tests_in(path: Path) -> list[str]:
@@ -118,8 +153,8 @@ def modules_of(family: str) -> list[Path]:
 
 def family_lines(family: str, of: list[ModelSpec]) -> Iterator[str]:
     """What is proven of a family, and what is not."""
-    twins = [m.name for m in of if not m.weights]
-    real = [m for m in of if m.weights]
+    twins = [m.name for m in of if is_twin(m)]
+    real = [m for m in of if not is_twin(m)]
     yield f"\n### {family}\n"
     if twins:
         yield f"- Twin `{'`, `'.join(twins)}`: the tests of every twin, below."
@@ -127,11 +162,14 @@ def family_lines(family: str, of: list[ModelSpec]) -> Iterator[str]:
         yield f"- `{path.relative_to(PATH.parents[1])}`:"
         yield from (f"  - {sentence}" for sentence in tests_in(path))
     for model in real:
+        if model.served:
+            yield f"- Unproven, needs the service: that `{model.name}` answers (`paceline doctor model={model.name}`)."
+            continue
         known = hub_files.facts(model)
         if source := known.get("source"):
             yield item(f"Parameters of `{model.name}` from: {source}.")
         yield from (item(f"Measured, `{model.name}`: {line}") for line in known.get("measured", ()))
-        yield f"- Unproven, needs the weights: that `{model.weights}` loads and answers"
+        yield f"- Unproven, needs the weights: that `{source_name(model)}` loads and answers"
         yield f"  (`paceline doctor model={model.name}`)."
 
 
@@ -145,11 +183,15 @@ def text() -> str:
     found = models()
     lines = [HEAD, "## From the hub\n"]
     lines += [
-        "| model | hub id | family | parameters | image tokens¹ | licence; access | revision |",
-        "|---|" + "---|" * 6,
+        "| model | hub id | family | parameters | image tokens¹ | licence; access | revision | proven here² |",
+        "|---|" + "---|" * 7,
     ]
-    lines += [row(m) for m in found if m.weights]
+    lines += [row(m, found) for m in found if not is_twin(m) and not m.served]
     lines.append("\n¹ Tokens that the picture of `paceline doctor`, 448 × 448 pixels, adds to a prompt.")
+    lines.append("\n² On random weights of the real classes; what in particular stands below.")
+    lines.append("\n## By API\n\nAnswered by a service; [api.md](api.md) says how.\n")
+    lines += ["| model | name at the service | endpoint |", "|---|---|---|"]
+    lines += [f"| `{m.name}` | `{m.weights}` | `{m.endpoint}` |" for m in found if m.served]
     needed = " ".join(n for n in (*NEEDED, *tasks.packages(tasks.names())) if n not in ("torch", "transformers"))
     lines.append(FETCHING.format(needed=needed, same=" and ".join(SAME)))
     lines.append("## What is proven")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,18 @@ def no_family(name: str) -> str:
 
 def says(family: str, attribute: str, default: Any) -> Any:
     """A plain value of a family's class, of a family that it derives from, or else the default of all."""
+    value = _declared(family, attribute)
+    return default if value is None else value
+
+
+@functools.cache  # a sweep of a thousand cells asks for each, and each look goes through the folders
+def _declared(family: str, attribute: str) -> Any:
     own = plugins.declared("models", family, attribute)
-    if own is not None:
-        return own
-    base = plugins.derives_from("models", family)
-    return says(base, attribute, default) if base else default
+    base = plugins.derives_from("models", family) if own is None else ""
+    return _declared(base, attribute) if base else own
+
+
+plugins.on_change(_declared.cache_clear)
 
 
 def no_likelihoods(family: str) -> str:

@@ -78,7 +78,12 @@ def needs(task: TaskSpec) -> tuple[str, ...]:
 
 def answer_asked(task: TaskSpec) -> str:
     """What kind of answer a task asks for; empty of a kind that this checkout lacks."""
-    return load(task.kind).asks.answer if task.kind in names() else ""
+    try:
+        return load(task.kind).asks.answer
+    except UserError:
+        if task.kind in names():
+            raise
+        return ""
 
 
 plugins.on_change(load.cache_clear)

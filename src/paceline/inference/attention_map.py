@@ -44,12 +44,10 @@ def explain(family: Family, asked: Conversation, answer: str, part: tuple[int, i
             f"cross-attention whose weights are told. Families that do: {', '.join(able)}; --method shapley serves all"
         )
     hung = States(family, asked, answer, part)
-    looks = []
-    for layers in family.cross_attention:
-        with torch.no_grad(), _weights(family, layers) as caught:
-            hung.read(hung.states)
-        looks.append(torch.stack([w[0].float().mean(dim=0) for w in caught]).mean(dim=0).cpu())
-    first, *further = looks  # each (tokens, what they look at)
+    with torch.no_grad(), _weights(family) as caught:
+        hung.read(hung.states)
+    # Each (tokens, what they look at).
+    first, *further = (torch.stack([w[0].float().mean(dim=0) for w in of]).mean(dim=0).cpu() for of in caught)
     # An answer's token is written where the one before it stands.
     rows = len(first) - hung.before.tokens + torch.tensor(hung.chosen)
     relevance = first[rows].mean(dim=0)
@@ -60,20 +58,21 @@ def explain(family: Family, asked: Conversation, answer: str, part: tuple[int, i
 
 
 @contextlib.contextmanager
-def _weights(family: Family, layers: str) -> Iterator[list[torch.Tensor]]:
-    """The weights of each cross-attention of a pass, (1, heads, tokens, what they look at), by the plain
-    implementation, which alone tells them.
+def _weights(family: Family) -> Iterator[list[list[torch.Tensor]]]:
+    """For each pattern of ``cross_attention`` the weights of its layers in a pass, (1, heads, tokens, what they look
+    at), by the plain implementation, which alone tells them.
     """
     network: Any = family.bare_model()
-    before, caught = network.config._attn_implementation, []
-
-    def catch(module: Any, given: Any, made: Any) -> None:
-        caught.append(made[1])
-
+    before = network.config._attn_implementation
+    caught: list[list[torch.Tensor]] = [[] for _ in family.cross_attention]
     if before != "eager":
         network.set_attn_implementation("eager")
-    named = [module for name, module in network.named_modules() if re.fullmatch(layers, name)]
-    hooks = [module.register_forward_hook(catch) for module in named]
+    hooks = [
+        module.register_forward_hook(lambda _module, _given, made, into=into: into.append(made[1]))
+        for layers, into in zip(family.cross_attention, caught, strict=True)
+        for name, module in network.named_modules()
+        if re.fullmatch(layers, name)
+    ]
     try:
         yield caught
     finally:

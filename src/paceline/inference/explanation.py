@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -112,6 +113,19 @@ def read_answer(family: Family, answered: Conversation, chosen: list[int]) -> Re
     return Read(scores[chosen].sum(), first, count, int(family.tokens_read(batch).sum()) - count)
 
 
+def only_image(asked: Conversation) -> Any:
+    """The one picture of a question.
+
+    Raises:
+        UserError: it has none, or several.
+    """
+    if len(asked.all_images) != 1:
+        shown = counted(len(asked.all_images), "image")
+        raise UserError(f"a question with {shown}; one with one image can be explained")
+    (image,) = asked.all_images
+    return image
+
+
 class States:
     """An answer as it hangs on the states that stand for its image, each with a place on it.
 
@@ -128,10 +142,7 @@ class States:
 
     def __init__(self, family: Family, asked: Conversation, answer: str, part: tuple[int, int] | None) -> None:
         self._family, self._asked, self._answer = family, asked, answer
-        if len(asked.all_images) != 1:
-            shown = counted(len(asked.all_images), "image")
-            raise UserError(f"a question with {shown}; one with one image can be explained")
-        (image,) = asked.all_images
+        image = only_image(asked)
         (self._seen,) = family.features([image])
         self.boxes = family.layout(image, self._seen)
         self.states = self._seen.states.detach().flatten(0, -2)

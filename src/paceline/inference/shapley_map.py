@@ -14,9 +14,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from paceline.counted import counted
 from paceline.errors import UserError
-from paceline.inference.explanation import SEED, Explained, Read, chosen_tokens, deletion_of, read_answer
+from paceline.inference.explanation import SEED, Explained, Read, chosen_tokens, deletion_of, only_image, read_answer
 from paceline.inference.shapley import ORDERS, patches, shares, without
 from paceline.models.classifier import Classifier
 from paceline.models.conversation import Conversation, Verbatim
@@ -38,16 +37,11 @@ def explain(family: Family, asked: Conversation, answer: str, part: tuple[int, i
     Raises:
         UserError: not one picture, an empty answer, or a model that tells no probabilities of a given answer.
     """
-    if len(asked.all_images) != 1:
-        raise UserError(
-            f"a question with {counted(len(asked.all_images), 'image')}; one with one image can be explained"
-        )
+    image = only_image(asked).convert("RGB")
     if family.own_call:
         raise UserError(
             f"model {family.spec.name} answers by a call of its own code, which tells no probability of a given answer"
         )
-    (image,) = asked.all_images
-    image = image.convert("RGB")
     read, said, tokens = _reader(family, asked, answer, part)
     boxes = patches(*image.size)
 

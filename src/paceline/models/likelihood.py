@@ -13,13 +13,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.nn.functional import pad
 
 from paceline.config.schema import GenerationSpec
 from paceline.errors import UserError
 from paceline.models.answerer import Answer
 from paceline.models.conversation import Conversation
-from paceline.models.tensors import IGNORED
+from paceline.models.tensors import IGNORED, ahead
 
 if TYPE_CHECKING:
     from paceline.models.family import Family
@@ -82,8 +81,7 @@ def _chosen(choices: Sequence[str], scored: Sequence[Scored], choose_by: str) ->
 @torch.inference_mode()
 def _together(family: Family, lessons: Sequence[Conversation]) -> Iterator[Scored]:
     batch = family.training_batch(lessons)
-    counts = family.tokens_read
-    read = counts(batch).tolist()
+    read = family.tokens_read(batch).tolist()
     logits, said = _predicted(family, batch)
     counted = said.ne(IGNORED)
     log_probabilities = logits.float().log_softmax(dim=-1).gather(2, said.clamp(min=0)[..., None]).squeeze(-1).cpu()
@@ -113,6 +111,6 @@ def _predicted(family: Family, batch: Mapping[str, Any]) -> tuple[torch.Tensor, 
     said = batch.get("shift_labels")
     if said is None:
         labels = batch["labels"]
-        said = labels if family.labels_ahead else pad(labels[:, 1:], (0, 1), value=IGNORED)
+        said = labels if family.labels_ahead else ahead(labels)
     logits = family.model(**family.to_model(given), use_cache=False).logits[:, -said.shape[1] :]
     return logits, said.to(logits.device)

@@ -11,7 +11,7 @@ from paceline.config.schema import ModelSpec
 from paceline.models.family import Family
 from paceline.models.output_tying import as_stored
 from paceline.models.tensors import Features, grid
-from paceline.models.twins import twin_tokenizer
+from paceline.models.twins import text_settings, twin_tokenizer
 
 # isort: split
 # After the families' base, which defines the operators that this import may want.
@@ -137,15 +137,7 @@ class InternVL(Family):
         """A small ``InternVLForConditionalGeneration`` of the same parts as InternVL3, which tells places apart."""
         from transformers import InternVLConfig, InternVLForConditionalGeneration
 
-        tokenizer = processor.tokenizer
-        text = {
-            **config["text_config"],
-            "model_type": "qwen2",
-            "vocab_size": len(tokenizer),
-            "bos_token_id": None,
-            "eos_token_id": tokenizer.eos_token_id,
-            "pad_token_id": tokenizer.pad_token_id,
-        }
+        text = text_settings(config, processor.tokenizer, model_type="qwen2")
         settings = {**config, "text_config": text, "tie_word_embeddings": False}
         model = InternVLForConditionalGeneration(
             InternVLConfig(

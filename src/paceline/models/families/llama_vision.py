@@ -14,7 +14,7 @@ from paceline.config.schema import ModelSpec
 from paceline.models.conversation import Conversation
 from paceline.models.family import Family
 from paceline.models.tensors import Features, grid
-from paceline.models.twins import begins_itself, twin_tokenizer
+from paceline.models.twins import begins_itself, text_settings, twin_tokenizer
 
 # isort: split
 # After the families' base, which defines the operators that these imports may want.
@@ -199,13 +199,7 @@ class LlamaVision(Family):
 
         tokenizer = processor.tokenizer
         image = tokenizer.convert_tokens_to_ids(_IMAGE)
-        text = {
-            **config["text_config"],
-            "vocab_size": image,
-            "bos_token_id": tokenizer.bos_token_id,
-            "eos_token_id": tokenizer.eos_token_id,
-            "pad_token_id": tokenizer.pad_token_id,
-        }
+        text = text_settings(config, processor.tokenizer, vocab_size=image)
         model = MllamaForConditionalGeneration(MllamaConfig(**{**config, "text_config": text}, image_token_index=image))
         with torch.no_grad():
             for name, parameter in model.named_parameters():

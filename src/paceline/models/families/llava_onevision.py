@@ -12,7 +12,7 @@ import torch
 from paceline.config.schema import ModelSpec
 from paceline.models.family import Family
 from paceline.models.tensors import Features, grid
-from paceline.models.twins import settle, twin_tokenizer
+from paceline.models.twins import settle, text_settings, twin_tokenizer
 
 # isort: split
 # After the families' base, which defines the operators that this import may want.
@@ -138,15 +138,7 @@ class LlavaOnevision(Family):
         """A small ``LlavaOnevisionForConditionalGeneration`` of the same parts as LLaVA-OneVision."""
         from transformers import LlavaOnevisionConfig, LlavaOnevisionForConditionalGeneration
 
-        tokenizer = processor.tokenizer
-        text = {
-            **config["text_config"],
-            "model_type": "qwen2",
-            "vocab_size": len(tokenizer),
-            "bos_token_id": None,
-            "eos_token_id": tokenizer.eos_token_id,
-            "pad_token_id": tokenizer.pad_token_id,
-        }
+        text = text_settings(config, processor.tokenizer, model_type="qwen2")
         vision = {**config["vision_config"], "model_type": "siglip_vision_model", "vision_use_head": False}
         settings = {**config, "text_config": text, "vision_config": vision}
         ids = {"image_token_index": processor.image_token_id, "video_token_index": processor.video_token_id}

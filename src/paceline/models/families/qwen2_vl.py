@@ -10,7 +10,7 @@ import torch
 from paceline.config.schema import ModelSpec
 from paceline.models.family import Family
 from paceline.models.tensors import Features, grid
-from paceline.models.twins import twin_tokenizer
+from paceline.models.twins import text_settings, twin_tokenizer
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
@@ -88,13 +88,7 @@ class Qwen2VL(Family):
 
         tokenizer = processor.tokenizer
         ids = {name: tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in ("vision_start", "vision_end")}
-        text = {
-            **config["text_config"],
-            "vocab_size": len(tokenizer),
-            "bos_token_id": None,
-            "eos_token_id": tokenizer.eos_token_id,
-            "pad_token_id": tokenizer.pad_token_id,
-        }
+        text = text_settings(config, processor.tokenizer)
         twin_config = Qwen2VLConfig(
             **{**config, "text_config": text},
             image_token_id=processor.image_token_id,

@@ -11,7 +11,7 @@ import torch
 from paceline.config.schema import ModelSpec
 from paceline.models.families.qwen2_vl import CHAT_TEMPLATE, SPECIAL, Qwen2VL
 from paceline.models.tensors import Features
-from paceline.models.twins import twin_tokenizer
+from paceline.models.twins import text_settings, twin_tokenizer
 
 
 class Qwen3VL(Qwen2VL):
@@ -84,14 +84,7 @@ class Qwen3VL(Qwen2VL):
         """A small ``Qwen3VLForConditionalGeneration`` whose vocabulary is the twin tokenizer's."""
         from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
-        tokenizer = processor.tokenizer
-        text = {
-            **config["text_config"],
-            "vocab_size": len(tokenizer),
-            "bos_token_id": None,
-            "eos_token_id": tokenizer.eos_token_id,
-            "pad_token_id": tokenizer.pad_token_id,
-        }
+        text = text_settings(config, processor.tokenizer)
         twin_config = Qwen3VLConfig(
             **{**config, "text_config": text},
             image_token_id=processor.image_token_id,

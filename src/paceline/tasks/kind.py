@@ -38,6 +38,7 @@ Five names are required; every other one has a default that suits one question w
 ``figure_checks``  a :class:`~paceline.tasks.figures.FigureChecks`: what figures of such a task can't be
 ``panels``         ``panels(results)``, what a reader should see, as data (:mod:`paceline.tasks.panels`)
 ``PICTURES``       keys of the panels that a tracker shows as one picture of a cell
+``MARKS``          tuple of :class:`Criterion`: what people mark an answer by, each with yes or no, on a sheet
 =================  ====================================================================================================
 
 In a folder, ``fields.py`` holds the first block of these names, ``score.py`` the scoring, ``results.py`` what is
@@ -71,7 +72,7 @@ OWED = ("FIELDS", "fields", "read", "score", "METRICS")
 FILES = {
     "fields": ("FIELDS", "SHOWN", "fields", "ASKS", "parts", "accepted", "split", "GROUP", "complete"),
     "score": ("read", "score", "METRICS", "HEADLINE", "OUTCOMES", "ORDER", "columns", "resample", "NOTE", "PACKAGES"),
-    "results": ("panels", "PICTURES", "show", "name", "label", "points"),
+    "results": ("panels", "PICTURES", "MARKS", "show", "name", "label", "points"),
     "combine": ("combine", "COMBINED", "COMBINED_NOTE"),
     "data_checks": ("data_checks", "data_notes", "data_lines"),
     "figure_checks": ("figure_checks",),
@@ -128,6 +129,16 @@ class Answered:
     sample: Mapping[str, Any]
     part: Part
     reading: Reading
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """What people mark an answer by, with yes or no."""
+
+    name: str
+    """Column of the sheet, such as ``accurate``."""
+    question: str
+    """What the marker is asked, such as ``Does it say what is in the picture, and nothing else?``."""
 
 
 @dataclass(frozen=True)
@@ -300,6 +311,11 @@ class Kind:
             return found
         base = name.removesuffix("_accuracy")
         return Metric(name, unit="", score=base, hits=base != name)
+
+    @property
+    def marks(self) -> tuple[Criterion, ...]:
+        """What people mark an answer by; empty where the kind has no sheet."""
+        return tuple(self.get("MARKS", ()))
 
     @property
     def order(self) -> Order | None:

@@ -24,11 +24,22 @@ if TYPE_CHECKING:
 
 
 class CellResult:
-    """One cell's answers to the test set, read on first use."""
+    """One cell's answers to the test set, read on first use.
 
-    def __init__(self, id: str, name: str, read: Callable[[], Answers]) -> None:
+    Args:
+        id: of the cell.
+        name: for people.
+        read: gives the scored answers.
+        model, prompt, method: what the cell was made of, by their names in a report: cells that share two of them
+            are compared in the third. Empty where a cell is shown alone.
+    """
+
+    def __init__(
+        self, id: str, name: str, read: Callable[[], Answers], *, model: str = "", prompt: str = "", method: str = ""
+    ) -> None:
         self.id = id
         self.name = name
+        self.model, self.prompt, self.method = model, prompt, method
         self._read = read
 
     @cached_property

@@ -205,7 +205,8 @@ def panels(report: Report, group: Group) -> list[Panel]:
 def _results(report: Report, group: Group) -> Results:
     def cell(row: Row) -> CellResult:
         name = f"{row.model} · {row.prompt} · {row.label}"
-        return CellResult(row.id, name, lambda: report.chosen(row, group.split))
+        named = {"model": row.model, "prompt": row.prompt, "method": row.label}
+        return CellResult(row.id, name, lambda: report.chosen(row, group.split), **named)
 
     cells = {row.id: cell(row) for row in group.rows}
     tested = tested_metric(group)

@@ -101,12 +101,15 @@ def wilson_interval(k: int, n: int, *, level: float = LEVEL) -> Interval:
         raise ValueError(f"{k} hits of {n}")
     if n == 0:
         return Interval(None, None, None, 0)
-    z = _normal_quantile(level)
-    p = k / n
+    return Interval(k / n, *_wilson(k / n, n, _normal_quantile(level)), n)
+
+
+def _wilson(p: float, n: float, z: float) -> tuple[float, float]:
+    """The ends of the score interval of a share p of n, which may be no whole number."""
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     # At the ends the bound is exact; rounding would leave it a hair off.
-    return Interval(p, 0.0 if k == 0 else centre - half, 1.0 if k == n else centre + half, n)
+    return 0.0 if p == 0 else centre - half, 1.0 if p == 1 else centre + half
 
 
 def newcombe_interval(k1: int, n1: int, k2: int, n2: int, *, level: float = LEVEL) -> Interval:
@@ -173,16 +176,96 @@ def draws(of: int | npt.NDArray[np.int_], *, resamples: int = RESAMPLES, seed: i
 def grouped_interval(
     values: npt.ArrayLike, groups: npt.NDArray[np.int_], statistic: str = "mean", *, seed: int = SEED
 ) -> Interval:
-    """Percentile interval of a mean or a median of values that come in groups, by drawing whole groups.
+    """Percentile interval of a mean, a median or a std of values that come in groups, by drawing whole groups.
 
     With few groups (fewer than about 20) such an interval is too short.
     """
     x = _finite(values)
     if x.size == 0:
         return Interval(None, None, None, 0)
-    value = float(np.median(x) if statistic == "median" else x.mean())
+    function, _ = _statistic(statistic)
     low, high = _percentiles(_grouped_statistic(x, groups, statistic, seed), LEVEL)
-    return Interval(value, low, high, int(x.size))
+    return Interval(float(function(x)), low, high, int(x.size))
+
+
+def studentised_interval(
+    values: npt.ArrayLike,
+    groups: npt.NDArray[np.int_] | None = None,
+    *,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> Interval:
+    """Bootstrap-t interval of a mean that few values far above the rest make up, such as a count that is mostly zero.
+
+    How far a resample's mean lies from the mean is counted in its own standard errors (Efron and Tibshirani,
+    chapter 12), so that a resample which missed the large values is known to be worth less: the percentile interval
+    ends too low there. Where values come in groups, whole groups are drawn, and the standard error is that of groups.
+
+    Returns:
+        The interval; no ends where a fortieth of the resamples hold values all alike, or there is one group: nothing
+        tells of the spread then.
+    """
+    x = _finite(values)
+    if x.size == 0:
+        return Interval(None, None, None, 0)
+    mean = float(x.mean())
+    if x.min() == x.max():
+        return Interval(mean, mean, mean, int(x.size))
+    numbers = np.arange(x.size) if groups is None else np.unique(groups, return_inverse=True)[1]
+    # Centred first, so that the difference of squares loses no digits.
+    sizes = np.bincount(numbers).astype(np.float64)
+    sums = np.asarray(np.bincount(numbers, x - mean), dtype=np.float64)
+    if sizes.size == 1:
+        return Interval(mean, None, None, int(x.size))
+    deviations = []
+    for often in draws(sizes.size, resamples=resamples, seed=seed):
+        off, own = _off_centre(often, sizes, sums)
+        alike = own <= 1e-9 * np.abs(off)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            deviations.append(np.where(alike, np.copysign(np.inf, off), off / own))
+    low, high = _whole_percentiles(np.concatenate(deviations), level)
+    with np.errstate(invalid="ignore"):
+        ends = mean - np.array([high, low]) * _off_centre(np.ones((1, sizes.size)), sizes, sums)[1]
+    known = bool(np.isfinite(ends).all())
+    return Interval(mean, float(ends[0]) if known else None, float(ends[1]) if known else None, int(x.size))
+
+
+def _off_centre(often: Floats, sizes: Floats, sums: Floats) -> tuple[Floats, Floats]:
+    """Means of resamples of groups, float64 (resamples,), and their standard errors, between groups."""
+    n = often @ sizes
+    off = often @ sums / n
+    spread = often @ sums**2 - 2 * off * (often @ (sums * sizes)) + off**2 * (often @ sizes**2)
+    return off, np.sqrt(np.maximum(spread, 0.0) * sizes.size / (sizes.size - 1)) / n
+
+
+def _whole_percentiles(drawn: Floats, level: float) -> tuple[float, float]:
+    """Percentiles that are values of resamples, of which some may be infinite."""
+    ordered = np.sort(drawn)
+    cut = int((1 - level) / 2 * drawn.size)
+    return float(ordered[cut]), float(ordered[drawn.size - 1 - cut])
+
+
+def grouped_share(hits: npt.ArrayLike, groups: npt.NDArray[np.int_], *, level: float = LEVEL) -> Interval:
+    """Wilson's interval of the share of hits that come in groups, with as many samples as they are worth.
+
+    Answers to questions about one picture are alike, so n of them tell less than n pictures. They are worth
+    p (1 − p) / v, where v is the variance of the share between groups, but never more than n (Kish 1965, Survey
+    Sampling, section 8.2; Korn and Graubard 1998, Survey Methodology 24). Student's quantile of G − 1 stands for the
+    normal one, as v is estimated from G groups. Where all are hits or none is, nothing tells how alike a group's
+    are: then each group counts as one. A bootstrap of groups would be too short for shares near 0 or 1.
+    """
+    x = _finite(hits)
+    if x.size == 0:
+        return Interval(None, None, None, 0)
+    _, numbers = np.unique(groups, return_inverse=True)
+    of_groups, share = int(numbers.max()) + 1, float(x.mean())
+    worth = float(of_groups)
+    if 0 < share < 1 and of_groups > 1:
+        off = np.bincount(numbers, x - share)
+        variance = float(off @ off) * of_groups / (of_groups - 1) / x.size**2
+        worth = min(float(x.size), share * (1 - share) / variance) if variance else float(x.size)
+    return Interval(share, *_wilson(share, worth, _student_quantile(level, max(1, of_groups - 1))), int(x.size))
 
 
 def grouped_change(
@@ -213,17 +296,26 @@ def percentiles(drawn: Floats, *, level: float = LEVEL) -> tuple[float, float] |
 
 def _grouped_statistic(x: Floats, groups: npt.NDArray[np.int_], statistic: str, seed: int) -> Floats:
     _, numbers = np.unique(groups, return_inverse=True)
-    order = np.argsort(x, kind="stable")
+    if statistic == "median":
+        order = np.argsort(x, kind="stable")
+        return np.concatenate([_weighted_medians(x[order], often[:, order]) for often in draws(numbers, seed=seed)])
+    # Sums over groups do for moments. Centred first, so that the difference of squares loses no digits.
+    middle = float(x.mean())
+    sums = np.stack([np.bincount(numbers, v) for v in (np.ones_like(x), x - middle, (x - middle) ** 2)], axis=1)
     resampled = []
-    for often in draws(numbers, seed=seed):
-        if statistic == "median":
-            passed = np.cumsum(often[:, order], axis=1)
-            half = passed[:, -1:] / 2
-            lower, upper = (passed >= half).argmax(axis=1), (passed > half).argmax(axis=1)
-            resampled.append((x[order][lower] + x[order][upper]) / 2)
-        else:
-            resampled.append(often @ x / often.sum(axis=1))
+    for often in draws(len(sums), seed=seed):
+        n, first, second = (often @ sums).T
+        mean = first / n
+        resampled.append(np.sqrt(np.maximum(second / n - mean**2, 0.0)) if statistic == "std" else middle + mean)
     return np.concatenate(resampled)
+
+
+def _weighted_medians(ordered: Floats, often: Floats) -> Floats:
+    """The medians of resamples of unequal sizes that hold each of the sorted values so often."""
+    passed = np.cumsum(often, axis=1)
+    half = passed[:, -1:] / 2
+    lower, upper = (passed >= half).argmax(axis=1), (passed > half).argmax(axis=1)
+    return np.asarray((ordered[lower] + ordered[upper]) / 2, dtype=np.float64)
 
 
 def mcnemar_exact(a_hits: npt.ArrayLike, b_hits: npt.ArrayLike) -> float:
@@ -379,3 +471,15 @@ def _normal_quantile(level: float) -> float:
     from statistics import NormalDist
 
     return NormalDist().inv_cdf((1 + level) / 2)
+
+
+def _student_quantile(level: float, freedom: int) -> float:
+    """Student's t of a two-sided interval, exact to 1 % from three degrees of freedom (Fisher and Cornish 1960)."""
+    z = _normal_quantile(level)
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return z + sum(term / freedom ** (k + 1) for k, term in enumerate(terms))

@@ -280,3 +280,97 @@ def test_holm_properties(p: list[float]) -> None:
     order = np.argsort(p, kind="stable")
     assert list(np.array(adjusted)[order]) == sorted(adjusted)
     assert all(new <= min(1, len(p) * raw) + 1e-12 for raw, new in zip(p, adjusted, strict=True))
+
+
+def test_a_share_of_groups_is_worth_as_many_samples_as_tell_something_new() -> None:
+    hits, each = np.array([1.0] * 30 + [0.0] * 70), np.arange(100)
+    # Of its own group each, n are worth n: Wilson's interval, but for Student's quantile.
+    alone = stats.grouped_share(hits, each)
+    assert (alone.low, alone.high) == pytest.approx((0.2189, 0.3958), abs=2e-3)
+    # Answers of a group that are all the same are worth the number of groups.
+    tied = stats.grouped_share(np.repeat(hits, 5), np.repeat(each, 5))
+    assert (tied.value, tied.n) == (0.3, 500)
+    assert (tied.low, tied.high) == pytest.approx((alone.low, alone.high), abs=1e-6)
+    # Each group as good as every other: never worth more than they are.
+    even = stats.grouped_share(np.tile([1.0, 0.0], 50), np.repeat(np.arange(50), 2))
+    wilson = wilson_interval(50, 100)
+    assert even.low is not None and even.high is not None and wilson.low is not None and wilson.high is not None
+    assert even.low <= wilson.low and even.high >= wilson.high
+    assert stats.grouped_share([], np.array([], dtype=int)) == Interval(None, None, None, 0)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_without_a_miss_or_a_hit_each_group_counts_as_one(value: float) -> None:
+    found = stats.grouped_share(np.full(600, value), np.repeat(np.arange(200), 3))
+    whole = wilson_interval(int(200 * value), 200)
+    assert (found.low, found.high) == pytest.approx((whole.low, whole.high), abs=1e-3)
+    one = stats.grouped_share(np.full(9, value), np.zeros(9, dtype=int))
+    assert one.low is not None and one.high is not None
+    assert one.high - one.low > 0.75  # one group tells next to nothing
+
+
+def test_student_quantiles_are_those_of_scipy() -> None:
+    from scipy.stats import t
+
+    for freedom in (3, 5, 10, 30, 299, 5000):
+        assert stats._student_quantile(0.95, freedom) == pytest.approx(float(t.ppf(0.975, freedom)), rel=0.01)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 1 << 30), statistic=st.sampled_from(["mean", "median", "std"]))
+def test_resamples_of_groups_are_those_of_the_repeated_samples(seed: int, statistic: str) -> None:
+    rng = np.random.default_rng(seed)
+    groups = np.sort(rng.integers(0, 12, 30))
+    values = rng.normal(1000, 1, 30)
+    _, numbers = np.unique(groups, return_inverse=True)
+    found = stats._grouped_statistic(values, groups, statistic, 0)[:20]
+    often = np.concatenate(list(stats.draws(numbers)))[:20].astype(int)
+    wanted = [float(getattr(np, statistic)(np.repeat(values, row))) for row in often]
+    assert found == pytest.approx(wanted, rel=1e-9, abs=1e-9)
+
+
+# --- means that few values make up
+
+
+def _few(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Zero for seven eighths, a long tail for the rest: mean 0.4."""
+    return np.where(rng.random(n) < 0.12, rng.geometric(0.3, n), 0).astype(float)
+
+
+def test_a_studentised_interval_holds_a_skewed_mean_where_the_percentile_interval_ends_too_low() -> None:
+    rng = np.random.default_rng(4)
+    held, above = np.zeros(2), np.zeros(2)
+    for _ in range(400):
+        x = _few(rng, 120)
+        found = [stats.studentised_interval(x), bootstrap_interval(x)]
+        held += [bool(one.low <= 0.4 <= one.high) for one in found]  # type: ignore[operator]
+        above += [bool(one.high < 0.4) for one in found]  # type: ignore[operator]
+    assert held[0] / 400 > 0.92
+    assert above[0] < above[1]
+
+
+def test_a_studentised_interval_is_nearly_students_where_nothing_is_skewed() -> None:
+    x = np.random.default_rng(5).normal(10, 2, 400)
+    found, half = stats.studentised_interval(x), 1.966 * x.std(ddof=1) / 20
+    assert (found.value, found.n) == (pytest.approx(x.mean()), 400)
+    assert (found.low, found.high) == (
+        pytest.approx(x.mean() - half, abs=0.03),
+        pytest.approx(x.mean() + half, abs=0.03),
+    )
+
+
+def test_groups_of_one_are_single_values_and_copies_in_groups_tell_nothing_new() -> None:
+    x = _few(np.random.default_rng(6), 200)
+    single = stats.studentised_interval(x)
+    assert stats.studentised_interval(x, np.arange(200)) == single
+    copied = stats.studentised_interval(np.repeat(x, 3), np.repeat(np.arange(200), 3))
+    assert (copied.low, copied.high, copied.n) == (pytest.approx(single.low), pytest.approx(single.high), 600)
+
+
+def test_without_enough_spread_a_studentised_interval_has_no_ends() -> None:
+    assert stats.studentised_interval([]) == Interval(None, None, None, 0)
+    assert stats.studentised_interval([2.0, 2.0]) == Interval(2.0, 2.0, 2.0, 2)
+    one = np.zeros(100)
+    one[0] = 5.0
+    assert stats.studentised_interval(one) == Interval(0.05, None, None, 100)
+    assert stats.studentised_interval([1.0, 2.0], np.zeros(2, dtype=int)) == Interval(1.5, None, None, 2)

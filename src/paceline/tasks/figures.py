@@ -10,10 +10,13 @@ import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from paceline import plugins
 from paceline.errors import UserError
+
+if TYPE_CHECKING:
+    from paceline.tasks.kind import Kind
 
 Severity = Literal["impossible", "suspicious"]
 Relation = Literal["=", "<=", ">="]
@@ -199,16 +202,36 @@ class FigureChecks:
 @functools.cache
 def known_checks() -> tuple[FigureChecks, ...]:
     """The checks of every kind; a lab's kind that can't be loaded is skipped, because it may not be the one in use."""
+    return tuple(checks for kind in _loaded() if (checks := kind.get("figure_checks")) is not None)
+
+
+def _loaded() -> Iterator[Kind]:
     from paceline import tasks
 
-    loaded = []
     for name in tasks.names():
         with contextlib.suppress(UserError):
-            loaded.append(tasks.load(name).get("figure_checks"))
-    return tuple(checks for checks in loaded if checks is not None)
+            yield tasks.load(name)
+
+
+@functools.cache
+def _counting() -> tuple[Mapping[str, bool], ...]:
+    """Of every kind: its metrics, and whether each is a share of samples that were counted."""
+    return tuple({metric.name: metric.tested for metric in kind.metrics} for kind in _loaded())
+
+
+def counts_samples(row: Row, name: str) -> bool:
+    """Whether a share is a count of samples over n. BLEU and F1 are shares that count none, though they have an n.
+
+    Several kinds may have a metric of that name: the one that has most of the row's figures tells. A name that no kind
+    knows counts.
+    """
+    knowing = [(len(row.figures.keys() & metrics.keys()), metrics[name]) for metrics in _counting() if name in metrics]
+    most = max((known for known, _ in knowing), default=0)
+    return not knowing or any(counts for known, counts in knowing if known == most)
 
 
 plugins.on_change(known_checks.cache_clear)
+plugins.on_change(_counting.cache_clear)
 
 
 def unit_of(metric: str) -> str:

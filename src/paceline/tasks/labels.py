@@ -67,7 +67,7 @@ def confusion(results: Results) -> list[Matrix]:
     for cell in results.best:
         truths, answered = cell.answers.columns["class"], cell.answers.columns["label"]
         counts = Counter(filter(None, truths))
-        order = [name for name, _ in counts.most_common(MOST_CLASSES)]
+        order = sorted(counts, key=lambda name: (-counts[name], name))[:MOST_CLASSES]
         pairs = [(t, g) for t, g in zip(truths, answered, strict=True) if t]
         if pairs:
             cells.append(matrix_of(cell, pairs, order))

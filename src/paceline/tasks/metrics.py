@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
@@ -67,6 +67,20 @@ class Judged:
     """A JSON value, as ``scores.jsonl`` keeps it."""
     scores: Mapping[str, float | bool | None]
     """Score name -> number, or true or false; None where there is nothing to judge."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """What a score was made of, such as the words that count against an answer: JSON values that panels show."""
+
+
+class Unit(str):
+    """What numbers count, with how many decimals they are shown; a plain unit leaves those to their size."""
+
+    decimals: int | None
+
+    def __new__(cls, unit: str, decimals: int | None = None) -> Self:
+        """A unit, such as ``Unit("", 2)`` for a score without one."""
+        made = super().__new__(cls, unit)
+        made.decimals = decimals
+        return made
 
 
 @dataclass(frozen=True)
@@ -85,6 +99,11 @@ class Metric:
         at_most: the metric is the share of all samples whose score is at most this; an unread answer is a miss.
         hits: whether the score is true or false for each sample: then pairs are tested by McNemar's test.
         log: whether axes of it are logarithmic.
+        decimals: how many are shown, of a share those of its per cent; None leaves them to the size of the value.
+        optional: whether a cell goes without it where the data has nothing that it could be made of: no answer has its
+            score, not even as None.
+        skewed: whether a few values far above the rest make up the mean, as of a count that is mostly zero: its
+            interval is then a bootstrap-t (:func:`paceline.stats.studentised_interval`).
     """
 
     name: str
@@ -98,10 +117,13 @@ class Metric:
     at_most: float | None = None
     hits: bool = False
     log: bool = False
+    optional: bool = False
     redundant: bool = False
     """Whether it adds little to the leading ones, so that a narrow table leaves it out."""
     outcome: str = ""
     """The metric is the share of answers with this outcome."""
+    decimals: int | None = None
+    skewed: bool = False
 
     @property
     def tested(self) -> bool:
@@ -125,7 +147,7 @@ class PerSample:
 
     values: np.ndarray
     """float64 (n,): NaN where an unread answer has no value, and 0 where it is a miss."""
-    statistic: Literal["mean", "median"]
+    statistic: Literal["mean", "median", "std"]
     hits: bool
 
 
@@ -148,11 +170,14 @@ def aggregate(answers: Answers, metrics: Sequence[Metric], resample: Resample | 
     """The metrics of a cell's answers to one split: name -> ``{value, low, high, n, unit}``.
 
     Shares have every sample with a value in the denominator, and Wilson intervals
-    (:func:`paceline.stats.wilson_interval` gives the reason). Other means and medians have percentile bootstrap
-    intervals, over the samples that have a value; extremes have none, because the bootstrap is not valid for
+    (:func:`paceline.stats.wilson_interval` gives the reason), as have means of parts of 1 that are all 0 or all 1.
+    Other means, medians and deviations have percentile bootstrap intervals, over the samples that have a value; means
+    that are marked as skewed have bootstrap-t intervals; extremes have none, because the bootstrap is not valid for
     them. Statistics of the set are computed anew on every resample. Where samples come in groups, groups are drawn and
-    not samples, and no Wilson interval is given.
+    not samples, and Wilson's interval is that of as many samples as they are worth. How often each holds the truth is
+    simulated by ``benchmarks/interval_coverage.py``.
     """
+    metrics = [m for m in metrics if not m.optional or m.score in answers.scores]
     of_set = _of_set(answers, [m for m in metrics if m.statistic == "set"], resample)
     return {m.name: as_json(of_set[m.name] if m.statistic == "set" else _interval(answers, m), m.unit) for m in metrics}
 
@@ -167,17 +192,23 @@ def _interval(answers: Answers, metric: Metric) -> Interval:
         values = _finite(answers, metric.score)
         extreme = float(getattr(values, metric.statistic)()) if values.size else None
         return Interval(extreme, None, None, int(values.size))
-    if metric.statistic == "std":
-        return stats.bootstrap_interval(_finite(answers, metric.score), "std")
     judged = per_sample(answers, metric)
+    if metric.statistic == "std" and metric.score in answers.scores:
+        judged = PerSample(answers.scores[metric.score], "std", hits=False)
     if judged is None:
         return Interval(None, None, None, 0)
     finite = np.isfinite(judged.values)
-    values = judged.values[finite]
-    if answers.grouped:
-        return stats.grouped_interval(values, answers.groups[finite], judged.statistic)
-    if judged.hits:
+    values, groups = judged.values[finite], answers.groups[finite]
+    # Of parts of 1 that are all 0 or all 1 a bootstrap has one value to draw from, and would claim certainty.
+    certain = metric.unit == "share" and judged.statistic == "mean" and set(np.unique(values)) in ({0.0}, {1.0})
+    if judged.hits or certain:
+        if answers.grouped:
+            return stats.grouped_share(values, groups)
         return stats.wilson_interval(int(values.sum()), int(values.size))
+    if metric.skewed and judged.statistic == "mean":
+        return stats.studentised_interval(values, groups if answers.grouped else None)
+    if answers.grouped:
+        return stats.grouped_interval(values, groups, judged.statistic)
     return stats.bootstrap_interval(values, judged.statistic)
 
 

@@ -13,7 +13,8 @@ import pytest
 import two_questions
 
 from paceline import tasks
-from paceline.config.schema import Config, GenerationSpec, PromptSpec, TaskSpec
+from paceline.config.identity import clear_inactive
+from paceline.config.schema import Config, GenerationSpec, ModelSpec, PromptSpec, TaskSpec
 from paceline.data.conversations import conversations_of, lesson, question
 from paceline.errors import Interrupted, UserError
 from paceline.inference.evaluate import answer, asks_of, batches, sample_seed
@@ -23,6 +24,7 @@ from paceline.scoring import judge
 from paceline.store.cell_folder import CellFolder
 from paceline.store.files import append_jsonl, read_jsonl
 from paceline.tasks.kind import Kind, Part
+from paceline.tasks.metrics import Judged
 
 SAMPLES = [
     {"id": f"s{n}", "split": "test", "place": "a shelf", "colour": "red", "shape": "round", "settings": {}}
@@ -76,15 +78,16 @@ def run(folder: Path, made: Config, batches_left: int = 99) -> Any:
     """An attempt of a cell that is asked to stop once it has answered so many batches."""
     cell = CellFolder(folder)
     left = iter([None] * batches_left)
-    told: list[tuple[int, int, str]] = []
+    progressed: list[tuple[int, int, str]] = []
     return SimpleNamespace(
         folder=cell,
         attempt=cell.new_attempt(),
         config=made,
         stop=lambda: next(left, "timeout"),
         note=lambda text: None,
-        progress=lambda *words: told.append(words),
-        told=told,
+        progress=lambda *words: progressed.append(words),
+        progressed=progressed,
+        told={},
     )
 
 
@@ -113,6 +116,43 @@ def test_parts_that_cannot_be_told_apart_are_refused(names: list[str], monkeypat
     monkeypatch.setattr(two_questions, "parts", lambda *_: tuple(Part(name) for name in names))
     with pytest.raises(UserError, match="two_questions"):
         conversations_of(SAMPLES[0], ALONE, TASK)
+
+
+def test_a_captioner_is_led_to_a_part_by_a_beginning_or_not_asked_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    caption, colours = Part("caption", "Describe it."), Part("colours", "Which colours?", prefix="the colours are")
+    monkeypatch.setattr(two_questions, "parts", lambda *_: (caption, colours))
+    monkeypatch.setattr(two_questions, "score", lambda answers, *_: [Judged(None, {}) for _ in answers])
+
+    def asked(inputs: list[str], prompt: PromptSpec) -> list[tuple[str, str]]:
+        made = dataclasses.replace(config(prompt), model=ModelSpec(inputs=inputs))
+        reduced = clear_inactive(made, "evaluate")
+        found: list[tuple[str, str]] = []
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        records = answer(
+            run(folder, reduced), Scripted(lambda c, *_: found.append((c.prompt, c.prefix)) or "x"), SAMPLES[:1]
+        )
+        scored = judge.score_predictions(tasks.load(""), reduced, records, {"s0": SAMPLES[0]})
+        assert [s["part"] for s in scored] == [r["part"] for r in records] == ["caption", "colours"][: len(found)]
+        return found
+
+    plain, led = PromptSpec(name="p", text="{question}"), PromptSpec(name="p", text="{question}", prefix="a photo of")
+    assert asked(["image"], led) == [("", "")]
+    assert asked(["image", "prefix"], led) == [("", "a photo of"), ("", "the colours are")]
+    assert asked(["image", "prefix"], plain) == [("", ""), ("", "the colours are")]
+    assert asked(["image", "text"], led) == [("Describe it.", ""), ("Which colours?", "")]
+    assert asked(["image", "text", "prefix"], led) == [("Describe it.", "a photo of"), ("Which colours?", "a photo of")]
+    monkeypatch.setattr(two_questions, "parts", lambda *_: (colours,))
+    with pytest.raises(UserError, match="can be asked none"):
+        conversations_of(SAMPLES[0], plain, TASK, ["image"])
+
+
+def test_parts_of_one_sample_are_drawn_by_seeds_of_their_own_also_by_a_service() -> None:
+    warm = [{**SAMPLES[0], "settings": {"temperature": 0.5}}]
+    first, second = asks_of(warm[0], config(temperature=0.7))
+    assert (first.settings.temperature, second.settings.temperature) == (0.7, 0.5)
+    assert first.seed(3) != second.seed(3)
 
 
 def test_a_lesson_has_one_target() -> None:
@@ -175,7 +215,7 @@ def test_one_unnamed_part_is_recorded_as_ever(tmp_path: Path, one_question: None
         for n in range(3)
     ]
     assert answerer.sizes == [2, 1]
-    assert here.told[-1] == (3, 3, "samples")
+    assert here.progressed[-1] == (3, 3, "samples")
     assert list(read_jsonl(here.attempt.predictions)) == found
 
 
@@ -193,7 +233,7 @@ def test_each_part_has_a_seed_and_a_record(tmp_path: Path) -> None:
     assert {r["schema"] for r in found} == {2} and not any("data" in r for r in found)
     assert [int(r["text"].split()[-1]) for r in found[:2]] == [sample_seed(3, "s0", p) for p in ("colour", "shape")]
     assert len({r["text"].split()[-1] for r in found}) == 6
-    assert here.told[-1] == (6, 6, "answers")
+    assert here.progressed[-1] == (6, 6, "answers")
 
 
 def test_a_joint_answer_is_taken_apart_and_kept_whole(tmp_path: Path) -> None:

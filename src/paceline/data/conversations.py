@@ -44,11 +44,20 @@ def asks_together(prompt: PromptSpec, task: TaskSpec) -> bool:
     return "questions" in named
 
 
-def conversations_of(sample: Mapping[str, Any], prompt: PromptSpec, task: TaskSpec) -> list[tuple[Part, ...]]:
+def conversations_of(
+    sample: Mapping[str, Any], prompt: PromptSpec, task: TaskSpec, inputs: Sequence[str] = ("text",)
+) -> list[tuple[Part, ...]]:
     """The parts of a sample, in order, by the conversation in which they are asked.
 
+    Args:
+        sample: a prepared record.
+        prompt: the template.
+        task: names the kind that gives the parts.
+        inputs: what the model reads; of one that takes no question, parts that it can't be led to are left out.
+
     Raises:
-        UserError: the kind gives none, or two with one name, or a name that can't be told apart in a key.
+        UserError: the kind gives none, or two with one name, or a name that can't be told apart in a key; the model
+            can't be asked any.
     """
     parts = tasks.load(task.kind).parts(sample, task, prompt)
     names = [part.name for part in parts]
@@ -57,7 +66,17 @@ def conversations_of(sample: Mapping[str, Any], prompt: PromptSpec, task: TaskSp
             f"task kind '{task.kind}' asks the parts {names} of sample '{sample['id']}'; it must ask at least one, "
             "each with a name of its own that holds no '/'"
         )
-    return [parts] if asks_together(prompt, task) else [(part,) for part in parts]
+    if asks_together(prompt, task):
+        return [parts]
+    asked: list[tuple[Part, ...]] = [
+        (part,) for part in parts if not part.prefix or "text" in inputs or "prefix" in inputs
+    ]
+    if not asked:
+        raise UserError(
+            f"task {task.name}: of the parts {names} a model that takes no question and no beginning of its answer "
+            "(inputs: [image]) can be asked none; leave it out of the sweep"
+        )
+    return asked
 
 
 def question(
@@ -87,9 +106,14 @@ def question(
         system=_filled(prompt.system, shown, sample),
         shots=list(shots),
         choices=parts[0].choices if len(parts) == 1 else (),
-        prefix=_filled(prompt.prefix, shown, sample),
+        prefix=_prefix(prompt, parts) or _filled(prompt.prefix, shown, sample),
         sample=str(sample.get("id", "")),
     )
+
+
+def _prefix(prompt: PromptSpec, parts: Sequence[Part]) -> str:
+    """What leads a model that takes no question, and so gets a prompt without a text, to the one part."""
+    return parts[0].prefix if len(parts) == 1 and not prompt.text.strip() else ""
 
 
 def _filled(template: str, fields: Mapping[str, Any], sample: Mapping[str, Any]) -> str:
@@ -130,7 +154,7 @@ def lesson(sample: Mapping[str, Any], prompt: PromptSpec, task: TaskSpec) -> Con
     if len(asked) > 1:
         raise UserError(
             f"task {task.name} asks {len(asked)} questions about a sample and has one target; train on a prompt that "
-            "names {questions}, which asks them together"
+            "names {questions}, which asks them together, or on another task: train.task=NAME"
         )
     accepted = tasks.load(task.kind).accepted(sample, task)
     asked_of = question(sample, prompt, task, parts=asked[0])

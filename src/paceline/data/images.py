@@ -26,6 +26,12 @@ WIDE_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 """Of Pillow's images with one value of more than 8 bits a pixel, which its ``convert`` cuts off at 255."""
 
 
+TOO_WIDE = (
+    "image has values above 8 bits, which an earlier version cut off; move the prepared data away and run: paceline "
+    "prepare"
+)
+
+
 class BadImage(Exception):
     """Its text is a countable reason."""
 
@@ -145,10 +151,7 @@ def decode(path: Path, side: int = 0) -> Image.Image:
     with opened(path) as image:
         check_shape(image.size)
         if image.mode in WIDE_MODES:
-            raise BadImage(
-                "image has values above 8 bits, which an earlier version cut off; move the prepared data away and run: "
-                "paceline prepare"
-            )
+            raise BadImage(TOO_WIDE)
         if side:
             image.draft(None, (side, side))
         return on_white(image)

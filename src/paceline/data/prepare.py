@@ -18,6 +18,7 @@ from paceline.data import readers, source_files
 from paceline.data.images import BadImage, decode
 from paceline.data.readers import Complete, Progress, Sample, Skipped
 from paceline.data.samples import (
+    OWN_KEYS,
     PATH_KEYS,
     current_json,
     dataset_folder,
@@ -34,13 +35,14 @@ from paceline.store.owner import alive, this_process
 from paceline.tasks.kind import digests_of, images_of
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from paceline.data.shown_pictures import Pictures
     from paceline.tasks.kind import Kind
 
 
 OWNER = "owner.json"
 """Which process builds a folder, in it until it is whole."""
-OWN_KEYS = ("id", "split", "image", "sha256", "images", "sha256s")
 
 
 def prepare(root: Path, task: TaskSpec, progress: Progress, refresh: bool = False) -> dict[str, Any]:
@@ -159,10 +161,10 @@ def _build(folder: Path, root: Path, task: TaskSpec, progress: Progress) -> None
     seen: set[str] = set()
     narrow: dict[str, dict[str, Any]] = {}
     kind = tasks.load(task.kind)
-    complete = (Complete(kind.complete, kind.group),) if getattr(reader, "ANY_KIND", False) else ()
+    complete = (Complete(kind.complete, kind.group, task.train),) if getattr(reader, "ANY_KIND", False) else ()
     for item in reader.read(options, folder / "images", progress, *complete):
         if isinstance(item, Sample):
-            prepared = _record(item, folder, seen, pictures)
+            prepared = _record(item, folder, seen, pictures, kind)
             if not isinstance(prepared, Skipped):
                 records.append(prepared[0])
                 thumbnails += prepared[1]
@@ -199,12 +201,14 @@ def _build(folder: Path, root: Path, task: TaskSpec, progress: Progress) -> None
         manifest["images_per_sample"] = most
     if shared := leakage.shared_groups(records, kind.group or "group"):
         manifest["groups"] = shared
+    if common := kind.common(records):
+        manifest["common"] = common
     manifest |= kind.data_checks(records, task.train)
     files.write_json(folder / "manifest.json", manifest)
 
 
 def _record(
-    sample: Sample, folder: Path, seen: set[str], pictures: Pictures
+    sample: Sample, folder: Path, seen: set[str], pictures: Pictures, kind: Kind
 ) -> tuple[dict[str, Any], list[bytes]] | Skipped:
     """A sample's record, and a thumbnail of each image, made while it is decoded anyway."""
     from paceline.data import leakage  # numpy
@@ -214,11 +218,14 @@ def _record(
         return Skipped(sample.id, "id seen before", name)
     thumbnails = []
     shown: list[Path] = []
+    images: list[Image.Image] = []
+    looked_at = kind.get("pictured") is not None
     for path in sample.pictures:
         try:
             file, image = pictures.take(path)
             shown.append(file)
             thumbnails.append(leakage.thumbnail(image))
+            images += [image] if looked_at else []
         except BadImage as error:
             return Skipped(sample.id, str(error), path.name)
     paths = [str(p.relative_to(folder) if p.is_relative_to(folder) else p.absolute()) for p in shown]
@@ -228,7 +235,8 @@ def _record(
         image_keys |= {"image": paths[0], "sha256": digests[0]}
     elif paths:
         image_keys |= {"images": paths, "sha256s": digests}
-    record = {**{k: v for k, v in sample.fields.items() if k not in OWN_KEYS}, **image_keys}
+    fields = sample.fields | kind.pictured(sample.fields, images)
+    record = {**{k: v for k, v in fields.items() if k not in OWN_KEYS}, **image_keys}
     try:
         files.canonical(record).encode()
     except UnicodeError as error:

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     pass
 
 PATH_KEYS = ("image", "images")
+OWN_KEYS = ("id", "split", "image", "sha256", "images", "sha256s")
+"""Of a record: which sample it is and what it shows. All others are fields."""
 
 
 def options_of(task: TaskSpec) -> Any:
@@ -62,7 +64,8 @@ def options_of(task: TaskSpec) -> Any:
 def dataset_folder(root: Path, task: TaskSpec, digest: str = "") -> Path:
     """Where the task's data lies once it is prepared.
 
-    Tasks of the same reader and options share it; of a reader for any kind, those of the same kind.
+    Tasks of the same reader and options share it; of a reader for any kind, and of a kind that adds to what a reader
+    gives, those of the same kind.
 
     Args:
         root: the storage root.
@@ -103,13 +106,22 @@ def first_folder(root: Path, task: TaskSpec) -> Path:
     check_pictures(task.pictures)
     if rule := stated_options(task.pictures):
         key["pictures"] = rule
-    if getattr(readers.load(task.reader), "ANY_KIND", False) and (task.reader, task.kind) != _WITHOUT_KIND:
+    any_kind = getattr(readers.load(task.reader), "ANY_KIND", False)
+    if (any_kind and (task.reader, task.kind) != _WITHOUT_KIND) or _adds_to_data(task.kind):
         key["kind"] = task.kind
     return root / "data" / f"{task.reader}-{files.digest(key, 12)}"
 
 
 _WITHOUT_KIND = ("hf_datasets", "geolocation")
 """Reader and kind whose folders were named before there was another kind."""
+
+
+def _adds_to_data(kind: str) -> bool:
+    """Whether data of a reader holds more for this kind than for others."""
+    try:
+        return any(tasks.load(kind).get(name) is not None for name in ("pictured", "common"))
+    except UserError:  # this checkout lacks it
+        return False
 
 
 def stated_options(options: Any) -> dict[str, Any]:
@@ -168,7 +180,8 @@ def read_samples(
 
     Returns:
         Records ``{id, split, image, sha256, <fields>}`` with ``image`` an absolute path; ``images`` and ``sha256s``,
-        or nothing of it, for samples of several images or of none.
+        or nothing of it, for samples of several images or of none. What all samples have in common, by their kind, is
+        among the fields of each, as one object.
 
     Raises:
         DataError: not prepared, damaged, or the prepared data is not what the manifest says.
@@ -179,6 +192,7 @@ def read_samples(
     for split in splits:
         if split not in manifest["splits"]:
             raise UserError(f"task '{task.name}' has no split '{split}': {nearest(split, manifest['splits'])}")
+    common = manifest.get("common", {})
     by_split: dict[str, list[dict[str, Any]]] = {split: [] for split in manifest["splits"]}
     for record in files.read_jsonl(folder / "samples.jsonl"):
         if not _well_formed(record) or record["split"] not in by_split:
@@ -188,7 +202,7 @@ def read_samples(
             placed["image"] = str(folder / record["image"])
         elif "images" in record:
             placed["images"] = [str(folder / image) for image in record["images"]]
-        by_split[record["split"]].append({**record, **placed})
+        by_split[record["split"]].append({**common, **record, **placed})
     if {split: len(records) for split, records in by_split.items()} != manifest["splits"]:
         raise DataError(
             f"task '{task.name}': {folder / 'samples.jsonl'} does not hold what its manifest says; "
@@ -210,6 +224,14 @@ def _well_formed(record: Mapping[str, Any]) -> bool:
 def without_images(sample: Mapping[str, Any]) -> dict[str, Any]:
     """A prepared sample as if it showed none."""
     return {key: value for key, value in sample.items() if key not in PATH_KEYS}
+
+
+def form_of(record: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
+    """Which fields a record has, and of what type each is, or that it is nothing: what can be asked depends on it."""
+    return frozenset(
+        (name, type(value).__name__ if value or isinstance(value, bool | int | float) else "nothing")
+        for name, value in record.items()
+    )
 
 
 def images_per_sample(root: Path, task: TaskSpec) -> int:

@@ -183,9 +183,9 @@ def _places(value: str) -> list[Path]:
 
 
 def _folders(top: Path, root: Path) -> Iterator[Path]:
-    """A folder and all below it; not the storage root, hidden ones, and what links lead to."""
+    """A folder and all below it; not the storage root, hidden ones, what UTF-8 can't name, and what links lead to."""
     for place, names, _ in os.walk(top):
-        names[:] = sorted(n for n in names if not n.startswith("."))
+        names[:] = sorted(n for n in names if not n.startswith(".") and n.encode("utf-8", "replace").decode() == n)
         if Path(place) == root:
             names[:] = []
             continue

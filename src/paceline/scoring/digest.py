@@ -26,7 +26,7 @@ def scorer_digest(kind: Kind) -> str:
     return total.hexdigest()[:12]
 
 
-JUDGES = ("read", "score", "columns", "resample", "METRICS", "OUTCOMES", "parts", "split")
+JUDGES = ("read", "score", "embeds", "columns", "resample", "METRICS", "OUTCOMES", "parts", "split")
 """What a kind gives that a score or a metric can depend on. What is shown of it is not among them."""
 
 

@@ -13,6 +13,7 @@ from paceline.config.schema import Config
 from paceline.data import samples as prepared
 from paceline.errors import UserError
 from paceline.scoring.digest import scorer_digest
+from paceline.scoring.embedded_texts import Embedder
 from paceline.store.cell_folder import CellFolder
 from paceline.store.files import SCHEMA, read_jsonl, write_json, write_jsonl
 from paceline.tasks.kind import Answer, Answered, Kind, Part
@@ -30,16 +31,21 @@ def evaluated_samples(config: Config, root: Path, data: str = "") -> list[Record
 
 
 def judge(
-    config: Config, predictions: Sequence[Mapping[str, Any]], samples: Sequence[Record]
+    config: Config,
+    predictions: Sequence[Mapping[str, Any]],
+    samples: Sequence[Record],
+    embedder: Embedder | None = None,
 ) -> tuple[list[Record], Record]:
     """Scores per sample, and metrics. Where several splits are evaluated, each has its own: ``test_near/parsed_share``.
+
+    Without an embedder what a kind compares by meaning is not scored.
 
     Returns:
         The records of ``scores.jsonl`` in the order of the predictions, and the content of ``metrics.json``.
     """
     kind = tasks.load(config.task.kind)
     by_id = {s["id"]: s for s in samples}
-    scores = score_predictions(kind, config, predictions, by_id)
+    scores = score_predictions(kind, config, predictions, by_id, embedder)
     metrics: dict[str, Any] = {}
     splits = config.task.evaluate
     for split in splits:
@@ -52,11 +58,16 @@ def judge(
         "samples": len(scores),
         "parsed": sum(1 for s in scores if s["outcome"] == "parsed"),
         "metrics": metrics,
+        **({"embedded": embedder.told} if embedder and embedder.told else {}),
     }
 
 
 def score_predictions(
-    kind: Kind, config: Config, predictions: Sequence[Mapping[str, Any]], samples: Mapping[str, Record]
+    kind: Kind,
+    config: Config,
+    predictions: Sequence[Mapping[str, Any]],
+    samples: Mapping[str, Record],
+    embedder: Embedder | None = None,
 ) -> list[Record]:
     """Read and judge predictions, in their order: the records of ``scores.jsonl``.
 
@@ -75,7 +86,9 @@ def score_predictions(
         if outcome is not None:
             reading = dataclasses.replace(reading, outcome=outcome.name, value=None, span=None)
         answered.append(Answered(samples[name], part, reading))
-    judged = kind.score(answered, config.task, config.prompt)
+    texts = kind.embeds(answered) if embedder else []
+    vectors = embedder.vectors(texts) if embedder and texts else None
+    judged = kind.score(answered, config.task, config.prompt, vectors)
     return [
         {
             "sample": prediction["sample"],
@@ -84,6 +97,7 @@ def score_predictions(
             "value": a.reading.value,
             "truth": j.truth,
             "scores": dict(j.scores),
+            **({"details": dict(j.details)} if j.details else {}),
         }
         for prediction, a, j in zip(predictions, answered, judged, strict=True)
     ]
@@ -130,7 +144,8 @@ def score_cell(folder: CellFolder, root: Path) -> Record:
     if not folder.predictions.exists():
         raise UserError(f"cell {cell.id} has no predictions yet; see: paceline status")
     prepared.require(root, config.task, cell.data)
-    scores, metrics = judge(config, list(read_jsonl(folder.predictions)), evaluated_samples(config, root, cell.data))
+    predictions, samples = list(read_jsonl(folder.predictions)), evaluated_samples(config, root, cell.data)
+    scores, metrics = judge(config, predictions, samples, Embedder(folder.path, root))
     write_jsonl(folder.scores, scores)
     write_json(folder.metrics, metrics)
     return metrics

@@ -16,13 +16,17 @@ from paceline.errors import UserError, nearest
 from paceline.tasks.kind import Kind
 
 HELPERS = {
+    "answer_phrases",
     "answers",
+    "by_type",
     "calibration_error",
+    "consensus",
     "figures",
     "kind",
     "labels",
     "listed_texts",
     "metrics",
+    "named_choices",
     "panels",
     "short_answers",
 }

@@ -33,6 +33,11 @@ Five names are required; every other one has a default that suits one question w
 ``PACKAGES``       packages that ``read`` and ``score`` import, beside those that every kind may use
 ``complete``       ``complete(fields)``, the fields of a record of any table, checked and completed; a ValueError whose
                    text is a countable reason where it can't be used
+``common``         ``common(records)``, fields that all samples of the data share, such as the labels there are: kept
+                   once, in the manifest, and given with every sample that is read
+``pictured``       ``pictured(fields, images)``, further fields of a record from its images, when data is prepared
+``embeds``         ``embeds(answers)``, texts of which ``score`` needs the vectors: it then takes a fourth argument,
+                   ``vectors``, text -> float32 of length 1, and None where no embedder is installed
 ``data_checks``    ``data_checks(records, train)``, what ``prepare`` finds in such data: JSON values for the manifest
 ``data_notes``     ``data_notes(manifest, task)``, sentences on them for a report; ``data_lines`` for ``prepare``
 ``figure_checks``  a :class:`~paceline.tasks.figures.FigureChecks`: what figures of such a task can't be
@@ -62,6 +67,7 @@ from paceline.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL import Image
 
     from paceline.config.schema import PromptSpec, TaskSpec
     from paceline.tasks.answers import Answers, Column
@@ -69,15 +75,20 @@ if TYPE_CHECKING:
     from paceline.tasks.panels import Panel, Results
 
 OWED = ("FIELDS", "fields", "read", "score", "METRICS")
+_SAMPLES = ("FIELDS", "SHOWN", "fields", "GROUP", "complete", "common", "pictured")
+_QUESTIONS = ("ASKS", "parts", "accepted", "split")
+_FIGURES = ("METRICS", "HEADLINE", "OUTCOMES", "ORDER", "columns", "resample", "NOTE", "PACKAGES")
 FILES = {
-    "fields": ("FIELDS", "SHOWN", "fields", "ASKS", "parts", "accepted", "split", "GROUP", "complete"),
-    "score": ("read", "score", "METRICS", "HEADLINE", "OUTCOMES", "ORDER", "columns", "resample", "NOTE", "PACKAGES"),
+    "fields": (*_SAMPLES, *_QUESTIONS),
+    "score": ("read", "embeds", "score", *_FIGURES),
     "results": ("panels", "PICTURES", "MARKS", "show", "name", "label", "points"),
     "combine": ("combine", "COMBINED", "COMBINED_NOTE"),
     "data_checks": ("data_checks", "data_notes", "data_lines"),
     "figure_checks": ("figure_checks",),
 }
 """File of a kind that is a folder -> what it holds."""
+Vectors = Mapping[str, "np.ndarray"]
+"""Text -> float32 (width,), of length 1: a product of two is their cosine."""
 FILE_OF = {name: file for file, names in FILES.items() for name in names}
 
 
@@ -111,6 +122,10 @@ class Part:
     with letters; ``generation.answer=likelihood`` takes the likeliest of their texts."""
     generation: Mapping[str, Any] = field(default_factory=dict)
     """Generation settings of this question that differ from the cell's, where it is asked alone."""
+    prefix: str = ""
+    """What the answer of a model that takes no question begins with, such as ``the main colours are``, in place of the
+    prompt's. Such a model is asked a part without one by the picture alone; a part with one is left out where the
+    model can't be led by a beginning."""
 
 
 @dataclass(frozen=True)
@@ -326,9 +341,17 @@ class Kind:
         """Read one answer, without the truth."""
         return self.get("read")(answer, part, task, prompt)
 
-    def score(self, answers: Sequence[Answered], task: TaskSpec, prompt: PromptSpec) -> list[Judged]:
-        """Hold answers to the truth."""
-        return list(self.get("score")(answers, task, prompt))
+    def embeds(self, answers: Sequence[Answered]) -> list[str]:
+        """Texts of which :meth:`score` needs the vectors, each once."""
+        hook = self.get("embeds")
+        return list(dict.fromkeys(hook(answers))) if hook else []
+
+    def score(
+        self, answers: Sequence[Answered], task: TaskSpec, prompt: PromptSpec, vectors: Vectors | None = None
+    ) -> list[Judged]:
+        """Hold answers to the truth; ``vectors`` are those of :meth:`embeds`."""
+        more = (vectors,) if self.get("embeds") else ()
+        return list(self.get("score")(answers, task, prompt, *more))
 
     def answers(
         self, records: Iterable[Mapping[str, Any]], samples: Mapping[str, Mapping[str, Any]] | None = None
@@ -438,6 +461,16 @@ class Kind:
         """
         hook = self.get("complete")
         return dict(hook(fields)) if hook else fields
+
+    def common(self, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Fields that all samples of the data share: JSON values by name."""
+        hook = self.get("common")
+        return dict(hook(records)) if hook else {}
+
+    def pictured(self, fields: Mapping[str, Any], images: Sequence[Image.Image]) -> dict[str, Any]:
+        """Further fields of a record, from its images as a model is shown them."""
+        hook = self.get("pictured")
+        return dict(hook(fields, images)) if hook and images else {}
 
     def data_checks(self, records: Sequence[Mapping[str, Any]], train: str) -> dict[str, Any]:
         """What can be wrong with prepared data: JSON values by name, for the manifest."""

@@ -376,6 +376,37 @@ class Scatter(Panel):
     caption: str
 
 
+@dataclass(frozen=True)
+class TextFile:
+    """One file of what a cell answered."""
+
+    name: str
+    """How its name ends, such as ``descriptions.jsonl``; different for each of a cell."""
+    read: Callable[[], str]
+    """Its text: of a thousand cells few are looked at."""
+
+
+@dataclass(frozen=True)
+class CellFiles:
+    """The files of one cell."""
+
+    id: str
+    name: str
+    entries: int
+    """How many answers, or samples, each file holds."""
+    files: tuple[TextFile, ...]
+
+
+@dataclass(frozen=True)
+class Files(Panel):
+    """What cells answered, as files that a reader keeps: ``paceline report --files FOLDER`` writes them."""
+
+    counted: str
+    """What a file holds, in the plural: ``pictures``."""
+    cells: tuple[CellFiles, ...]
+    caption: str
+
+
 def samples_of(panels: Iterable[Panel]) -> Iterator[str]:
     """The samples whose images panels show, as ``Answers.samples`` names them."""
     for panel in panels:
@@ -393,8 +424,8 @@ def exports(panels: Iterable[tuple[str, str, Panel]]) -> Iterator[tuple[str, lis
     """
     by_key: dict[str, list[Any]] = {}
     for task, split, panel in panels:
-        if isinstance(panel, Points):
-            continue  # scores.jsonl holds the places
+        if isinstance(panel, Points | Files):
+            continue  # scores.jsonl holds the places; files are written by `report --files`
         records = getattr(panel, "records", None)
         kept = by_key.setdefault(getattr(panel, "exported", "") or panel.key, [])
         whole = {"task": task, "split": split, "form": type(panel).__name__}

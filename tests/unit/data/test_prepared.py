@@ -15,6 +15,7 @@ import pytest
 from photos import PLACES, Options, bomb, fake_reader, photo, sidecars, silent, street
 from PIL import Image
 
+from paceline import tasks
 from paceline.config.schema import TaskSpec
 from paceline.data import images as data_images
 from paceline.data import prepare, readers, samples
@@ -42,7 +43,7 @@ def test_an_unknown_option_leads_to_the_nearest_name(tmp_path: Path) -> None:
 
 
 def test_an_unknown_reader_lists_the_readers_there_are(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="earth, exif, hf_datasets, sidecar"):
+    with pytest.raises(UserError, match="earth, exif, gqa, hf_datasets, photo_folder, sidecar"):
         samples.dataset_folder(tmp_path, TaskSpec(reader="zzz"))
 
 
@@ -109,6 +110,20 @@ def test_samples_come_in_prepared_order_the_first_of_each_split_and_with_absolut
     both = samples.read_samples(tmp_path, task, ["test", "train"], 2)
     assert [s["split"] for s in both] == ["test", "test", "train", "train"]
     assert all(Path(s["image"]).is_absolute() and Path(s["image"]).exists() for s in both)
+
+
+def test_what_all_samples_have_in_common_is_kept_once_and_given_with_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = street(sidecars(tmp_path / "photos"), shares={"train": 1})
+    kind = tasks.load(task.kind)
+    monkeypatch.setattr(kind, "common", lambda records: {"ids": sorted(r["id"] for r in records)}, raising=False)
+    manifest = prepare.prepare(tmp_path, task, silent)
+    lines = list(files.read_jsonl(samples.dataset_folder(tmp_path, task) / "samples.jsonl"))
+    read = samples.read_samples(tmp_path, task, ["train"], 2)
+    assert all("ids" not in line for line in lines)
+    assert [r["ids"] for r in read] == [manifest["common"]["ids"]] * 2
+    assert read[0]["ids"] is read[1]["ids"]
 
 
 def test_an_unknown_split_lists_the_splits_there_are(tmp_path: Path) -> None:

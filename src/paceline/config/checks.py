@@ -217,8 +217,10 @@ def locate_weights(model: ModelSpec) -> tuple[str, str | None]:
     name = f"conf/model/{model.name}.yaml" + (f": parts.{model.part}" if isinstance(model, Part) else "")
     if unset := re.search(r"\$\w+|\$\{\w+\}", os.path.expandvars(model.weights)):
         raise UserError(f"{name}: weights: {model.weights} names {unset.group()}, which is not set here; export it")
+    meant = os.path.expandvars(model.weights)
+    named = model.weights if meant == model.weights else f"{model.weights}, here {meant},"
     if model.weights.startswith(("/", ".", "~", "$")) or model.weights.count("/") != 1:
-        raise UserError(f"{name}: weights: {model.weights} is neither a folder nor a hub id (owner/name)")
+        raise UserError(f"{name}: weights: {named} is neither a folder nor a hub id (owner/name)")
     if not model.revision:
         prepare = f"paceline prepare model={model.name}"
         remedy = (

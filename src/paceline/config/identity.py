@@ -20,6 +20,8 @@ from paceline.config.schema import (
     ModelSpec,
     PromptSpec,
     ServiceSpec,
+    ShotsSpec,
+    TaskSpec,
 )
 from paceline.models.registry import says
 
@@ -75,7 +77,7 @@ def clear_inactive(config: Config, kind: Kind) -> Config:
         generation, seed = GenerationSpec(name=NOT_GENERATED, batch=generation.batch), Config.seed
     if {"image", "images"} <= set(model.inputs):  # that it could be shown more images changes no answer
         model = dataclasses.replace(model, inputs=[name for name in model.inputs if name != "images"])
-    prompt = asked_of(config.prompt, model.inputs)
+    prompt = with_settled_shots(asked_of(config.prompt, model.inputs), config.task)
     return dataclasses.replace(config, model=model, prompt=prompt, method=method, generation=generation, seed=seed)
 
 
@@ -85,6 +87,30 @@ def asked_of(prompt: PromptSpec, inputs: Sequence[str]) -> PromptSpec:
     if "text" in inputs:
         return prompt if prompt.prefix == prefix else dataclasses.replace(prompt, prefix=prefix)
     return PromptSpec(name=prompt.name if prefix else NO_PROMPT, prefix=prefix)
+
+
+READ_OF_SHOTS = {
+    "fixed": ("seed", "split", "answer"),
+    "per_class": ("field", "seed", "split", "answer"),
+    "nearest": ("split", "answer", "embedder", "revision"),
+    "file": ("split", "file"),
+}
+"""How shots are chosen -> the settings that this reads, beside their count."""
+
+
+def with_settled_shots(prompt: PromptSpec, task: TaskSpec) -> PromptSpec:
+    """A prompt whose shots say in full what they take of the task, and nothing that is not read.
+
+    The task's own split and target are settings of training, which no cell that answers holds.
+    """
+    shots = prompt.shots
+    if not shots.count:
+        settled = ShotsSpec()
+    else:
+        full = dataclasses.replace(shots, split=shots.split or task.train, answer=shots.answer or task.target)
+        read = {name: getattr(full, name) for name in READ_OF_SHOTS[shots.how]}
+        settled = ShotsSpec(count=shots.count, how=shots.how, **read)
+    return prompt if settled == shots else dataclasses.replace(prompt, shots=settled)
 
 
 NO_PROMPT = "no_prompt"

@@ -192,6 +192,29 @@ class TaskSpec:
 
 
 @dataclass(frozen=True)
+class ShotsSpec:
+    """Worked examples (few-shot): other samples with their answers, shown with their images before each question."""
+
+    count: int = identity_field(0, "examples shown before each question; 0 shows none", low=0, high=64)
+    how: Literal["fixed", "per_class", "nearest", "file"] = identity_field(
+        "fixed",
+        "which: the same ones for all samples; the same, spread over classes; those most like the sample, the likest "
+        "last; or those of a file",
+    )
+    field: str = identity_field("", "per_class: field of the samples that names their class")
+    seed: int = identity_field(0, "fixed, per_class: seed of the draw", low=0, high=2**32 - 1)
+    split: str = identity_field("", "split that they are drawn from; empty: task.train")
+    answer: str = identity_field("", "what they answer, with {fields} of the sample; empty: task.target")
+    embedder: str = identity_field(
+        "", "nearest: hub id or folder of the model whose vectors are compared (in a cell: the digest of a folder)"
+    )
+    revision: str = identity_field("", "nearest: commit of the embedder's hub repository, 40 hex digits")
+    file: str = identity_field(
+        "", "file: CSV or JSON lines with image (beside the file) or sample, and answer (in a cell: its digest)"
+    )
+
+
+@dataclass(frozen=True)
 class PromptSpec:
     """A prompt: a versioned template. ``{field}`` is replaced by the sample's field of that name."""
 
@@ -201,6 +224,7 @@ class PromptSpec:
     system: str = identity_field("", "the system's turn, for models that have one")
     example: str = identity_field("", "the answer of the worked example inside the text: echoing it is a miss")
     prefix: str = identity_field("", "what an answer begins with, for captioners that go on from there")
+    shots: ShotsSpec = identity_field(ShotsSpec, "worked examples of other samples, shown before the question")
 
 
 @dataclass(frozen=True)

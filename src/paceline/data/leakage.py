@@ -128,6 +128,27 @@ def equal_texts(records: Sequence[Mapping[str, Any]], shown: Sequence[str], grou
             yield Twin(record["split"], record["id"], "", "text", same, "", 0, 1.0)
 
 
+def alike(ones: Sequence[bytes], others: Sequence[bytes]) -> Iterator[tuple[int, int]]:
+    """Every pair of images of much the same look, where :func:`twins` names the likest of each: places in both.
+
+    Args:
+        ones: thumbnails, by :func:`thumbnail`.
+        others: likewise.
+    """
+    if not ones or not others:
+        return
+    grey, grey_others = (np.frombuffer(b"".join(t), dtype=np.uint8).reshape(-1, SIDE, SIDE) for t in (ones, others))
+    hashes, hashes_others = perceptual_hashes(grey), perceptual_hashes(grey_others)
+    step = max(1, _BLOCK // len(others))
+    for start in range(0, len(ones), step):
+        bits = np.bitwise_count(hashes[start : start + step][:, None] ^ hashes_others[None, :])
+        for row, j in np.argwhere(bits <= MOST_BITS):
+            i = start + int(row)
+            # Flat images have no correlation.
+            if ones[i] == others[j] or _correlation(grey[i], grey_others[j]) >= LEAST_CORRELATION:
+                yield i, int(j)
+
+
 def shared_groups(records: Sequence[Mapping[str, Any]], field: str) -> dict[str, Any]:
     """Groups of samples that stand in several splits.
 

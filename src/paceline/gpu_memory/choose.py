@@ -255,18 +255,21 @@ def largest(
     return None
 
 
-def sample_of(config: Config, picture: tuple[int, int] | None, images: int | None = None) -> Sample:
+def sample_of(config: Config, picture: tuple[int, int] | None, images: int | None = None, shots: int = 0) -> Sample:
     """What a cell's samples are assumed to be: its prompt and target, and the pictures that the task shows.
 
     Args:
         picture: the largest that is known of; None: the one that costs most.
         images: pictures of a sample; None: one where the task's file lists an image.
+        shots: examples shown before the question, each taken to be as long as a sample with its target.
     """
     texts = [config.prompt.system, config.prompt.text, config.task.target]
     if images is None:
         images = int("image" in config.task.needs)
     images = images if {"image", "images"} & set(config.model.inputs) else 0
-    return Sample(assumptions.text_tokens(texts), picture, images, assumptions.text_tokens([config.task.target]))
+    answer = config.prompt.shots.answer or config.task.target
+    text = assumptions.text_tokens(texts) + shots * assumptions.text_tokens([config.prompt.text, answer])
+    return Sample(text, picture, images * (shots + 1), assumptions.text_tokens([config.task.target]))
 
 
 def settle(

@@ -84,7 +84,8 @@ def _read(
         shape = shape_of(config)
         if shape is None:
             return None
-        sample = sample_of(config, picture(config.task), images(config.task))
+        shots = config.prompt.shots.count
+        sample = sample_of(config, picture(config.task), images(config.task), shots)
         planned = choose.needs(config, cell.kind, shape, sample).allocated
     except UserError:  # frozen by code of another day
         return None

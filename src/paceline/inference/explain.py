@@ -136,9 +136,14 @@ def asked_of(sample: dict[str, Any], config: Config) -> Conversation:
     """A sample as the cell asked it: with its question and its choices, where its kind gives some.
 
     Raises:
-        UserError: several questions were asked about it, one by one.
+        UserError: several questions were asked about it, one by one, or examples were shown before it.
     """
-    conversations = conversations_of(sample, config.prompt, config.task)
+    if config.prompt.shots.count:
+        raise UserError(
+            f"prompt {config.prompt.name} shows {config.prompt.shots.count} examples with pictures of their own, and a "
+            "map shares an answer out over one picture; explain a cell of a prompt without examples"
+        )
+    conversations = conversations_of(sample, config.prompt, config.task, config.model.inputs)
     if len(conversations) > 1:
         raise UserError(f"sample '{sample['id']}' was asked several questions; an answer to one can be explained")
     return question(sample, config.prompt, config.task, parts=conversations[0])

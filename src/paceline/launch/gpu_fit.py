@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from paceline.config.cell_kinds import kind_of
 from paceline.config.gpus import cards_of
 from paceline.config.schema import Config, DeepSpeedSpec, ModelSpec, TaskSpec
 from paceline.data import samples
@@ -58,7 +59,13 @@ def look(cells: Sequence[PlannedCell], store: Store, presets: Mapping[str, DeepS
         config = planned.config
         if on_gpu(config):
             parts = (config.model, config.method, config.placement, config.deepspeed, config.cluster)
-            settings = (config.train.batch, config.generation.batch, config.generation.beams, config.task.name)
+            settings = (
+                config.train.batch,
+                config.generation.batch,
+                config.generation.beams,
+                config.task.name,
+                _shots(planned),
+            )
             for part in parts:
                 if id(part) not in texts:
                     texts[id(part)] = repr(part)
@@ -86,7 +93,7 @@ def _finding(
         return Fit(
             *named, None, f"the memory of {gpu_name} is not known here; name a card, such as cluster.gpu=a100_40", None
         )
-    sample = choose.sample_of(config, *_pictures(config.task, store, pictures))
+    sample = choose.sample_of(config, *_pictures(config.task, store, pictures), _shots(planned))
     try:
         small, large = (choose.judge(config, kind, shape, sample, card) for card in (cards[0], cards[-1]))
     except UserError as error:
@@ -97,6 +104,11 @@ def _finding(
         message = f"{small.told()}; {large.card.name} has room: give cluster.gpu={large.card.name}"
         return Fit(*named, None, message, small)
     return Fit(*named, False, choose.refusal(config, kind, shape, sample, large.card, presets), large)
+
+
+def _shots(planned: PlannedCell) -> int:
+    """Examples before each question; tunings see none."""
+    return planned.config.prompt.shots.count if kind_of(planned.cell.kind).answers else 0
 
 
 def on_gpu(config: Config) -> bool:

@@ -13,7 +13,8 @@ from paceline.counted import counted
 from paceline.data import samples
 from paceline.data.conversations import conversations_of, question
 from paceline.data.images import picture_size
-from paceline.errors import DataError
+from paceline.data.shots.shot_turns import shot_turns
+from paceline.errors import DataError, UserError
 from paceline.store.root import Store
 from paceline.sweep.cells import PlannedCell
 from paceline.sweep.status import CellState
@@ -100,6 +101,10 @@ def _counts(config: Config, progress: Mapping[str, Any], root: Path) -> tuple[in
         return None
     if not every:
         return 0, 0, 0
+    try:
+        shots = shot_turns(root, task, prompt, images=False)
+    except UserError:  # told before it is submitted
+        shots = None
     asks = [conversations_of(samples.without_images(s), prompt, task) for s in every]
     total = sum(map(len, asks))
     step = max(1, len(every) // LOOKED_AT)
@@ -108,7 +113,11 @@ def _counts(config: Config, progress: Mapping[str, Any], root: Path) -> tuple[in
         pictures = sum(picture_tokens(picture_size(path) or (512, 512)) for path in images_of(sample))
         for parts in conversations:
             asked = question(samples.without_images(sample), prompt, task, parts=parts)
-            read += pictures + math.ceil((len(asked.system) + len(asked.prompt)) / LETTERS_PER_TOKEN)
+            turns = shots.turns(sample, parts) if shots else []
+            shown = sum(len(turn.prompt) + len(turn.answer or "") for turn in turns)
+            read += pictures + math.ceil((len(asked.system) + len(asked.prompt) + shown) / LETTERS_PER_TOKEN)
+            paths = shots.images(sample, parts) if shots else []
+            read += sum(picture_tokens(picture_size(path) or (512, 512)) for path in paths)
             looked_at += 1
     done, of = progress.get("done") or 0, progress.get("total") or 1
     left = max(0, total - round(total * done / of))

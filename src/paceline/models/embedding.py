@@ -1,4 +1,4 @@
-"""Texts to vectors, by an embedder in a process of its own: what a process without torch asks for.
+"""Texts and pictures to vectors, by an embedder in a process of its own: what a process without torch asks for.
 
 An embedder is no cell's model. Its weights are known like a model's: a folder, or a hub id with a revision, which a pin
 may give (:mod:`paceline.models.revision_pins`) and :mod:`paceline.models.hub_download` fetches.
@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,23 +76,62 @@ def embed(texts: Sequence[str], by: ModelSpec, progress: Progress) -> Embedded:
             text.encode()
         except UnicodeEncodeError as error:
             raise UserError(f"text {n + 1} of {len(texts)} holds half a character ({error.reason}); mend it") from None
-    if why := hub_files.lacking(by):
-        raise UserError(f"embedder {by.name}: {why}; fetch it where there is a network, or give a folder that holds it")
+    _require(by)
     different = list(dict.fromkeys(texts))
     if not different:
         return Embedded(np.zeros((0, 0), np.float32), 0)
-    with tempfile.TemporaryDirectory(prefix="embedded-") as scratch:
-        path = Path(scratch) / "vectors.npy"
-        request = {"folder": str(hub_files.folder_of(by)), "name": by.name, "into": str(path)}
-        told = _ask([request, *({"text": text} for text in different)], len(different), progress)
-        vectors = np.load(path)
+    vectors, told = _vectors(
+        "models.embedders.embed_lines", "texts embedded", [{"text": t} for t in different], by, progress
+    )
     rows = {text: n for n, text in enumerate(different)}
     cut = {different[n] for n in told["cut"]}
     return Embedded(vectors[[rows[text] for text in texts]], sum(text in cut for text in texts))
 
 
-def _ask(lines: Sequence[dict[str, Any]], total: int, progress: Progress) -> dict[str, Any]:
-    """Run the embedders' process on lines of JSON; its last line."""
+def embed_pictures(shown: Sequence[Sequence[tuple[str, str]]], by: ModelSpec, progress: Progress) -> np.ndarray:
+    """Embed samples by their pictures, each sample alone.
+
+    Args:
+        shown: of each sample its pictures: path, and sha256 that the file must have (empty asks nothing).
+        by: the embedder, from :func:`embedder`: any vision model of transformers' ``AutoModel``, or EfficientNet-Lite.
+        progress: told how many samples are done.
+
+    Returns:
+        float32 [samples, width], each of length 1; of several pictures the mean of theirs.
+
+    Raises:
+        UserError: weights that are not there, not whole, or of no vision model; a picture that can't be read.
+        Unavailable: the process was killed, as by a lack of memory.
+    """
+    import numpy as np
+
+    _require(by)
+    if not shown:
+        return np.zeros((0, 0), np.float32)
+    lines = [{"pictures": [list(picture) for picture in pictures]} for pictures in shown]
+    return _vectors("inference.embed_picture_lines", "samples embedded", lines, by, progress)[0]
+
+
+def _require(by: ModelSpec) -> None:
+    if why := hub_files.lacking(by):
+        raise UserError(f"embedder {by.name}: {why}; fetch it where there is a network, or give a folder that holds it")
+
+
+def _vectors(
+    module: str, stage: str, lines: Sequence[dict[str, Any]], by: ModelSpec, progress: Progress
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """The vectors of lines of JSON, and the process' last line."""
+    import numpy as np
+
+    with tempfile.TemporaryDirectory(prefix="embedded-") as scratch:
+        path = Path(scratch) / "vectors.npy"
+        request = {"folder": str(hub_files.folder_of(by)), "name": by.name, "into": str(path)}
+        told = _ask(module, [request, *lines], lambda done: progress(stage, done, len(lines)), len(lines))
+        return np.load(path), told
+
+
+def _ask(module: str, lines: Sequence[dict[str, Any]], progress: Callable[[int], None], total: int) -> dict[str, Any]:
+    """Run an embedders' process on lines of JSON; its last line."""
     source = str(Path(__file__).resolve().parents[2])
     variables = {
         **os.environ,
@@ -104,7 +143,7 @@ def _ask(lines: Sequence[dict[str, Any]], total: int, progress: Progress) -> dic
     told: dict[str, Any] = {}
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "paceline.models.embedders.embed_lines"],
+            [sys.executable, "-m", f"paceline.{module}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -121,7 +160,7 @@ def _ask(lines: Sequence[dict[str, Any]], total: int, progress: Progress) -> dic
                     process.stdin.close()
                 for line in process.stdout:
                     told = json.loads(line)
-                    progress("texts embedded", told.get("done", total), total)
+                    progress(told.get("done", total))
             except BaseException:
                 process.kill()
                 raise

@@ -31,7 +31,8 @@ from paceline.models.registry import no_family
 from paceline.store.cell_folder import Cell
 from paceline.store.files import SCHEMA, canonical, digest, write_json
 from paceline.store.root import Store, SweepFolder
-from paceline.sweep.combinations import impossible, unscorable
+from paceline.sweep.combinations import impossible, unanswered_so, unscorable
+from paceline.sweep.shot_checks import ShotPins, unshowable
 from paceline.sweep.task_checks import TaskChecks, contradictions, untrainable
 
 if TYPE_CHECKING:
@@ -126,7 +127,10 @@ def training_prompt(config: Config, composition: Composition) -> PromptSpec:
     name = config.train.prompt or config.task.prompt
     if not name:
         raise UserError(f"task '{config.task.name}' names no training prompt: give train.prompt=NAME or same")
-    return config.prompt if name == "same" else composition.prompt(name)
+    prompt: PromptSpec = config.prompt if name == "same" else composition.prompt(name)
+    if prompt.shots.count:
+        raise UserError(f"prompt '{prompt.name}' shows examples, and nothing is tuned on such: give train.prompt=NAME")
+    return prompt
 
 
 def finetune_cell(config: Config, composition: Composition, data: str) -> Cell:
@@ -210,6 +214,7 @@ class _Expansion:
         self._tunings: dict[tuple[int, ...], Cell] = {}
         self._coded: set[tuple[str, str, str]] = set()
         self._task_checks = TaskChecks(root)
+        self.shots = ShotPins(composition, root)
         self._root = root
 
     def add(self, point: Point) -> None:
@@ -217,6 +222,7 @@ class _Expansion:
         config = self._pinned(point.config)
         self._use_code(config)
         data, splits = self._data_of(config.task)
+        config = self.shots.pinned(config, splits)
         tuned = None
         if config.method.trains != "nothing":
             tuned = (
@@ -311,7 +317,7 @@ def expand(
     for point in composition.points():
         transferred = point.tuned if point.config.method.trains != "nothing" else None
         reason = impossible(point.config) or (impossible(transferred) if transferred else None)
-        if reason := reason or unscorable(point.config):
+        if reason := reason or unscorable(point.config) or unshowable(point.config) or unanswered_so(point.config):
             dropped.append({"point": point.label(), "reason": reason})
             continue
         evaluations += 1
@@ -330,7 +336,7 @@ def expand(
         dropped=dropped,
         folded=evaluations - kept,
         transfers=list(expansion.transfers.values()),
-        problems=list(expansion.problems),
+        problems=[*expansion.problems, *expansion.shots.problems],
     )
 
 
@@ -342,8 +348,10 @@ def left_out(dropped: Iterable[Mapping[str, Any]]) -> list[str]:
     lines = []
     for reason, members in points.items():
         shared = [name for group, name in members[0].items() if all(p[group] == name for p in members)]
-        count = f" ({counted(len(members), 'point')})" if len(members) > 1 else ""
-        lines.append(f"left out: {' · '.join(shared)}{count}: {reason}")
+        count = counted(len(members), "point")
+        named = " · ".join(filter(None, shared))
+        which = f"{named} ({count})" if named and len(members) > 1 else named or count
+        lines.append(f"left out: {which}: {reason}")
     return lines
 
 

@@ -19,6 +19,7 @@ from paceline.config.schema import Config, Kind, ModelSpec, PromptSpec, TaskSpec
 from paceline.data import prompts, samples
 from paceline.data.conversations import ASKED, asks_together, conversations_of, lesson, question
 from paceline.data.images import picture_size
+from paceline.data.shots.shot_turns import ShotTurns, shot_turns
 from paceline.errors import UserError
 from paceline.gpu_memory import image_tokens
 from paceline.gpu_memory.image_tokens import Size
@@ -49,6 +50,7 @@ class SampleChecks:
         self._root = root
         self._records: dict[tuple[int, int], dict[str, list[Record]]] = {}
         self._seen: set[tuple[Any, ...]] = set()
+        self._turns: dict[tuple[int, int], ShotTurns | None] = {}
 
     def problems(self, config: Config, prompt: PromptSpec, kind: Kind) -> Iterator[str]:
         """What stands in the way of a cell, as far as another has not been asked the same; nothing where its data is
@@ -73,7 +75,7 @@ class SampleChecks:
         self._seen |= {asked, for_model}
         shape = _shape(config.model, self._root)
         for split, records in split_records.items():
-            lacking = list(_lacking(config.task, prompt, kind, split, records)) if first else []
+            lacking = list(_lacking(config, prompt, kind, split, records)) if first else []
             if first and (unseen := _unseen(config.task, split, records)):
                 lacking.append(unseen)
             if kind_of(kind).answers and config.generation.answer == "likelihood":
@@ -81,7 +83,21 @@ class SampleChecks:
             yield from lacking
             if shape is not None and records and not lacking:
                 yield from self._too_narrow(config, shape, split, records)
-                yield from _too_long(config, prompt, kind, shape, split, records)
+                yield from _too_long(
+                    config, prompt, kind, shape, split, records, self._shots(config.task, prompt, kind)
+                )
+
+    def _shots(self, task: TaskSpec, prompt: PromptSpec, kind: Kind) -> ShotTurns | None:
+        """The examples shown before questions; None too where what they need is not there, which is told elsewhere."""
+        if kind_of(kind).trains or not prompt.shots.count:
+            return None
+        key = (id(task), id(prompt))
+        if key not in self._turns:
+            try:
+                self._turns[key] = shot_turns(self._root, task, prompt, images=False)
+            except UserError:
+                self._turns[key] = None
+        return self._turns[key]
 
     def _split_records(self, config: Config, kind: Kind) -> dict[str, list[Record]]:
         task = config.task
@@ -144,13 +160,14 @@ def _unseen(task: TaskSpec, split: str, records: Sequence[Record]) -> str:
     )
 
 
-def _lacking(task: TaskSpec, prompt: PromptSpec, kind: Kind, split: str, records: Sequence[Record]) -> Iterator[str]:
+def _lacking(config: Config, prompt: PromptSpec, kind: Kind, split: str, records: Sequence[Record]) -> Iterator[str]:
+    task = config.task
     alike: dict[Any, list[Record]] = {}
     for record in records:
-        alike.setdefault(frozenset((name, _form(value)) for name, value in record.items()), []).append(record)
+        alike.setdefault(samples.form_of(record), []).append(record)
     complaints: dict[str, tuple[Record, int]] = {}
     for members in list(alike.values())[:MOST_LOOKED_AT]:
-        if complaint := _complaint(task, prompt, kind, members[0]):
+        if complaint := _complaint(config, prompt, kind, members[0]):
             first, count = complaints.get(complaint, (members[0], 0))
             complaints[complaint] = (first, count + len(members))
     for complaint, (record, count) in complaints.items():
@@ -181,19 +198,16 @@ def _not_choosable(config: Config, prompt: PromptSpec, split: str, records: Sequ
             return
 
 
-def _form(value: Any) -> str:
-    return type(value).__name__ if value or isinstance(value, bool | int | float) else "nothing"
-
-
-def _complaint(task: TaskSpec, prompt: PromptSpec, kind: Kind, record: Record) -> str:
+def _complaint(config: Config, prompt: PromptSpec, kind: Kind, record: Record) -> str:
     """Why a sample can't be asked about, judged or trained on; empty where it can."""
+    task = config.task
     # A lab's kind may dislike an empty answer for reasons of its own.
     ours = plugins.find("tasks", task.kind) is None
     try:
         if kind_of(kind).trains:
             lesson(samples.without_images(record), prompt, task)
         else:
-            return _ask_and_judge(task, prompt, record)
+            return _ask_and_judge(task, prompt, record, config.model.inputs)
     except KeyError as error:
         name = error.args[0] if error.args else ""
         if name not in record:
@@ -207,11 +221,11 @@ def _complaint(task: TaskSpec, prompt: PromptSpec, kind: Kind, record: Record) -
     return ""
 
 
-def _ask_and_judge(task: TaskSpec, prompt: PromptSpec, record: Record) -> str:
+def _ask_and_judge(task: TaskSpec, prompt: PromptSpec, record: Record, inputs: Sequence[str]) -> str:
     task_kind = tasks.load(task.kind)
     bare = samples.without_images(record)
     names = [n for text in (prompt.text, prompt.system) for n in prompts.names(text, dict.fromkeys(ASKED))]
-    for parts in conversations_of(bare, prompt, task):
+    for parts in conversations_of(bare, prompt, task, inputs):
         question(bare, prompt, task, parts=parts)
         if "choices" in names and asks_together(prompt, task):
             return f"prompt {prompt.name} names {{choices}}, of one question, and {{questions}}, which asks all"
@@ -229,15 +243,22 @@ def _ask_and_judge(task: TaskSpec, prompt: PromptSpec, record: Record) -> str:
 
 
 def _too_long(
-    config: Config, prompt: PromptSpec, kind: Kind, shape: Shape, split: str, records: Sequence[Record]
+    config: Config,
+    prompt: PromptSpec,
+    kind: Kind,
+    shape: Shape,
+    split: str,
+    records: Sequence[Record],
+    shots: ShotTurns | None,
 ) -> Iterator[str]:
     """The longest sample, where it surely has more tokens than the model has positions."""
     trains = kind_of(kind).trains
     new = 0 if trains else config.generation.new_tokens
     for record in heapq.nlargest(LONGEST, records, key=_letters):
-        for asked in _conversations(config.task, prompt, record, trains):
-            pieces = [text for text in (asked.system, asked.prompt, asked.answer or "") if text]
-            seen = sum(_image_tokens(shape, config.model, record))
+        for asked, images in _conversations(config, prompt, record, trains, shots):
+            told = [text for turn in asked.shots for text in (turn.prompt, turn.answer or "")]
+            pieces = [text for text in (asked.system, *told, asked.prompt, asked.answer or "") if text]
+            seen = sum(_image_tokens(shape, config.model, images))
             if sum(len(text.encode()) for text in pieces) + seen + new <= shape.positions:
                 continue  # no token is shorter than a byte
             count = _counter(config.model)
@@ -261,15 +282,23 @@ def _letters(record: Mapping[str, Any]) -> int:
     return sum(len(value) if isinstance(value, str) else len(str(value)) for value in shown)
 
 
-def _conversations(task: TaskSpec, prompt: PromptSpec, record: Record, trains: bool) -> list[Conversation]:
-    bare = samples.without_images(record)
+def _conversations(
+    config: Config, prompt: PromptSpec, record: Record, trains: bool, shots: ShotTurns | None
+) -> Iterator[tuple[Conversation, list[str]]]:
+    """What is asked of a sample, or trained on, with the paths of the pictures that are shown."""
+    task = config.task
+    bare, own = samples.without_images(record), images_of(record)
     if trains:
-        return [lesson(bare, prompt, task)]
-    return [question(bare, prompt, task, parts=parts) for parts in conversations_of(bare, prompt, task)]
+        yield lesson(bare, prompt, task), own
+        return
+    for parts in conversations_of(bare, prompt, task, config.model.inputs):
+        turns = shots.turns(record, parts) if shots else []
+        images = shots.images(record, parts) if shots else []
+        yield question(bare, prompt, task, turns, parts), [*images, *own]
 
 
-def _image_tokens(shape: Shape, model: ModelSpec, record: Record) -> Iterator[int]:
-    for path in images_of(record):
+def _image_tokens(shape: Shape, model: ModelSpec, paths: Sequence[str]) -> Iterator[int]:
+    for path in paths:
         size: Size | None = picture_size(path)
         if size is not None:
             yield image_tokens.see(shape.image, model.processor, size).tokens

@@ -44,10 +44,12 @@ def command(
     paceline plan experiment=demo
     paceline plan model=tiny_qwen2_vl task=geolocation_earth prompt='glob(geo_*)' method=untuned,lora method.lora.r=8,16
     """
+    from paceline.config.cell_kinds import kind_of
     from paceline.data import samples
     from paceline.errors import UserError
     from paceline.launch import elements, expected, gpu_fit, outlook, request_estimate, storage, submit
     from paceline.slurm.remembered import Answers
+    from paceline.sweep import shot_checks
     from paceline.sweep.cell_labels import variants
     from paceline.sweep.cells import expand
 
@@ -83,6 +85,7 @@ def command(
         "files": storage.need(grouped, ahead.plan.chosen, store).files_text() if grouped else "",
         "memory": [f.as_json() for f in fits],
         "expected": takes.as_json(),
+        "shots": shot_checks.told(c.config for c in sweep.cells if kind_of(c.cell.kind).answers),
         "requests": [{**asked.as_json(), "text": asked.words} for asked in requests],
         "problems": [str(error) for error in ahead.refusals],
         "unprepared": sorted([*unprepared, *unpinned]),
@@ -105,6 +108,7 @@ def describe(
 ) -> dict[str, Any]:
     """One cell of the plan: its names, its state, and why it will run or not."""
     from paceline.cli.cell_table import short_hash
+    from paceline.config.cell_kinds import kind_of
 
     config, cell = planned.config, planned.cell
     after = f"after {', '.join(map(short_hash, cell.needs))}"
@@ -118,6 +122,7 @@ def describe(
         "prompt": cell.identity["prompt"]["name"],
         "method": config.method.name,
         "variant": variant,
+        "shots": config.prompt.shots.count if kind_of(cell.kind).answers else 0,
         "state": "unprepared" if unprepared else state.state,
         "why": f"{unprepared} not prepared" if unprepared else left.get(cell.id) or why,
         "attempts": state.attempts,
@@ -147,6 +152,8 @@ def show(plan: dict[str, Any], root: str, takes: Expected, notes: Sequence[str],
         console.print(takes.words, soft_wrap=True)
     if plan["files"]:
         console.print(f"on the disk: {plan['files']}", soft_wrap=True)
+    for line in plan["shots"]:
+        console.print(line, soft_wrap=True)
     if plan["folded"]:
         n = plan["folded"]
         fold = "point folds away: its" if n == 1 else "points fold away: their"

@@ -13,13 +13,13 @@ import click
 
 from paceline.cli.options import overrides_argument
 from paceline.cli.resolve import compose_words, prepare_command, short, store_of
-from paceline.config.checks import from_hub, in_folder
+from paceline.config.checks import from_hub, in_folder, locate_weights
 from paceline.config.joined_parts import is_twin, sources, with_sources
 from paceline.counted import agree, counted
 from paceline.errors import UserError
 
 if TYPE_CHECKING:
-    from paceline.config.schema import ModelSpec, TaskSpec
+    from paceline.config.schema import ModelSpec, PromptSpec, TaskSpec
     from paceline.models.revision_pins import Pin, Pins
     from paceline.store.root import Store
     from paceline.sweep.compose import Composition
@@ -46,6 +46,7 @@ def command(words: Sequence[str], conf: str | None, refresh: bool) -> None:
     paceline prepare task=geolocation_street task.options.path=/data/street-location-images
     paceline prepare task=geolocation_exif task.options.path=photos train.task=geolocation_earth
     paceline prepare experiment=demo
+    paceline prepare task=captioning prompt=four_shots_caption_short
     paceline prepare --refresh task=geolocation_exif task.options.path=/data/photos
     paceline prepare model=qwen2_vl_2b,pixtral_12b
     """
@@ -61,6 +62,8 @@ def command(words: Sequence[str], conf: str | None, refresh: bool) -> None:
         commands = {t.name: prepare_command(t.name, words, conf) for t in data_tasks}
         make_data(data_tasks, store_of(composition), commands, refresh)
         compare(transfers(composition), store_of(composition))
+        if named & {"prompt", "experiment"}:
+            make_shots(composition, store_of(composition), refresh)
     if "model" in named:
         fetch(composition, refresh)
     elif "experiment" in named:
@@ -108,6 +111,33 @@ def make_data(tasks: Sequence[TaskSpec], store: Store, commands: Mapping[str, st
             *kind_lines,
         ):
             click.echo(f"  {line}")
+
+
+def make_shots(composition: Composition, store: Store, refresh: bool) -> None:
+    """Make what the examples of prompts need: kept files, pairs that look alike, vectors; and print a summary.
+
+    Raises:
+        UserError: settings, a file of examples or an embedder that can't be used, or too few examples.
+    """
+    from paceline.cli.progress import counting
+    from paceline.data.shots import prepared_shots, shot_turns
+
+    pins = composition.pins()
+    done: list[tuple[TaskSpec, PromptSpec]] = []
+    for point in composition.points(required=("task", "prompt")):
+        task, prompt = point.config.task, point.config.prompt
+        if not prompt.shots.count or (task, prompt) in done:
+            continue
+        done.append((task, prompt))
+        by = None
+        if prompt.shots.how == "nearest" and prompt.shots.embedder:
+            by = _fetched(pin(prepared_shots.located_embedder(prompt), pins, refresh), store)
+        with counting(prompt.name) as progress:
+            pinned, told = prepared_shots.prepare(store.root, task, prompt, by, pins.applied, progress)
+        made = "; ".join(told) or "as it was prepared"
+        click.echo(f"{prompt.name}: {counted(prompt.shots.count, 'example')} for {task.name}: {made}")
+        if wrong := shot_turns.problems(store.root, task, pinned, "paceline prepare"):
+            raise UserError("; ".join(wrong))
 
 
 SCALED = {
@@ -253,6 +283,8 @@ def _fetched(model: ModelSpec, store: Store) -> ModelSpec:
 
     if in_folder(model):
         return read_folder(model, store)
+    if not from_hub(model):
+        locate_weights(model)  # a folder that is not there is no hub id to ask for
     listing = hub_download.listing(model)
     size = listing.to_fetch()
     if size:

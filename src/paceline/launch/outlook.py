@@ -5,7 +5,7 @@ Nothing is submitted or recorded here, and it works where there is no Slurm.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -84,13 +84,21 @@ class Outlook:
 
 
 def together(errors: Sequence[PacelineError]) -> PacelineError:
-    """One error that says what several say."""
-    errors = list({str(e): e for e in errors}.values())
+    """One error that says what several say, each once."""
+    told = {str(e): e for e in errors}
+    errors = [e for text, e in told.items() if not _made_of(text, told.keys() - {text})]
     if len(errors) == 1:
         return errors[0]
     kind = UserError if any(isinstance(e, UserError) for e in errors) else Unavailable
     lines = "\n".join("  " + str(e).replace("\n", "\n  ") for e in errors)
     return kind(f"{len(errors)} things stand in the way:\n{lines}")
+
+
+def _made_of(text: str, others: Collection[str]) -> bool:
+    """Whether a message is others in one line, as a check of several models makes it."""
+    for other in sorted(others, key=len, reverse=True):
+        text = text.replace(other, "")
+    return not text.strip("; ")
 
 
 def look_ahead(

@@ -131,6 +131,8 @@ class Family(Tensors):
     # the login side too. A family that says nothing has its file checked when the processor is loaded.
     image_arguments: ClassVar[Mapping[str, str] | None] = None
     image_sizes: ClassVar[tuple[tuple[str, ...], ...] | None] = None
+    # Settings of `generation` that the model's own call has no argument for; read by the login side too.
+    refuses: ClassVar[tuple[str, ...]] = ()
     # Component -> prefixes of module names, as `model.named_modules()` of the bare model spells them.
     components: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     # Attention implementations that the network has.

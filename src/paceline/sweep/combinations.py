@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from paceline import tasks
-from paceline.config.schema import Config, ModelSpec, TaskSpec
+from paceline.config import service_settings
+from paceline.config.checks import check_generation
+from paceline.config.identity import clear_inactive
+from paceline.config.schema import Config, GenerationSpec, ModelSpec, TaskSpec
 from paceline.data.conversations import asks_together
+from paceline.errors import UserError
 from paceline.models.registry import no_likelihoods, says
 
 OF_A_LIST = ("words", "choice", "labels", "number")
@@ -40,6 +44,23 @@ def unanswerable(task: TaskSpec, model: ModelSpec) -> str | None:
     if says(model.family, "how", "generates") == "classifies" and wanted and wanted not in OF_A_LIST:
         return f"{task.name} asks for {_ASKED[wanted]}, and {model.name} answers out of a list of its own"
     return None
+
+
+def unanswered_so(config: Config) -> str | None:
+    """Why a point's settings of generation exclude each other, or its model, or None.
+
+    A sweep over several of them leaves such points out. What a model has no use for excludes nothing.
+    """
+    model, generation = config.model, clear_inactive(config, "evaluate").generation
+    try:
+        check_generation(generation)
+    except UserError as error:
+        return str(error)
+    for name in says(model.family, "refuses", ()):
+        value, default = getattr(generation, name), getattr(GenerationSpec, name)
+        if value != default:
+            return f"generation.{name}={value}: the call of {model.name} has no such argument; leave it at {default}"
+    return next(service_settings.unsaid(model, generation), None) if model.served else None
 
 
 def unscorable(config: Config) -> str | None:

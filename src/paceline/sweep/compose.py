@@ -281,7 +281,8 @@ class Composition:
     def _adjusted(self, point: Point) -> Point:
         """The point with the ``adjust`` rules that match it applied, the later over the earlier.
 
-        What the command line sets of a key, or of the group that it is in, holds for every point.
+        What the command line sets of a key, or of the group that it is in, holds for every point. A rule that matches
+        a choice of the group is about that choice, whether an experiment made it or the command line.
         """
         if not self.adjust:
             return point
@@ -290,7 +291,7 @@ class Composition:
         for rule in self.adjust:
             if matches(rule["match"], point.choices, point.config):
                 for key, value in rule["set"].items():
-                    if key not in named and key.partition(".")[0] not in named:
+                    if key not in named and key.partition(".")[0] not in named - rule["match"].keys():
                         (choices if key in GROUPS else values)[key] = value
         if (choices, values) == (point.choices, point.values):
             return point
@@ -393,10 +394,13 @@ def compose(overrides: Sequence[str], folders: Sequence[Path]) -> Composition:
     axes: dict[str, Axis] = {}
     if not isinstance(settings["axes"] or {}, dict):
         raise UserError(f"experiment/{experiment}: axes: expected a mapping of keys to values, not {settings['axes']}")
+    fixed = {k: v for k, v in body.items() if k in GROUPS or k in SCALARS}
     for key, value in {str(k): v for k, v in (settings["axes"] or {}).items()}.items():
         check_key(key, f"experiment/{experiment}: axes")
-        add_axis(axes, key, axis_values(key, value, tree), choices)
-    fixed = {k: v for k, v in body.items() if k in GROUPS or k in SCALARS}
+        values = axis_values(key, value, tree)
+        add_axis(axes, key, values, choices)
+        if key not in axes and key not in GROUPS:  # of one value
+            fixed = merge(fixed, nested(key, values[0]))
     removed: list[str] = []
     for override in parsed:
         key = override.key_or_group

@@ -39,9 +39,15 @@ def matches(rule: Mapping[str, Any], choices: Mapping[str, str], config: Config)
                         f"mend the key, or name in the same rule the {group} that has it"
                     )
         options = expected if isinstance(expected, list) else [expected]
-        if not any(fnmatch.fnmatchcase(str(actual), str(o)) for o in options):
+        if not any(fnmatch.fnmatchcase(str(actual), str(o)) or _same_number(actual, o) for o in options):
             return False
     return True
+
+
+def _same_number(actual: Any, stated: Any) -> bool:
+    """Whether both are one number, however it is written: a temperature of 0 is 0.0."""
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in (actual, stated))
+    return numbers and bool(actual == stated)
 
 
 def filter_rules(rules: Any, where: str, tree: ConfTree) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from paceline import plugins
+from paceline.errors import UserError
 from paceline.sweep.cells import Sweep, expand
 from paceline.sweep.compose import compose
 from paceline.sweep.config_files import conf_folders
@@ -96,3 +97,74 @@ def test_a_task_that_a_model_cant_be_asked_is_dropped_with_the_reason(
 @pytest.mark.parametrize("model", ["captioner", "lister", "tiny_pixtral"])
 def test_labels_are_asked_of_every_kind_of_model(lab: Path, model: str) -> None:
     assert len(planned(lab, f"model={model}", "task=one_of", "prompt=caption_short").cells) == 1
+
+
+FAMILIES = {
+    "models/own_call.py": 'class FAMILY:\n    refuses = ("min_new_tokens",)\n',
+    "model/caller.yaml": "family: own_call\nconfig: {a: 1}\n",
+}
+
+
+def settings(sweep: Sweep) -> set[tuple[str, float, int, int]]:
+    """Model, temperature, beams and least tokens of each cell."""
+    found = [(c.cell.identity["model"]["name"], c.cell.identity.get("generation", {})) for c in sweep.cells]
+    return {(m, g.get("temperature", 0.0), g.get("beams", 1), g.get("min_new_tokens", 0)) for m, g in found}
+
+
+def test_settings_that_exclude_each_other_are_left_out_of_a_sweep_with_the_reason(lab: Path) -> None:
+    sweep = planned(
+        lab, "model=tiny_pixtral", "task=captioning", "prompt=caption_short", "generation.temperature=0,0.7",
+        "generation.beams=1,4", "generation.min_new_tokens=0,20", "generation.new_tokens=16,20",
+    )  # fmt: skip
+    # Of each temperature and width: least 0 of most 16 and of most 20, least 20 of most 20.
+    assert len(sweep.cells) == 3 * 3
+    assert settings(sweep) == {("tiny_pixtral", t, b, n) for t, b in ((0.0, 1), (0.7, 1), (0.0, 4)) for n in (0, 20)}
+    reasons = {d["reason"] for d in sweep.dropped}
+    assert any("beams=4 search for the likeliest answer, temperature=0.7 draws one" in r for r in reasons)
+    assert any("min_new_tokens=20 is more than generation.new_tokens=16" in r for r in reasons)
+    assert not sweep.problems
+
+
+def test_what_excludes_itself_alone_is_refused(lab: Path) -> None:
+    words = ("model=tiny_pixtral", "task=captioning", "prompt=caption_short")
+    with pytest.raises(UserError, match=r"temperature=0\.7 draws one"):
+        planned(lab, *words, "generation.temperature=0.7", "generation.beams=4")
+
+
+def test_a_setting_that_the_call_of_a_model_lacks_leaves_out_its_points_alone(lab: Path) -> None:
+    for name, content in FAMILIES.items():
+        (lab / name).write_text(content)
+    sweep = planned(
+        lab, "model=tiny_pixtral,caller", "task=captioning", "prompt=caption_short", "generation.min_new_tokens=0,5"
+    )
+    assert {(m, n) for m, _, _, n in settings(sweep)} == {("tiny_pixtral", 0), ("tiny_pixtral", 5), ("caller", 0)}
+    (left,) = sweep.dropped
+    assert left["reason"] == ("generation.min_new_tokens=5: the call of caller has no such argument; leave it at 0")
+
+
+def test_settings_that_a_classifier_has_no_use_for_exclude_none_of_its_points(lab: Path) -> None:
+    sweep = planned(
+        lab, "model=lister", "task=coco_qa", "prompt=vqa_short", "generation.temperature=0,0.7", "generation.beams=1,4"
+    )
+    assert len(sweep.cells) == 1 and not sweep.dropped and sweep.folded == 3
+
+
+def test_the_study_of_image_description_is_whole() -> None:
+    """Eleven models over the grid of the study's settings; what is missing of it has its reason."""
+    composed = compose(["experiment=image_description"], conf_folders(None))
+    sweep = expand(composed, lambda task: "d" * 64)
+    per_model: dict[tuple[str, str], int] = {}
+    for cell in sweep.cells:
+        names = (cell.cell.identity["model"]["name"], cell.cell.identity["task"]["name"])
+        per_model[names] = per_model.get(names, 0) + 1
+    # 4 temperatures x 2 x 3 lengths without beams, and one temperature with them.
+    whole, without_least = (4 + 1) * 2 * 3, (4 + 1) * 3
+    refusing = {"minicpm_llama3_v25", "minicpm_llama3_v25_int4", "tinyllava_089b"}
+    describers = {*refusing, "mini_internvl_4b", "moondream2", "deepseek_vl_1b_chat"}
+    captioners = {"vit_gpt2", "blip_caption_large", "git_base_coco"}
+    expected = {
+        (m, t): without_least if m in refusing else whole for m in describers for t in ("photo_description", "gqa")
+    }
+    expected |= {(m, "photo_description"): whole for m in captioners}
+    assert per_model == {**expected, ("vilt_vqa", "gqa"): 1, ("blip_vqa_base", "gqa"): whole}
+    assert sum(per_model.values()) + len(sweep.dropped) + sweep.folded == (3 + 6 + 6 + 2) * 48

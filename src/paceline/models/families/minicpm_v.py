@@ -22,6 +22,7 @@ class MiniCPMV(Remote):
     model_types = ("minicpmv",)
     auto_class: ClassVar[str] = "AutoModel"
     calls: ClassVar[tuple[str, ...]] = ("chat",)
+    refuses = ("min_new_tokens",)
 
     def __init__(self, spec: ModelSpec, model: Any, processor: Any) -> None:
         super().__init__(spec, model, processor)

@@ -16,6 +16,7 @@ class TinyLlava(Remote):
 
     model_types = ("tinyllava",)
     calls: ClassVar[tuple[str, ...]] = ("chat",)
+    refuses = ("min_new_tokens", "repetition_penalty")
 
     @classmethod
     def make_processor(cls, spec: ModelSpec, source: str, revision: str | None) -> Any:

@@ -73,6 +73,7 @@ def attempt(folder: CellFolder, launch: Launch) -> Iterator[Run]:
             announcement["port"],
         )
     run = Run(folder, this_attempt, cell, config, launch, address, port)
+    _forget_peaks()
     began = time.monotonic()
     with _log_to(this_attempt, launch), _pulse(run):
         if launch.rank == 0 and (why := launch.placement.get("ladder", {}).get("why")):
@@ -164,17 +165,32 @@ def _await(launch: Launch, cell: Cell) -> dict[str, Any]:
     return dict(read_json(path))
 
 
+def _forget_peaks() -> None:
+    """Let the peaks of memory be this attempt's own: a process runs the cells of an element one after the other."""
+    with contextlib.suppress(OSError):  # Linux; elsewhere, and in some containers, the peak is the process's
+        Path("/proc/self/clear_refs").write_text("5")
+    if (torch := sys.modules.get("torch")) and torch.cuda.is_initialized():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def _peaks(run: Run) -> dict[str, float]:
+    peaks = {"host_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
+    if (torch := sys.modules.get("torch")) and torch.cuda.is_initialized():
+        peaks["cuda_gib"] = torch.cuda.max_memory_allocated() / 2**30
+    return {**peaks, **run.peaks}
+
+
 def _end(run: Run, cause: str, message: str, began: float) -> None:
     seconds = time.monotonic() - began
-    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     record = {
+        **{name: found for name, tell in run.told.items() if (found := tell())},
         "schema": SCHEMA,
         "time": time.time(),
         "cause": cause,
         "message": message[:2000],
         "seconds": seconds,
         "gpu_seconds": seconds * gpus(run),
-        "peaks": {"host_gib": usage / 2**20, **run.peaks},
+        "peaks": _peaks(run),
     }
     run.beat()
     if run.rank and cause == "done":  # the first rank tells it for all

@@ -7,6 +7,7 @@ import json
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,8 @@ class Run:
     address: str
     port: int
     peaks: dict[str, float] = field(default_factory=dict)
+    told: dict[str, Callable[[], Any]] = field(default_factory=dict)
+    """What the job measures, by the key of ``end.json`` under which it is told when the attempt ends."""
     _beat: dict[str, Any] = field(default_factory=dict)
     _beating: threading.Lock = field(default_factory=threading.Lock)
 

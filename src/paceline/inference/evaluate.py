@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,9 @@ from paceline.config.build import build
 from paceline.config.schema import Config, GenerationSpec
 from paceline.counted import agree, counted
 from paceline.data.conversations import asks_together, conversations_of, question
+from paceline.data.shots.shot_turns import ShotTurns, shot_turns
 from paceline.errors import Interrupted
+from paceline.inference.stopwatch import Stopwatch
 from paceline.models.answerer import Answer, Answerer, Request, Service
 from paceline.models.conversation import Conversation
 from paceline.store.cell_folder import CellFolder
@@ -57,7 +60,7 @@ def asks_of(sample: Record, config: Config) -> list[Ask]:
     together = asks_together(config.prompt, config.task)
     return [
         Ask(sample, parts, together, config.generation if together else settings_of(parts[0], config.generation))
-        for parts in conversations_of(sample, config.prompt, config.task)
+        for parts in conversations_of(sample, config.prompt, config.task, config.model.inputs)
     ]
 
 
@@ -144,10 +147,16 @@ def answer(run: Run, answerer: Answerer, samples: Sequence[Record]) -> list[Reco
     answered = sum(len(records) for records in done.values())
     run.progress(answered, len(wanted), unit)
     left = [(index, batch) for index, batch in enumerate(planned) if index not in done]
-    answering = _requested(run, service, left, bool(done)) if service else _batched(run, answerer, left)
+    shots = shot_turns(run.root, config.task, config.prompt, run.cell.data) if config.prompt.shots.count else None
+    if service:
+        answering = _requested(run, service, left, bool(done), shots)
+    else:  # the requests of a service are under way together: none has seconds of its own
+        stopwatch = Stopwatch(ask.sample for asks in asked for ask in asks)
+        run.told["answering"] = stopwatch.as_json
+        answering = _batched(run, answerer, left, shots, stopwatch)
     for index, answers in answering:
         pairs = zip(planned[index], answers, strict=True)
-        done[index] = [record for ask, got in pairs for record in predictions(kind, ask, got, index)]
+        done[index] = [record for ask, got in pairs for record in predictions(kind, ask, got, index, shots)]
         append_jsonl(run.attempt.predictions, done[index])
         answered += len(done[index])
         run.progress(answered, len(wanted), unit)
@@ -159,25 +168,36 @@ def answer(run: Run, answerer: Answerer, samples: Sequence[Record]) -> list[Reco
 Batch = tuple[int, list[Ask]]
 
 
-def _batched(run: Run, answerer: Answerer, left: Iterable[Batch]) -> Iterator[tuple[int, Sequence[Answer]]]:
+def asked_of(ask: Ask, config: Config, shots: ShotTurns | None) -> Conversation:
+    """A conversation as it is asked, with the examples that its prompt shows before it."""
+    turns = shots.turns(ask.sample, ask.parts) if shots else ()
+    return question(ask.sample, config.prompt, config.task, turns, ask.parts)
+
+
+def _batched(
+    run: Run, answerer: Answerer, left: Iterable[Batch], shots: ShotTurns | None, stopwatch: Stopwatch
+) -> Iterator[tuple[int, Sequence[Answer]]]:
     """Answer batches one after the other."""
     config = run.config
     for index, batch in left:
         if cause := run.stop():
             raise Interrupted(cause)
-        conversations = [question(a.sample, config.prompt, config.task, parts=a.parts) for a in batch]
-        yield index, answerer.answer(conversations, batch[0].settings, [a.seed(config.seed) for a in batch])
+        conversations = [asked_of(ask, config, shots) for ask in batch]
+        began = time.monotonic()
+        answers = answerer.answer(conversations, batch[0].settings, [a.seed(config.seed) for a in batch])
+        stopwatch.answered([ask.sample for ask in batch], time.monotonic() - began)
+        yield index, answers
 
 
 def _requested(
-    run: Run, service: Service, left: Sequence[Batch], proved: bool
+    run: Run, service: Service, left: Sequence[Batch], proved: bool, shots: ShotTurns | None
 ) -> Iterator[tuple[int, Sequence[Answer]]]:
     """Let a service answer batches of one, in whatever order its answers come."""
     config = run.config
 
     def request(index: int, ask: Ask) -> Request:
         def conversation() -> Conversation:
-            return question(ask.sample, config.prompt, config.task, parts=ask.parts)
+            return asked_of(ask, config, shots)
 
         return Request(index, conversation, ask.settings, ask.seed(config.seed))
 
@@ -200,15 +220,16 @@ def note_ties(run: Run, records: Sequence[Record]) -> None:
         )
 
 
-def predictions(kind: Kind, ask: Ask, answer: Answer, batch: int) -> Iterator[Record]:
-    """The records of one answer, one a part.
+def predictions(kind: Kind, ask: Ask, answer: Answer, batch: int, shots: ShotTurns | None = None) -> Iterator[Record]:
+    """The records of one answer, one a part, each with the ids of the examples that were shown before the question.
 
     Of parts that were asked together each has the part of the text that is its own, and the tokens of the whole; the
     first keeps the whole text, so that it can be taken apart otherwise.
     """
     texts = kind.split(answer.text, ask.parts) if ask.together else {ask.parts[0].name: answer.text}
+    shown = {"shots": shots.ids(ask.sample, ask.parts)} if shots else {}
     for number, part in enumerate(ask.parts):
-        data = {**answer.data, **({"together": answer.text} if ask.together and number == 0 else {})}
+        data = {**answer.data, **shown, **({"together": answer.text} if ask.together and number == 0 else {})}
         plain = not part.name and not data and answer.finish in ("stop", "length")
         yield {
             "schema": SCHEMA if plain else PARTS_SCHEMA,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,10 @@ class Tried:
     """What an hour of a GPU costs, by its cluster's file at submission; 0 where that has no price."""
     service_usd: float = 0.0
     """What the answers that a service gave cost, by the prices at submission; 0 where there are none."""
+    answering: Mapping[str, Any] = field(default_factory=dict)
+    """Seconds per image, as :meth:`paceline.inference.stopwatch.Stopwatch.as_json` tells; empty where not measured."""
+    peaks: Mapping[str, float] = field(default_factory=dict)
+    """The most memory that it held: ``host_gib``, ``cuda_gib``."""
 
 
 @cache
@@ -64,13 +68,15 @@ def _tried(cell: str, attempt: Attempt, last: bool = False) -> Tried:
         if last and attempt.end() is None and lives(attempt):
             cause, message = RUNNING, ""
         placed = (attempt.start() or {}).get("placement", {})
-        took = forecast.taken(attempt)
+        took, ended = forecast.taken(attempt), attempt.end() or {}
     except UserError as error:  # a damaged file is no reason to hold a report back
         cause, message, placed, took = "unknown", str(error), {}, forecast.Spent()
+        ended = {}
     nodes = int(placed.get("placement", {}).get("nodes", 1))
     rate = float(placed.get("cluster", {}).get("gpu_hour_usd", 0.0))
     paid = _paid(attempt, placed.get("model", {}).get("service", {}))
-    return Tried(cell, attempt.n, cause, message, took.seconds, took.gpu_seconds, nodes, rate, paid)
+    measured = ended.get("answering", {}), ended.get("peaks", {})
+    return Tried(cell, attempt.n, cause, message, took.seconds, took.gpu_seconds, nodes, rate, paid, *measured)
 
 
 def _paid(attempt: Attempt, service: Mapping[str, Any]) -> float:

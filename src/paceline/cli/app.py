@@ -29,6 +29,7 @@ ORDER = [
     "cancel",
     "score",
     "report",
+    "marks",
     "compare",
     "explain",
     "check",

@@ -112,6 +112,7 @@ class CellFolder:
     scores = _Inside("scores.jsonl")
     metrics = _Inside("metrics.json")
     weights = _Inside("weights")
+    marks = _Inside("marks")
     tracking = _Inside("tracking.json")
     ladder_json = _Inside("ladder.json")
     done_json = _Inside("DONE.json")
@@ -149,6 +150,13 @@ class CellFolder:
     def new_attempt(self) -> Attempt:
         """Claim the next attempt."""
         return Attempt(claim(self.path / "attempts"))
+
+    def markers(self) -> list[str]:
+        """Who marked answers of the cell by hand: the names of the files of its folder of marks."""
+        try:
+            return sorted(path.stem for path in self.marks.iterdir() if path.suffix == ".csv" and path.name[0] != ".")
+        except OSError:
+            return []
 
     def explanation(self, sample: str) -> Path:
         """Where the picture that explains the answer to a sample lies, there or not."""

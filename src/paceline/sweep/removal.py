@@ -55,6 +55,11 @@ class Removal:
     kept: Mapping[str, list[str]] = field(default_factory=dict)
     leftovers: list[Path] = field(default_factory=list)
 
+    @property
+    def marked(self) -> list[CellFolder]:
+        """Cells that go with what people marked, which no computer makes again."""
+        return [cell for cell in self.cells if cell.markers()]
+
     def usage(self) -> Usage:
         """What it frees. Looks at every file, so not to be asked while a submit waits."""
         return total(of_each([*self.moves, *self.leftovers]))

@@ -74,7 +74,10 @@ def test_values_and_sub_keys(store: Store, line: str, offered: list[str]) -> Non
     assert tab(line) == offered
 
 
-NAMED_SWEEP = ["cancel", "check", "clean", "compare", "dashboard", "report", "resume", "rm", "score", "status", "sync"]
+NAMED_SWEEP = [
+    *("cancel", "check", "clean", "compare", "dashboard", "marks"),
+    *("report", "resume", "rm", "score", "status", "sync"),
+]
 
 
 @pytest.mark.parametrize("verb", NAMED_SWEEP)

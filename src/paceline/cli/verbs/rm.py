@@ -10,6 +10,7 @@ import click
 from paceline.cli.complete import complete_removable
 from paceline.cli.options import confirmed, words_argument
 from paceline.cli.resolve import one_name
+from paceline.counted import agree, counted
 
 if TYPE_CHECKING:
     from paceline.store.cell_folder import CellFolder
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
 @click.command(short_help="remove a sweep, or data that none reads")
 @words_argument("SWEEP | DATA", complete_removable)
 @click.option("-y", "--yes", is_flag=True, help="do not ask")
+@click.option("--with-marks", is_flag=True, help="also cells whose answers people marked by hand")
 @click.option("-n", "--dry-run", is_flag=True, help="say what would go and what would stay, and remove nothing")
-def command(words: Sequence[str], conf: str | None, yes: bool, dry_run: bool) -> None:
+def command(words: Sequence[str], conf: str | None, yes: bool, with_marks: bool, dry_run: bool) -> None:
     """Remove a sweep with the cells that are its alone, or prepared data that no sweep reads; names as in paceline ls.
 
     What another sweep has too stays: cells, adapters, data. Weights of models stay, and what was uploaded. Refused
-    while cells of the sweep run or are queued.
+    while cells of the sweep run or are queued, and where people marked answers, without --with-marks.
 
     \b
     paceline rm demo --dry-run
@@ -45,10 +47,17 @@ def command(words: Sequence[str], conf: str | None, yes: bool, dry_run: bool) ->
     if dry_run:
         click.echo(f"would free {usage}")
         return
+    require_no_marks(planned, with_marks)
     if not yes and not confirmed(f"remove it ({usage})?"):
         click.echo("left as it is")
         return
-    removal.carry_out(planned, store, lambda: removal.plan(name, store, Answers(store.root, fresh=True)))
+
+    def again() -> Removal:
+        now = removal.plan(name, store, Answers(store.root, fresh=True))
+        require_no_marks(now, with_marks)
+        return now
+
+    removal.carry_out(planned, store, again)
     click.echo(f"removed {name}: {usage} freed")
 
 
@@ -61,6 +70,24 @@ def _unsent(cell: CellFolder) -> bool:
         return bool(pending(cell).pieces)
     except UserError:
         return True
+
+
+def require_no_marks(planned: Removal, with_marks: bool) -> None:
+    """Refuse to remove what people did by hand, unless that is asked for by name.
+
+    Raises:
+        UserError: cells that go have marks; with the markers and the flag.
+    """
+    from paceline.errors import UserError
+
+    marked = planned.marked
+    if marked and not with_marks:
+        markers = ", ".join(sorted({marker for cell in marked for marker in cell.markers()}))
+        cells = f"{counted(len(marked), 'cell')} of it {agree(len(marked), 'has', 'have')}"
+        raise UserError(
+            f"{planned.name}: {cells} marks that people gave by hand ({markers}), such as in {marked[0].marks}; copy "
+            "them, or give --with-marks"
+        )
 
 
 def tell(planned: Removal, unsent: int) -> None:
@@ -80,5 +107,7 @@ def tell(planned: Removal, unsent: int) -> None:
         more = f" and {len(sweeps) - 3} more" if len(sweeps) > 3 else ""
         stays.insert(0, f"cells that are in {', '.join(sweeps[:3])}{more} too: {len(planned.kept)}")
     click.echo(f"stays: {', '.join(stays)}")
+    if planned.marked:
+        click.echo(f"note: cells with marks that people gave by hand: {len(planned.marked)}; --with-marks removes them")
     if unsent:
         click.echo(f"note: cells whose W&B runs were not uploaded: {unsent}; before: paceline sync {planned.name}")

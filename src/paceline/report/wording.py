@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from paceline.report.analysis.ensembles import Ensembles, Gain
     from paceline.report.analysis.prompt_sensitivity import Agreement
     from paceline.report.analysis.transfer import Matrix
+    from paceline.report.marking.marking_panel import MarkedShare, MarkersAgreement
     from paceline.tasks.kind import Kind
     from paceline.tasks.panels import Value
 
@@ -35,7 +36,9 @@ STATE_NAMES = {**status.STATE_NAMES, "unscored": "not scored"}
 
 def paired(kind: Kind) -> str:
     """How differences are tested."""
-    over_read = [m for m in kind.metrics if m.score and m.statistic in ("mean", "median") and not m.tested]
+    # A share has every sample in its denominator, an unread one as a miss.
+    means = [m for m in kind.metrics if m.score and m.statistic in ("mean", "median") and not m.tested]
+    over_read = [m for m in means if m.unit != "share"]
     clause = ""
     if kind.order is None or any(m.score == kind.order.score for m in over_read):
         value = kind.order.name if kind.order else "value"
@@ -66,19 +69,24 @@ def unit_name(unit: str) -> str:
 
 
 def number(value: float | None, unit: str, signed: bool = False) -> str:
-    """A value in its unit, without the unit: shares as per cent, other values whole from 10 on."""
+    """A value in its unit, without the unit: shares as per cent, other values whole from 10 on.
+
+    A :class:`~paceline.tasks.metrics.Unit` says itself how many decimals.
+    """
     if value is None:
         return "–"
     shown = 100 * value if unit == "share" else value
     size = abs(shown)
-    if unit == "share":
+    if (stated := getattr(unit, "decimals", None)) is not None:
+        decimals = stated
+    elif unit == "share":
         decimals = 1
     elif unit in ("count", "samples"):
         decimals = 0
     else:
         decimals = 0 if size >= 10 or size == 0 else 1 if size >= 1 else 2
     text = f"{shown:+,.{decimals}f}" if signed else f"{shown:,.{decimals}f}"
-    if signed and float(text.replace(",", "")) == 0:
+    if float(text.replace(",", "")) == 0:  # rounded away, it has no sign
         text = text.lstrip("+-")
     return text.replace("-", "−")
 
@@ -109,7 +117,13 @@ def value(cell: Value, unit: str | None) -> str:
         cell = cell.value
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return "–"
-    return number(float(cell), unit) if unit is not None and not isinstance(cell, str) else str(cell)
+    if unit is None or isinstance(cell, str):
+        return str(cell)
+    shown = number(float(cell), unit)
+    decimals = getattr(unit, "decimals", None)
+    if decimals and cell > 0 and float(shown.replace(",", "")) == 0:
+        return f"< {10**-decimals:.{decimals}f}"  # such as a p value
+    return shown
 
 
 def value_with_interval(cell: Value, unit: str | None) -> str:
@@ -117,6 +131,37 @@ def value_with_interval(cell: Value, unit: str | None) -> str:
     if not isinstance(cell, Interval):
         return value(cell, unit)
     return f"{value(cell, unit)} {interval(cell.low, cell.high, unit or '')}".rstrip()
+
+
+def answered(outcome: str, text: str) -> str:
+    """An answer's outcome, where it was not read, and its text: ``malformed: Paris``."""
+    return ": ".join(filter(None, (outcome, text))) or "(empty)"
+
+
+def whole_share(estimate: Interval) -> str:
+    """A share of few in whole per cents, ``70 % [48–85]``; a dash where there is none."""
+    if estimate.value is None:
+        return "–"
+    low, high = estimate.low, estimate.high
+    ends = "" if low is None or high is None else f" [{100 * low:.0f}–{100 * high:.0f}]"
+    return f"{100 * estimate.value:.0f} %{ends}"
+
+
+def marked(one: MarkedShare, joint: str = ", ") -> str:
+    """``14 of 20, 70 % [48–85]``, and on how many answers markers disagree."""
+    if one.share.n == 0:
+        return f"– ({one.disputed} disputed)" if one.disputed else "–"
+    disputed = f"{joint}{one.disputed} disputed" if one.disputed else ""
+    return f"{one.hits} of {one.share.n}{joint}{whole_share(one.share)}{disputed}"
+
+
+def kappa(agreement: MarkersAgreement) -> str:
+    """Cohen's kappa with its interval, or why it has none."""
+    value, low, high = agreement.kappa.value, agreement.kappa.low, agreement.kappa.high
+    if value is None:
+        return agreement.note
+    ends = f" [{low:.2f} to {high:.2f}]" if low is not None and high is not None else f" ({agreement.note})"
+    return f"{value:.2f}{ends}".replace("-", "−")
 
 
 def amount(value: float) -> str:

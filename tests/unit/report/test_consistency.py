@@ -352,3 +352,19 @@ def test_a_table_of_something_else_is_refused_with_the_columns_wanted(tmp_path: 
     (tmp_path / "out.csv").write_text("a,b\n1,2\n")
     with pytest.raises(UserError, match="no column 'model'"):
         read_table(tmp_path / "out.csv")
+
+
+def test_a_share_that_counts_no_samples_is_held_to_no_whole_count(tmp_path: Path) -> None:
+    def exported(**metrics: float) -> set[str]:
+        lines = ["model,task,method,metric,value,n,unit"]
+        lines += [f"m,t,full,{name},{value!r},147,share" for name, value in metrics.items()]
+        (tmp_path / "out.csv").write_text("\n".join(lines))
+        return {f.figure for f in check(read_table(tmp_path / "out.csv"))}
+
+    captions = {"bleu_1": 0.31234, "bleu_4": 0.1234567, "chrf": 0.4567891, "rouge_l": 0.2345671}
+    assert exported(**captions, parsed_share=140 / 147) == set()
+    assert exported(**captions, parsed_share=0.9321) == {"parsed_share"}
+    # A mean of people's agreement in one kind, right or wrong in others: the row's other figures tell which.
+    assert exported(accuracy=0.1234567, official_accuracy=0.1234) == set()
+    assert exported(accuracy=0.1234567, parsed_share=1.0) == {"accuracy"}
+    assert row(tmp_path, n=147, balanced_accuracy="12.34567 %", hits_share="12.34567 %") == [("counts", "suspicious")]

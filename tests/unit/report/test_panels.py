@@ -32,6 +32,7 @@ from paceline.store.files import SCHEMA, digest, file_digest, write_json, write_
 from paceline.store.root import Store
 from paceline.tasks import panels
 from paceline.tasks.kind import images_of
+from paceline.tasks.metrics import Unit
 from paceline.tasks.panels import CellScatter, Mark, Measure, Scatter
 from paceline.tracking import answers_table, drawings
 
@@ -420,6 +421,15 @@ def test_values_of_a_table_are_written_as_their_column_says() -> None:
     assert wording.value("as it is", "share") == "as it is"
     assert wording.value(3, None) == "3"
     assert wording.value(float("nan"), "km") == wording.value(None, None) == "–"
+    assert wording.value(1e-9, Unit("", 3)) == "< 0.001"
+    assert [wording.value(p, Unit("", 3)) for p in (0.0, 0.0006, 0.25)] == ["0.000", "0.001", "0.250"]
+
+
+def test_an_unread_answer_of_which_nothing_is_shown_is_not_called_empty() -> None:
+    assert wording.answered("malformed", "") == "malformed"
+    assert wording.answered("malformed", "Paris or Rome") == "malformed: Paris or Rome"
+    assert wording.answered("", "Paris") == "Paris"
+    assert wording.answered("", "") == "(empty)"
     assert wording.value_with_interval(Interval(0.5, 0.4, 0.6, 9), "share") == "50.0 [40.0–60.0]"
 
 

@@ -30,12 +30,12 @@ from builders import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paceline import report
+from paceline import report, tasks
 from paceline.config.schema import Config, ModelSpec, PromptSpec
 from paceline.data import samples as prepared
 from paceline.report.analysis import cost, differences, failures, training_curves
 from paceline.report.page import page
-from paceline.report.page.charts import by_class, calibration, curves, heat, style
+from paceline.report.page.charts import by_class, calibration, curves, heat, outcomes, style
 from paceline.report.page.charts import pareto as cost_chart
 from paceline.report.read.sweep_results import Group, Report
 from paceline.report.text import export
@@ -294,6 +294,16 @@ def test_error_by_region_counts_each_image_once_and_an_unread_answer_as_a_miss(s
             low, high = side["ends"]
             marks = [line["marks"][i] for line in chart["lines"] if len(line["marks"]) > i]
             assert all(low <= m["low"] <= m["x"] <= m["high"] <= high for m in marks)
+
+
+def test_a_table_of_outcomes_has_a_column_for_what_its_kind_knows_and_what_was_found(small: Report) -> None:
+    group = small.groups[0]
+    found = {name for row in group.rows for name in small.chosen(row, group.split).outcomes}
+    for kind in ("geolocation", "classification"):
+        known = {outcome.name for outcome in tasks.load(kind).outcomes}
+        for bar in outcomes.bars(small, replace(group, kind=tasks.load(kind))):
+            assert {part["name"] for part in bar["parts"]} == known | found
+            assert sum(part["count"] for part in bar["parts"]) == bar["n"]
 
 
 def test_a_confusion_matrix_holds_every_image_and_what_was_not_read(small: Report) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paceline import stats
+from paceline.report.marking import marked_cells
 from paceline.tasks.answers import Answers
 from paceline.tasks.metrics import PARSED, READ_SHARE, per_sample
 from paceline.tasks.panels import CellResult, Panel, Results
@@ -74,7 +75,8 @@ def measure(kind: Kind, a: Answers, b: Answers, metric: str, tested: bool = Fals
     groups, groups are drawn; then McNemar's test, which takes samples for independent, is left out.
 
     Returns:
-        None below two samples that both have a value for, or where the metric has no value per sample.
+        None below two samples that both have a value for, or where the metric has no value per sample, or is a
+        statistic of the set without an interval.
     """
     spec = kind.metric(metric)
     if spec.statistic == "set":
@@ -116,6 +118,8 @@ def _measure_set(kind: Kind, a: Answers, b: Answers, metric: str) -> Measured | 
     if not np.isfinite(value_a) or not np.isfinite(value_b):
         return None
     change = stats.change_of(value_b - value_a, drawn_b - drawn_a, len(a.samples))
+    if not np.isfinite(change.low):
+        return None  # of too few samples for an interval, as the kind says
     return Measured(value_a, value_b, change.value, change.low, change.high, change.n, None)
 
 
@@ -184,8 +188,10 @@ def best_rows(report: Report, group: Group, most: int = 12) -> list[Row]:
 
     For figures that are drawn cell by cell and have no room for every cell.
     """
+    metric = next(iter(leading(group)), "")
     best: dict[tuple[str, bool], Row] = {}
-    for row in group.rank(next(iter(leading(group)), "")):
+    # Last, in sweep order, those that have no such figure, as a captioner that can't be asked for colours.
+    for row in (*group.rank(metric), *(row for row in group.rows if metric and not group.metric(row, metric))):
         key = (row.model, bool(row.tuned))
         if key not in best and PARSED.name in report.chosen(row, group.split).outcomes:
             best[key] = row
@@ -194,11 +200,16 @@ def best_rows(report: Report, group: Group, most: int = 12) -> list[Row]:
 
 @cache
 def _panels(report: Report) -> dict[tuple[str, str], list[Panel]]:
-    return {(group.task, group.split): group.kind.panels(_results(report, group)) for group in report.groups}
+    return {(group.task, group.split): _of_group(report, group) for group in report.groups}
+
+
+def _of_group(report: Report, group: Group) -> list[Panel]:
+    marking = marked_cells.panel(report, group)
+    return [*group.kind.panels(_results(report, group)), *([marking] if marking else [])]
 
 
 def panels(report: Report, group: Group) -> list[Panel]:
-    """What the kind shows of a group; worked out once."""
+    """What the kind shows of a group, and what people marked; worked out once."""
     return _panels(report)[group.task, group.split]
 
 
@@ -307,6 +318,8 @@ def _standing(report: Report, group: Group, metric: str) -> Standing:
         if not _overlap(group, best, row, metric):
             continue
         change = measure(group.kind, report.chosen(best, group.split), report.chosen(row, group.split), metric)
+        if change is None and group.kind.metric(metric).statistic == "set":
+            return Standing(None, frozenset())  # nothing tells the best from another
         if change is not None and change.low <= 0 <= change.high:
             tied.add(row.id)
     if len(tied) == len(others):

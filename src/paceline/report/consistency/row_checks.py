@@ -9,7 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from paceline.tasks.figures import STATISTICS, Bound, Figure, Finding, Row, RowCheck, found, known_checks, read_share
+from paceline.tasks.figures import (
+    STATISTICS,
+    Bound,
+    Figure,
+    Finding,
+    Row,
+    RowCheck,
+    counts_samples,
+    found,
+    known_checks,
+    read_share,
+)
 
 NAMES = {"min": "minimum", "mean": "mean", "median": "median", "max": "maximum"}
 
@@ -77,7 +88,8 @@ def counts(row: Row) -> Iterator[Finding]:
         if beside and not beside.low <= figure.value <= beside.high:
             why = f"{figure.value:.2%} is another percentage".replace("%", " %")
             yield found(counts, row, name, {name: figure}, why)
-        if math.floor(figure.high * figure.n) < math.ceil(figure.low * figure.n):
+        whole = math.floor(figure.high * figure.n) >= math.ceil(figure.low * figure.n)
+        if not whole and counts_samples(row, name):
             why = f"no whole count of {figure.n:,} rounds to it: n is another one, or the figure is wrong"
             yield found(counts, row, name, {name: figure, "n": f"{figure.n:,}"}, why, suspicious=True)
 

@@ -12,9 +12,20 @@ from typing import Any
 
 from paceline.counted import counted
 from paceline.report import wording
-from paceline.report.analysis import cost, ensembles, examples, failures, prompt_sensitivity, training_curves, transfer
+from paceline.report.analysis import (
+    cost,
+    ensembles,
+    examples,
+    failures,
+    per_image,
+    prompt_sensitivity,
+    training_curves,
+    transfer,
+)
 from paceline.report.analysis import differences as compare
 from paceline.report.consistency import sweeps
+from paceline.report.marking import marked_cells
+from paceline.report.marking.marking_panel import Marking
 from paceline.report.page import case_browser, panel_sections
 from paceline.report.page.charts import curves, forest, heat, marks, outcomes, world_map
 from paceline.report.page.charts import pareto as cost_chart
@@ -94,6 +105,8 @@ def html(report: Report) -> str:
         costs=cost.of_cells(report),
         spent=cost.of_sweep(report),
         cost_unit=cost.unit_of(report),
+        per_images=per_image.slowest_first(report),
+        per_image_note=per_image.NOTE,
     )
 
 
@@ -192,6 +205,10 @@ def _not_shown(report: Report, sections: Sequence[Mapping[str, Any]], curves: bo
         yield "Learning curves", why
     if not any(s["cases"] for s in sections):
         yield "Easy, medium and hard images", "No read answer can be ordered by how far off it is."
+    for s in sections:
+        if s["group"].kind.marks and not any(isinstance(one["panel"], Marking) for one in s["panels"]):
+            command = marked_cells.command(report, s["group"])
+            yield f"Marked by hand: {s['group'].title}", f"No answer is marked yet; a sheet: {command}"
     if not any(s["cost"] for s in sections):
         yield "Cost against score", "Fewer than two cells recorded how long they took."
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from paceline.report import wording
-from paceline.report.page import case_browser
+from paceline.report.marking.marking_panel import Marking
+from paceline.report.page import case_browser, text_files
 from paceline.report.page.charts import by_class, calibration, heat, marks, scatter
 from paceline.report.page.pictures import Picture, Pictures
 from paceline.report.read.sweep_results import Group
@@ -23,6 +24,8 @@ FORMS = {
     "Table": "b",
     "Pictures": "g",
     "Scatter": "s",
+    "Files": "f",
+    "Marking": "h",
 }
 """How a panel is drawn -> what the ids of its elements begin with."""
 MOST_ROWS = 500
@@ -52,6 +55,10 @@ def draw(panel: Panel, group: Group, pictures: Pictures) -> dict[str, Any] | Non
             drawn = [_pictures(cell, group, pictures) for cell in panel.cells if cell.cases]
         case data.Scatter():
             drawn = _scatter(panel, group)
+        case data.Files():
+            drawn = text_files.drawn(panel)
+        case Marking():
+            drawn = _marking(panel, group)
         case _:
             return None
     return {"panel": panel, "form": type(panel).__name__, "drawn": drawn} if drawn else None
@@ -139,6 +146,15 @@ def _row(panel: data.Table, row: Sequence[data.Value]) -> list[dict[str, Any]]:
             }
         )
     return cells
+
+
+def _marking(panel: Marking, group: Group) -> list[dict[str, Any]]:
+    """The lines of the table of shares, each with the answers that it is of; one without cells tells its caption."""
+    rows = [
+        {"cell": c, "href": case_browser.link(task=group.task, cell=c.id[-case_browser.LINK :])}
+        for c in panel.cells[:MOST_ROWS]
+    ]
+    return rows or [{"cell": None}]
 
 
 def _pictures(cell: data.CellPictures, group: Group, pictures: Pictures) -> dict[str, Any]:

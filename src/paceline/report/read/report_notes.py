@@ -23,6 +23,8 @@ def notes(report: Report) -> Iterator[str]:
             f"{model}: its cells name their weights by the folder {folder}, as an earlier version did; what it held "
             "then is not recorded."
         )
+    for line in report.examples:
+        yield f"P{line[1:]}; an example is never shown with a sample of its picture, look, text or group."
     others = [row for row in report.done if row.other_prompt]
     if others:
         pairs = sorted({(row.trained_with, row.prompt) for row in others})

@@ -19,11 +19,11 @@ from paceline.errors import UserError
 from paceline.store.cell_folder import Cell
 from paceline.store.files import canonical, read_json, read_jsonl
 from paceline.store.root import Store, SweepFolder
-from paceline.sweep import status
+from paceline.sweep import shot_checks, status
 from paceline.sweep.cell_labels import variants
 from paceline.sweep.status import CellState
 from paceline.tasks.kind import Kind
-from paceline.tasks.metrics import READ_SHARE
+from paceline.tasks.metrics import READ_SHARE, Unit
 
 if TYPE_CHECKING:
     from paceline.tasks.answers import Answers
@@ -219,6 +219,8 @@ class Report:
     trained: Mapping[str, tuple[TaskSpec, str]]
     """Task that weights were tuned on -> the task, and the digest of the data that they were tuned on."""
     store: Store = dataclasses.field(repr=False, compare=False)
+    examples: tuple[str, ...] = ()
+    """What prompts show before their questions, a line for each such prompt."""
 
     @property
     def done(self) -> list[Row]:
@@ -238,8 +240,16 @@ class Report:
         )
 
     def _headline(self, task: str, rows: list[Row]) -> tuple[str, ...]:
-        available = {name for row in rows for split in row.splits for name in row.of(split)}
-        return tuple(name for name in self.kinds[task].headline if name in available)
+        kind = self.kinds[task]
+        available = {
+            name
+            for row in rows
+            for split in row.splits
+            for name, metric in row.of(split).items()
+            # The data has nothing that it could be made of; a figure of read answers tells that none was read.
+            if metric.value is not None or kind.metric(name).statistic != "set"
+        }
+        return tuple(name for name in kind.headline if name in available)
 
     @cached_property
     def samples(self) -> dict[str, dict[str, dict[str, Any]]]:
@@ -310,15 +320,11 @@ def collect(store: Store, sweep: SweepFolder) -> Report:
         UserError: the sweep is not recorded, or a file of it is damaged.
     """
     record = sweep.read()
-    cells: dict[str, Cell] = {}
-    absent: dict[str, Absent] = {}
+    folders = {cell_id: store.cell(cell_id) for cell_id in record["cells"]}
+    cells = {cell_id: folder.read() for cell_id, folder in folders.items() if folder.cell_json.exists()}
+    gone = "its cell.json is gone; submit again"
+    absent = {i: Absent(i, "", "missing", "", gone, 0) for i in folders if i not in cells}
     scored: dict[str, dict[str, Any] | None] = {}
-    for cell_id in record["cells"]:
-        folder = store.cell(cell_id)
-        if not folder.cell_json.exists():
-            absent[cell_id] = Absent(cell_id, "", "missing", "", "its cell.json is gone; submit again", 0)
-            continue
-        cells[cell_id] = folder.read()
     for cell_id, state in status.states(store, cells.values()).items():
         if state.state == "done" and kind_of(cells[cell_id].kind).answers:
             scored[cell_id] = _read_metrics(store.cell(cell_id).metrics)
@@ -364,6 +370,8 @@ def collect(store: Store, sweep: SweepFolder) -> Report:
                 form=_form(tunings[cell.id] or cell),
             )
         )
+    kinds = {name: _kind(task, [r for r in rows if r.task == name]) for name, task in specs.items()}
+    rows = [_with_decimals(row, kinds[row.task]) for row in rows]
     return Report(
         sweep=record["name"],
         experiment=record.get("experiment", ""),
@@ -374,12 +382,13 @@ def collect(store: Store, sweep: SweepFolder) -> Report:
         missing=tuple(absent[i] for i in record["cells"] if i in absent),
         dropped=tuple(record.get("dropped", [])),
         tasks=specs,
-        kinds={name: _kind(task, [r for r in rows if r.task == name]) for name, task in specs.items()},
+        kinds=kinds,
         limits=limits,
         data=data,
         by_folder={c.model.name: c.model.weights for c in configs.values() if named_by_folder(c.model)},
         trained={trained[c.id].task.name: (trained[c.id].task, c.data) for c in tunings.values() if c},
         store=store,
+        examples=tuple(shot_checks.told(configs.values())),
     )
 
 
@@ -403,7 +412,7 @@ def _other_text(tuning: Cell | None, cell: Cell) -> bool:
     if tuning is None:
         return False
     trained, asked = tuning.identity.get("prompt", {}), cell.identity.get("prompt", {})
-    same_text = all(trained.get(key) == asked.get(key) for key in ("text", "system"))
+    same_text = all(trained.get(key) == asked.get(key) for key in ("text", "system", "shots"))
     return trained.get("name") == asked.get("name") and not same_text
 
 
@@ -428,6 +437,19 @@ def _read_metrics(path: Path) -> dict[str, Any] | None:
         return {"samples": int(content["samples"]), "parsed": int(content["parsed"]), "metrics": metrics}
     except (UserError, KeyError, TypeError, ValueError, AttributeError):
         return None
+
+
+def _with_decimals(row: Row, kind: Kind) -> Row:
+    """The same row; the unit of a metric whose decimals the kind states says them too, wherever it is shown."""
+    stated = {metric.name: metric.decimals for metric in kind.metrics if metric.decimals is not None}
+    if not stated:
+        return row
+
+    def unit(name: str, metric: Metric) -> Metric:
+        plain = name.rpartition("/")[2]
+        return dataclasses.replace(metric, unit=Unit(metric.unit, stated[plain])) if plain in stated else metric
+
+    return dataclasses.replace(row, metrics={name: unit(name, metric) for name, metric in row.metrics.items()})
 
 
 def _absent(cell: Cell, state: CellState, metrics: Mapping[str, Any] | None, sweep: str) -> Absent | None:

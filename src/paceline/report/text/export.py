@@ -16,11 +16,14 @@ from paceline.report.analysis import (
     differences,
     ensembles,
     failures,
+    per_image,
     prompt_sensitivity,
     training_curves,
     transfer,
 )
 from paceline.report.consistency import sweeps
+from paceline.report.marking import marked_cells
+from paceline.report.marking.marking_panel import MarkedShare, Marking
 from paceline.report.read import sweep_provenance
 from paceline.report.read.report_notes import notes
 from paceline.report.read.sweep_results import Group, Report
@@ -50,6 +53,7 @@ COLUMNS = (
 
 
 def _records(report: Report) -> Iterator[list[object]]:
+    marked = _marked(report)
     for row in report.rows:
         for split in row.splits:
             # csv writes a float as repr does, so that it reads back as the same float, and None as nothing.
@@ -60,10 +64,27 @@ def _records(report: Report) -> Iterator[list[object]]:
                 yield [*start, *[None] * 6]
             for name, m in metrics.items():
                 yield [*start, name, m.value, m.low, m.high, m.n, m.unit]
+            for one in marked.get((row.id, split), ()):
+                yield [*start, one.metric, one.share.value, one.share.low, one.share.high, one.share.n, "share"]
+
+
+def _marked(report: Report) -> dict[tuple[str, str], tuple[MarkedShare, ...]]:
+    """Cell and split -> what people marked, all markers together, where they marked something."""
+    return {
+        (cell, group.split): one.shares
+        for group in report.groups
+        for panel in differences.panels(report, group)
+        if isinstance(panel, Marking)
+        for cell, one in marked_cells.joined(panel).items()
+        if one.answers
+    }
 
 
 def csv_text(report: Report) -> str:
-    """One line per cell, split and metric; a cell without a result has one line a split, with its state."""
+    """One line per cell, split and metric; a cell without a result has one line a split, with its state.
+
+    What people marked stands among the metrics, such as ``acceptable_accuracy``.
+    """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -118,6 +139,7 @@ def _cost(report: Report) -> dict[str, Any]:
         "sweep": dataclasses.asdict(cost.of_sweep(report)),
         "cells": {cell: dataclasses.asdict(one) for cell, one in cost.of_cells(report).items()},
         "tradeoffs": [dataclasses.asdict(one) for one in tradeoffs],
+        "per_image": {cell: dataclasses.asdict(one) for cell, one in per_image.of_cells(report).items()},
     }
 
 
@@ -156,7 +178,7 @@ def markdown_text(report: Report) -> str:
         parts += [*_prompts(group), *_ensembles(report, group)]
         parts += markdown_sections.panels(group, differences.panels(report, group), _line, _escape)
     parts += markdown_sections.transfers(report, _line, _escape)
-    parts += [*_cost_table(report), *_failures(report)]
+    parts += [*_cost_table(report), *markdown_sections.per_images(report, _line, _escape), *_failures(report)]
     if report.missing:
         lines = [f"## No result: {len(report.missing)} of {counted(report.cells, 'cell')}", ""]
         parts.append("\n".join(lines + [f"- `{m.id}` {_escape(wording.absent(m))}" for m in report.missing]))

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 from paceline.counted import counted
 from paceline.report import wording
-from paceline.report.analysis import transfer
+from paceline.report.analysis import per_image, transfer
+from paceline.report.marking.marking_panel import Marking
 from paceline.report.read.sweep_results import Group, Report
+from paceline.report.text import marking_tables
 from paceline.tasks.panels import Panel, Table, Texts
 
 MOST_ROWS = 60
@@ -31,6 +33,8 @@ def panels(group: Group, shown: Sequence[Panel], line: Line, escape: Callable[[s
             lines = list(_table(panel, line))
         elif isinstance(panel, Texts) and panel.cases:
             lines = list(_texts(panel, line))
+        elif isinstance(panel, Marking):
+            lines = list(marking_tables.markdown(panel, line))
         else:
             continue
         caption = ["", escape(panel.caption)] if panel.caption else []
@@ -70,8 +74,7 @@ def _texts(panel: Texts, line: Line) -> Iterator[str]:
             if text:
                 yield line([name, who, _cut(text), *others])
         for one in case.answers[:MOST_ANSWERS]:
-            text = _cut(one.text) or "(empty)"
-            yield line([name, one.name, f"{one.outcome}: {text}" if one.outcome else text, *one.scores])
+            yield line([name, one.name, wording.answered(one.outcome, _cut(one.text)), *one.scores])
         if len(case.answers) > MOST_ANSWERS:
             yield line([name, f"and {len(case.answers) - MOST_ANSWERS:,} more", "", *others])
     if len(panel.cases) > MOST_CASES:
@@ -81,3 +84,17 @@ def _texts(panel: Texts, line: Line) -> Iterator[str]:
 def _cut(text: str) -> str:
     line = wording.one_line(text)
     return line if len(line) <= MOST_LETTERS else f"{line[:MOST_LETTERS]} …"
+
+
+def per_images(report: Report, line: Line, escape: Callable[[str], str]) -> Iterator[str]:
+    """Seconds and peak memory per image, the slowest cell first."""
+    found = per_image.slowest_first(report)
+    if not found:
+        return
+    headings = ["task", "model", "prompt", "method", "mean s", "median s", "host GiB", "GPU GiB", "batch", "samples"]
+    lines = ["## Seconds and memory per image", "", line(headings), line(["---"] * 4 + ["---:"] * 6)]
+    for row, took in found:
+        numbers = [took.seconds, took.median_seconds, took.host_gib, took.cuda_gib]
+        cells = ["–" if number is None else wording.amount(number) for number in numbers]
+        lines.append(line([row.task, row.model, row.asked, row.label, *cells, str(took.batch), f"{took.samples:,}"]))
+    yield "\n".join([*lines, "", escape(per_image.NOTE)])

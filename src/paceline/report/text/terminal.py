@@ -80,6 +80,8 @@ def show(report: Report, console: Console, everything: bool = False) -> None:
             say(part)
     for part in terminal_sections.transfers(report, lambda name: ruled("", name), console.width):
         say(part)
+    for part in terminal_sections.per_images(report, ruled("", "task: model · prompt · method")):
+        say(part)
     early = ruled("What ended early", "cause", "how often", "what to do")
     for part in (*terminal_sections.ended_early(report, early), *_absent(report, extent)):
         say(part)

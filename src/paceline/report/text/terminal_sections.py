@@ -12,9 +12,11 @@ from rich.text import Text
 
 from paceline.counted import counted
 from paceline.report import wording
-from paceline.report.analysis import cost, failures, transfer
+from paceline.report.analysis import cost, failures, per_image, transfer
+from paceline.report.marking.marking_panel import Marking
 from paceline.report.read import sweep_results
 from paceline.report.read.sweep_results import Report
+from paceline.report.text import marking_tables
 from paceline.tasks import panels as data
 from paceline.tasks.panels import Calibration, Panel, PerClass
 
@@ -40,6 +42,10 @@ def panel(group: sweep_results.Group, shown: Panel, ruled: Callable[[str], Table
             return texts(group, shown, ruled)
         case data.Pictures():
             return pictures(group, shown, ruled)
+        case data.Files():
+            return files(group, shown)
+        case Marking():
+            return marking_tables.terminal(group, shown, ruled)
         case _:
             return None
 
@@ -130,11 +136,8 @@ def texts(group: sweep_results.Group, shown: data.Texts, ruled: Callable[[str], 
             more = f" (and {len(case.references) - 1} more)" if len(case.references) > 1 else ""
             rich_table.add_row(Text(f"  reference{more}"), Text(_cut(text)))
         for one in case.answers[:MOST_ANSWERS]:
-            text = _cut(one.text) or "(empty)"
-            answer_text = f"{one.outcome}: {text}" if one.outcome else text
-            rich_table.add_row(
-                Text(f"  {one.name}"), Text(answer_text), *(Text(score) for score in one.scores[:MOST_SCORES])
-            )
+            answer_text = Text(wording.answered(one.outcome, _cut(one.text)))
+            rich_table.add_row(Text(f"  {one.name}"), answer_text, *(Text(score) for score in one.scores[:MOST_SCORES]))
         if len(case.answers) > MOST_ANSWERS:
             rich_table.add_row(f"  and {len(case.answers) - MOST_ANSWERS:,} more")
     if len(shown.cases) > MOST_CASES:
@@ -162,6 +165,15 @@ def pictures(group: sweep_results.Group, shown: data.Pictures, ruled: Callable[[
     )
 
 
+def files(group: sweep_results.Group, shown: data.Files) -> RenderableType | None:
+    """How to write the files of cells."""
+    if not shown.cells:
+        return None
+    heading = Text(f"{group.title} · {shown.title[:1].lower()}{shown.title[1:]}", style="bold")
+    written = f"{counted(len(shown.cells), 'cell')}; to write them as files: paceline report SWEEP --files FOLDER"
+    return Group(heading, Padding(Text(written), (0, 1)))
+
+
 def _marked(text: str, labels: list[str]) -> str:
     """A text, and which boxes there are."""
     counts = Counter(label or "box" for label in labels)
@@ -186,6 +198,24 @@ def costs(report: Report, group: sweep_results.Group, ruled: Table) -> Renderabl
         cells += [wording.usd(spent[point.id].usd)] if priced else []
         ruled.add_row(*map(Text, [f"{row.model} · {row.asked} · {row.label}", *cells]))
     return Group(Text(f"{group.title} · no other cell is both cheaper and better", style="bold"), ruled)
+
+
+def per_images(report: Report, ruled: Table) -> Iterator[RenderableType]:
+    """Seconds and peak memory per image of the slowest cells."""
+    found = per_image.slowest_first(report)
+    if not found:
+        return
+    on_gpu = any(took.cuda_gib is not None for _, took in found)
+    for name in ("mean\ns", "median\ns", "host\nGiB", *(["GPU\nGiB"] if on_gpu else [])):
+        ruled.add_column(name, justify="right", no_wrap=True)
+    for row, took in found[:MOST_LINES]:
+        memory = [took.host_gib, *([took.cuda_gib] if on_gpu else [])]
+        numbers = [took.seconds, took.median_seconds, *memory]
+        cells = ["–" if number is None else wording.amount(number) for number in numbers]
+        ruled.add_row(*map(Text, [f"{row.task}: {row.model} · {row.asked} · {row.label}", *cells]))
+    title = "Seconds and memory per image"
+    title += f", the slowest {MOST_LINES} of {counted(len(found), 'cell')}" if len(found) > MOST_LINES else ""
+    yield Group(Text(title, style="bold"), ruled, Padding(Text(per_image.NOTE, style="dim"), (0, 1)))
 
 
 def transfers(report: Report, ruled: Callable[[str], Table], width: int) -> Iterator[RenderableType]:

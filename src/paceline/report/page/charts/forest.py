@@ -9,6 +9,8 @@ from paceline.report.page.charts import style
 from paceline.report.read.sweep_results import Group
 
 LABELS, RIGHT = 210, 24
+MOST_LETTERS = 28
+"""Of a prompt's name, that stand before the axis; the marks tell the whole name."""
 ROW, GAP, MODEL, TOP, BOTTOM = 13, 9, 26, 8, 44
 MOST_ROWS = 40
 MOST_MARKS = 240
@@ -51,7 +53,7 @@ def chart(group: Group, metric: str) -> dict[str, Any] | None:
                 place = {"y": y + 6 + k * ROW, "x": scale(m.value), "low": scale(low), "high": scale(high)}
                 marks.append({**place, "colour": colour, "shape": shape, "told": title, "row": row})
             height = ROW * len(members)
-            lines.append({"y": y, "height": height, "middle": y + height / 2 + 4, "name": prompt, "marks": marks})
+            lines.append({"y": y, "height": height, "middle": y + height / 2 + 4, "name": _cut(prompt), "marks": marks})
             y += height + GAP
             drawn += 1
     legend = [{"name": m, "colour": marked[m][0], "shape": marked[m][1]} for m in methods]
@@ -73,3 +75,7 @@ def chart(group: Group, metric: str) -> dict[str, Any] | None:
         "legend": legend,
         "left_out": total - drawn,
     }
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}…"

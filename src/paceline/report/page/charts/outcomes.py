@@ -20,22 +20,28 @@ COLOURS = {
 
 def colours(report: Report) -> dict[str, str]:
     """Colour of every outcome that the kinds of a report's tasks know, or that some answer has."""
-    known = {o.name for group in report.groups for o in group.kind.outcomes}
-    for group in report.groups:
-        known.update(*(report.chosen(row, group.split).outcomes for row in group.rows))
+    known = set().union(*(_known(report, group) for group in report.groups))
     return {name: colour for name, colour in COLOURS.items() if name in known}
 
 
+def _known(report: Report, group: Group) -> set[str]:
+    named = {outcome.name for outcome in group.kind.outcomes}
+    return named.union(*(report.chosen(row, group.split).outcomes for row in group.rows))
+
+
 def bars(report: Report, group: Group) -> list[dict[str, Any]]:
-    """Counts of every outcome per cell, as parts of a bar 100 wide."""
+    """Counts per cell of every outcome that the group's kind knows or some answer has, as parts of a bar 100 wide."""
     charts = []
+    known = _known(report, group)
     for row in group.rows:
         answers = report.chosen(row, group.split)
         n = len(answers.outcomes)
         if not n:
             continue
         x, parts = 0.0, []
-        for name, colour in colours(report).items():
+        for name, colour in COLOURS.items():
+            if name not in known:
+                continue
             count = answers.outcomes.count(name)
             width = 100 * count / n
             parts.append({"name": name, "count": count, "x": round(x, 2), "width": round(width, 2), "colour": colour})

@@ -685,6 +685,25 @@ def test_so_many_training_images_are_taken_of_each_class_and_all_test_images(tmp
     assert Counter(s.fields["label"] for s in made) == {0: 2, 1: 2, 2: 2}
 
 
+def test_samples_of_each_class_are_taken_of_the_split_that_the_task_trains_on(tmp_path: Path) -> None:
+    folder = classes(tmp_path / "d", "train", "test")
+    complete = Complete(dict, train="test")
+    taken = samples(tmp_path, complete, path=str(folder), n_per_class=2, train="test")
+    assert Counter(s.split for s in taken) == {"train": 12, "test": 4}
+    with pytest.raises(UserError, match=r"the task trains on 'test'; set task\.options\.train=test"):
+        read(tmp_path, complete, path=str(folder), n_per_class=2)
+
+
+def test_constants_are_fields_of_every_row_and_of_no_column(tmp_path: Path) -> None:
+    path = str(jsonl(tmp_path / "rows.jsonl", [{"split": "train", "q": n} for n in range(2)]))
+    made = samples(tmp_path, path=path, constants={"place": "a pool", "names": {"a": ["b"]}})
+    assert [s.fields["place"] for s in made] == ["a pool", "a pool"]
+    assert made[0].fields["names"] == {"a": ["b"]}
+    for name in ("image", "split", "sha256"):
+        with pytest.raises(UserError, match=rf"task\.options\.constants: '{name}'"):
+            read(tmp_path, path=path, constants={name: "x"})
+
+
 @pytest.mark.parametrize("content", [[], ["cat/notes.txt"], ["loose.png"]])
 def test_a_folder_that_holds_no_data_is_refused(tmp_path: Path, content: list[str]) -> None:
     (tmp_path / "d").mkdir()

@@ -25,7 +25,8 @@ A reader is one module in this folder, named by ``reader:`` in ``conf/task/NAME.
     true where the reader knows no kind of task: then ``read`` gets a fourth argument, ``complete(fields)``. With it the
     task's kind checks a record's fields and adds what follows from them; its ValueError is the reason to skip.
 
-    It is a :class:`Complete`, which also names the field by which that kind ties samples together.
+    It is a :class:`Complete`, which also names the field by which that kind ties samples together, and the task's
+    training split.
 
 A sample shows no image, one, or several, in the order in which they are asked about. A bad record is yielded as
 :class:`Skipped` and never raises; a wrong option, a missing folder or an unreachable source raises. Reasons are few
@@ -41,6 +42,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +63,8 @@ class Complete:
     """A record's fields, checked and completed; a ValueError whose text is a countable reason."""
     group: str = ""
     """The field that ties samples together; empty where none does."""
+    train: str = "train"
+    """The split that the task trains on."""
 
     def __call__(self, fields: dict[str, Any]) -> dict[str, Any]:
         """The fields, checked and completed."""
@@ -115,6 +119,26 @@ def load(reader: str) -> ModuleType:
 def fraction(seed: int, text: str) -> float:
     """A number in [0, 1) that looks random and is the same for the same seed and text on every machine."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{text}".encode()).digest()[:8], "big") / 2**64
+
+
+def sampled(names: Iterable[str], most: int, seed: int) -> frozenset[str] | None:
+    """Names taken at random, such as pictures with all their questions; None where all are.
+
+    A name's place in the order depends on it and the seed alone: of a smaller number all are among a larger one.
+
+    Args:
+        names: each once or more.
+        most: how many are taken; 0 takes all.
+        seed: of the choice.
+
+    Raises:
+        UserError: it is no number of pictures.
+    """
+    if isinstance(most, bool) or not isinstance(most, int) or most < 0:
+        raise UserError(f"task.options.pictures: expected a number for each split (0 takes all), got {most!r}")
+    if not most:
+        return None
+    return frozenset(sorted(set(names), key=lambda name: (fraction(seed, name), name))[:most])
 
 
 def split_of(seed: int, place: str, shares: dict[str, float]) -> str:
@@ -173,6 +197,23 @@ def absolute(path: str) -> Path:
         raise UserError(f"task.options: '{path}' names a home folder that there is not; give a path") from None
 
 
+def require_variables(paths: Mapping[str, Any]) -> None:
+    """Refuse paths of variables that are not set; they are composed all the same, so that a sweep can be planned.
+
+    Args:
+        paths: option below ``task.options`` -> its path; what is no text is passed over.
+
+    Raises:
+        UserError: with the variable.
+    """
+    for option, path in paths.items():
+        if isinstance(path, str) and (left := re.search(r"\$\{?(\w+)", path)) and not absolute(path).exists():
+            raise UserError(
+                f"task.options.{option} is the variable {left[1]}, which is not set: export {left[1]}=PATH, or give "
+                f"task.options.{option}=PATH"
+            )
+
+
 def with_absolute_paths(reader: str, options: dict[str, Any]) -> dict[str, Any]:
     """The reader's options with its ``PATHS`` made absolute; what is empty or no text stays as it is."""
 
@@ -191,9 +232,10 @@ def source_folder(path: str, what: str) -> Path:
     """The user's folder that an option names, with ``~`` and ``$VARIABLES`` expanded, made absolute.
 
     Raises:
-        UserError: no folder was named.
+        UserError: no folder was named, or one by a variable that is not set.
         DataError: there is no such folder.
     """
+    require_variables({"path": path})
     if not path:
         raise UserError(f"task.options.path is not set; give the folder of {what}: task.options.path=FOLDER")
     folder = absolute(path)

@@ -11,6 +11,7 @@ name. Four fields are not the kind's:
 ``split``   the column that names each row's split; ``val``, ``dev`` and the like are known.
 
 A field whose value is a list of columns gathers them, the empty ones left out: ``{captions: [first, second]}``.
+``constants`` gives fields that every row has alike.
 
 Pictures are referred to where they are, below ``images`` or the table's folder; bytes are written into the prepared
 folder. A table without splits is parted by ``shares``. The split then depends on the sample's group alone, else on its
@@ -30,6 +31,9 @@ Captions of Flickr30k, as ``image,caption`` or as ``image_name| comment_number| 
     images: ~/flickr30k/flickr30k_images
     columns: {image: image_name, references: comment}
     gather: references
+
+Their first form, ``results_20130124.token``, has the columns ``image``, ``number`` and ``caption``. Files of Karpathy's
+splits (``dataset_coco.json``) have ``image`` with its folder and ``captions``, a list, beside their own columns.
 """
 
 from __future__ import annotations
@@ -44,11 +48,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from paceline.data.readers import Complete, Progress, Sample, Skipped, absolute, check_shares, fraction, require_columns
+from paceline.data.readers import (
+    Complete,
+    Progress,
+    Sample,
+    Skipped,
+    absolute,
+    check_shares,
+    fraction,
+    require_columns,
+    require_variables,
+)
 from paceline.data.readers import split_of as split_by_share
 from paceline.data.readers.hf_datasets import LINK, write_image
 from paceline.data.readers.table.rows import FORMATS, Row, json_value
 from paceline.data.readers.table.sources import CLASS, Source, canonical_split, sources
+from paceline.data.readers.table.where import where
 from paceline.errors import UserError
 from paceline.store.files import digest
 
@@ -57,7 +72,6 @@ READS = {"path": (*FORMATS, ".arrow")}
 ANY_KIND = True
 SPECIAL = ("id", "image", "images", "split")
 RESERVED = ("sha256", "sha256s")
-TRAIN = "train"
 NO_VALUE = "a field is no finite JSON value"  # as prepare says it
 
 
@@ -66,7 +80,7 @@ class Options:
     """Where the table is, which column becomes which field, and how it is split."""
 
     path: str = field(default="", metadata={"doc": "table, pattern of tables, folder of them, or folder of classes"})
-    format: Literal["", "csv", "json", "jsonl", "parquet", "saved", "classes"] = field(
+    format: Literal["", "csv", "json", "jsonl", "parquet", "token", "saved", "classes"] = field(
         default="", metadata={"doc": "what path holds, where its name does not tell it"}
     )
     hub: str = field(default="", metadata={"doc": "id of a dataset of the hub, in place of path"})
@@ -74,6 +88,9 @@ class Options:
     config: str = field(default="", metadata={"doc": "configuration of the hub's dataset, where it has several"})
     columns: dict[str, Any] = field(
         default_factory=dict, metadata={"doc": "field -> column, or a list of columns; empty: each by its own name"}
+    )
+    constants: dict[str, Any] = field(
+        default_factory=dict, metadata={"doc": "field -> its value in every row, for fields that are no column"}
     )
     images: Any = field(
         default="", metadata={"doc": "folder of the pictures, or split -> folder; empty: that of the table"}
@@ -90,11 +107,19 @@ class Options:
     )
     group: str = field(default="", metadata={"doc": "column whose equal values stay in one split"})
     gather: str = field(default="", metadata={"doc": "field that rows of one picture (or one id) gather into a list"})
+    where: dict[str, Any] = field(
+        default_factory=dict,
+        metadata={"doc": "field -> words of which it must hold one; samples that hold none are skipped and counted"},
+    )
+    where_least: int = field(
+        default=1, metadata={"doc": "of a field that is a list: how many of its values must hold a word", "low": 1}
+    )
     limit: int = field(default=0, metadata={"doc": "rows read of each split, the first; 0 reads all", "low": 0})
     sample: int = field(default=0, metadata={"doc": "samples taken of each split, at random; 0 takes all", "low": 0})
     n_per_class: int = field(
         default=0, metadata={"doc": "training samples taken of each class, at random; 0 takes all", "low": 0}
     )
+    train: str = field(default="train", metadata={"doc": "split of which n_per_class is taken: that of task.train"})
     class_column: str = field(default=CLASS, metadata={"doc": "column that holds the class, for n_per_class"})
     delimiter: str = field(default="", metadata={"doc": "of the cells of CSV; empty: as the header has it"})
     encoding: str = field(default="", metadata={"doc": "of text; empty: UTF-8"})
@@ -110,6 +135,12 @@ def made(options: Options) -> dict[str, str]:
 def read(options: Options, images: Path, progress: Progress, complete: Complete) -> Iterator[Sample | Skipped]:
     """The rows of each source in their order, as samples."""
     _check(options)
+    require_variables({"path": options.path, "images": options.images})
+    if options.n_per_class and options.train != complete.train:
+        raise UserError(
+            f"task.options.n_per_class: is taken of split '{options.train}', and the task trains on "
+            f"'{complete.train}'; set task.options.train={complete.train}"
+        )
     table = _Table(options, complete)
     chosen_ids = table.chosen(progress)
     written = 0
@@ -142,6 +173,8 @@ def _check(options: Options) -> None:
         if listed and name in ("id", "image", "split"):
             remedy = "; several pictures are `images`" if name == "image" else ""
             raise UserError(f"task.options.columns.{name}: takes one column, got {columns!r}{remedy}")
+    if wrong := sorted(set(options.constants) & {*SPECIAL, *RESERVED, *options.columns}):
+        raise UserError(f"task.options.constants: '{wrong[0]}' is no field that all rows can have alike; take it out")
     if {"image", "images"} <= set(options.columns):
         raise UserError("task.options.columns: give image (one picture) or images (several), not both")
     if options.gather in (*SPECIAL, *RESERVED):
@@ -187,6 +220,7 @@ class _Table:
             for split, named in options.splits.items()
             for value in (named if isinstance(named, list | tuple) else [named])
         }
+        self.where = where(options.where, options.where_least)
         self.lists = self._gathered() if options.gather else {}
 
     def chosen(self, progress: Progress) -> set[str] | None:
@@ -197,10 +231,11 @@ class _Table:
         for item in self.items(progress):
             if isinstance(item, Item):
                 entry = fraction(self.options.seed, f"sample {item.id}"), item.id
-                classes.setdefault((item.split, item.label if item.split == TRAIN else ""), []).append(entry)
+                label = item.label if item.split == self.options.train else ""
+                classes.setdefault((item.split, label), []).append(entry)
         splits: dict[str, list[tuple[float, str]]] = {}
         for (split, _), entries in classes.items():
-            most = self.options.n_per_class if split == TRAIN else 0
+            most = self.options.n_per_class if split == self.options.train else 0
             splits.setdefault(split, []).extend(_first(entries, most))
         return {name for entries in splits.values() for _, name in _first(entries, self.options.sample)}
 
@@ -213,7 +248,7 @@ class _Table:
                 yield row
                 continue
             try:
-                fields = _fields(place.columns, row)
+                fields = {**_fields(place.columns, row), **self.options.constants}
                 if self.options.gather:
                     key = self._common(place, row)
                     if key in met:
@@ -222,7 +257,9 @@ class _Table:
                     fields[self.options.gather] = self.lists[key]
                 if self.options.group:
                     fields.setdefault(self.tie, json_value(row.get(self.options.group)))
-                yield self._item(place, row, self.complete(fields), ids)
+                completed = self.complete(fields)
+                self.where.check(completed)
+                yield self._item(place, row, completed, ids)
             except UnicodeError:
                 yield Skipped(f"{place.source.name}, row {place.n + 1}", NO_VALUE)
             except ValueError as error:

@@ -1,4 +1,4 @@
-"""The rows of a table's file: CSV, JSON, JSON lines or Parquet, one at a time where the format allows it.
+"""The rows of a table's file: CSV, JSON, JSON lines, Parquet or captions of Flickr, one at a time where they can be.
 
 A row that can't be read is a :class:`Skipped` with a countable reason, and the rows after it are read; a file that
 can't be read raises.
@@ -30,6 +30,7 @@ FORMATS = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".parquet": "parquet",
+    ".token": "token",
 }
 """Suffix of a file -> its format."""
 DELIMITERS = "\t|;,"
@@ -61,7 +62,7 @@ def open_file(path: Path, form: str, delimiter: str = "", encoding: str = "") ->
 
     Args:
         path: the file.
-        form: ``csv``, ``json``, ``jsonl`` or ``parquet``.
+        form: ``csv``, ``json``, ``jsonl``, ``parquet`` or ``token``.
         delimiter: of the cells of CSV; empty takes the one that the header has most of.
         encoding: of text; empty: UTF-8, or UTF-16 where the file begins with its mark.
 
@@ -74,6 +75,8 @@ def open_file(path: Path, form: str, delimiter: str = "", encoding: str = "") ->
             return _parquet(path)
         if form == "csv":
             return _csv(path, delimiter, encoding)
+        if form == "token":
+            return _token(path, encoding)
         return _json(path, form, encoding)
     except OSError as error:
         raise DataError(f"task.options.path: can't read {path}: {error.strerror or error}") from None
@@ -170,6 +173,29 @@ def _csv_rows(name: str, reader: Any, header: Sequence[str]) -> Rows:
             yield {column: cell for column, cell in zip(header, cells, strict=True) if column}
 
 
+# Captions of Flickr: a line each, ``1000092795.jpg#0``, a tab, the caption
+
+
+def _token(path: Path, encoding: str) -> File:
+    def rows(column_names: Sequence[str]) -> Rows:
+        with _text(path, encoding) as stream:
+            for n, line in enumerate(stream, 1):
+                name, tab, caption = line.rstrip("\r\n").partition("\t")
+                image, mark, number = name.rpartition("#")
+                if not line.strip():
+                    continue
+                if not _is_text(line):
+                    yield Skipped(f"{path.name}:{n}", NO_TEXT)
+                elif not (tab and mark and image and number.strip().isdecimal()):
+                    yield Skipped(f"{path.name}:{n}", "line is no caption of a numbered picture")
+                else:
+                    yield {"image": image, "number": int(number), "caption": caption.strip()}
+
+    if not any(isinstance(row, dict) for row in itertools.islice(rows(()), LOOKED_AT)):
+        raise DataError(f"{path}: its first lines are no captions, such as: 1000092795.jpg#0, a tab, the caption")
+    return File(("image", "number", "caption"), rows)
+
+
 # JSON
 
 
@@ -240,13 +266,23 @@ def _records(path: Path, whole: Any) -> list[Row | Skipped]:
     if not isinstance(whole, list):
         raise DataError(f"{path}: holds no list of records")
     return [
-        row if isinstance(row, dict) else Skipped(f"{path.name}:{n}", "record is no JSON object")
+        _with_sentences(row) if isinstance(row, dict) else Skipped(f"{path.name}:{n}", "record is no JSON object")
         for n, row in enumerate(whole, 1)
     ]
 
 
 def _holds_objects(values: Sequence[Any]) -> bool:
     return any(isinstance(value, dict) for value in values)
+
+
+def _with_sentences(row: Row) -> Row:
+    """A record of Karpathy's splits with its captions as texts, and its image with its folder; others as they are."""
+    sentences = row.get("sentences")
+    if not isinstance(sentences, list) or not isinstance(row.get("filename"), str):
+        return row
+    raw = [sentence.get("raw") for sentence in sentences if isinstance(sentence, dict)]
+    image = "/".join(filter(None, (str(row.get("filepath") or ""), row["filename"])))
+    return {"image": image, "captions": [text for text in raw if isinstance(text, str)], **row}
 
 
 def _coco(lists: Mapping[str, Sequence[Any]]) -> list[Row | Skipped]:

@@ -203,7 +203,9 @@ def _class_source(root: Path, folder: Path, split: str, seed: int) -> Source:
     passed = [Skipped((folder / item.record).relative_to(root).as_posix(), item.reason) for item in others]
     for path in paths:
         parts, name = path.relative_to(folder).parts, path.relative_to(root).as_posix()
-        if any(part.startswith(".") for part in parts):
+        if (stored := name.encode("utf-8", "backslashreplace").decode()) != name:
+            passed.append(Skipped(stored, "name is no UTF-8"))
+        elif any(part.startswith(".") for part in parts):
             passed.append(Skipped(name, HIDDEN))
         elif len(parts) > 1:
             rows.append((name, parts[0]))

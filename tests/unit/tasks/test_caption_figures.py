@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sacrebleu.metrics import BLEU, CHRF
 
 from paceline import stats, tasks
@@ -126,6 +128,31 @@ def test_bleu_and_chrf_are_sacrebleus(pairs: list[Pair]) -> None:
     ours = whole(pairs)
     for name, value in by_sacrebleu(pairs).items():
         assert ours[name] == pytest.approx(value, abs=1e-9), name
+
+
+WORDS = st.sampled_from(
+    ["a", "the", "A", "dog", "dogs,", "cat's", "isn't", "3.5", "1,000", "t-shirt.", "“Go!”", "é", "&", "🙂"]
+)
+TEXT = st.lists(WORDS, min_size=1, max_size=9).map(" ".join)
+CORPUS = st.lists(
+    st.tuples(TEXT | st.just("") | st.text(max_size=20), st.lists(TEXT, min_size=1, max_size=5).map(tuple)),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(CORPUS, st.data())
+@settings(max_examples=60, deadline=None)
+def test_bleu_of_each_order_and_chrf_are_sacrebleus_on_any_texts_and_any_resample(
+    pairs: list[Pair], data: st.DataObject
+) -> None:
+    pairs = [(" ".join(caption.split()), references) for caption, references in pairs]
+    counts = data.draw(st.lists(st.integers(0, 3), min_size=len(pairs), max_size=len(pairs)).filter(any))
+    found = score.resample(columns(pairs), np.array([[1.0] * len(pairs), counts]))
+    drawn = [pair for pair, often in zip(pairs, counts, strict=True) for _ in range(often)]
+    for row, whole_set in enumerate((pairs, drawn)):
+        wanted = by_sacrebleu(whole_set)
+        assert {name: float(found[name][row]) for name in wanted} == pytest.approx(wanted, abs=1e-9)
 
 
 def test_cider_d_and_rouge_l_are_cocos() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from rich.console import Console
 from test_caption_figures import CONFIG, GOLDEN, KIND, by_sacrebleu, sample
 
 from paceline import report, tasks
@@ -26,6 +29,7 @@ from paceline.report.analysis import differences
 from paceline.report.consistency.sweeps import findings
 from paceline.report.page import page
 from paceline.report.read.sweep_results import Report
+from paceline.report.text import export, latex, terminal
 from paceline.scoring.digest import scorer_sources
 from paceline.scoring.judge import judge, score_predictions
 from paceline.store.cell_folder import Cell
@@ -33,6 +37,7 @@ from paceline.store.files import SCHEMA, digest, write_json, write_jsonl
 from paceline.store.root import Store
 from paceline.tasks.captioning import data_checks
 from paceline.tasks.captioning.caption_tokens import read_caption, tokens
+from paceline.tasks.metrics import Unit
 from paceline.tasks.panels import CellResult, Results, exports
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -150,7 +155,8 @@ def test_an_unread_answer_is_an_empty_caption_not_a_dropped_row() -> None:
     records, content = judge(CONFIG, predictions("A red bus", "", "I cannot see the picture.", "A hat"), SAMPLES)
     assert [r["outcome"] for r in records] == ["parsed", "malformed", "refused", "parsed"]
     assert records[0]["truth"] == ["A red bus.", "A bus on a street."]
-    assert records[2]["scores"] == {"rouge_l": 0.0, "cider_d": None, "words": None}
+    unread = ("cider_d", "words", "invents_name", "invents_number", "invented")
+    assert records[2]["scores"] == {"rouge_l": 0.0, **dict.fromkeys(unread)}
     metrics = content["metrics"]
     assert list(metrics) == [m.name for m in KIND.metrics]
     assert metrics["bleu_1"]["n"] == metrics["rouge_l"]["n"] == metrics["cider_d"]["n"] == 4
@@ -241,7 +247,13 @@ def test_panels_show_captions_beside_references_and_how_varied_they_are() -> Non
     assert texts.cases[1].references == ("A red bus.", "A bus on a street.")
     assert [(a.name, a.text) for a in texts.cases[1].answers] == [("tuned", "A red bus."), ("untuned", "A thing.")]
     assert [(a.text, a.outcome) for a in texts.cases[0].answers] == [("A dog", ""), ("A thing.", "")]
-    assert [row[:3] for row in table.rows] == [("first reference", 4, 4), ("untuned", 4, 1), ("tuned", 3, 3)]
+    assert [row[:4] for row in table.rows] == [
+        ("references", 5, 0.0, 5),
+        ("untuned", 4, 0.0, 1),
+        ("tuned", 3, 0.25, 3),
+    ]
+    assert table.rows[2][4:7] == (pytest.approx(7 / 3), 2, 3)
+    assert table.rows[2][-2:] == (0.0, 0.0)
     assert len({len(row) for row in table.rows} | {len(table.columns)}) == 1
     silent = Results(CONFIG.task, "test", [lead], [lead], None, {}, lambda metric: ["tuned"])
     assert [name for name, _ in exports([("c", "test", panel) for panel in KIND.panels(silent)])] == [
@@ -252,6 +264,20 @@ def test_panels_show_captions_beside_references_and_how_varied_they_are() -> Non
     assert (KIND.show("A bus."), KIND.show(None), KIND.brief(["A bus.", "B"])) == ("A bus.", "", "A bus.")
     empty = Results(CONFIG.task, "test", [], [], None, {}, lambda metric: [])
     assert KIND.panels(empty) == []
+
+
+def test_words_that_are_in_no_reference_are_named_beside_the_caption() -> None:
+    lead = cell("m", ["A red bus in Paris", "A dog", "The cat sleeps in 1999.", "A hat"])
+    shown = Results(CONFIG.task, "test", [lead], [lead], None, {}, lambda metric: ["m"])
+    texts, table = KIND.panels(shown)
+    assert texts.headings[-1] == "in no reference"
+    named = {case.sample: case.answers[0].scores[-1] for case in texts.cases}
+    assert {"Paris", "1999", "–"} >= set(named.values()) != {"–"}
+    assert table.rows[1][-2:] == (0.25, 0.25)
+
+
+def test_people_mark_a_caption_by_what_it_says_and_how_it_says_it() -> None:
+    assert [criterion.name for criterion in KIND.marks] == ["accurate", "style"]
 
 
 def test_what_a_report_says_of_differences_names_no_error_that_only_read_answers_have() -> None:
@@ -300,9 +326,29 @@ def test_a_report_shows_captions_and_objects_to_no_figure(tmp_path: Path) -> Non
     assert findings(found) == ()
     assert differences.standing(found, group, "cider_d").best == found.rows[0].id
     shown = page.html(found)
-    for text in ("Captions beside their references", "How varied captions are", "malformed", "CIDEr-D"):
+    for text in ("Captions beside their references", "How captions are written", "malformed", "CIDEr-D"):
         assert text in shown
     assert [panel.key for panel in differences.panels(found, group)] == ["captions", "variety"]
+
+
+def test_a_metric_is_shown_with_the_decimals_that_the_kind_states_in_every_rendering(tmp_path: Path) -> None:
+    found = sweep(tmp_path)
+    (group,) = found.groups
+    measured = group.metric(found.rows[0], "cider_d")
+    assert measured is not None and measured.value is not None
+    shown = f"{measured.value:.2f}"
+    assert wording.with_interval(measured).startswith(f"{shown} [")
+    console = Console(width=200, file=io.StringIO())
+    terminal.show(found, console, everything=True)
+    assert isinstance(console.file, io.StringIO)
+    for text in (console.file.getvalue(), export.markdown_text(found), latex.latex_text(found), page.html(found)):
+        assert re.search(rf"(?<![\d.]){shown}(?![\d])", text)
+    assert repr(measured.value) in export.csv_text(found)
+    assert export.as_json(found)["rows"][0]["metrics"]["cider_d"]["value"] == measured.value
+    assert wording.number(measured.value, "") != shown or measured.value < 1
+    assert wording.number(-0.004, Unit("", 2), signed=True) == "0.00"
+    assert wording.number(0.12345, Unit("share", 2)) == "12.35"
+    assert wording.value(12.345, Unit("", 0)) == "12"
 
 
 # --- the stamps ------------------------------------------------------------------------------------------------------

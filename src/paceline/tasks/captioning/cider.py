@@ -19,12 +19,13 @@ from __future__ import annotations
 
 import functools
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from paceline.tasks.captioning import ngrams
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -35,8 +36,8 @@ ORDERS = 4
 SIGMA = 6.0
 """Of the penalty of lengths, in words."""
 
-_BLOCK = 1 << 22
-"""Numbers in one block of resamples: 32 MiB."""
+_BLOCK = 1 << 21
+"""Numbers in one block of resamples: 16 MiB."""
 
 
 @dataclass(frozen=True)
@@ -92,66 +93,67 @@ class Corpus:
 
 def corpus(captions: Sequence[Words], references: Sequence[Sequence[Words]]) -> Corpus:
     """Count n-grams: captions, and as many lists of references, as words."""
-    counts = [[_ngrams(text) for text in texts] for texts in references]
-    occurs: dict[Words, list[int]] = {}
-    for i, texts in enumerate(counts):
-        for ngram in set().union(*texts):
-            occurs.setdefault(ngram, []).append(i)
-    classes: dict[tuple[int, ...], int] = {(): 0}  # the first: n-grams of captions alone
-    class_of = {ngram: classes.setdefault(tuple(samples), len(classes)) for ngram, samples in occurs.items()}
-
+    texts = ngrams.of_words(captions, references)
+    reference = texts.place > 0
+    samples, sample = len(captions), texts.sample[reference]
+    before = np.cumsum(texts.references) - texts.references  # references of the samples before
+    classes: dict[bytes, int] = {b"": 0}  # from samples, as bytes; the first: n-grams of captions alone
     clipped, squared, caption_squared = _Entries(), _Entries(), _Entries()
-    sample: list[int] = []
-    weight: list[float] = []
-    for i, (caption, texts) in enumerate(zip(captions, counts, strict=True)):
-        caption_ngrams = _ngrams(caption)
-        for ngram, count in caption_ngrams.items():
-            caption_squared.add(ORDERS * i + len(ngram) - 1, class_of.get(ngram, 0), count * count)
-        for reference, text in zip(references[i], texts, strict=True):
-            for ngram, count in text.items():
-                row = ORDERS * len(sample) + len(ngram) - 1
-                squared.add(row, class_of[ngram], count * count)
-                if ngram in caption_ngrams:
-                    clipped.add(row, class_of[ngram], min(caption_ngrams[ngram], count) * count)
-            apart = max(len(caption) - 1, 0) - max(len(reference) - 1, 0)
-            sample.append(i)
-            weight.append(10 / ORDERS / len(texts) * math.exp(-(apart**2) / (2 * SIGMA**2)))
+    for order, of in enumerate(ngrams.counted(texts, ORDERS)):
+        column = _classes(of, samples, classes)
+        in_reference = of.place > 0
+        row = ORDERS * np.where(in_reference, before[of.sample] + of.place - 1, of.sample) + order
+        both = in_reference & (of.in_caption > 0)
+        squared.add(row, column, of.count**2, in_reference)
+        clipped.add(row, column, np.minimum(of.count, of.in_caption) * of.count, both)
+        caption_squared.add(row, column, of.count**2, ~in_reference)
     documents = _Entries()
-    for samples, number in classes.items():
-        for i in samples:
-            documents.add(i, number, 1)
-    pairs, n = len(sample), len(captions)
+    occurs = [np.frombuffer(members, dtype=np.int64) for members in classes]
+    documents.add(np.concatenate(occurs), np.repeat(np.arange(len(classes)), [len(o) for o in occurs]))
+    bigrams = np.maximum(texts.lengths - 1, 0)
+    apart = bigrams[~reference][sample] - bigrams[reference]
+    penalty = np.array([math.exp(-(d**2) / (2 * SIGMA**2)) for d in range(int(np.abs(apart).max(initial=0)) + 1)])
     return Corpus(
-        documents.matrix(n, len(classes)),
-        clipped.matrix(ORDERS * pairs, len(classes)),
-        squared.matrix(ORDERS * pairs, len(classes)),
-        caption_squared.matrix(ORDERS * n, len(classes)),
-        np.array(sample, dtype=int),
-        np.array(weight, dtype=np.float64),
+        documents.matrix(samples, len(classes)),
+        clipped.matrix(ORDERS * len(sample), len(classes)),
+        squared.matrix(ORDERS * len(sample), len(classes)),
+        caption_squared.matrix(ORDERS * samples, len(classes)),
+        sample,
+        10 / ORDERS / texts.references[sample] * penalty[np.abs(apart)],
     )
 
 
-def _ngrams(tokens: Words) -> Counter[Words]:
-    return Counter(tokens[i : i + n] for n in range(1, ORDERS + 1) for i in range(len(tokens) - n + 1))
+def _classes(of: ngrams.Counted, samples: int, classes: dict[bytes, int]) -> np.ndarray:
+    """The class of each entry; new ones are added to ``classes``."""
+    known, number = np.unique(of.ngram, return_inverse=True)
+    in_reference = of.place > 0
+    pairs = np.sort(number[in_reference] * samples + of.sample[in_reference])
+    ngram, sample = np.divmod(pairs[np.diff(pairs, prepend=-1) != 0], max(samples, 1))
+    begins = np.flatnonzero(np.diff(ngram, prepend=-1))
+    class_of = np.zeros(len(known), dtype=int)
+    for begin, end in zip(begins.tolist(), [*begins[1:].tolist(), len(ngram)], strict=False):
+        members = sample[begin:end].tobytes()
+        class_of[ngram[begin]] = classes.setdefault(members, len(classes))
+    return class_of[number]
 
 
 class _Entries:
     """Entries of a sparse matrix; those at one place are added."""
 
     def __init__(self) -> None:
-        self._rows: list[int] = []
-        self._columns: list[int] = []
-        self._values: list[float] = []
+        self._parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
-    def add(self, row: int, column: int, value: float) -> None:
-        """One more."""
-        self._rows.append(row)
-        self._columns.append(column)
-        self._values.append(value)
+    def add(
+        self, rows: np.ndarray, columns: np.ndarray, values: np.ndarray | None = None, where: np.ndarray | None = None
+    ) -> None:
+        """More of them: ones if without values; only some of them if told which."""
+        values = np.ones(len(rows)) if values is None else values.astype(np.float64)
+        chosen = slice(None) if where is None else where
+        self._parts.append((rows[chosen], columns[chosen], values[chosen]))
 
     def matrix(self, rows: int, columns: int) -> csr_array:
         """All of them, of a given shape."""
         from scipy.sparse import csr_array
 
-        at = (np.array(self._rows, dtype=int), np.array(self._columns, dtype=int))
-        return csr_array((np.array(self._values, dtype=np.float64), at), shape=(rows, columns))
+        row, column, values = (np.concatenate(arrays) for arrays in zip(*self._parts, strict=True))
+        return csr_array((values, (row, column)), shape=(rows, columns))

@@ -12,17 +12,16 @@ A missing caption counts as an empty one.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections import Counter
-
-    from sacrebleu.metrics import BLEU
+from paceline.tasks.captioning import ngrams
 
 Floats = np.ndarray
+Split = TypeVar("Split", str, list[str])
+"""A text as characters or as words."""
 
 ORDERS = 4
 """The longest n-gram of BLEU."""
@@ -33,19 +32,69 @@ CHRF_BETA = 2.0
 ROUGE_BETA = 1.2
 """As in COCO's evaluation code."""
 
+_PART = 2000
+"""Samples whose words and characters are counted at once."""
+
 
 @functools.cache
-def _bleu() -> BLEU:
+def _bleu_tokenizer() -> Callable[[str], str]:
     from sacrebleu.metrics import BLEU
 
-    return BLEU(effective_order=True)  # turns off a warning on single sentences; the counts do not depend on it
+    return BLEU().tokenizer
 
 
-@functools.lru_cache(maxsize=1 << 16)
-def bleu_counts(caption: str, references: tuple[str, ...]) -> tuple[int, ...]:
-    """What a caption adds to BLEU: its length, the closest reference's, matched n-grams by order, all of them."""
-    score = _bleu().sentence_score(caption, references)
-    return score.sys_len, score.ref_len, *score.counts, *score.totals
+def bleu_counts(captions: Sequence[str], references: Sequence[Sequence[str]]) -> Floats:
+    """What each caption adds to BLEU: its length, the closest reference's, matched n-grams by order, all of them.
+
+    Returns:
+        float64 (samples, 10).
+    """
+    split = _bleu_tokenizer()
+
+    def words(text: str) -> list[str]:
+        return split(text.rstrip()).split()
+
+    return _in_parts(
+        lambda some, others: _bleu_counts(ngrams.of_words(*_mapped(words, some, others))), captions, references
+    )
+
+
+def _bleu_counts(texts: ngrams.Texts) -> Floats:
+    n, caption = len(texts.references), texts.place == 0
+    length = texts.lengths[caption]
+    matched = np.zeros((n, ORDERS))
+    for order, of in enumerate(ngrams.counted(texts, ORDERS)):
+        # A word counts as often as the reference has it that has it most often.
+        most = np.maximum.reduceat(np.where(of.place > 0, of.count, 0), of.first) if of.first.size else of.first
+        matched[:, order] = np.bincount(of.sample[of.first], np.minimum(of.in_caption[of.first], most), n)
+    total = np.maximum(length[:, None] - np.arange(ORDERS), 0)
+    apart = _by_sample(np.abs(texts.lengths - length[texts.sample])[~caption], texts, np.inf)
+    lengths = _by_sample(texts.lengths[~caption], texts, np.inf)
+    closest = np.where(apart == apart.min(axis=1, keepdims=True), lengths, np.inf).min(axis=1)
+    return np.column_stack([length, closest, matched, total])
+
+
+def _by_sample(values: Floats, texts: ngrams.Texts, filler: float) -> Floats:
+    """Values of references as a row a sample, float64 (samples, references of the one that has most)."""
+    rows = np.full((len(texts.references), int(texts.references.max())), filler)
+    rows[np.arange(rows.shape[1]) < texts.references[:, None]] = values
+    return rows
+
+
+def _mapped(
+    split: Callable[[str], Split], captions: Sequence[str], references: Sequence[Sequence[str]]
+) -> tuple[list[Split], list[list[Split]]]:
+    return [split(text) for text in captions], [[split(text) for text in texts] for texts in references]
+
+
+def _in_parts(
+    counts: Callable[[Sequence[str], Sequence[Sequence[str]]], Floats],
+    captions: Sequence[str],
+    references: Sequence[Sequence[str]],
+) -> Floats:
+    """A part of the samples at a time, so that tens of thousands need no gigabytes."""
+    parts = [slice(at, at + _PART) for at in range(0, len(captions), _PART)]
+    return np.concatenate([counts(captions[part], references[part]) for part in parts])
 
 
 def corpus_bleu(counts: Floats, order: int) -> float:
@@ -58,31 +107,41 @@ def corpus_bleu(counts: Floats, order: int) -> float:
     return float(score.score) / 100
 
 
-@functools.lru_cache(maxsize=1 << 16)
-def chrf_counts(caption: str, references: tuple[str, ...]) -> tuple[int, ...]:
-    """What a caption adds to chrF: by order of n-gram those of the caption, of the reference, and in both.
+def chrf_counts(captions: Sequence[str], references: Sequence[Sequence[str]]) -> Floats:
+    """What each caption adds to chrF: by order of n-gram those of the caption, of the reference, and in both.
 
     Of several references the one with the highest F counts, the first of equals.
+
+    Returns:
+        float64 (samples, 18).
     """
-    caption_ngrams = _characters(caption)
-    counts = [
-        [n for pair in zip(caption_ngrams, _characters(text), strict=True) for n in _in_both(*pair)]
-        for text in references
-    ]
-    best = int(np.argmax(corpus_chrf(np.array(counts, dtype=np.float64))))
-    return tuple(counts[best])
+
+    def characters(text: str) -> str:
+        return "".join(text.split())
+
+    return _in_parts(
+        lambda some, others: _chrf_counts(ngrams.of_characters(*_mapped(characters, some, others))),
+        captions,
+        references,
+    )
 
 
-@functools.lru_cache(maxsize=1 << 14)
-def _characters(text: str) -> list[Counter[str]]:
-    from sacrebleu.metrics.helpers import extract_all_char_ngrams
-
-    return list(extract_all_char_ngrams(text, CHARACTERS))
-
-
-def _in_both(caption: Counter[str], reference: Counter[str]) -> tuple[int, int, int]:
-    # sacrebleu leaves out the caption's n-grams of an order that the reference is too short for.
-    return caption.total() if reference else 0, reference.total(), (caption & reference).total()
+def _chrf_counts(texts: ngrams.Texts) -> Floats:
+    reference = texts.place > 0
+    sample, length = texts.sample[reference], texts.lengths[reference]
+    before = np.cumsum(texts.references) - texts.references  # references of the samples before
+    counts = np.zeros((len(length), CHARACTERS, 3))
+    for order, of in enumerate(ngrams.counted(texts, CHARACTERS)):
+        in_reference = of.place > 0
+        pair = (before[of.sample] + of.place - 1)[in_reference]
+        both = np.minimum(of.count, of.in_caption)[in_reference]
+        counts[:, order, 1] = np.maximum(length - order, 0)
+        # sacrebleu leaves out the caption's n-grams of an order that the reference is too short for.
+        counts[:, order, 0] = np.where(length > order, np.maximum(texts.lengths[~reference][sample] - order, 0), 0)
+        counts[:, order, 2] = np.bincount(pair, both, len(length))
+    rows = counts.reshape(len(length), -1)
+    best = _by_sample(corpus_chrf(rows), texts, -1.0).argmax(axis=1)
+    return np.asarray(rows[before + best])
 
 
 def corpus_chrf(counts: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""How captions are shown: beside their references, and how varied they are."""
+"""How captions are shown: beside their references, and how they are written; and what people mark them by."""
 
 from __future__ import annotations
 
@@ -10,9 +10,16 @@ import numpy as np
 
 from paceline.tasks.answers import Answers
 from paceline.tasks.captioning.score import ORDER, OUTCOMES
+from paceline.tasks.kind import Criterion
+from paceline.tasks.metrics import Unit
 from paceline.tasks.panels import CellResult, CellText, Panel, Results, Table, TableColumn, TextCase, Texts, Value
 
 LABELS = {outcome.name: outcome.label for outcome in OUTCOMES}
+MARKS = (
+    Criterion("accurate", "Is all that it says in the picture, without invented names, numbers or events?"),
+    Criterion("style", "Is it worded as a caption of such a picture should be, in length, tone and grammar?"),
+)
+"""A caption is acceptable where both are marked yes."""
 MOST_SHOWN = 60  # characters of the most frequent caption
 
 
@@ -20,7 +27,7 @@ def panels(results: Results) -> Iterator[Panel]:
     """Captions beside references, and a table of how captions are written."""
     if any(ORDER.score in cell.answers.scores for cell in results.cells):
         yield beside_references(results)
-        yield variety(results)
+        yield writing(results)
 
 
 def beside_references(results: Results) -> Texts:
@@ -38,10 +45,11 @@ def beside_references(results: Results) -> Texts:
         "captions",
         "Captions beside their references",
         "Captions",
-        headings=("CIDEr-D", "ROUGE-L"),
+        headings=("CIDEr-D", "ROUGE-L", "in no reference"),
         cases=tuple(cases),
         caption=f"The best, the median and the worst caption by CIDEr-D of {lead.name if lead else 'no cell'}, which "
-        "leads, and what the best cells of each model, untuned and tuned, say of the same pictures.",
+        "leads, and what the best cells of each model, untuned and tuned, say of the same pictures; and the names and "
+        "numbers of each answer that are in no reference.",
     )
 
 
@@ -59,7 +67,8 @@ def _text(cell: CellResult, sample: str) -> CellText | None:
         return None
     at = answers.samples.index(sample)
     caption = answers.columns["caption"][at]
-    scores = (_number(answers, "cider_d", at), _number(answers, "rouge_l", at))
+    words = answers.columns["invented"][at]
+    scores = (_number(answers, "cider_d", at), _number(answers, "rouge_l", at), ", ".join(words) or "–")
     outcome = "" if caption else LABELS.get(answers.outcomes[at], "not read")
     return CellText(cell.id, cell.name, caption, scores, outcome)
 
@@ -69,37 +78,55 @@ def _number(answers: Answers, score: str, at: int) -> str:
     return f"{value:.2f}" if np.isfinite(value) else "–"
 
 
-def variety(results: Results) -> Table:
-    """How many different captions a cell writes, how long they are, and which it writes most often."""
+def writing(results: Results) -> Table:
+    """How long captions are beside their references, how many differ, how many are empty, and what they invent."""
     rows: list[tuple[Value, ...]] = []
     seen = next((cell.answers for cell in results.best), None)
     if seen is not None:
-        rows.append(("first reference", *_written([texts[0] for texts in seen.columns["references"]])))
+        references = [text for texts in seen.columns["references"] for text in texts]
+        rows.append(("references", *_written(references, len(references)), None, None))
     for cell in results.best:
-        rows.append((cell.name, *_written([text for text in cell.answers.columns["caption"] if text])))
+        captions = cell.answers.columns["caption"]
+        invents = (_share(cell.answers, score) for score in ("invents_name", "invents_number"))
+        rows.append((cell.name, *_written([text for text in captions if text], len(captions)), *invents))
     return Table(
         "variety",
-        "How varied captions are",
-        "Variety",
+        "How captions are written",
+        "Writing",
         columns=(
             TableColumn("model · prompt · method"),
             TableColumn("read", "count"),
+            TableColumn("empty", "share"),
             TableColumn("different", "count"),
-            TableColumn("words per caption", ""),
+            TableColumn("words\nper caption", Unit("", 1)),
+            TableColumn("fewest\nwords", "count"),
+            TableColumn("most\nwords", "count"),
             TableColumn("most frequent caption"),
             TableColumn("times", "count"),
+            TableColumn("invented\nname", "share"),
+            TableColumn("invented\nnumber", "share"),
         ),
         rows=tuple(rows),
-        caption="Few different captions: the model tells the pictures apart little. Words per caption: the mean.",
+        caption="Empty: answers without a caption, unread ones. Few different captions: the model tells the pictures "
+        "apart little. Words per caption: the mean. Invented: the share of the captions read with a name or a number "
+        "that is in no reference of the picture; of captions whose capitals tell no names there is no share.",
     )
 
 
-def _written(captions: Sequence[str]) -> tuple[Value, ...]:
+def _written(captions: Sequence[str], asked: int) -> tuple[Value, ...]:
     counts = Counter(captions)
     often, times = counts.most_common(1)[0] if counts else ("–", 0)
-    mean_length = float(np.mean([len(text.split()) for text in captions])) if captions else None
+    lengths = [len(text.split()) for text in captions]
+    spread = (float(np.mean(lengths)), min(lengths), max(lengths)) if lengths else (None, None, None)
     shown = often if len(often) <= MOST_SHOWN else f"{often[:MOST_SHOWN]}…"
-    return len(captions), len(counts), mean_length, shown, times
+    empty = (asked - len(captions)) / asked if asked else None
+    return len(captions), empty, len(counts), *spread, shown, times
+
+
+def _share(answers: Answers, score: str) -> float | None:
+    values = answers.scores.get(score, np.array([]))
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else None
 
 
 def show(value: Any) -> str:

@@ -2,7 +2,8 @@
 
 BLEU and chrF (:mod:`paceline.tasks.captioning.overlap`) and CIDEr-D (:mod:`paceline.tasks.captioning.cider`) are
 statistics of the set, computed anew on every resample; ROUGE-L is a mean over samples. An unread answer is an empty
-caption in all of them: a miss, not a dropped row.
+caption in all of them: a miss, not a dropped row. What a caption states and no reference does
+(:mod:`paceline.tasks.captioning.invented`) is counted over the captions that were read.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from paceline.errors import DataError
 from paceline.tasks.captioning import cider, overlap
 from paceline.tasks.captioning.caption_tokens import read_caption, tokens
 from paceline.tasks.captioning.fields import references_of
+from paceline.tasks.captioning.invented import invented
 from paceline.tasks.kind import Answer, Answered, Order, Part
 from paceline.tasks.metrics import MALFORMED, PARSED, REFUSED, Judged, Metric, Reading, outcome_shares
 
@@ -28,11 +30,23 @@ if TYPE_CHECKING:
 OUTCOMES = (PARSED, REFUSED, MALFORMED)
 
 METRICS = (
-    Metric("cider_d", "CIDEr-D", unit="", statistic="set", leads=True),
+    Metric("cider_d", "CIDEr-D", unit="", statistic="set", leads=True, decimals=2),
     *(Metric(f"bleu_{n}", f"BLEU-{n}", statistic="set", leads=n == 4, redundant=n in (2, 3)) for n in range(1, 5)),
     Metric("rouge_l", "ROUGE-L", score="rouge_l"),
     Metric("chrf", "chrF", statistic="set"),
     Metric("words", "words per caption", unit="words", score="words", redundant=True),
+    Metric("invented_name_share", "invented name", score="invents_name", hits=True, lower_is_better=True),
+    Metric("invented_number_share", "invented number", score="invents_number", hits=True, lower_is_better=True),
+    Metric(
+        "invented_per_caption",
+        "invented names and numbers per caption",
+        unit="",
+        score="invented",
+        lower_is_better=True,
+        redundant=True,
+        decimals=2,
+        skewed=True,
+    ),
     *outcome_shares(OUTCOMES),
 )
 HEADLINE = ("cider_d", "bleu_1", "bleu_4", "rouge_l", "chrf", "parsed_share")
@@ -43,7 +57,8 @@ ORDER = Order(
 
 NOTE = (
     "CIDEr-D runs from 0 to 10, with document frequencies of the evaluated references, and ROUGE-L is as in COCO's "
-    "evaluation code; BLEU (13a, smooth exp) and chrF are sacrebleu's, case counts. Words are over read answers."
+    "evaluation code; BLEU (13a, smooth exp) and chrF are sacrebleu's, case counts. Words, and names and numbers that "
+    "are in no reference, are over read answers."
 )
 
 PACKAGES = ("sacrebleu",)
@@ -58,7 +73,8 @@ def score(answers: Sequence[Answered], task: TaskSpec, prompt: PromptSpec) -> li
     """Hold captions to their references.
 
     ``cider_d`` has the document frequencies of the sample's own split, as the metric has; it orders answers, and is
-    None where none was read.
+    None where none was read. ``invents_name`` is None where capitals tell no names: of one caption, or of all answers
+    where the model writes in small letters. The details of an answer are the words that it invents.
 
     Raises:
         DataError: a sample has no reference.
@@ -75,15 +91,23 @@ def score(answers: Sequence[Answered], task: TaskSpec, prompt: PromptSpec) -> li
             np.ones((1, len(at)))
         )[0]
         ciders.update(zip(at, cider_d.tolist(), strict=True))
+    question = f"{prompt.text} {prompt.prefix}".strip()
+    cased = any(c.isupper() for a in answers for c in a.reading.value or "")
     judged = []
     for i, answered in enumerate(answers):
         caption = answered.reading.value
-        scores = {
+        stated = invented(caption, references[i], question) if caption else None
+        named = stated is not None and cased and stated.named
+        scores: dict[str, float | bool | None] = {
             "rouge_l": overlap.rouge_l(captions[i], reference_tokens[i]),
             "cider_d": ciders[i] if caption else None,
             "words": len(caption.split()) if caption else None,
+            "invents_name": bool(stated.names) if stated and named else None,
+            "invents_number": bool(stated.numbers) if stated else None,
+            "invented": len(stated.names) + len(stated.numbers) if stated and named else None,
         }
-        judged.append(Judged(references[i], scores))
+        words = [*stated.names, *stated.numbers] if stated else []
+        judged.append(Judged(references[i], scores, {"invented": words} if words else {}))
     return judged
 
 
@@ -95,8 +119,9 @@ def _truth(sample: Mapping[str, Any]) -> list[str]:
 
 
 def columns(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """``caption``, empty where none was read, and ``references``, a tuple of texts."""
+    """``caption``, empty where none was read; ``references``, a tuple of texts; ``invented``, one of words."""
     return {
+        "invented": tuple(tuple(r.get("details", {}).get("invented", ())) for r in records),
         "caption": tuple(sys.intern(str(r.get("value") or "")) for r in records),
         "references": tuple(
             tuple(sys.intern(text) for text in references_of({"references": r.get("truth")})) for r in records
@@ -114,24 +139,33 @@ def resample(answers: Answers, often: np.ndarray) -> dict[str, np.ndarray]:
     Returns:
         Metric -> float64 (resamples,).
     """
-    captions, references = answers.columns["caption"], answers.columns["references"]
-    pairs = list(zip(captions, references, strict=True))
-    bleu = often @ np.array([overlap.bleu_counts(*pair) for pair in pairs], dtype=np.float64)
-    chrf = often @ np.array([overlap.chrf_counts(*pair) for pair in pairs], dtype=np.float64)
-    cider_d = _corpus(tuple(captions), tuple(references)).scores(often)
+    counts = _counts(tuple(answers.columns["caption"]), tuple(answers.columns["references"]))
+    cider_d = counts.corpus.scores(often)
+    bleu = often @ counts.bleu
     return {
         "cider_d": (often * cider_d).sum(axis=1) / often.sum(axis=1),
         **{
-            f"bleu_{n}": np.array([overlap.corpus_bleu(counts, n) for counts in bleu])
+            f"bleu_{n}": np.array([overlap.corpus_bleu(summed, n) for summed in bleu])
             for n in range(1, overlap.ORDERS + 1)
         },
-        "chrf": overlap.corpus_chrf(chrf),
+        "chrf": overlap.corpus_chrf(often @ counts.chrf),
     }
 
 
+class _Counts(NamedTuple):
+    """What a set's figures are made of, the same in all of its resamples."""
+
+    corpus: cider.Corpus
+    bleu: np.ndarray
+    chrf: np.ndarray
+
+
 @functools.lru_cache(maxsize=2)
-def _corpus(captions: tuple[str, ...], references: tuple[tuple[str, ...], ...]) -> cider.Corpus:
-    return cider.corpus([tokens(text) for text in captions], [[_tokens(t) for t in texts] for texts in references])
+def _counts(captions: tuple[str, ...], references: tuple[tuple[str, ...], ...]) -> _Counts:
+    words = [tokens(text) for text in captions], [[_tokens(text) for text in texts] for texts in references]
+    return _Counts(
+        cider.corpus(*words), overlap.bleu_counts(captions, references), overlap.chrf_counts(captions, references)
+    )
 
 
 @functools.lru_cache(maxsize=1 << 14)

@@ -8,7 +8,7 @@ A prompt that names ``{choices}`` shows them with letters, and then a letter is 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from paceline.tasks import short_answers
@@ -17,6 +17,7 @@ from paceline.tasks.metrics import Judged, Reading
 
 if TYPE_CHECKING:
     from paceline.config.schema import PromptSpec, TaskSpec
+    from paceline.tasks.panels import Panel, Results
 
 FIELDS = {
     "question": "the question; a prompt names it too",
@@ -71,3 +72,10 @@ def read(answer: Answer, part: Part, task: TaskSpec, prompt: PromptSpec) -> Read
 def score(answers: Sequence[Answered], task: TaskSpec, prompt: PromptSpec) -> list[Judged]:
     """Right is the right choice."""
     return [short_answers.judged(a, a.sample["answer"], a.reading.value == a.sample["answer"]) for a in answers]
+
+
+def panels(results: Results) -> Iterator[Panel]:
+    """Accuracy by the type of the question."""
+    from paceline.tasks.by_type import panels
+
+    yield from panels(results, METRICS[0])

@@ -13,9 +13,20 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from paceline.tasks.answer_phrases import (
+    ALTERNATIVE,
+    HEDGE,
+    NEGATION,
+    REFUSAL,
+    UNABLE,
+    plain_marks,
+    said,
+    sentences,
+)
 from paceline.tasks.kind import Answered, letter
 from paceline.tasks.listed_texts import listed
 from paceline.tasks.metrics import MALFORMED, PARSED, REFUSED, Judged, Metric, Reading, outcome_shares
+from paceline.tasks.named_choices import named
 
 if TYPE_CHECKING:
     from paceline.config.schema import PromptSpec
@@ -30,15 +41,12 @@ METRICS = (
 )
 """``accuracy``, ``wrong_share`` and the shares of refused and malformed answers are 1 together."""
 
-MAX_CHARACTERS = 20_000
-"""Of an answer that are read."""
-
 
 # -- normalisation
 
-_DIGITS = {w: str(n) for n, w in enumerate("zero one two three four five six seven eight nine ten".split())}  # noqa: SIM905
-_DIGITS["none"] = "0"
-_ARTICLES = {"a", "an", "the"}
+DIGITS = {w: str(n) for n, w in enumerate("zero one two three four five six seven eight nine ten".split())}  # noqa: SIM905
+DIGITS["none"] = "0"
+ARTICLES = {"a", "an", "the"}
 _NEGATED = (
     "are ca could did does do had has have is might must need should was were wo would sha".split()  # noqa: SIM905
 )
@@ -57,8 +65,8 @@ def normalised(text: str) -> str:
     """A text as it is compared."""
     text = text.lower().replace("’", "'")
     text = _PUNCTUATION.sub(" ", _STOP.sub("", _COMMA.sub("", text)))
-    words = (_CONTRACTIONS.get(word, _DIGITS.get(word, word)) for word in text.split())
-    return " ".join(word for word in words if word not in _ARTICLES)
+    words = (_CONTRACTIONS.get(word, DIGITS.get(word, word)) for word in text.split())
+    return " ".join(word for word in words if word not in ARTICLES)
 
 
 # -- what a sample holds
@@ -138,60 +146,44 @@ def combine(ensembles: Sequence[Sequence[Answers]]) -> list[Answers]:
 
 # -- reading
 
-_THOUGHT = re.compile(r"</\s?(?:think|thinking|reasoning)\s?>", re.IGNORECASE)
-_LABEL = re.compile(
-    r"[\s*_#\"“]*(?:(?:the|final|my|correct|short)\s+)*answer\s*(?::|is\b:?)[\s*_]*",
-    re.IGNORECASE,
-)
-_AROUND = " \t\r\n*_`\"“”'‘’"
-_REFUSAL = re.compile(
-    r"(?:as an? (?:ai|artificial|(?:large )?language)\b"
-    r"|(?:(?:i'm |i am )?(?:very |so |really )?sorry|unfortunately|apologies)\b"
-    r"|(?:i|we)(?: am| are|'m|'re)? (?:can ?not|can't|could not|couldn't|unable|not able|do not|don't|won't|will not)\b"
-    r"|(?:it|this) (?:is not|isn't|is im|cannot|can't)(?: be)? ?(?:possible|determined|clear|answered|visible|shown)"
-    r"|(?:there is|there's|i see) no (?:image|picture|photo|text|question)\b"
-    r"|no (?:image|picture|photo|text) (?:was |is |has been )?(?:provided|given|attached|found|shown)\b"
-    r"|(?:unknown|n/a|null|not available|not applicable|no answer|no idea)\W*$)",
-    re.IGNORECASE,
-)
-_HEDGE = re.compile(
-    r"\b(?:maybe|perhaps|possibly|probably|presumably|likely|might|could be|may be|seems?|appears?|apparently|not sure"
-    r"|unsure|uncertain|i (?:think|guess|believe|suppose)|either|or|it depends|hard to (?:say|tell))\b",
-    re.IGNORECASE,
-)
-_NEGATION = re.compile(r"\b(?:not|never|neither|nor|cannot|except)\b|n't\b", re.IGNORECASE)
-_NO = re.compile(r"\b(?:no|none|nothing|nobody|without|rather than|instead of|but)\b", re.IGNORECASE)
-_PARTED = re.compile(r"[^\W\d_]\s*/\s*[^\W\d_]")
-_YES_AND_NO = re.compile(r"\byes\b.*\bno\b|\bno\b.*\byes\b", re.IGNORECASE | re.DOTALL)
+_LED = re.compile(r"(?:yes|no)\s*[,.;:!–—-]", re.IGNORECASE)
+_YES, _NO = re.compile(r"\byes\b", re.IGNORECASE), re.compile(r"\bno\b", re.IGNORECASE)
 
 
 def read_words(answer: Answer) -> Reading:
     """A word or a few, normalised.
 
-    The whole answer counts, behind the model's thoughts and a label (``Answer:``, ``The answer is``): a sentence is
-    compared as it is. Unread is what gives no single answer: several lines, alternatives (``red or blue``,
-    ``red/blue``, ``yes and no``), a hedge (``maybe``, ``I think``) or a negation (``not red``). ``no`` is an answer,
-    and so is a list (``red and white``), as people give such ones.
+    The whole answer counts, behind the model's thoughts and a label (``Answer:``, ``The answer is``), out of a box, a
+    tag or JSON (:func:`paceline.tasks.answer_phrases.said`): a sentence is compared as it is. Unread is what gives no
+    single answer: several lines, alternatives (``red or blue``, ``red/blue``, ``yes and no``), a hedge (``maybe``, ``I
+    think``) or a negation (``not red``), save behind ``yes`` or ``no``. ``no`` is an answer, and so is a list (``red
+    and white``), as people give such ones. Of ``2 (two)``, which says one thing twice, the first counts.
     """
-    text, start = _said(answer.text)
+    start, end = said(answer.text)
+    text = answer.text[start:end]
     if not any(c.isalnum() for c in text):
         return Reading(MALFORMED.name)
-    if _REFUSAL.match(text.replace("’", "'")):
+    plain = plain_marks(text)
+    if REFUSAL.match(plain):
         return Reading(REFUSED.name)
-    plain = text.replace("’", "'")
-    unsure = _HEDGE.search(plain) or _NEGATION.search(plain) or _PARTED.search(plain) or _YES_AND_NO.search(plain)
+    negated = NEGATION.search(plain) and not _LED.match(plain)
+    unsure = negated or HEDGE.search(plain) or ALTERNATIVE.search(plain) or (_YES.search(plain) and _NO.search(plain))
     value = normalised(text)
+    first, bracket, again = text.partition("(")
+    if bracket and normalised(first) and normalised(first) == normalised(again):
+        value, end = normalised(first), start + len(first.rstrip())
     if "\n" in text or unsure or not value:
         return Reading(MALFORMED.name)
-    return Reading(PARSED.name, value, (start, start + len(text)))
+    return Reading(PARSED.name, value, (start, end))
 
 
 def read_choice(answer: Answer, part: Part, *, by_letter: bool) -> Reading:
     """One of a question's choices: its text, or its letter where the prompt shows letters, or both where they agree.
 
-    An answer that is a choice is that choice, whatever its words. Of a longer one, the choice that it names alone, in
-    whole words; a choice inside the words of a longer one does not count. Unread is what names none or two, or names
-    one beside a hedge or a negation: ``not B`` rules out one, ``A, but B is likelier`` decides nothing.
+    An answer that is a choice is that choice, whatever its words; so is one whose first sentence is, where the others
+    take nothing back and name no other. Of a longer one, the choice that it names alone: in whole words, a choice
+    inside the words of a longer one not counted, and those that it rules out (``not A but B``, ``B because A is
+    wrong``) not either. Unread is what names none or two, or hedges (``maybe B``).
 
     Args:
         answer: of the model; one that was chosen by likelihood is a choice's own text.
@@ -203,46 +195,68 @@ def read_choice(answer: Answer, part: Part, *, by_letter: bool) -> Reading:
         if answer.text in choices:
             return Reading(PARSED.name, answer.text, (0, len(answer.text)))
         return Reading(MALFORMED.name)
-    text, start = _said(answer.text)
-    span = (start, start + len(text))
-    named = {c for c in choices if _plain(c) == _plain(text)} if _plain(text) else set()
-    lettered = _letter_alone(text, choices) if by_letter else None
-    if lettered:
-        named.add(lettered)
-    if named:
-        # `B` may be the letter of another choice than the one whose text it is.
-        return Reading(PARSED.name, named.pop(), span) if len(named) == 1 else Reading(MALFORMED.name)
+    span = said(answer.text)
+    text = _without_marks(answer.text[slice(*span)])
     if not any(c.isalnum() for c in text):
         return Reading(MALFORMED.name)
-    plain = text.replace("’", "'")
-    found, rest = _mentioned(plain, choices)
-    if by_letter:
-        found |= _letters(rest, choices)
-    if len(found) == 1 and not (_HEDGE.search(rest) or _NEGATION.search(rest) or _NO.search(rest)):
-        return Reading(PARSED.name, found.pop(), span)
-    return Reading(REFUSED.name if not found and _REFUSAL.match(plain) else MALFORMED.name)
+    whole = _is_choice(text, choices, by_letter)
+    if not whole:
+        whole = _first_is_choice(text, choices, by_letter)
+    if whole:
+        # `B` may be the letter of another choice than the one whose text it is.
+        return Reading(PARSED.name, whole.pop(), span) if len(whole) == 1 else Reading(MALFORMED.name)
+    told = named(text, [_without_marks(choice) for choice in choices], by_letter=by_letter)
+    if len(told.answers) == 1 and not told.doubtful:
+        of = {_without_marks(choice): choice for choice in choices}
+        return Reading(PARSED.name, of[next(iter(told.answers))], span)
+    refuses = UNABLE.match(text) or (not told.ruled_out and REFUSAL.match(text))
+    return Reading(REFUSED.name if not told.answers and refuses else MALFORMED.name)
 
 
-def _said(text: str) -> tuple[str, int]:
-    """An answer without thoughts, label and marks around it, and where that begins."""
-    text = text[:MAX_CHARACTERS]
-    start = max((m.end() for m in _THOUGHT.finditer(text)), default=0)
-    if label := _LABEL.match(text, start):
-        start = label.end()
-    kept = text[start:].rstrip(_AROUND)
-    begin = len(kept) - len(kept.lstrip(_AROUND))
-    return kept[begin:], start + begin
+def _without_marks(text: str) -> str:
+    """A text with plain apostrophes, without quotes, Markdown's stars and repeated spaces."""
+    bare = re.sub(r"[*`\"]+", "", plain_marks(text)).strip()
+    return re.sub(r"\s+", lambda space: "\n" if "\n" in space[0] else " ", bare)
 
 
 def _plain(text: str) -> str:
     """A choice as it is compared: in lower case, without punctuation around it. Articles and numbers stay: they may be
     all that tells two choices apart.
     """
-    return " ".join(text.lower().replace("’", "'").split()).strip(".,;:!?\"'()[]* ")
+    return " ".join(plain_marks(text).lower().split()).strip(".,;:!?\"'()[]* ")
+
+
+def _is_choice(text: str, choices: Sequence[str], by_letter: bool) -> set[str]:
+    """The choices that a text is: by its words, by its letter, or by both."""
+    plain = _plain(text)
+    found = {choice for choice in choices if _plain(choice) == plain} if plain else set()
+    if by_letter and (lettered := _letter_alone(text, choices)):
+        found.add(lettered)
+    return found
+
+
+_TAKES_BACK = re.compile(
+    r"\b(?:actually|wait|correction|sorry|no|hmm+|on second thoughts?|however|but|instead|rather|or|alternatively|maybe"
+    r"|perhaps|possibly|probably|also|could|might|may|sure|unsure|guess|think|although|unless|if)\b",
+    re.IGNORECASE,
+)
+_SAYS = re.compile(
+    r"\b(?:it|this|that|they|these|those|answer|option|choice|i)(?:'s| (?:is|are|was|were|say|choose|pick|select))\b",
+    re.IGNORECASE,
+)
+
+
+def _first_is_choice(text: str, choices: Sequence[str], by_letter: bool) -> set[str]:
+    """The choice that the first sentence is, and nothing else in it; empty where what follows may change it."""
+    first, *others = [told for span in sentences(text) if (told := text[slice(*span)].strip())]
+    found = _is_choice(first, choices, by_letter)
+    if len(found) != 1 or not others or any(_TAKES_BACK.search(one) or _SAYS.search(one) for one in others):
+        return set()
+    return found if all(_is_choice(one, choices, by_letter) <= found for one in others) else set()
 
 
 _LETTER_ALONE = re.compile(
-    r"(?:(?:option|choice)\s+)?[(\[]?([A-Za-z]{1,2})[)\]]?(?:\s*[.:)–-]?|\s*[.:)–-]\s*(\S.*)|\s+(\S.*))",
+    r"(?:(?:option|choice)\s+)?[(\[]?([A-Za-z]{1,2})[)\]]?(?:\s*[.:)?!–-]?|\s*[.:)–-]\s*(\S.*)|\s+(\S.*))",
     re.DOTALL | re.IGNORECASE,
 )
 
@@ -250,45 +264,11 @@ _LETTER_ALONE = re.compile(
 def _letter_alone(text: str, choices: Sequence[str]) -> str | None:
     """The choice of an answer that is a letter, or a letter before the text of its choice."""
     match = _LETTER_ALONE.fullmatch(text)
-    choice = _by_letter(choices).get(match[1].upper()) if match else None
+    choice = {letter(n): choice for n, choice in enumerate(choices)}.get(match[1].upper()) if match else None
     if match is None or choice is None:
         return None
     behind = match[2] or match[3]
     return choice if behind is None or _plain(behind) == _plain(choice) else None
-
-
-def _by_letter(choices: Sequence[str]) -> dict[str, str]:
-    return {letter(n): choice for n, choice in enumerate(choices)}
-
-
-def _mentioned(text: str, choices: Sequence[str]) -> tuple[set[str], str]:
-    """The choices named in a text by whole words, the longest first, and what is left of it."""
-    found = set()
-    for choice in sorted(choices, key=len, reverse=True):
-        words = re.escape(choice.replace("’", "'")).replace(r"\ ", r"\s+")
-        pattern = re.compile(rf"(?<![\w'-]){words}(?![\w'-])", re.IGNORECASE)
-        if pattern.search(text):
-            found.add(choice)
-            text = pattern.sub(" ; ", text)
-    return found, text
-
-
-_LETTER = re.compile(
-    r"(?<![\w'])(?P<before>[(\[]|(?:option|choice|answer)\s+(?:is\s+)?)?(?P<letter>[A-Z]{1,2})(?![\w'])(?P<behind>[)\].:])?"
-)
-_GOES_ON = re.compile(r"\s+[a-z;]")
-
-
-def _letters(text: str, choices: Sequence[str]) -> set[str]:
-    """The choices whose letters stand in a text, in capitals; `A` and `I` before a word are words."""
-    found = set()
-    for match in _LETTER.finditer(text):
-        choice = _by_letter(choices).get(match["letter"])
-        marked = match["before"] or match["behind"]
-        word = match["letter"] in ("A", "I") and not marked and _GOES_ON.match(text, match.end())
-        if choice is not None and not word:
-            found.add(choice)
-    return found
 
 
 # -- counting

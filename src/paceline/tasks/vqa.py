@@ -1,20 +1,22 @@
 """Visual question answering: a question about a picture, answered by a word or a few.
 
-A sample holds ``question``, ``answers`` (one or more references) and its image. An answer is right that equals a
+A sample holds ``question``, ``answers`` (one or more references) and its image, perhaps ``type`` or ``types``, and
+``entailed``: ids of samples on the same picture whose answers follow from this one's. An answer is right that equals a
 reference, both normalised as :mod:`paceline.tasks.short_answers` says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from paceline.tasks import short_answers
 from paceline.tasks.kind import Answer, Answered, Asks, Part
-from paceline.tasks.metrics import Judged, Reading
+from paceline.tasks.metrics import Judged, Metric, Reading
 
 if TYPE_CHECKING:
     from paceline.config.schema import PromptSpec, TaskSpec
+    from paceline.tasks.panels import Panel, Results
 
 FIELDS = {
     "question": "the question; a prompt names it too",
@@ -26,8 +28,11 @@ ASKS = Asks(answer="words", images="one")
 GROUP = "sha256"
 """Questions about one picture are resampled together."""
 OUTCOMES = short_answers.OUTCOMES
-METRICS = short_answers.METRICS
-HEADLINE = ("accuracy", "parsed_share")
+CONSISTENCY = Metric("consistency", score="consistent", optional=True)
+"""Hudson and Manning 2019 (arXiv:1902.09506): of the questions answered right that entail others, the mean share of the
+entailed ones that are answered right, too."""
+METRICS = (*short_answers.METRICS, CONSISTENCY)
+HEADLINE = ("accuracy", "consistency", "parsed_share")
 NOTE = "Words are compared in lower case, without articles and punctuation, numbers as digits, as VQA v2 does it."
 combine = short_answers.combine
 
@@ -60,10 +65,33 @@ def read(answer: Answer, part: Part, task: TaskSpec, prompt: PromptSpec) -> Read
 
 
 def score(answers: Sequence[Answered], task: TaskSpec, prompt: PromptSpec) -> list[Judged]:
-    """Right is what equals a reference."""
+    """Right is what equals a reference; ``consistent`` is None where nothing follows, or the answer is not right."""
     judged = []
     for answered in answers:
         references = list(answered.sample["answers"])
         right = answered.reading.value in map(short_answers.normalised, references)
         judged.append(short_answers.judged(answered, references[0] if len(references) == 1 else references, right))
+    if any("entailed" in answered.sample for answered in answers):
+        consistent = _consistent(answers, [bool(one.scores["right"]) for one in judged])
+        judged = [Judged(one.truth, {**one.scores, "consistent": c}) for one, c in zip(judged, consistent, strict=True)]
     return judged
+
+
+def _consistent(answers: Sequence[Answered], right: Sequence[bool]) -> Iterator[float | None]:
+    """For each question answered right, the share of those that it entails which are answered right.
+
+    A question does not entail itself, and one of another split, or that was not asked, counts for nothing.
+    """
+    named = [(str(a.sample.get("split", "")), str(a.sample.get("id", ""))) for a in answers]
+    known = dict(zip(named, right, strict=True))
+    for answered, (split, name), is_right in zip(answers, named, right, strict=True):
+        entailed = dict.fromkeys(str(other) for other in answered.sample.get("entailed") or () if str(other) != name)
+        asked = [known[split, other] for other in entailed if (split, other) in known] if is_right else []
+        yield sum(asked) / len(asked) if asked else None
+
+
+def panels(results: Results) -> Iterator[Panel]:
+    """Accuracy by the type of the question."""
+    from paceline.tasks.by_type import panels
+
+    yield from panels(results, METRICS[0])

@@ -74,13 +74,13 @@ def read(options: Options, images: Path, progress: Progress, complete: Complete)
     rows = [row for split in SPLITS for row in _rows(folder, split)]
     if not rows:
         raise DataError(f"task.options.path: {folder} holds neither train/questions.txt nor a COCO-QA_QA_train.json")
-    photos = {_number(path.stem): path for path in files_below(_images(options, folder), (".jpg",))[0]}
+    photos = {number_of(path.stem): path for path in files_below(_images(options, folder), (".jpg",))[0]}
     answers: dict[str, dict[str, None]] = defaultdict(dict)
     for row in rows:
         answers[row.type][row.answer] = None
     for n, row in enumerate(rows):
         progress("reading questions", n + 1, len(rows))
-        photo = photos.get(_number(row.image))
+        photo = photos.get(number_of(row.image))
         if photo is None:
             yield Skipped(row.name, "photo not found", row.image)
             continue
@@ -129,7 +129,7 @@ def _lines(path: Path) -> list[str]:
         raise DataError(f"task.options.path: can't read {path}: {error}") from None
 
 
-def _number(name: str) -> str:
+def number_of(name: str) -> str:
     """A photo's number: of ``COCO_train2014_000000001822`` and of ``1822`` the same."""
     return name.rpartition("_")[2].lstrip("0")
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from paceline import tasks
 from paceline.config.build import build
+from paceline.config.checks import from_hub
 from paceline.config.joined_parts import is_twin, source_name, sources
 from paceline.config.schema import ModelSpec
 from paceline.gpu_memory.shapes import shape_of
@@ -125,7 +126,8 @@ def row(model: ModelSpec, of: list[ModelSpec]) -> str:
     known = hub_files.facts(model)
     gated = {True: "gated", False: "open", None: "not known"}[known.get("gated")]
     revisions = [source.revision[:12] for source in sources(model)]
-    pinned = " + ".join(f"`{r}`" for r in revisions) if all(revisions) else "pin it yourself"
+    unpinned = "pin it yourself" if any(map(from_hub, sources(model))) else "by content"
+    pinned = " + ".join(f"`{r}`" for r in revisions) if all(revisions) else unpinned
     named = " + ".join(f"`{source.weights}`" for source in sources(model))
     licence = known.get("licence") or "see its page"
     cells = (f"`{model.name}`", named, f"`{model.family}`", number(known.get("parameters")))
@@ -169,6 +171,9 @@ def family_lines(family: str, of: list[ModelSpec]) -> Iterator[str]:
         if source := known.get("source"):
             yield item(f"Parameters of `{model.name}` from: {source}.")
         yield from (item(f"Measured, `{model.name}`: {line}") for line in known.get("measured", ()))
+        if ran := known.get("ran"):
+            yield item(f"With its weights, `{model.name}` was {ran}.")
+            continue
         yield f"- Unproven, needs the weights: that `{source_name(model)}` loads and answers"
         yield f"  (`paceline doctor model={model.name}`)."
 

@@ -233,9 +233,9 @@ def _unlisted(folder: Path, weights: list[str]) -> str:
 
 def facts(model: ModelSpec) -> dict[str, Any]:
     """What is known of a hub model before it is fetched, of the file of its hub id in ``facts/``; empty where nothing
-    is.
+    is. Folders below a variable go by their own names.
     """
-    named = source_name(model).replace("/", "--").replace(" ", "")
+    named = re.sub(r"\$\w+/", "", source_name(model)).replace("/", "--").replace(" ", "")
     path = Path(__file__).with_name("facts") / f"{named}.json"
     return dict(json.loads(path.read_bytes())) if path.is_file() else {}
 

@@ -51,6 +51,9 @@ TASKS = {
     "chosen": ("multiple_choice", "choice_words", "{answer}"),
     "told": ("text_question", "text_short", "{answer}"),
     "classes": ("light", "caption_short", "{label}"),
+    "sorted": ("classification", "choice_words", "{label}"),
+    "described": ("description", "describe_detail", "{reference}"),
+    "agreed": ("vqa_consensus", "vqa_short", "{answer}"),
 }
 COLUMNS = {
     "captioning": ("reference",),
@@ -59,12 +62,17 @@ COLUMNS = {
     "multiple_choice": ("question", "choices", "answer"),
     "text_question": ("text", "question", "answers"),
     "light": ("label",),
+    "classification": ("label",),
+    "description": ("references",),
+    "vqa_consensus": ("question", "answers"),
 }
+SOURCE = {("vqa_consensus", "answers"): "people", ("description", "references"): "reference"}
+"""Columns of another name than the field."""
 
 
 @pytest.fixture(scope="module")
 def conf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six small tasks, one of each kind, on twelve pictures and texts."""
+    """Nine small tasks, one of each kind, on twelve pictures and texts."""
     folder = tmp_path_factory.mktemp("tasks")
     for part in ("task", "tasks"):
         (folder / part).mkdir()
@@ -78,6 +86,7 @@ def conf(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "latitude": 10.0 + n, "longitude": -20.0 + n, "question": "Is it bright?",
             "answers": '["yes"]' if n % 2 else '["no"]', "answer": "yes" if n % 2 else "no",
             "choices": '["no", "yes", "red"]', "label": "bright" if n % 2 else "dark",
+            "people": json.dumps(["yes", "yes", "no", "yes"] if n % 2 else ["no", "no", "no", "dark"]),
             "text": f"The picture of number {n} is {'bright' if n % 2 else 'dark'}.",
         })  # fmt: skip
     with (folder / "table.csv").open("w", newline="") as stream:
@@ -86,7 +95,8 @@ def conf(tmp_path_factory: pytest.TempPathFactory) -> Path:
         table.writerows(rows)
     for name, (kind, prompt, target) in TASKS.items():
         shown = () if kind == "text_question" else ("image",)
-        columns = ", ".join(f"{c}: {c}" for c in ("id", "split", *shown, *COLUMNS[kind]))
+        taken = {c: SOURCE.get((kind, c), c) for c in ("id", "split", *shown, *COLUMNS[kind])}
+        columns = ", ".join(f"{field}: {column}" for field, column in taken.items())
         (folder / "task" / f"{name}.yaml").write_text(
             f"kind: {kind}\nreader: table\noptions: {{path: {folder / 'table.csv'}, columns: {{{columns}}}}}\n"
             f'target: "{target}"\nprompt: {prompt}\nevaluate: [test]\n'

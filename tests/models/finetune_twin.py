@@ -114,6 +114,7 @@ class ToyRun:
     sweep: str = "toy"
     stop_after: int = 0
     peaks: dict[str, float] = dataclasses.field(default_factory=dict)
+    told: dict[str, Any] = dataclasses.field(default_factory=dict)
     notes: list[str] = dataclasses.field(default_factory=list)
     done: int = 0
 

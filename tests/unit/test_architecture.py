@@ -43,9 +43,9 @@ LAYERS: list[set[str]] = [
     },
     {"gpu_memory", "tracking/wandb_key"},
     {"tasks"},
-    {"data/prompts", "data/readers", "data/leakage", "data/images", "data/folders"},
+    {"data/prompts", "data/readers", "data/leakage", "data/images", "data/folders", "data/json_items"},
     {"data"},
-    {"data/conversations"},
+    {"data/conversations", "data/shots"},
     {"scoring"},
     {"attempts", "tracking/wandb_log"},
     # compute side: what runs beside a cell file

@@ -32,7 +32,7 @@ $(STAMP): pyproject.toml
 		echo "no CPU build of torchvision here: scripts of your own begin with: import paceline.models.torchvision"
 	@touch $@
 
-demo: setup  ## a sweep of tiny models on satellite tiles: prepared, run, killed, resumed, reported (10 minutes)
+demo: setup  ## a sweep of tiny models on satellite tiles and digits: prepared, run, killed, resumed, reported (10 minutes)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash docs/demo.sh
 
 test: setup lint test-unit test-models  ## lint, the unit and the model lane (no root, no GPU; under 20 minutes)
@@ -53,8 +53,11 @@ docs: setup  ## write the generated pages: docs/reference.md, docs/models.md, do
 	$(BIN)/python docs/models.py
 	$(BIN)/python docs/memory.py
 
+# These are told what to measure or to write.
+ASKED = benchmarks/shuffled_pictures.py benchmarks/smollm2_weights.py
+
 benchmarks: setup  ## run the measurements and print their ratios
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in $(filter-out $(ASKED),$(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 slurm-up:  ## a real Slurm on this machine (root, Debian); VARIANT="--preempt cancel" chooses, see slurm/README.md
 	@slurm/dev/cluster.py up $(VARIANT)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -185,7 +187,8 @@ def test_a_caption_invents_nothing_against_itself_and_no_more_against_more_refer
 
 @given(TEXT)
 def test_small_letters_tell_no_name_and_the_same_numbers(text: str) -> None:
-    assert names(text.lower()) == ()
+    small = unicodedata.normalize("NFKC", text).lower()  # in this order: 𝞐 has a small letter only once it is an Α
+    assert names(small) == ()
     assert all(number.parts and known((number.text,)) for number in numbers(text))
 
 

@@ -236,12 +236,11 @@ def form_of(record: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
 
 def images_per_sample(root: Path, task: TaskSpec) -> int:
     """The most images of a sample of the task, for what only needs an idea; 2 of several where it is not prepared."""
-    needs = tasks.needs(task)
-    if not {"image", "images"} & set(needs):
+    if not tasks.shows_images(task):
         return 0
     if (dataset_folder(root, task) / "manifest.json").exists():
         return int(read_manifest(root, task).get("images_per_sample", 1))
-    return 2 if "images" in needs else 1
+    return 2 if "images" in tasks.needs(task) else 1
 
 
 def largest_picture(root: Path, task: TaskSpec, looked_at: int = 64) -> tuple[int, int] | None:

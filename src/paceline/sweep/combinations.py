@@ -38,7 +38,7 @@ def unanswerable(task: TaskSpec, model: ModelSpec) -> str | None:
         return f"{task.name} shows {shown}, which {model.name} can't read"
     if "text" in needed and "text" not in model.inputs:
         return f"{task.name} asks a question, and {model.name} takes none"
-    if not {"image", "images"} & set(needed) and says(model.family, "needs_image", False):
+    if not tasks.shows_images(task) and says(model.family, "needs_image", False):
         return f"{task.name} shows no image, and {model.name} answers about images alone"
     wanted = tasks.answer_asked(task)
     if says(model.family, "how", "generates") == "classifies" and wanted and wanted not in OF_A_LIST:

@@ -150,7 +150,7 @@ def _shape(model: ModelSpec, root: Path) -> Shape | None:
 
 def _unseen(task: TaskSpec, split: str, records: Sequence[Record]) -> str:
     """Why a split without a picture can't be asked about by a task of pictures; empty where it can."""
-    if not records or not {"image", "images"} & set(tasks.needs(task)) or any(map(images_of, records)):
+    if not records or not tasks.shows_images(task) or any(map(images_of, records)):
         return ""
     fields = ", ".join(sorted(records[0].keys() - _NOT_SHOWN)) or "none"
     return (

@@ -39,7 +39,7 @@ def unshowable(config: Config) -> str | None:
         return f"{shows}, and {model.name} answers by a call of its own that takes one question"
     if says(model.family, "bare_prompt", False):
         return f"{shows}, and {model.name} reads one question and no earlier turns"
-    if {"image", "images"} & set(tasks.needs(task)) and "images" not in model.inputs:
+    if tasks.shows_images(task) and "images" not in model.inputs:
         return f"{shows} with their pictures, and {model.name} takes one picture"
     if config.method.trains != "nothing" and config.train.prompt == "same":
         return (

@@ -80,6 +80,11 @@ def needs(task: TaskSpec) -> tuple[str, ...]:
         return tuple(task.needs)  # a kind that this checkout lacks
 
 
+def shows_images(task: TaskSpec) -> bool:
+    """Whether a task shows pictures, one a question or several."""
+    return bool({"image", "images"} & set(needs(task)))
+
+
 def answer_asked(task: TaskSpec) -> str:
     """What kind of answer a task asks for; empty of a kind that this checkout lacks."""
     try:

@@ -21,7 +21,7 @@ from paceline.errors import DataError, UserError, nearest
 from paceline.models import local_weights
 from paceline.store import files
 from paceline.tasks import load as load_kind
-from paceline.tasks import needs
+from paceline.tasks import shows_images
 from paceline.tasks.kind import images_of
 
 Record = dict[str, Any]
@@ -259,7 +259,7 @@ def _record(row: shot_file.ShotRow, split: dict[str, Record], task: TaskSpec, pr
                 f"{nearest(row.sample, split)}"
             )
         return split[row.sample] | {k: v for k, v in row.fields.items() if k not in samples.OWN_KEYS}
-    pictured = bool({"image", "images"} & set(needs(task)))
+    pictured = shows_images(task)
     if pictured != bool(row.images):
         told = "no picture, and its samples do" if pictured else "a picture, and its samples show none"
         raise UserError(f"{where} shows {told} (task {task.name}); give the column image, or leave it out")

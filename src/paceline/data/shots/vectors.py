@@ -45,7 +45,7 @@ def place(root: Path, task: TaskSpec, prompt: PromptSpec, data: str = "") -> Pat
         "embedder": prompt.shots.embedder,
         "revision": prompt.shots.revision,
     }
-    if not {"image", "images"} & set(tasks.needs(task)):  # the text that is compared is what is asked
+    if not tasks.shows_images(task):  # the text that is compared is what is asked
         key |= {"kind": task.kind, "text": prompt.text, "system": prompt.system}
     return dataset_folder(root, task, data) / "shots" / f"vectors-{files.digest(key, 12)}.npy"
 

@@ -243,3 +243,14 @@ def source_folder(path: str, what: str) -> Path:
         shown = f"'{path}'" if str(folder) == path else f"'{path}' ({folder})"
         raise DataError(f"task.options.path: no folder {shown}; give the folder of {what}: task.options.path=FOLDER")
     return folder
+
+
+def images_folder(folder: Path, what: str) -> Path:
+    """The folder of the pictures that a table of questions names by themselves, once it is there.
+
+    Raises:
+        DataError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise DataError(f"task.options.images: no folder {folder}; give that of {what}")
+    return folder

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from paceline.data.folders import files_below
-from paceline.data.readers import Complete, Progress, Sample, Skipped, absolute, fraction
+from paceline.data.readers import Complete, Progress, Sample, Skipped, absolute, fraction, images_folder
 from paceline.errors import DataError
 
 ANY_KIND = True
@@ -153,6 +153,4 @@ def _folder(options: Options) -> Path:
 
 def _images(options: Options, folder: Path) -> Path:
     images = absolute(options.images or options.path) if options.images or options.path else folder
-    if not images.is_dir():
-        raise DataError(f"task.options.images: no folder {images}; give that of COCO's photos")
-    return images
+    return images_folder(images, "COCO's photos")

@@ -16,7 +16,7 @@ from typing import Any
 
 from paceline.data import json_items
 from paceline.data.folders import files_below
-from paceline.data.readers import Complete, Progress, Sample, Skipped, absolute, sampled, source_folder
+from paceline.data.readers import Complete, Progress, Sample, Skipped, absolute, images_folder, sampled, source_folder
 from paceline.errors import DataError
 
 ANY_KIND = True
@@ -58,9 +58,7 @@ def read(options: Options, images: Path, progress: Progress, complete: Complete)
     if not files:
         names = ", ".join(f"{name}_questions.json" for name in options.splits.values())
         raise DataError(f"task.options.path: {folder} holds none of {names}")
-    below = absolute(options.images or options.path)
-    if not below.is_dir():
-        raise DataError(f"task.options.images: no folder {below}; give that of the photos")
+    below = images_folder(absolute(options.images or options.path), "the photos")
     photos = {path.stem: path for path in files_below(below, (".jpg", ".jpeg", ".png"))[0]}
     for split, parts in files.items():
         progress(f"reading questions of {split}", 0, 0)

@@ -16,7 +16,7 @@ from typing import Any
 
 from paceline.data import json_items
 from paceline.data.folders import files_below
-from paceline.data.readers import Complete, Progress, Sample, Skipped, absolute, sampled, source_folder
+from paceline.data.readers import Complete, Progress, Sample, Skipped, absolute, images_folder, sampled, source_folder
 from paceline.data.readers.coco_qa import number_of
 from paceline.errors import DataError, UserError
 
@@ -57,9 +57,7 @@ def read(options: Options, images: Path, progress: Progress, complete: Complete)
     if not files:
         parts = ", ".join(map(str, options.splits.values()))
         raise DataError(f"task.options.path: {folder} holds no *_{{part}}_questions.json of the parts {parts}")
-    below = absolute(options.images or options.path)
-    if not below.is_dir():
-        raise DataError(f"task.options.images: no folder {below}; give that of COCO's photos")
+    below = images_folder(absolute(options.images or options.path), "COCO's photos")
     photos = {number_of(path.stem): path for path in files_below(below, (".jpg", ".jpeg", ".png"))[0]}
     for split, (questions, answers) in files.items():
         progress(f"reading {questions.name}", 0, 0)

@@ -175,7 +175,7 @@ class Lab:
         while not (found := holds()):
             assert time.monotonic() < deadline, (
                 f"after {seconds:.0f} s not yet: {what}\n{self.paceline('status', 's').stdout}"
-                f"{self.cluster.attempt('squeue', '-a').stdout}"
+                f"{self.cluster.attempt('squeue', '-a').stdout}{self.cluster.attempt('sinfo', '-R').stdout}"
             )
             time.sleep(every)
         return found

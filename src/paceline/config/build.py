@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Literal, TypeVar, Union
 
-from paceline.config.schema import allowed
+from paceline.config.declared import allowed
 from paceline.errors import UserError, nearest
 
 T = TypeVar("T")

@@ -8,14 +8,16 @@ from functools import cache
 from typing import Any
 
 from paceline.config.build import build, defaults, plain
+from paceline.config.declared import Kind
+from paceline.config.frozen_layers import active
 from paceline.config.joined_parts import PARTS, with_part
 from paceline.config.schema import (
     GROUPS,
     PLACEMENT_GROUPS,
     Config,
     GenerationSpec,
-    Kind,
     LoraSpec,
+    MaskedImageSpec,
     MethodSpec,
     ModelSpec,
     PromptSpec,
@@ -53,14 +55,21 @@ def _identity_fields(cls: type, kind: Kind) -> list[tuple[str, Any]]:
 def clear_inactive(config: Config, kind: Kind) -> Config:
     """Put the settings of inactive branches back to their defaults, so that they fold away in a sweep."""
     method, generation, seed, model = config.method, config.generation, config.seed, config.model
+    train = config.train
+    if train.augment != (augment := sorted(set(train.augment))):  # no order, and nothing twice
+        train = dataclasses.replace(train, augment=augment)
     if method.trains != "adapter":
         method = dataclasses.replace(method, lora=LoraSpec())
     if method.trains != "all":
         method = dataclasses.replace(method, frozen=[])
+    if method.frozen_layers and method.frozen_layers != active(method):
+        method = dataclasses.replace(method, frozen_layers=active(method))
     if kind == "evaluate" and method.trains != "nothing":
         # The name is what was learned. How, and on what form of the weights, is recorded by the finetune cell that
         # the identity points at.
         method = MethodSpec(name=method.name, trains=method.trains)
+    if not train.masked_image.epochs and train.masked_image != MaskedImageSpec():
+        train = dataclasses.replace(train, masked_image=MaskedImageSpec())
     if generation.answer == "likelihood":
         text = {name: getattr(GenerationSpec, name) for name in GENERATED_TEXT}
         generation = dataclasses.replace(generation, **text)
@@ -78,7 +87,9 @@ def clear_inactive(config: Config, kind: Kind) -> Config:
     if {"image", "images"} <= set(model.inputs):  # that it could be shown more images changes no answer
         model = dataclasses.replace(model, inputs=[name for name in model.inputs if name != "images"])
     prompt = with_settled_shots(asked_of(config.prompt, model.inputs), config.task)
-    return dataclasses.replace(config, model=model, prompt=prompt, method=method, generation=generation, seed=seed)
+    return dataclasses.replace(
+        config, model=model, prompt=prompt, method=method, train=train, generation=generation, seed=seed
+    )
 
 
 def asked_of(prompt: PromptSpec, inputs: Sequence[str]) -> PromptSpec:

@@ -10,7 +10,8 @@ import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from paceline.config.schema import ModelSpec, PartSpec, PartsSpec, identity_field
+from paceline.config.declared import identity_field
+from paceline.config.schema import ModelSpec, PartSpec, PartsSpec
 from paceline.models.registry import family_names, says
 
 PARTS = ("vision", "language")

@@ -6,55 +6,13 @@ once a cell was published with it: a new meaning gets a new field (see ``docs/de
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Literal
 
-Kind = Literal["finetune", "evaluate"]
+from paceline.config.declared import identity_field, placement_field
+
 Quantise = Literal["none", "nf4", "int8"]
-Recorded = Literal["always", "where set", "never"]
-
-
-class Bounds(TypedDict, total=False):
-    """The range of a number. ``low`` and ``high`` belong to it, ``above`` and ``below`` don't."""
-
-    low: float
-    high: float
-    above: float
-    below: float
-
-
-def _declare(
-    part: str, default: Any, doc: str, only: Kind | None, bounds: Bounds, recorded: Recorded = "always"
-) -> Any:
-    metadata = {"part": part, "doc": doc, "only": only, "recorded": recorded, **bounds}
-    if isinstance(default, type):
-        return dataclasses.field(default_factory=default, metadata=metadata)
-    if isinstance(default, list | dict):
-        return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
-
-
-def identity_field(default: Any, doc: str, only: Kind | None = None, **bounds: Unpack[Bounds]) -> Any:
-    """A field that may change a result. ``only`` names the one kind of cell that it matters to."""
-    return _declare("identity", default, doc, only, bounds)
-
-
-def placement_field(default: Any, doc: str, recorded: Recorded = "always", **bounds: Unpack[Bounds]) -> Any:
-    """A field that sets how a cell is run; it is recorded per attempt and never changes a cell's id.
-
-    A field that is added is recorded ``where set``, or ``never`` where only a launcher asks for it: a sweep is resumed
-    by its own frozen code, which refuses a key that it does not know.
-    """
-    return _declare("placement", default, doc, None, bounds, recorded)
-
-
-def allowed(metadata: Mapping[str, Any]) -> str:
-    """The range that a field declares, in words; empty where any value goes."""
-    labels = {"low": "at least", "above": "above", "high": "at most", "below": "below"}
-    return " and ".join(f"{label} {metadata[name]}" for name, label in labels.items() if name in metadata)
 
 
 @dataclass(frozen=True)
@@ -157,7 +115,7 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class PictureSpec:
-    """How pictures of more than 8 bits a channel, and TIFFs of several bands, become what a model is shown."""
+    """What is done to pictures before any model is shown them: 8 bits a channel, the bands, light and contrast."""
 
     scale: Literal["auto", "type", "data", "percentiles", "range"] = identity_field(
         "auto",
@@ -169,6 +127,17 @@ class PictureSpec:
     )
     bands: list[int] = identity_field(
         [], "of TIFFs, counted from 1: red, green and blue, or one as grey; empty: the colours that the file names"
+    )
+    illumination: Literal["none", "cosine"] = identity_field(
+        "none",
+        "cosine: brightness divided by cos(t) + illumination_epsilon and cut off at 255, t the sample's field "
+        "sun_zenith in degrees; the picture's 8 bits, before it is equalised",
+    )
+    illumination_epsilon: float = identity_field(0.01, "of cosine: what keeps a low sun from dividing by 0", above=0)
+    equalise: Literal["none", "luminance", "channels"] = identity_field(
+        "none",
+        "histogram equalisation by Pillow's ImageOps.equalize: of the Y of YCbCr, which keeps the hues, or of red, "
+        "green and blue each by itself",
     )
 
 
@@ -183,7 +152,7 @@ class TaskSpec:
     )
     reader: str = identity_field("", "module in paceline/data/readers/ that makes the prepared data")
     options: dict[str, Any] = identity_field({}, "options of the reader")
-    pictures: PictureSpec = identity_field(PictureSpec, "what is shown of pictures that hold more than 8 bits")
+    pictures: PictureSpec = identity_field(PictureSpec, "what is done to pictures before any model is shown them")
     target: str = identity_field("", "the answer trained on, with {fields} of the sample", only="finetune")
     prompt: str = identity_field("", "the prompt trained on where train.prompt is not set", only="finetune")
     train: str = identity_field("train", "split to train on", only="finetune")
@@ -215,6 +184,20 @@ class ShotsSpec:
 
 
 @dataclass(frozen=True)
+class BuildsOnSpec:
+    """Another prompt's answer about the same sample, by the same weights, that is put into a prompt."""
+
+    prompt: str = identity_field("", "the prompt whose answer is asked for first; {earlier_answer} becomes that answer")
+    facts: int = identity_field(
+        0,
+        "background facts of the task's kind that {facts} becomes: entries most like the earlier answer; 0: none",
+        low=0,
+        high=50,
+    )
+    digest: str = identity_field("", "digest of the background facts; set by planning, not in a YAML")
+
+
+@dataclass(frozen=True)
 class PromptSpec:
     """A prompt: a versioned template. ``{field}`` is replaced by the sample's field of that name."""
 
@@ -224,7 +207,16 @@ class PromptSpec:
     system: str = identity_field("", "the system's turn, for models that have one")
     example: str = identity_field("", "the answer of the worked example inside the text: echoing it is a miss")
     prefix: str = identity_field("", "what an answer begins with, for captioners that go on from there")
+    boxes: Literal["", "pixels", "unit", "percent", "thousand", "thousand_yx"] = identity_field(
+        "",
+        "form in which it asks for boxes: pixels, or shares of the picture from 0 to 1, 100 or 1000 (with y first); "
+        "empty: told from each answer",
+    )
     shots: ShotsSpec = identity_field(ShotsSpec, "worked examples of other samples, shown before the question")
+    builds_on: BuildsOnSpec = identity_field(BuildsOnSpec, "another prompt's answers that this one builds on")
+    scored: bool = identity_field(
+        True, "whether its answers are judged; false where they are only material that other prompts build on"
+    )
 
 
 @dataclass(frozen=True)
@@ -252,6 +244,12 @@ class MethodSpec:
     name: str = identity_field("", "the file's name in conf/method/")
     trains: Literal["nothing", "all", "adapter"] = identity_field("nothing", "which weights change")
     frozen: list[str] = identity_field([], "components that stay as they are: vision, connector, language", "finetune")
+    frozen_layers: dict[str, Any] = identity_field(
+        {},
+        "component -> how many of its first layers stay as they are, with what stands before them, such as "
+        "{vision: 6}; an adapter is put on the others",
+        "finetune",
+    )
     lora: LoraSpec = identity_field(LoraSpec, "the adapter, where trains=adapter", only="finetune")
     quantise: Quantise = identity_field(
         "none", "frozen weights in few bits: nf4 with double quantisation, int8 with outliers above 6.0 left whole"
@@ -259,6 +257,15 @@ class MethodSpec:
     dtype: Literal["", "float32", "bfloat16", "float16"] = identity_field(
         "", "number format to compute in, and of weights that are not quantised; empty: the model's"
     )
+
+
+@dataclass(frozen=True)
+class MaskedImageSpec:
+    """Pre-training of a ViT on the training pictures alone, before it is tuned: it predicts what is hidden (SimMIM)."""
+
+    epochs: float = identity_field(0.0, "passes over the pictures of the train split; 0: no pre-training", low=0)
+    ratio: float = identity_field(0.6, "share of a picture that is hidden", above=0, below=1)
+    learning_rate: float = identity_field(1e-4, "peak learning rate of the pre-training", above=0)
 
 
 @dataclass(frozen=True)
@@ -282,7 +289,24 @@ class TrainSpec:
     beta2: float = identity_field(0.999, "AdamW second-moment decay", low=0, below=1)
     max_grad_norm: float = identity_field(1.0, "gradient clipping; 0 switches it off", low=0)
     validations: int = identity_field(0, "validations over the run, evenly spaced; 0 skips validation", low=0)
+    resample: Literal["none", "bootstrap"] = identity_field(
+        "none",
+        "bootstrap: as many samples, drawn with replacement by the cell's seed and in whole groups: a member of an "
+        "ensemble over seeds (bagging)",
+    )
+    boost: int = identity_field(
+        0,
+        "N: the N-th round of boosting behind a tuning without (round 0). As many training samples, drawn by weights "
+        "that the errors of the rounds before have raised; train.boost=0,1,2 is an ensemble",
+        low=0,
+    )
+    masked_image: MaskedImageSpec = identity_field(MaskedImageSpec, "pre-training of the vision encoder")
     keep: Literal["last", "best"] = identity_field("last", "weights published: the last, or the best validated")
+    augment: list[Literal["flip", "rotate90", "crop", "colour"]] = identity_field(
+        [],
+        "what is drawn anew of each picture at every visit of its sample: flip (left to right), rotate90 (quarter "
+        "turns), crop (sides of 80 to 100 %), colour (brightness, contrast, saturation); validation is left as it is",
+    )
     kernels: Literal["torch", "liger"] = identity_field(
         "torch", "liger: norms, rotary positions and activations of liger-kernel, on a GPU; they round otherwise"
     )

@@ -21,6 +21,7 @@ HELPERS = {
     "by_type",
     "calibration_error",
     "consensus",
+    "failure_kinds",
     "figures",
     "kind",
     "labels",
@@ -28,6 +29,8 @@ HELPERS = {
     "metrics",
     "named_choices",
     "panels",
+    "questions",
+    "picture_change",
     "short_answers",
 }
 """Modules of this folder that are no kinds."""

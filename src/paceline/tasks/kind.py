@@ -13,7 +13,9 @@ Five names are required; every other one has a default that suits one question w
 -----------------  ----------------------------------------------------------------------------------------------------
 ``SHOWN``          fields that a prompt may name too; never the truth
 ``ASKS``           :class:`Asks`: what a model must be able to read, and how many images
+``IMAGES``         names of a sample's images in their order, such as ``("before", "after")``, to show below them
 ``parts``          ``parts(sample, task, prompt)``, the questions about a sample; one by default
+``PART_FIELDS``    names of :attr:`Part.fields`, which a prompt may use of the question that it asks
 ``accepted``       ``accepted(sample, task)``, every right answer and how far it is right, from 0 to 1: what a model is
                    trained on in place of the target that chooses out of a list of its own
 ``split``          ``split(text, parts)``, part name -> text, of one answer to all parts
@@ -25,6 +27,8 @@ Five names are required; every other one has a default that suits one question w
 ``resample``       ``resample(answers, often)``, statistics of the set; ``often`` float64 (resamples, n) says how often
                    each sample was drawn; gives metric name -> float64 (resamples,)
 ``combine``        ``combine(ensembles)``, what members answer together: for each list of members their joint answers
+``weighted``       ``weighted(members, weights)``, the same of one list of members whose voices have weights, as
+                   rounds of boosting have; without it their voices are equal
 ``COMBINED``       how, in two words, such as ``geometric median``; ``COMBINED_NOTE`` in a clause
 ``show``           ``show(value)``, a truth or what was read of an answer, for display; ``name(value)`` in a few words,
                    ``label(truth)`` below its picture
@@ -35,7 +39,12 @@ Five names are required; every other one has a default that suits one question w
                    text is a countable reason where it can't be used
 ``common``         ``common(records)``, fields that all samples of the data share, such as the labels there are: kept
                    once, in the manifest, and given with every sample that is read
-``pictured``       ``pictured(fields, images)``, further fields of a record from its images, when data is prepared
+``pictured``       ``pictured(fields, images)``, further fields of a record from its images, when data is prepared; a
+                   ValueError as that of ``complete``
+``AUGMENTED_BY``   which words of ``train.augment`` that move things in a picture (``flip``, ``rotate90``, ``crop``) its
+                   truth survives; none by default, and ``colour`` always
+``augmented``      ``augmented(fields, change)``, the fields that follow a
+                   :class:`~paceline.tasks.picture_change.Change`; None where the truth would be wrong
 ``embeds``         ``embeds(answers)``, texts of which ``score`` needs the vectors: it then takes a fourth argument,
                    ``vectors``, text -> float32 of length 1, and None where no embedder is installed
 ``data_checks``    ``data_checks(records, train)``, what ``prepare`` finds in such data: JSON values for the manifest
@@ -43,27 +52,53 @@ Five names are required; every other one has a default that suits one question w
 ``figure_checks``  a :class:`~paceline.tasks.figures.FigureChecks`: what figures of such a task can't be
 ``panels``         ``panels(results)``, what a reader should see, as data (:mod:`paceline.tasks.panels`)
 ``PICTURES``       keys of the panels that a tracker shows as one picture of a cell
-``MARKS``          tuple of :class:`Criterion`: what people mark an answer by, each with yes or no, on a sheet
+``MARKS``          tuple of :class:`Criterion`: what people mark an answer by, on a sheet; by default why it failed,
+                   where the kind tells right from wrong (:mod:`paceline.tasks.failure_kinds`)
 =================  ====================================================================================================
 
 In a folder, ``fields.py`` holds the first block of these names, ``score.py`` the scoring, ``results.py`` what is
 shown, ``combine.py``, ``data_checks.py`` and ``figure_checks.py`` the parts of these names. A file is imported when
 something of it is used, so a login node loads no more than it needs. A kind is found by its name, without a registry.
+``facts.json`` may lie beside them: what prompts show as ``{facts}`` (:mod:`paceline.data.background_facts`).
 """
 
 from __future__ import annotations
 
 import importlib.util
-import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from paceline import plugins
 from paceline.errors import UserError
+from paceline.tasks.questions import (
+    Answer,
+    Answered,
+    Asks,
+    Criterion,
+    Order,
+    Part,
+    digests_of,
+    images_of,
+    letter,
+    lettered,
+)
+
+__all__ = [
+    "Answer",
+    "Answered",
+    "Asks",
+    "Criterion",
+    "Kind",
+    "Order",
+    "Part",
+    "digests_of",
+    "images_of",
+    "letter",
+    "lettered",
+]
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,14 +110,14 @@ if TYPE_CHECKING:
     from paceline.tasks.panels import Panel, Results
 
 OWED = ("FIELDS", "fields", "read", "score", "METRICS")
-_SAMPLES = ("FIELDS", "SHOWN", "fields", "GROUP", "complete", "common", "pictured")
-_QUESTIONS = ("ASKS", "parts", "accepted", "split")
+_SAMPLES = ("FIELDS", "SHOWN", "fields", "GROUP", "complete", "common", "pictured", "AUGMENTED_BY", "augmented")
+_QUESTIONS = ("ASKS", "IMAGES", "parts", "PART_FIELDS", "accepted", "split")
 _FIGURES = ("METRICS", "HEADLINE", "OUTCOMES", "ORDER", "columns", "resample", "NOTE", "PACKAGES")
 FILES = {
     "fields": (*_SAMPLES, *_QUESTIONS),
     "score": ("read", "embeds", "score", *_FIGURES),
     "results": ("panels", "PICTURES", "MARKS", "show", "name", "label", "points"),
-    "combine": ("combine", "COMBINED", "COMBINED_NOTE"),
+    "combine": ("combine", "weighted", "COMBINED", "COMBINED_NOTE"),
     "data_checks": ("data_checks", "data_notes", "data_lines"),
     "figure_checks": ("figure_checks",),
 }
@@ -90,110 +125,6 @@ FILES = {
 Vectors = Mapping[str, "np.ndarray"]
 """Text -> float32 (width,), of length 1: a product of two is their cosine."""
 FILE_OF = {name: file for file, names in FILES.items() for name in names}
-
-
-@dataclass(frozen=True)
-class Asks:
-    """What a model must be able to read."""
-
-    answer: Literal["text", "words", "choice", "labels", "boxes", "number"] = "text"
-    """``text`` is free, ``words`` are one or a few; a model with a list of its own answers all but text and boxes."""
-    images: Literal["none", "one", "several"] = "one"
-    question: bool = True
-    """False: a model that is shown the image alone answers too, as a captioner does; others are asked all the same."""
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """What a model must be able to read."""
-        shown = {"none": (), "one": ("image",), "several": ("images",)}[self.images]
-        return (*shown, "text") if self.question else shown
-
-
-@dataclass(frozen=True)
-class Part:
-    """One question about a sample."""
-
-    name: str = ""
-    """Kept with the answer; empty where the sample has one question."""
-    text: str = ""
-    """The question, for a prompt that names ``{question}``, or ``{questions}`` to ask all parts together."""
-    choices: tuple[str, ...] = ()
-    """What may be answered, in the order shown; empty where anything may. A prompt that names ``{choices}`` shows them
-    with letters; ``generation.answer=likelihood`` takes the likeliest of their texts."""
-    generation: Mapping[str, Any] = field(default_factory=dict)
-    """Generation settings of this question that differ from the cell's, where it is asked alone."""
-    prefix: str = ""
-    """What the answer of a model that takes no question begins with, such as ``the main colours are``, in place of the
-    prompt's. Such a model is asked a part without one by the picture alone; a part with one is left out where the
-    model can't be led by a beginning."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a model answered to one question."""
-
-    text: str
-    data: Mapping[str, Any] = field(default_factory=dict)
-    """What is known beside the text: scores of the choices, sizes of the processed images."""
-
-
-@dataclass(frozen=True)
-class Answered:
-    """An answer that was read, with what it answers."""
-
-    sample: Mapping[str, Any]
-    part: Part
-    reading: Reading
-
-
-@dataclass(frozen=True)
-class Criterion:
-    """What people mark an answer by, with yes or no."""
-
-    name: str
-    """Column of the sheet, such as ``accurate``."""
-    question: str
-    """What the marker is asked, such as ``Does it say what is in the picture, and nothing else?``."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """The score per sample of how far an answer is from the truth; an unread answer has none and comes last."""
-
-    score: str
-    unit: str
-    name: str = "error"
-    """Its name in one word, such as ``overlap``."""
-    near: str = "nearest"
-    far: str = "farthest"
-    off: str = "off"
-    """What a value is called behind its unit, such as ``12 m off``."""
-    metric: str = ""
-    """The metric by which a model's best cell is chosen for examples."""
-    scale: int = 100
-    """In the page values are kept as whole numbers of 1 / scale of the unit."""
-    higher_is_better: bool = False
-
-
-def letter(number: int) -> str:
-    """The letter of a choice, counted from 0: A to Z, then AA, AB and so on."""
-    first, last = divmod(number, 26)
-    return (letter(first - 1) if first else "") + string.ascii_uppercase[last]
-
-
-def lettered(choices: Sequence[str]) -> str:
-    """Choices as a prompt shows them, a line each: ``A. red``."""
-    return "\n".join(f"{letter(number)}. {choice}" for number, choice in enumerate(choices))
-
-
-def images_of(record: Mapping[str, Any]) -> list[str]:
-    """Paths of a sample's images: ``images`` where it has several, else ``image``; empty where it has none."""
-    return [str(path) for path in record.get("images") or [record.get("image")] if path]
-
-
-def digests_of(record: Mapping[str, Any]) -> list[str]:
-    """The sha256 of a prepared sample's images, in their order; empty where it has none."""
-    return [str(digest) for digest in record.get("sha256s") or [record.get("sha256")] if digest]
 
 
 class Kind:
@@ -269,6 +200,11 @@ class Kind:
         """The fields of a sample for templates."""
         return dict(self.get("fields")(sample, task))
 
+    @property
+    def image_names(self) -> tuple[str, ...]:
+        """What the images of a sample are called, in their order; empty where they have no names."""
+        return tuple(self.get("IMAGES", ()))
+
     def parts(self, sample: Mapping[str, Any], task: TaskSpec, prompt: PromptSpec) -> tuple[Part, ...]:
         """The questions about a sample, at least one."""
         hook = self.get("parts")
@@ -330,7 +266,16 @@ class Kind:
     @property
     def marks(self) -> tuple[Criterion, ...]:
         """What people mark an answer by; empty where the kind has no sheet."""
-        return tuple(self.get("MARKS", ()))
+        from paceline.tasks.failure_kinds import FAILURE
+
+        default = (FAILURE,) if self.module and any(m.tested and m.score for m in self.metrics) else ()
+        return tuple(self.get("MARKS", default))
+
+    @property
+    def right_by(self) -> Metric | None:
+        """The metric that tells right from wrong: the first of the headline by which each answer is a hit or a miss."""
+        headline = [self.metric(name) for name in self.headline]
+        return next((m for m in (*headline, *self.metrics) if m.tested and m.score and not m.lower_is_better), None)
 
     @property
     def order(self) -> Order | None:
@@ -425,6 +370,18 @@ class Kind:
         return list(hook(ensembles)) if hook else None
 
     @property
+    def weighs_voices(self) -> bool:
+        """Whether voices of members can have weights."""
+        return self.module is None or self.get("weighted") is not None
+
+    def weighted(self, members: Sequence[Answers], weights: Sequence[float]) -> Answers:
+        """What the members of one ensemble answer together where their voices have weights, at least one above 0."""
+        from paceline.tasks.labels import vote
+
+        hook = self.get("weighted") if self.module else vote
+        return hook(members, weights)  # type: ignore[no-any-return]
+
+    @property
     def combined(self) -> str:
         """How answers are combined, in two words."""
         return self.get("COMBINED", "vote")
@@ -468,7 +425,11 @@ class Kind:
         return dict(hook(records)) if hook else {}
 
     def pictured(self, fields: Mapping[str, Any], images: Sequence[Image.Image]) -> dict[str, Any]:
-        """Further fields of a record, from its images as a model is shown them."""
+        """Further fields of a record, from its images as a model is shown them.
+
+        Raises:
+            ValueError: with a countable reason: the record can't be used with these images.
+        """
         hook = self.get("pictured")
         return dict(hook(fields, images)) if hook and images else {}
 

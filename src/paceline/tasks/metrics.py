@@ -104,6 +104,8 @@ class Metric:
             score, not even as None.
         skewed: whether a few values far above the rest make up the mean, as of a count that is mostly zero: its
             interval is then a bootstrap-t (:func:`paceline.stats.studentised_interval`).
+        fewest_groups: groups of samples (a document's questions are one) below which it has no interval, and is not
+            compared between cells: so few do not tell how groups differ.
     """
 
     name: str
@@ -124,6 +126,7 @@ class Metric:
     """The metric is the share of answers with this outcome."""
     decimals: int | None = None
     skewed: bool = False
+    fewest_groups: int = 0
 
     @property
     def tested(self) -> bool:
@@ -163,6 +166,11 @@ def per_sample(answers: Answers, metric: Metric) -> PerSample | None:
     return PerSample(values, "median" if metric.statistic == "median" else "mean", hits=metric.hits)
 
 
+def too_few(groups: np.ndarray, metric: Metric) -> bool:
+    """Whether samples of these groups, int (n,), are too few groups for an interval of a metric."""
+    return len(np.unique(groups)) < metric.fewest_groups
+
+
 Resample = Callable[["Answers", np.ndarray], Mapping[str, np.ndarray]]
 
 
@@ -199,6 +207,9 @@ def _interval(answers: Answers, metric: Metric) -> Interval:
         return Interval(None, None, None, 0)
     finite = np.isfinite(judged.values)
     values, groups = judged.values[finite], answers.groups[finite]
+    if values.size and too_few(groups, metric):
+        middle = np.median if judged.statistic == "median" else np.std if judged.statistic == "std" else np.mean
+        return Interval(float(middle(values)), None, None, int(values.size))
     # Of parts of 1 that are all 0 or all 1 a bootstrap has one value to draw from, and would claim certainty.
     certain = metric.unit == "share" and judged.statistic == "mean" and set(np.unique(values)) in ({0.0}, {1.0})
     if judged.hits or certain:

@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from paceline.config import schema
+from paceline.config import declared, schema
 from paceline.config.cell_kinds import KINDS, kind_of
 from paceline.errors import UserError
 
@@ -43,7 +43,7 @@ def comparisons(source: str) -> list[int]:
 
 
 def test_the_table_has_the_kinds_of_the_schema() -> None:
-    assert tuple(KINDS) == get_args(schema.Kind)
+    assert tuple(KINDS) == get_args(declared.Kind)
 
 
 @pytest.mark.parametrize("name", KINDS)

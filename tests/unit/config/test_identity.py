@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paceline.config import build, identity, schema
-from paceline.config.identity import FOLDERS
+from paceline.config.identity import FOLDERS, clear_inactive, identity_of
+from paceline.config.schema import Config, MaskedImageSpec, MethodSpec, TrainSpec
 from paceline.errors import UserError
 from paceline.store.files import canonical, digest
 from paceline.sweep.cells import Sweep, expand
@@ -147,6 +148,13 @@ def test_settings_of_an_inactive_branch_fold_away() -> None:
     assert found.folded == 5
 
 
+def test_the_order_of_augmenting_words_and_a_word_twice_make_no_other_cell() -> None:
+    train = [TrainSpec(augment=words) for words in (["flip", "crop"], ["crop", "flip", "crop"])]  # type: ignore[list-item]
+    one, other = (identity_of(clear_inactive(Config(train=each), "finetune"), "finetune") for each in train)
+    assert one == other
+    assert one["train"] == {"augment": ["crop", "flip"]}
+
+
 def test_greedy_answers_do_not_depend_on_the_seed_but_tuned_weights_do() -> None:
     assert len(ids(*BASE, "seed=1,2,3")) == 1
     assert len(ids(*BASE, "seed=1,2,3", "generation.temperature=0.5")) == 3
@@ -222,3 +230,29 @@ def test_the_order_of_keys_never_changes_a_digest(value: dict[str, int]) -> None
 def test_nan_has_no_canonical_form() -> None:
     with pytest.raises(ValueError, match=r"[Nn]a[Nn]|JSON"):
         canonical(float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("method", "same"),
+    [
+        (MethodSpec(trains="all", frozen_layers={"vision": 0}), MethodSpec(trains="all")),
+        (
+            MethodSpec(trains="all", frozen=["vision"], frozen_layers={"vision": 6, "language": 2}),
+            MethodSpec(trains="all", frozen=["vision"], frozen_layers={"language": 2}),
+        ),
+        (MethodSpec(trains="adapter", frozen_layers={"vision": 6}), MethodSpec(trains="adapter")),
+        (MethodSpec(frozen_layers={"vision": 6}), MethodSpec()),
+    ],
+)
+def test_layers_that_stay_as_they_are_anyway_make_no_other_cell(method: MethodSpec, same: MethodSpec) -> None:
+    found = [identity_of(clear_inactive(Config(method=m), "finetune"), "finetune") for m in (method, same)]
+    assert found[0] == found[1]
+
+
+def test_settings_of_a_pretraining_that_is_not_asked_for_make_no_other_cell() -> None:
+    idle = Config(train=TrainSpec(masked_image=MaskedImageSpec(ratio=0.3)))
+    assert identity_of(clear_inactive(idle, "finetune"), "finetune") == {}
+    asked = Config(train=TrainSpec(masked_image=MaskedImageSpec(epochs=2, ratio=0.3)))
+    assert identity_of(clear_inactive(asked, "finetune"), "finetune") == {
+        "train": {"masked_image": {"epochs": 2, "ratio": 0.3}}
+    }

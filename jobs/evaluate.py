@@ -12,6 +12,7 @@ from paceline import worker
 from paceline.attempts import attempt
 from paceline.attempts import run as attempts
 from paceline.data import samples as prepared
+from paceline.inference import earlier_answers
 from paceline.inference.evaluate import answer
 from paceline.inference.weights import load_weights
 from paceline.scoring import judge
@@ -31,18 +32,20 @@ def main(folders: Sequence[Path], launch: attempts.Launch) -> None:
         with attempt.attempt(folder, launch) as run, worker.joined(run), tracking.tracked(run) as tracker:
             config, root = run.config, run.root
             prepared.require(root, config.task, cell.data)
+            earlier = earlier_answers.of_cell(cell, folder)
             if family is None:
-                family = load_weights(config, needed, root)
+                family = load_weights(config, [n for n in needed if n.id == cell.tuned], root)
                 if family.new_weights:
                     run.note(family.new_weights)
             samples = judge.evaluated_samples(config, root, cell.data)
-            predictions = answer(run, family, samples)
+            predictions = answer(run, family, samples, earlier)
             if folder.superseded(run.attempt):
                 continue
             write_jsonl(folder.predictions, predictions)
             metrics = judge.score_cell(folder, root)
             folder.publish(run.attempt, [folder.predictions], {"samples": len(samples)})
-            tracker.results(metrics, samples)
+            if config.prompt.scored:
+                tracker.results(metrics, samples)
 
 
 if __name__ == "__main__":

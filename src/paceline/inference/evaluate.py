@@ -20,6 +20,7 @@ from paceline.counted import agree, counted
 from paceline.data.conversations import asks_together, conversations_of, question
 from paceline.data.shots.shot_turns import ShotTurns, shot_turns
 from paceline.errors import Interrupted
+from paceline.inference.earlier_answers import EarlierAnswers
 from paceline.inference.stopwatch import Stopwatch
 from paceline.models.answerer import Answer, Answerer, Request, Service
 from paceline.models.conversation import Conversation
@@ -105,8 +106,13 @@ def key_of(record: Record) -> Key:
     return record["sample"], record.get("part", "")
 
 
-def committed(folder: CellFolder, planned: Sequence[Sequence[Ask]]) -> dict[int, list[Record]]:
-    """Batch index -> its records, for every batch that some attempt wrote whole; the first attempt's win."""
+def committed(
+    folder: CellFolder, planned: Sequence[Sequence[Ask]], earlier: EarlierAnswers | None = None
+) -> dict[int, list[Record]]:
+    """Batch index -> its records, for every batch that some attempt wrote whole; the first attempt's win.
+
+    What built on other earlier answers than there are now, because these were given anew, is no answer any more.
+    """
     found: dict[int, list[Record]] = {}
     for attempt in folder.attempts():
         by_batch: dict[int, dict[Key, Record]] = {}
@@ -115,8 +121,17 @@ def committed(folder: CellFolder, planned: Sequence[Sequence[Ask]]) -> dict[int,
         for index, records in by_batch.items():
             wanted = [key for ask in planned[index] for key in ask.keys] if 0 <= index < len(planned) else []
             if index not in found and wanted and all(w in records for w in wanted):
+                if earlier and any(
+                    not _built_so(ask, records[key], earlier) for ask in planned[index] for key in ask.keys
+                ):
+                    continue
                 found[index] = [records[w] for w in wanted]
     return found
+
+
+def _built_so(ask: Ask, record: Record, earlier: EarlierAnswers) -> bool:
+    told = earlier.told(ask.sample, ask.parts)
+    return all((record.get("data") or {}).get(name) == value for name, value in told.items())
 
 
 def sample_seed(seed: int, sample: str, part: str = "") -> int:
@@ -125,8 +140,16 @@ def sample_seed(seed: int, sample: str, part: str = "") -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")
 
 
-def answer(run: Run, answerer: Answerer, samples: Sequence[Record]) -> list[Record]:
+def answer(
+    run: Run, answerer: Answerer, samples: Sequence[Record], earlier: EarlierAnswers | None = None
+) -> list[Record]:
     """Answer what is missing and return every prediction, in the order of the samples and their parts.
+
+    Args:
+        run: the attempt.
+        answerer: the model.
+        samples: prepared records.
+        earlier: the answers that the prompt builds on, where it does.
 
     Raises:
         Interrupted: a signal asked to stop; the batches before it are on the disk.
@@ -138,7 +161,7 @@ def answer(run: Run, answerer: Answerer, samples: Sequence[Record]) -> list[Reco
     unit = "samples" if len(wanted) == len(samples) else "answers"
     service = answerer if isinstance(answerer, Service) else None
     planned = [[ask] for asks in asked for ask in asks] if service else batches(asked)
-    done = committed(run.folder, planned)
+    done = committed(run.folder, planned, earlier)
     if done:
         run.note(
             f"{len(done):,} of {counted(len(planned), 'batch')} {agree(len(done), 'was', 'were')} answered by "
@@ -148,15 +171,16 @@ def answer(run: Run, answerer: Answerer, samples: Sequence[Record]) -> list[Reco
     run.progress(answered, len(wanted), unit)
     left = [(index, batch) for index, batch in enumerate(planned) if index not in done]
     shots = shot_turns(run.root, config.task, config.prompt, run.cell.data) if config.prompt.shots.count else None
+    before = Before(shots, earlier)
     if service:
-        answering = _requested(run, service, left, bool(done), shots)
+        answering = _requested(run, service, left, bool(done), before)
     else:  # the requests of a service are under way together: none has seconds of its own
         stopwatch = Stopwatch(ask.sample for asks in asked for ask in asks)
         run.told["answering"] = stopwatch.as_json
-        answering = _batched(run, answerer, left, shots, stopwatch)
+        answering = _batched(run, answerer, left, before, stopwatch)
     for index, answers in answering:
         pairs = zip(planned[index], answers, strict=True)
-        done[index] = [record for ask, got in pairs for record in predictions(kind, ask, got, index, shots)]
+        done[index] = [record for ask, got in pairs for record in predictions(kind, ask, got, index, before)]
         append_jsonl(run.attempt.predictions, done[index])
         answered += len(done[index])
         run.progress(answered, len(wanted), unit)
@@ -168,21 +192,35 @@ def answer(run: Run, answerer: Answerer, samples: Sequence[Record]) -> list[Reco
 Batch = tuple[int, list[Ask]]
 
 
-def asked_of(ask: Ask, config: Config, shots: ShotTurns | None) -> Conversation:
-    """A conversation as it is asked, with the examples that its prompt shows before it."""
-    turns = shots.turns(ask.sample, ask.parts) if shots else ()
-    return question(ask.sample, config.prompt, config.task, turns, ask.parts)
+@dataclass(frozen=True)
+class Before:
+    """What goes into a cell's questions beside their samples: examples, and the answers that its prompt builds on."""
+
+    shots: ShotTurns | None = None
+    earlier: EarlierAnswers | None = None
+
+    def told(self, ask: Ask) -> Record:
+        """What is kept of it with an answer."""
+        shown = {"shots": self.shots.ids(ask.sample, ask.parts)} if self.shots else {}
+        return shown | (self.earlier.told(ask.sample, ask.parts) if self.earlier else {})
+
+
+def asked_of(ask: Ask, config: Config, before: Before) -> Conversation:
+    """A conversation as it is asked."""
+    turns = before.shots.turns(ask.sample, ask.parts) if before.shots else ()
+    earlier = before.earlier.fields(ask.sample, ask.parts) if before.earlier else None
+    return question(ask.sample, config.prompt, config.task, turns, ask.parts, earlier)
 
 
 def _batched(
-    run: Run, answerer: Answerer, left: Iterable[Batch], shots: ShotTurns | None, stopwatch: Stopwatch
+    run: Run, answerer: Answerer, left: Iterable[Batch], before: Before, stopwatch: Stopwatch
 ) -> Iterator[tuple[int, Sequence[Answer]]]:
     """Answer batches one after the other."""
     config = run.config
     for index, batch in left:
         if cause := run.stop():
             raise Interrupted(cause)
-        conversations = [asked_of(ask, config, shots) for ask in batch]
+        conversations = [asked_of(ask, config, before) for ask in batch]
         began = time.monotonic()
         answers = answerer.answer(conversations, batch[0].settings, [a.seed(config.seed) for a in batch])
         stopwatch.answered([ask.sample for ask in batch], time.monotonic() - began)
@@ -190,14 +228,14 @@ def _batched(
 
 
 def _requested(
-    run: Run, service: Service, left: Sequence[Batch], proved: bool, shots: ShotTurns | None
+    run: Run, service: Service, left: Sequence[Batch], proved: bool, before: Before
 ) -> Iterator[tuple[int, Sequence[Answer]]]:
     """Let a service answer batches of one, in whatever order its answers come."""
     config = run.config
 
     def request(index: int, ask: Ask) -> Request:
         def conversation() -> Conversation:
-            return asked_of(ask, config, shots)
+            return asked_of(ask, config, before)
 
         return Request(index, conversation, ask.settings, ask.seed(config.seed))
 
@@ -220,14 +258,14 @@ def note_ties(run: Run, records: Sequence[Record]) -> None:
         )
 
 
-def predictions(kind: Kind, ask: Ask, answer: Answer, batch: int, shots: ShotTurns | None = None) -> Iterator[Record]:
-    """The records of one answer, one a part, each with the ids of the examples that were shown before the question.
+def predictions(kind: Kind, ask: Ask, answer: Answer, batch: int, before: Before) -> Iterator[Record]:
+    """The records of one answer, one a part, each with the ids of the examples and of the facts that were shown.
 
     Of parts that were asked together each has the part of the text that is its own, and the tokens of the whole; the
     first keeps the whole text, so that it can be taken apart otherwise.
     """
     texts = kind.split(answer.text, ask.parts) if ask.together else {ask.parts[0].name: answer.text}
-    shown = {"shots": shots.ids(ask.sample, ask.parts)} if shots else {}
+    shown = before.told(ask)
     for number, part in enumerate(ask.parts):
         data = {**answer.data, **shown, **({"together": answer.text} if ask.together and number == 0 else {})}
         plain = not part.name and not data and answer.finish in ("stop", "length")

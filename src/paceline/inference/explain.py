@@ -31,7 +31,8 @@ from paceline.config.schema import Config
 from paceline.data import samples as prepared
 from paceline.data.conversations import conversations_of, question
 from paceline.errors import PacelineError, UserError
-from paceline.inference import attention_map, grad_cam, relevance_picture, shapley_map
+from paceline.inference import attention_map, earlier_answers, grad_cam, relevance_picture, shapley_map
+from paceline.inference.earlier_answers import EarlierAnswers
 from paceline.inference.explanation import DRAWS, Explained, Read, States
 from paceline.inference.weights import load_weights
 from paceline.models import family_names, load_family
@@ -100,7 +101,7 @@ def load(folder: CellFolder, method: str = "") -> tuple[Config, Family]:
     config = with_placement(cell.config, made_by[-1].placement() if made_by else {})
     if (method or load_family(config.model.family).explained_by) == "integrated_gradients":
         require_layout(config.model.family)
-    needed = [CellFolder(folder.path.parent / n) for n in cell.needs]
+    needed = [CellFolder(folder.path.parent / n) for n in cell.needs if n == cell.tuned]
     if gone := [n.id for n in needed if not n.done()]:
         raise UserError(f"the weights of {folder.id} are gone: {gone[0]} is not done; see: paceline status")
     family = load_weights(config, needed, folder.path.parents[1])
@@ -132,7 +133,7 @@ def require_layout(name: str) -> None:
         )
 
 
-def asked_of(sample: dict[str, Any], config: Config) -> Conversation:
+def asked_of(sample: dict[str, Any], config: Config, earlier: EarlierAnswers | None = None) -> Conversation:
     """A sample as the cell asked it: with its question and its choices, where its kind gives some.
 
     Raises:
@@ -146,7 +147,8 @@ def asked_of(sample: dict[str, Any], config: Config) -> Conversation:
     conversations = conversations_of(sample, config.prompt, config.task, config.model.inputs)
     if len(conversations) > 1:
         raise UserError(f"sample '{sample['id']}' was asked several questions; an answer to one can be explained")
-    return question(sample, config.prompt, config.task, parts=conversations[0])
+    given = earlier.fields(sample, conversations[0]) if earlier else None
+    return question(sample, config.prompt, config.task, parts=conversations[0], earlier=given)
 
 
 def draw(
@@ -163,7 +165,7 @@ def draw(
     Returns:
         What is said of it: ``{sample, path, answer, part, log_probability, without_…, weight, check, notes}``.
     """
-    asked = asked_of(sample, config)
+    asked = asked_of(sample, config, earlier_answers.of_cell(folder.read(), folder))
     (image,) = asked.images
     answer = prediction["text"]
     span = None if whole else judge.judged_part(config, answer)
@@ -266,7 +268,7 @@ def deletion(found: Explained) -> str:
 def facts(folder: CellFolder, found: Explained, told: dict[str, Any], family: Family) -> dict[str, str]:
     """What the picture came from, for its text chunks."""
     cell, made = folder.read(), provenance.provenance()
-    tuned = [CellFolder(folder.path.parent / n) for n in cell.needs]
+    tuned = [CellFolder(folder.path.parent / n) for n in cell.needs if n == cell.tuned]
     weights = [digest((f.done() or {}).get("artefacts", {}), 12) for f in tuned]
     return {
         "Software": "paceline",
@@ -282,7 +284,7 @@ def facts(folder: CellFolder, found: Explained, told: dict[str, Any], family: Fa
             {
                 "model": source_name(family.spec) or family.spec.name,
                 "revision": " + ".join(source.revision for source in sources(family.spec)),
-                "tuned": dict(zip(cell.needs, weights, strict=True)),
+                "tuned": dict(zip([f.id for f in tuned], weights, strict=True)),
             }
         ),
         "paceline:provenance": canonical({k: made[k] for k in ("code", "versions", "gpus")}),

@@ -46,7 +46,7 @@ def cluster_of(element: Element) -> ClusterSpec:
 def chunks(elements: Sequence[Element], job_of_cell: Mapping[str, str], free: int | None) -> list[list[int]]:
     """Elements in arrays of equal resources, cut to the cluster's limits: one list of indices per sbatch call.
 
-    Tuning comes first, and what needs a tuning that is left out is left out too.
+    Tuning comes first, and what needs something that is left out is left out too.
 
     Args:
         elements: all that is to run.
@@ -56,7 +56,8 @@ def chunks(elements: Sequence[Element], job_of_cell: Mapping[str, str], free: in
     index_lists: list[list[int]] = []
     making = set(job_of_cell)
     to_make = {c for e in elements for c in e.cells}
-    for array in sorted(arrays(elements), key=lambda a: not kind_of(a["kind"]).trains):
+    # An array stands behind those that it waits for, and stays so: only what waits for nothing is moved.
+    for array in sorted(arrays(elements), key=lambda a: not _begins(elements[a["elements"][0]])):
         indices = [i for i in array["elements"] if all(n in making or n not in to_make for n in elements[i].needs)]
         most = max(1, cluster_of(elements[array["elements"][0]]).max_array - 1)
         while indices and (free is None or free > 0):
@@ -66,6 +67,11 @@ def chunks(elements: Sequence[Element], job_of_cell: Mapping[str, str], free: in
             making.update(c for i in chunk for c in elements[i].cells)
             free = None if free is None else free - len(chunk)
     return index_lists
+
+
+def _begins(element: Element) -> bool:
+    """Whether it is a tuning that waits for nothing."""
+    return kind_of(element.kind).trains and not element.needs
 
 
 def free(elements: Sequence[Element], jobs: Sequence[Job] | None, site: Site) -> tuple[int | None, str]:
@@ -225,14 +231,21 @@ def _command(python: str, path: Path, array: int) -> str:
 
 
 def dependency(indices: Sequence[int], elements: Sequence[Element], jobs: Mapping[str, str]) -> str:
-    """What an array waits for: that the jobs which make its weights end well.
+    """What an array waits for: that the jobs which make its weights, or the answers that it builds on, end well.
+
+    What another of its needs waits for itself is not named again.
 
     Args:
         indices: the array's elements.
         elements: all elements.
         jobs: cell -> job that will make it done.
     """
-    needed = [[jobs[n] for n in elements[i].needs if n in jobs] for i in indices]
+    needs_of = {cell: element.needs for element in elements for cell in element.cells}
+    needed = []
+    for i in indices:
+        needs = elements[i].needs
+        implied = {n for need in needs for n in _behind(need, needs_of)}
+        needed.append([jobs[n] for n in needs if n in jobs and n not in implied])
     ids = sorted({job for element_jobs in needed for job in element_jobs})
     if not ids:
         return ""
@@ -241,6 +254,11 @@ def dependency(indices: Sequence[int], elements: Sequence[Element], jobs: Mappin
     if all(element_jobs == [f"{base}_{k}"] for k, element_jobs in enumerate(needed)) and len(indices) > 1:
         return f"aftercorr:{base}"
     return "afterok:" + ":".join(ids)
+
+
+def _behind(cell: str, needs_of: Mapping[str, Sequence[str]]) -> set[str]:
+    """What a cell waits for, and what that waits for, and so on."""
+    return {n for need in needs_of.get(cell, ()) for n in (need, *_behind(need, needs_of))}
 
 
 def launch(

@@ -26,6 +26,8 @@ class Element:
     needs: list[str] = field(default_factory=list)
     served: bool = False
     """Whether a service answers its cells, so that it needs no GPU, and no core of its own."""
+    awaited: bool = False
+    """Whether other cells need the answers of its cells."""
 
     @property
     def ranks(self) -> int:
@@ -75,16 +77,18 @@ def recorded(elements: Sequence[Element]) -> dict[str, Any]:
 def group(cells: Sequence[PlannedCell]) -> list[Element]:
     """Group needed cells: each finetune cell alone, evaluate cells together that load the same weights.
 
-    Cells that one service answers are one element, however many: its limits hold for a process. The order is kept, so
-    that a finetune element stands before those that need it.
+    Cells that one service answers are one element, however many: its limits hold for a process. Cells whose answers
+    others need are apart, so that these wait for nothing else. The order is kept, so that an element stands before
+    those that need it.
     """
+    awaited = {needed for planned in cells for needed in planned.cell.needs}
     elements: list[Element] = []
     open_elements: dict[tuple[Any, ...], Element] = {}
     texts: dict[int, str] = {}
     for planned, placement in zip(cells, placements_of(cells), strict=True):
         cell = planned.cell
         if not kind_of(cell.kind).shares_element:
-            elements.append(Element(cell.kind, placement, [cell.id]))
+            elements.append(Element(cell.kind, placement, [cell.id], list(cell.needs)))
             continue
         # Cells share the mapping, so its text is made once for each.
         if id(placement) not in texts:
@@ -92,11 +96,12 @@ def group(cells: Sequence[PlannedCell]) -> list[Element]:
         method = cell.identity.get("method", {})
         weights = canonical([cell.identity.get("model", {}), method.get("quantise"), method.get("dtype")])
         served = planned.config.model.served
-        key = (cell.kind, weights, cell.needs, "" if served else cell.data, texts[id(placement)])
+        waited_for = cell.id in awaited
+        key = (cell.kind, weights, cell.needs, waited_for, "" if served else cell.data, texts[id(placement)])
         element = open_elements.get(key)
         full = element is not None and len(element.cells) >= planned.config.cluster.cells_per_element and not served
         if element is None or full:
-            element = Element(cell.kind, placement, needs=list(cell.needs), served=served)
+            element = Element(cell.kind, placement, needs=list(cell.needs), served=served, awaited=waited_for)
             open_elements[key] = element
             elements.append(element)
         element.cells.append(cell.id)
@@ -106,16 +111,16 @@ def group(cells: Sequence[PlannedCell]) -> list[Element]:
 def arrays(elements: Sequence[Element]) -> list[dict[str, Any]]:
     """Elements of equal kind and resources, counted: what becomes one ``sbatch`` call each.
 
-    Those that wait for a tuning stand apart, so that the others need not wait with them; and those that wait for
-    different arrays of tunings, so that each can wait element by element: a tuning that fails then stops no other's
-    evaluation.
+    Those that wait for others stand apart, so that the rest need not wait with them; and those that wait for
+    different arrays, so that each can wait element by element: a tuning that fails then stops no other's evaluation.
+    Those that others wait for stand apart for the same reason.
     """
     found: dict[str, dict[str, Any]] = {}
     made_in: dict[str, str] = {}
     for index, element in enumerate(elements):
         waits_for = [made_in.get(cell, "") for cell in element.needs]
-        key = canonical([element.kind, waits_for, element.resources])
-        if kind_of(element.kind).trains:
+        key = canonical([element.kind, waits_for, element.awaited, element.resources])
+        if kind_of(element.kind).trains or element.awaited:
             made_in |= dict.fromkeys(element.cells, digest(key))
         entry = found.setdefault(
             key, {"kind": element.kind, "resources": element.resources, "elements": [], "cells": 0}

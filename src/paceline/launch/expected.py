@@ -143,7 +143,7 @@ def expected(ahead: Outlook, sweep: Sweep, fits: Sequence[Fit], store: Store) ->
         if (fit := fit_of.get(planned.id)) is None:
             return None
         # Cells of one finding load the same model on the same card; these may differ.
-        key = (id(fit), share, planned.config.train, planned.config.generation, planned.config.limit)
+        key = (id(fit), share, repr(planned.config.train), planned.config.generation, planned.config.limit)
         if key not in estimates:
             estimates[key] = estimate(planned, fit, store, share)
         return estimates[key]
@@ -197,7 +197,11 @@ def _together(elements: Sequence[Element], lengths: Sequence[float], places: int
     free = [0.0] * places
     last = 0.0
     # One that waits for another takes no place meanwhile.
-    order = sorted(zip(elements, lengths, strict=True), key=lambda pair: bool(pair[0].needs))
+    depths: dict[str, int] = {}
+    for element in elements:
+        depth = 1 + max((depths.get(c, 0) for c in element.needs), default=-1)
+        depths |= dict.fromkeys(element.cells, depth)
+    order = sorted(zip(elements, lengths, strict=True), key=lambda pair: depths[pair[0].cells[0]])
     for element, length in order:
         begin = max((ended.get(c, 0.0) for c in element.needs), default=0.0)
         if places:
@@ -252,7 +256,11 @@ def _tuning_seconds(config: Config, counts: Mapping[str, int], language: float, 
     whole = config.method.trains == "all"
     step = language * (3 if whole else 2) + picture * (3 if whole and "vision" not in config.method.frozen else 1)
     validating = train.validations * _taken(counts, config.task.validation, config.limit) * (language + picture)
-    return (steps * train.batch * step * choose.slowdown(config) + validating) / (rate * world)
+    # Of the pre-training each picture passes the encoder, forward and backward, and nothing else.
+    pictured = math.ceil(train.masked_image.epochs * _taken(counts, config.task.train, config.limit))
+    return ((steps * train.batch * step + 3 * pictured * picture) * choose.slowdown(config) + validating) / (
+        rate * world
+    )
 
 
 def _taken(counts: Mapping[str, int], split: str, limit: int) -> int:

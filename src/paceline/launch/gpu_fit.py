@@ -10,8 +10,10 @@ from paceline.config.cell_kinds import kind_of
 from paceline.config.gpus import cards_of
 from paceline.config.schema import Config, DeepSpeedSpec, ModelSpec, TaskSpec
 from paceline.data import samples
+from paceline.data.text_lengths import own_letters
 from paceline.errors import UserError
 from paceline.gpu_memory import choose
+from paceline.gpu_memory.assumptions import text_tokens
 from paceline.gpu_memory.choose import Verdict
 from paceline.gpu_memory.image_tokens import Size
 from paceline.gpu_memory.parts import GIB, WIDTHS
@@ -72,7 +74,8 @@ def look(cells: Sequence[PlannedCell], store: Store, presets: Mapping[str, DeepS
             part_texts = (texts[id(part)] for part in parts)
             groups.setdefault((planned.cell.kind, *part_texts, *settings), []).append(planned)
     pictures: dict[str, tuple[Size | None, int]] = {}
-    return [_finding(members, store, presets, pictures) for members in groups.values()]
+    letters: dict[tuple[Any, ...], int] = {}
+    return [_finding(members, store, presets, pictures, letters) for members in groups.values()]
 
 
 def _finding(
@@ -80,9 +83,11 @@ def _finding(
     store: Store,
     presets: Mapping[str, DeepSpeedSpec],
     pictures: dict[str, tuple[Size | None, int]],
+    letters: dict[tuple[Any, ...], int],
 ) -> Fit:
     # The longest prompt is the one that may not fit.
-    planned = max(members, key=lambda p: len(p.config.prompt.text))
+    own = {p.id: _own_letters(p, store, letters) for p in members}
+    planned = max(members, key=lambda p: text_tokens([p.config.prompt.text, " " * own[p.id]]) + _earlier(p))
     config, kind = planned.config, planned.cell.kind
     named = (tuple(p.id for p in members), config.model.name, config.method.name, kind)
     cards, shape = cards_of(config.cluster), shape_of(config.model, store.root)
@@ -93,7 +98,8 @@ def _finding(
         return Fit(
             *named, None, f"the memory of {gpu_name} is not known here; name a card, such as cluster.gpu=a100_40", None
         )
-    sample = choose.sample_of(config, *_pictures(config.task, store, pictures), _shots(planned))
+    seen = _pictures(config.task, store, pictures)
+    sample = choose.sample_of(config, *seen, _shots(planned), _earlier(planned), own[planned.id])
     try:
         small, large = (choose.judge(config, kind, shape, sample, card) for card in (cards[0], cards[-1]))
     except UserError as error:
@@ -109,6 +115,11 @@ def _finding(
 def _shots(planned: PlannedCell) -> int:
     """Examples before each question; tunings see none."""
     return planned.config.prompt.shots.count if kind_of(planned.cell.kind).answers else 0
+
+
+def _earlier(planned: PlannedCell) -> int:
+    """Tokens of what the prompt builds on; tunings see none."""
+    return choose.earlier_tokens(planned.config) if kind_of(planned.cell.kind).answers else 0
 
 
 def on_gpu(config: Config) -> bool:
@@ -143,6 +154,15 @@ def _pictures(task: TaskSpec, store: Store, pictures: dict[str, tuple[Size | Non
     if task.name not in pictures:
         pictures[task.name] = samples.largest_picture(store.root, task), samples.images_per_sample(store.root, task)
     return pictures[task.name]
+
+
+def _own_letters(planned: PlannedCell, store: Store, known: dict[tuple[Any, ...], int]) -> int:
+    """What the samples' own texts add to a cell's prompt; looked at once for cells that share their specs."""
+    config, kind = planned.config, planned.cell.kind
+    key = kind, id(config.task), id(config.prompt)
+    if key not in known:
+        known[key] = own_letters(config, kind, store.root)
+    return known[key]
 
 
 def refused(fits: Sequence[Fit], configs: Mapping[str, Config]) -> list[str]:

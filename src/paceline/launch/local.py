@@ -106,7 +106,8 @@ class Scheduler:
                 free -= self._cost(index)
                 self.view.started(element)
             elif not ready and idle and not self._will_be_done(element, waiting):
-                self.view.note(f"left out: {', '.join(element.cells)}: {element.needs[0]} did not get done")
+                missing = next(n for n in element.needs if not self.store.cell(n).done())
+                self.view.note(f"left out: {', '.join(element.cells)}: {missing} did not get done")
             else:
                 left.append(index)
         return left

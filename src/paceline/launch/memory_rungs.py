@@ -18,6 +18,7 @@ from paceline.config.gpus import Card, cards_of
 from paceline.config.identity import placement_of, rung_of
 from paceline.config.schema import ClusterSpec, Config, DeepSpeedSpec, PlacementSpec
 from paceline.data import samples
+from paceline.data.text_lengths import own_letters
 from paceline.errors import UserError
 from paceline.gpu_memory import choose, ladder
 from paceline.gpu_memory.choose import Verdict
@@ -135,7 +136,8 @@ class Ladders:
         shape = shape_of(reached.model, self.store.root)
         picture = samples.largest_picture(self.store.root, reached.task) if shape else None
         images = samples.images_per_sample(self.store.root, reached.task)
-        sample = choose.sample_of(reached, picture, images)
+        letters = own_letters(reached, "finetune", self.store.root)
+        sample = choose.sample_of(reached, picture, images, letters=letters)
         plan = _Plan(self.presets, shape, sample, card, reached.cluster.gpu)
         if shape is None:
             return plan

@@ -15,6 +15,7 @@ from paceline.data.conversations import conversations_of, question
 from paceline.data.images import picture_size
 from paceline.data.shots.shot_turns import shot_turns
 from paceline.errors import DataError, UserError
+from paceline.gpu_memory import choose
 from paceline.store.root import Store
 from paceline.sweep.cells import PlannedCell
 from paceline.sweep.status import CellState
@@ -115,7 +116,11 @@ def _counts(config: Config, progress: Mapping[str, Any], root: Path) -> tuple[in
             asked = question(samples.without_images(sample), prompt, task, parts=parts)
             turns = shots.turns(sample, parts) if shots else []
             shown = sum(len(turn.prompt) + len(turn.answer or "") for turn in turns)
-            read += pictures + math.ceil((len(asked.system) + len(asked.prompt) + shown) / LETTERS_PER_TOKEN)
+            read += (
+                choose.earlier_tokens(config)
+                + pictures
+                + math.ceil((len(asked.system) + len(asked.prompt) + shown) / LETTERS_PER_TOKEN)
+            )
             paths = shots.images(sample, parts) if shots else []
             read += sum(picture_tokens(picture_size(path) or (512, 512)) for path in paths)
             looked_at += 1

@@ -27,6 +27,7 @@ from paceline.counted import counted
 from paceline.errors import PacelineError, Unavailable
 from paceline.launch.elements import Element
 from paceline.models.hub_files import cache, snapshot
+from paceline.models.registry import says
 from paceline.slurm.clients import call
 from paceline.slurm.site import user
 from paceline.store.cell_folder import Cell
@@ -122,12 +123,12 @@ def need(elements: Sequence[Element], planned: Iterable[PlannedCell], store: Sto
             if key not in known:
                 known[key] = weights_of(config.model)
             found = known[key]
-            weights = _weights_files(config, found)
+            weights = _weights_files(config, found) + _pretraining_files(config)
             files += weights + 2  # their folder and training.json
             kept += stays + weights + 2
             each[cell.kind] = max(stays + weights + 2, each.get(cell.kind, 0))
             files += _checkpoint_files(config) * config.placement.keep_checkpoints
-            files += (weights + 2) * _best(config)  # their folder and COMPLETE.json
+            files += (_weights_files(config, found) + 2) * _best(config)  # their folder and COMPLETE.json
             finetunes += 1
             if saved := checkpoints.newest(store.cell(cell.id)):
                 moving += checkpoints.room_for_universal(saved, element.ranks)
@@ -180,6 +181,14 @@ def _checkpoint_files(config: Config) -> int:
     return 8 + split + 2 * ranks
 
 
+def _pretraining_files(config: Config) -> int:
+    """Of the phase of masked pictures: its folders, its attempt with a history, the encoder's folder and four files.
+
+    Its checkpoints are gone before the tuning writes any.
+    """
+    return 9 if config.train.masked_image.epochs else 0
+
+
 def _best(config: Config) -> int:
     """Validated weights kept beside the checkpoints: at most one for each, and the best."""
     if config.train.keep != "best":
@@ -211,7 +220,19 @@ def _bytes(config: Config, weights: Weights) -> int:
     trained, published = _trained(config, weights), _published(config, weights)
     # Two moments of AdamW and the float32 weights; DeepSpeed keeps the weights in the model's format besides.
     checkpoint = 12 * trained + (0 if checkpoints.engine(config.deepspeed) == "torch" else published)
-    return published * (1 + _best(config)) + checkpoint * (config.placement.keep_checkpoints + 1)
+    encoder = _pretrained(config, weights)
+    # Checkpoints of the pre-training are gone before the tuning's; the encoder, in float32, stays.
+    largest = max(checkpoint, 12 * encoder)
+    return published * (1 + _best(config)) + largest * (config.placement.keep_checkpoints + 1) + 4 * encoder
+
+
+def _pretrained(config: Config, weights: Weights) -> int:
+    """Parameters of the encoder that is pre-trained on masked pictures; all where the files don't tell it apart."""
+    if not config.train.masked_image.epochs:
+        return 0
+    begins = (f"{says(config.model.family, 'masked_encoder', '')}.", "model.parts.vision.")
+    found = sum(math.prod(shape) for name, shape in weights.shapes.items() if name.startswith(begins))
+    return found or weights.numbers
 
 
 # -- how large weights are

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from paceline.config.declared import Kind
 from paceline.config.identity import read_config
-from paceline.config.schema import Config, Kind
+from paceline.config.schema import Config
 from paceline.errors import UserError
 from paceline.store.files import SCHEMA, claim, file_digest, numbered, read_json, read_jsonl, unwritable, write_json
 
@@ -34,6 +35,21 @@ class Cell:
     def data(self) -> str:
         """Digest of the prepared data that the cell reads."""
         return str(self.identity["data"])
+
+    @property
+    def tuned(self) -> str:
+        """Id of the finetune cell whose weights answer; empty where they are as they came."""
+        return str(self.identity.get("tuned", ""))
+
+    @property
+    def built_on(self) -> str:
+        """Id of the evaluate cell whose answers this one puts into its prompt; empty where it needs none."""
+        return str(self.identity.get("built_on", ""))
+
+    @property
+    def boosted_on(self) -> tuple[str, ...]:
+        """Ids of the evaluate cells whose errors weigh the training samples, round by round; empty without boosting."""
+        return tuple(self.identity.get("boosted_on", ()))
 
     def as_json(self) -> dict[str, Any]:
         """The content of ``cell.json``."""

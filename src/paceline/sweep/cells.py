@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paceline import plugins, tasks
 from paceline.config.build import unquoted
 from paceline.config.cell_kinds import kind_of
 from paceline.config.checks import named_by_folder
+from paceline.config.declared import Kind
 from paceline.config.identity import (
     clear_inactive,
     identity_of,
@@ -22,18 +22,19 @@ from paceline.config.identity import (
     with_placement,
 )
 from paceline.config.joined_parts import not_joined
-from paceline.config.schema import PLACEMENT_GROUPS, Config, Kind, ModelSpec, PromptSpec, TaskSpec, TrainSpec
-from paceline.counted import counted
-from paceline.data import prompts, readers
-from paceline.data.conversations import ASKED
+from paceline.config.schema import PLACEMENT_GROUPS, Config, ModelSpec, PromptSpec, TaskSpec, TrainSpec
 from paceline.errors import UserError
 from paceline.models.registry import no_family
 from paceline.store.cell_folder import Cell
 from paceline.store.files import SCHEMA, canonical, digest, write_json
 from paceline.store.root import Store, SweepFolder
+from paceline.sweep.boosted import Boosted
+from paceline.sweep.built_on import BuiltOn, not_trained_on
 from paceline.sweep.combinations import impossible, unanswered_so, unscorable
+from paceline.sweep.named_code import require_code
 from paceline.sweep.shot_checks import ShotPins, unshowable
-from paceline.sweep.task_checks import TaskChecks, contradictions, untrainable
+from paceline.sweep.sweep_lines import difference
+from paceline.sweep.task_checks import TaskChecks, contradictions, unfit_prompt, untrainable
 
 if TYPE_CHECKING:
     from paceline.sweep.compose import Composition, Point
@@ -60,7 +61,7 @@ class PlannedCell:
 
 @dataclass
 class Sweep:
-    """An ordered list of cells: every finetune cell stands before the first evaluate cell that needs it."""
+    """An ordered list of cells: every cell stands before the first that needs it."""
 
     name: str
     overrides: tuple[str, ...]
@@ -70,6 +71,8 @@ class Sweep:
     folded: int = 0
     transfers: list[tuple[TaskSpec, TaskSpec]] = field(default_factory=list)
     """Tasks that weights are tuned on, each with another that they are evaluated on."""
+    points: int = 0
+    """Cells that answer as a point asks, beside those that these need."""
     problems: list[str] = field(default_factory=list)
     """Why no cell may be frozen as asked: contradictions, found before anything runs. ``record`` refuses them."""
 
@@ -130,68 +133,47 @@ def training_prompt(config: Config, composition: Composition) -> PromptSpec:
     prompt: PromptSpec = config.prompt if name == "same" else composition.prompt(name)
     if prompt.shots.count:
         raise UserError(f"prompt '{prompt.name}' shows examples, and nothing is tuned on such: give train.prompt=NAME")
+    not_trained_on(prompt)
     return prompt
 
 
-def finetune_cell(config: Config, composition: Composition, data: str) -> Cell:
-    """The cell that makes the weights of a tuned point. Its task and its prompt are those trained on."""
+def finetune_cell(config: Config, composition: Composition, data: str, boosted_on: Sequence[Cell] = ()) -> Cell:
+    """The cell that makes the weights of a tuned point. Its task and its prompt are those trained on.
+
+    Args:
+        config: the point's.
+        composition: what the user asked for.
+        data: digest of the prepared data.
+        boosted_on: the evaluate cells whose errors weigh the training samples, round by round.
+    """
     prompt = training_prompt(config, composition)
     train = dataclasses.replace(config.train, task=TrainSpec.task, prompt=TrainSpec.prompt)
     tuned = dataclasses.replace(config, prompt=prompt, train=train)
     identity = {**identity_of(clear_inactive(tuned, "finetune"), "finetune"), "data": data}
-    return Cell(cell_id("finetune", identity), "finetune", identity)
+    needs = tuple(cell.id for cell in boosted_on)
+    identity |= {"boosted_on": list(needs)} if needs else {}
+    return Cell(cell_id("finetune", identity), "finetune", identity, needs)
 
 
-def evaluate_cell(config: Config, data: str, tuned: Cell | None) -> Cell:
-    """The cell that answers a task's samples, with the weights as they came or as a finetune cell made them."""
-    identity = {**identity_of(clear_inactive(config, "evaluate"), "evaluate"), "data": data}
-    if tuned is not None:
-        identity["tuned"] = tuned.id
-    return Cell(cell_id("evaluate", identity), "evaluate", identity, (tuned.id,) if tuned else ())
+def evaluate_cell(
+    config: Config, data: str, tuned: Cell | None, built_on: Cell | None = None, material: bool = False
+) -> Cell:
+    """The cell that answers a task's samples, with the weights as they came or as a finetune cell made them.
 
-
-def unfit_prompt(prompt: PromptSpec, trained: TaskSpec, evaluated: TaskSpec) -> str | None:
-    """Why a prompt can't be trained on: it names a field that the evaluated task alone shows; or None."""
-    known = dict.fromkeys(_shown(evaluated) - _shown(trained))
-    named = [name for text in (prompt.text, prompt.system) for name in prompts.names(text, known)]
-    if not named:
-        return None
-    return (
-        f"prompt '{prompt.name}' names {{{named[0]}}}, which task '{evaluated.name}' shows and '{trained.name}', the "
-        f"task trained on, does not: give train.prompt=NAME, a prompt for '{trained.name}'"
-    )
-
-
-def _shown(task: TaskSpec) -> set[str]:
-    """The fields that a prompt for a task may name."""
-    kind = tasks.load(task.kind)
-    return {*kind.shown, *(ASKED if kind.get("parts") else ())}
-
-
-def require_code(configs: Iterable[Config]) -> None:
-    """Refuse configs whose kind of task or reader there is not, or whose code is a lab's and can't be used.
-
-    Raises:
-        UserError: the file and the line of a lab's.
+    Args:
+        config: the point's.
+        data: digest of the prepared data.
+        tuned: the finetune cell.
+        built_on: the evaluate cell whose answers the prompt builds on.
+        material: whether its answers are no result, whatever the model is asked.
     """
-    for task, model, kind, reader, family in {
-        (c.task.name, c.model.name, c.task.kind, c.task.reader, c.model.family) for c in configs
-    }:
-        _require_named("task", task, kind=kind, reader=reader)
-        _require_named("model", model, family=family)
-        tasks.load(kind)
-        readers.load(reader)
-        plugins.check("readers", reader)
-        plugins.check("models", family)
-
-
-def _require_named(group: str, name: str, **named: str) -> None:
-    """Refuse a file that does not say what it is, as an empty one."""
-    if lacking := [key for key, value in named.items() if not value]:
-        raise UserError(
-            f"conf/{group}/{name}.yaml does not say its {' and '.join(lacking)}: write {lacking[0]}: NAME into it "
-            "(docs/adding.md shows whole files)"
-        )
+    asked = clear_inactive(config, "evaluate")
+    if material:
+        asked = dataclasses.replace(asked, prompt=dataclasses.replace(asked.prompt, scored=False))
+    identity = {**identity_of(asked, "evaluate"), "data": data}
+    needed = {"tuned": tuned, "built_on": built_on}
+    identity |= {name: cell.id for name, cell in needed.items() if cell is not None}
+    return Cell(cell_id("evaluate", identity), "evaluate", identity, tuple(cell.id for cell in needed.values() if cell))
 
 
 class _Expansion:
@@ -211,30 +193,50 @@ class _Expansion:
         self.transfers: dict[str, tuple[TaskSpec, TaskSpec]] = {}
         self._data: dict[str, tuple[str, Mapping[str, int] | None]] = {}
         self._models: dict[int, ModelSpec] = {}
-        self._tunings: dict[tuple[int, ...], Cell] = {}
+        self._tunings: dict[tuple[int | str, ...], Cell] = {}
         self._coded: set[tuple[str, str, str]] = set()
         self._task_checks = TaskChecks(root)
-        self.shots = ShotPins(composition, root)
+        self.shots, self.built_on = ShotPins(composition, root), BuiltOn(composition)
+        self._boosted = Boosted(lambda config: training_prompt(config, composition), self.problems)
+        self.asked: set[str] = set()
         self._root = root
 
-    def add(self, point: Point) -> None:
-        """Add a point's evaluate cell, behind the finetune cell that it needs."""
+    def add(self, point: Point) -> str:
+        """Add a point's evaluate cell, behind the cells that it needs; or say why its model can't be asked."""
         config = self._pinned(point.config)
         self._use_code(config)
         data, splits = self._data_of(config.task)
-        config = self.shots.pinned(config, splits)
         tuned = None
-        if config.method.trains != "nothing":
+        if config.method.trains == "nothing":
+            asked: Config | None = config
+            while asked is not None:  # and what its prompt builds on, which is asked first
+                if why := self._task_checks.too_long(self.shots.pinned(asked, splits)):
+                    return why
+                asked = self.built_on.earlier(asked)
+        else:
             tuned = (
                 self._add_tuning(config, data, splits)
                 if point.tuned is None
                 else self._add_transfer(self._pinned(point.tuned), config.task)
             )
-        self._add(evaluate_cell(config, data, tuned), config, splits)
+        self.asked.add(self._add_answering(config, data, splits, tuned).id)
+        return ""
 
-    def _add_tuning(self, config: Config, data: str, splits: Mapping[str, int] | None) -> Cell:
-        tuned = self._tuning(config, data)
-        self._add(tuned, config, splits)
+    def _add_answering(self, config: Config, data: str, splits: Mapping[str, int] | None, tuned: Cell | None) -> Cell:
+        """Add an evaluate cell, behind the one whose answers its prompt builds on, if it does."""
+        earlier = self.built_on.earlier(config)
+        needed = self._add_answering(earlier, data, splits, tuned) if earlier else None
+        config = self.built_on.pinned(self.shots.pinned(config, splits))
+        return self._add(evaluate_cell(config, data, tuned, needed), config, splits)
+
+    def _add_tuning(self, config: Config, data: str, splits: Mapping[str, int] | None, asks: bool = True) -> Cell:
+        """Add a finetune cell, behind the rounds of boosting that it needs."""
+        answered: list[Cell] = []
+        for one in self._boosted.rounds(config):
+            tuned = self._tuning(one, data, answered)
+            self._add(tuned, one, splits, asks)
+            if answering := self._boosted.answering(one, last=one is config):
+                answered.append(self._add(evaluate_cell(answering, data, tuned, material=True), answering, splits))
         return tuned
 
     def _pinned(self, config: Config) -> Config:
@@ -249,11 +251,10 @@ class _Expansion:
         self._use_code(config)
         data, splits = self._data_of(trained)
         prompt = training_prompt(config, self.composition)
-        tuned = self._tuning(config, data)
         if why := unfit_prompt(prompt, trained, evaluated):
             self.problems[why] = None
         # The evaluated prompt may be one that fits the evaluated task alone.
-        self._add(tuned, dataclasses.replace(config, prompt=prompt), splits, asks=not why)
+        tuned = self._add_tuning(dataclasses.replace(config, prompt=prompt), data, splits, asks=not why)
         self.transfers[repr((trained, evaluated))] = trained, evaluated
         return tuned
 
@@ -272,17 +273,18 @@ class _Expansion:
             self._data[key] = self.data_digest(task), self.splits(task)
         return self._data[key]
 
-    def _tuning(self, config: Config, data: str) -> Cell:
+    def _tuning(self, config: Config, data: str, boosted_on: Sequence[Cell]) -> Cell:
         # Many points share one. The composition makes each spec once and holds it, so its id stands for its content.
-        parts = [getattr(config, name) for name in TUNING]
-        key = tuple(p if isinstance(p, int) else id(p) for p in (*parts, training_prompt(config, self.composition)))
+        parts: list[Any] = [*(getattr(config, name) for name in TUNING), training_prompt(config, self.composition)]
+        key: tuple[int | str, ...] = tuple(p if isinstance(p, int) else id(p) for p in parts)
+        key += tuple(cell.id for cell in boosted_on)
         if key not in self._tunings:
-            self._tunings[key] = finetune_cell(config, self.composition, data)
+            self._tunings[key] = finetune_cell(config, self.composition, data, boosted_on)
         return self._tunings[key]
 
-    def _add(self, cell: Cell, config: Config, splits: Mapping[str, int] | None, asks: bool = True) -> None:
+    def _add(self, cell: Cell, config: Config, splits: Mapping[str, int] | None, asks: bool = True) -> Cell:
         if cell.id in self.cells:
-            return
+            return cell
         planned = self.cells[cell.id] = PlannedCell(cell, self.composition.placed(config, cell.kind))
         prompt = training_prompt(config, self.composition) if kind_of(cell.kind).trains else config.prompt
         self.problems.update(dict.fromkeys(contradictions(planned.config, cell.kind, splits)))
@@ -290,6 +292,7 @@ class _Expansion:
             self.problems.update(dict.fromkeys(untrainable(planned.config, self._root)))
         if asks:
             self.problems.update(dict.fromkeys(self._task_checks.problems(config, prompt, cell.kind)))
+        return cell
 
 
 def expand(
@@ -317,42 +320,28 @@ def expand(
     for point in composition.points():
         transferred = point.tuned if point.config.method.trains != "nothing" else None
         reason = impossible(point.config) or (impossible(transferred) if transferred else None)
-        if reason := reason or unscorable(point.config) or unshowable(point.config) or unanswered_so(point.config):
+        reason = reason or unscorable(point.config) or unshowable(point.config)
+        reason = reason or expansion.built_on.impossible(point.config)
+        if reason := reason or unanswered_so(point.config) or expansion.add(point):
             dropped.append({"point": point.label(), "reason": reason})
             continue
         evaluations += 1
-        expansion.add(point)
     cells = expansion.cells
     if not cells:
         if dropped:
             raise UserError("; ".join(dict.fromkeys(d["reason"] for d in dropped)))
         raise UserError("no point is left: `only` and `exclude` leave out the whole product")
-    kept = sum(1 for c in cells.values() if kind_of(c.cell.kind).answers)
     return Sweep(
         name=sweep_name(composition, cells),
         overrides=composition.overrides,
         experiment=composition.experiment,
         cells=list(cells.values()),
         dropped=dropped,
-        folded=evaluations - kept,
+        folded=evaluations - len(expansion.asked),
         transfers=list(expansion.transfers.values()),
-        problems=[*expansion.problems, *expansion.shots.problems],
+        points=len(expansion.asked),
+        problems=[*expansion.problems, *expansion.shots.problems, *expansion.built_on.problems],
     )
-
-
-def left_out(dropped: Iterable[Mapping[str, Any]]) -> list[str]:
-    """What a sweep left out, a line for each reason: the names that its points share, their number, the reason."""
-    points: dict[str, list[Mapping[str, str]]] = {}
-    for drop in dropped:
-        points.setdefault(drop["reason"], []).append(drop["point"])
-    lines = []
-    for reason, members in points.items():
-        shared = [name for group, name in members[0].items() if all(p[group] == name for p in members)]
-        count = counted(len(members), "point")
-        named = " · ".join(filter(None, shared))
-        which = f"{named} ({count})" if named and len(members) > 1 else named or count
-        lines.append(f"left out: {which}: {reason}")
-    return lines
 
 
 def sweep_name(composition: Composition, cells: Iterable[str]) -> str:
@@ -478,22 +467,3 @@ def recorded(folder: SweepFolder, store: Store) -> Sweep:
             config = with_placement(config, {"model": model})
         cells.append(PlannedCell(cell, config))
     return Sweep(folder.name, tuple(content["overrides"]), content["experiment"], cells, content["dropped"])
-
-
-def difference(name: str, old: set[str], new: set[str]) -> str:
-    """What a sweep has and what is asked for, in one line that ends with the remedy."""
-
-    def some(ids: set[str]) -> str:
-        shown = sorted(ids)
-        return f"{len(shown)} ({', '.join(shown[:3])}{', …' if len(shown) > 3 else ''})"
-
-    parts = []
-    if new - old:
-        parts.append(f"{some(new - old)} not in it")
-    if old - new:
-        parts.append(f"without {some(old - new)} of its own")
-    return (
-        f"sweep '{name}' is taken by other cells: asked for {counted(len(new), 'cell')}, {' and '.join(parts)}; "
-        "give name=OTHER for a new sweep or --extend to add to this one"
-        + (", or --mend to put them in the place of its own that failed or never began" if old - new else "")
-    )

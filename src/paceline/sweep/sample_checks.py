@@ -14,10 +14,11 @@ from typing import Any
 
 from paceline import plugins, tasks
 from paceline.config.cell_kinds import kind_of
+from paceline.config.declared import Kind
 from paceline.config.joined_parts import is_twin, sources
-from paceline.config.schema import Config, Kind, ModelSpec, PromptSpec, TaskSpec
+from paceline.config.schema import Config, ModelSpec, PromptSpec, TaskSpec
 from paceline.data import prompts, samples
-from paceline.data.conversations import ASKED, asks_together, conversations_of, lesson, question
+from paceline.data.conversations import asks_together, conversations_of, lesson, of_parts, question
 from paceline.data.images import picture_size
 from paceline.data.shots.shot_turns import ShotTurns, shot_turns
 from paceline.errors import UserError
@@ -51,6 +52,7 @@ class SampleChecks:
         self._records: dict[tuple[int, int], dict[str, list[Record]]] = {}
         self._seen: set[tuple[Any, ...]] = set()
         self._turns: dict[tuple[int, int], ShotTurns | None] = {}
+        self._longest: dict[tuple[Any, ...], str] = {}
 
     def problems(self, config: Config, prompt: PromptSpec, kind: Kind) -> Iterator[str]:
         """What stands in the way of a cell, as far as another has not been asked the same; nothing where its data is
@@ -83,9 +85,29 @@ class SampleChecks:
             yield from lacking
             if shape is not None and records and not lacking:
                 yield from self._too_narrow(config, shape, split, records)
-                yield from _too_long(
-                    config, prompt, kind, shape, split, records, self._shots(config.task, prompt, kind)
-                )
+                if kind_of(kind).trains or config.method.trains != "nothing":
+                    shots = self._shots(config.task, prompt, kind)
+                    yield from _too_long(config, prompt, kind, shape, split, records, shots)
+
+    def too_long(self, config: Config, prompt: PromptSpec) -> str:
+        """Why an untuned model can't be asked: a sample surely has more tokens than it has positions; empty else."""
+        settings = config.generation.new_tokens, config.limit
+        key = (id(config.task), id(prompt), id(config.model), *settings)
+        if key not in self._longest:
+            self._longest[key] = next(self._too_long(config, prompt), "")
+        return self._longest[key]
+
+    def _too_long(self, config: Config, prompt: PromptSpec) -> Iterator[str]:
+        try:
+            split_records = self._split_records(config, "evaluate")
+        except UserError:  # told by :meth:`problems`
+            return
+        shape = _shape(config.model, self._root)
+        for split, records in split_records.items():
+            lacking = shape is None or any(_lacking(config, prompt, "evaluate", split, records))
+            if shape is not None and records and not lacking:
+                shots = self._shots(config.task, prompt, "evaluate")
+                yield from _too_long(config, prompt, "evaluate", shape, split, records, shots)
 
     def _shots(self, task: TaskSpec, prompt: PromptSpec, kind: Kind) -> ShotTurns | None:
         """The examples shown before questions; None too where what they need is not there, which is told elsewhere."""
@@ -224,7 +246,8 @@ def _complaint(config: Config, prompt: PromptSpec, kind: Kind, record: Record) -
 def _ask_and_judge(task: TaskSpec, prompt: PromptSpec, record: Record, inputs: Sequence[str]) -> str:
     task_kind = tasks.load(task.kind)
     bare = samples.without_images(record)
-    names = [n for text in (prompt.text, prompt.system) for n in prompts.names(text, dict.fromkeys(ASKED))]
+    asked = dict.fromkeys(of_parts(task_kind))
+    names = [name for text in (prompt.text, prompt.system) for name in prompts.names(text, asked)]
     for parts in conversations_of(bare, prompt, task, inputs):
         question(bare, prompt, task, parts=parts)
         if "choices" in names and asks_together(prompt, task):

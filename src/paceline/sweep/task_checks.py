@@ -14,13 +14,16 @@ from paceline import tasks
 from paceline.config import conflicts, processor_arguments, service_settings
 from paceline.config.cell_kinds import kind_of
 from paceline.config.checks import check
+from paceline.config.declared import Kind
+from paceline.config.frozen_layers import misnamed
 from paceline.config.identity import asked_of
-from paceline.config.schema import Config, Kind, PromptSpec, TaskSpec
+from paceline.config.schema import Config, ModelSpec, PromptSpec, TaskSpec
 from paceline.data import prompts
-from paceline.data.conversations import ASKED
+from paceline.data.conversations import EARLIER, of_parts
 from paceline.errors import UserError, nearest
-from paceline.gpu_memory.shapes import shape_of, targets
+from paceline.gpu_memory.shapes import shape_of, trainable
 from paceline.models.registry import components
+from paceline.sweep.pretraining_checks import unpretrainable
 from paceline.sweep.sample_checks import SampleChecks
 
 
@@ -45,17 +48,23 @@ def contradictions(config: Config, kind: Kind, splits: Mapping[str, int] | None)
 
 
 def untrainable(config: Config, root: Path | None) -> Iterator[str]:
-    """What a method names that its model does not have: parts, and linear layers as far as they are known.
+    """What a method names that its model does not have, parts and linear layers as far as they are known; and changes
+    of pictures that make the truth of the task wrong.
 
     Args:
         config: a tuning's.
         root: the storage root, where the layers of a prepared model are recorded.
     """
+    yield from _not_augmented(config)
     method, known = config.method, components(config.model.family)
     key, named = (
         ("lora.components", method.lora.components) if method.trains == "adapter" else ("frozen", method.frozen)
     )
-    if unknown := [name for name in named if known and name not in known]:
+    if why := unpretrainable(config):
+        yield why
+    if why := misnamed(method, known):
+        yield why
+    elif unknown := [name for name in named if known and name not in known]:
         yield f"method.{key}: model '{config.model.name}' has no '{unknown[0]}': {nearest(unknown[0], known)}"
     elif method.trains == "adapter" and not named:
         yield f"method.lora.components names no part of the model: {nearest('', known)}"
@@ -64,11 +73,45 @@ def untrainable(config: Config, root: Path | None) -> Iterator[str]:
             f"method.frozen: method '{method.name}' leaves nothing of model '{config.model.name}' to train, whose "
             f"parts are {' and '.join(sorted(known))}; give a method that freezes less"
         )
-    elif method.trains == "adapter" and (shape := shape_of(config.model, root)):
+    elif (method.trains == "adapter" or method.frozen_layers) and (shape := shape_of(config.model, root)):
         try:
-            targets(shape, method.lora)
+            if not sum(trainable(shape, method).values()):
+                yield f"method.frozen_layers of method '{method.name}' leaves nothing to train; freeze fewer"
         except UserError as error:
             yield str(error)
+
+
+def _not_augmented(config: Config) -> Iterator[str]:
+    """Words of ``train.augment`` that a task can't be trained with."""
+    words, task = config.train.augment, config.task
+    if words and not tasks.shows_images(task):
+        yield f"train.augment={words} changes pictures, and task '{task.name}' shows none; leave it out"
+        return
+    bears = (*tasks.load(task.kind).get("AUGMENTED_BY", ()), "colour") if words else ()
+    if wrong := [word for word in words if word not in bears]:
+        yield (
+            f"train.augment: {' and '.join(wrong)} would make the truth of task '{task.name}' wrong, or its kind "
+            f"'{task.kind}' does not say how it follows; train.augment=[{','.join(w for w in bears if w in words)}] "
+            f"is what is left of it, and it bears {', '.join(bears)}"
+        )
+
+
+def unfit_prompt(prompt: PromptSpec, trained: TaskSpec, evaluated: TaskSpec) -> str | None:
+    """Why a prompt can't be trained on: it names a field that the evaluated task alone shows; or None."""
+    known = dict.fromkeys(_shown(evaluated) - _shown(trained))
+    named = [name for text in (prompt.text, prompt.system) for name in prompts.names(text, known)]
+    if not named:
+        return None
+    return (
+        f"prompt '{prompt.name}' names {{{named[0]}}}, which task '{evaluated.name}' shows and '{trained.name}', the "
+        f"task trained on, does not: give train.prompt=NAME, a prompt for '{trained.name}'"
+    )
+
+
+def _shown(task: TaskSpec) -> set[str]:
+    """The fields that a prompt for a task may name."""
+    kind = tasks.load(task.kind)
+    return {*kind.shown, *of_parts(kind)}
 
 
 class TaskChecks:
@@ -93,9 +136,7 @@ class TaskChecks:
         """
         # A composition makes each spec once and holds it, so its id stands for its content; what is asked of a prompt
         # is held here.
-        takes = ("text" in config.model.inputs, "prefix" in config.model.inputs)
-        prompt = self._asked.setdefault((id(prompt), *takes), asked_of(prompt, config.model.inputs))
-        question = takes[0]
+        prompt, question = self._prompt(prompt, config.model), "text" in config.model.inputs
         key = (kind, id(config.task), id(prompt), question)
         if key not in self._seen:
             found = [
@@ -107,17 +148,31 @@ class TaskChecks:
         if self._samples and self._seen[key]:
             yield from self._samples.problems(config, prompt, kind)
 
+    def too_long(self, config: Config) -> str:
+        """Why an untuned model can't be asked: a sample has more tokens than it has positions; empty where it can."""
+        if not self._samples or any(_prompt_fields(config.task, config.prompt, "text" in config.model.inputs)):
+            return ""
+        return self._samples.too_long(config, self._prompt(config.prompt, config.model))
+
+    def _prompt(self, prompt: PromptSpec, model: ModelSpec) -> PromptSpec:
+        """What a model is asked of a prompt."""
+        takes = ("text" in model.inputs, "prefix" in model.inputs)
+        return self._asked.setdefault((id(prompt), *takes), asked_of(prompt, model.inputs))
+
 
 def _prompt_fields(task: TaskSpec, prompt: PromptSpec, question: bool) -> Iterator[str]:
     kind = tasks.load(task.kind)
     if question and not prompt.text.strip():
         yield f"conf/prompt/{prompt.name}.yaml asks nothing; give it a text: text: Where is this?"
-    fields = [*kind.shown, *(ASKED if kind.get("parts") else ())]
+    fields = [*kind.shown, *of_parts(kind), *(EARLIER if prompt.builds_on.prompt else ())]
     for name, text in (("text", prompt.text), ("system", prompt.system), ("prefix", prompt.prefix)):
         for brace in prompts.unfilled(text, fields):
             field = _name(brace)
             if field in fields:
                 yield f"prompt {prompt.name}: {name}: {brace} is not filled in; write {{{field}}}"
+                continue
+            if field in EARLIER:
+                yield f"prompt {prompt.name}: {name} names {brace}, and builds on no prompt: give builds_on.prompt"
                 continue
             truth = "which the model is to find out, so it is not filled in"
             why = truth if field in kind.documented_fields else f"and {_fields_of(task.kind, field, fields)}"

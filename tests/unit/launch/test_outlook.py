@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from slurm_answers import ICE, PHOENIX, told
 
 from paceline.config.identity import placement_of
+from paceline.config.schema import Config, MaskedImageSpec, MethodSpec, TaskSpec, TrainSpec
 from paceline.errors import PacelineError, Unavailable, UserError
 from paceline.gpu_memory.shapes import shape_of
 from paceline.launch import expected, gpu_fit, preflight_checks
@@ -210,6 +211,8 @@ def test_a_cell_of_other_steps_or_on_another_card_is_not_like_it(tmp_path: Path)
         assert looked(store, *words)[0].cells.get("measured", 0) <= 2
     assert "measured" not in looked(store, *A100, "cluster.gpu=h100_80")[0].cells
     assert "measured" not in looked(store, *A100, "model=tiny_pixtral")[0].cells
+    for words in ("train.masked_image.epochs=1", "train.augment=[colour]"):
+        assert looked(store, *A100, words)[0].cells.get("measured", 0) <= 2
     assert looked(store, *A100, "train.learning_rate=0.5")[0].cells == {"measured": 2}  # the third is done
 
 
@@ -246,6 +249,16 @@ def test_an_estimate_grows_with_what_is_asked(tmp_path: Path, monkeypatch: pytes
     assert seconds("cluster.gpu=h200_141", **tuning) < seconds(**tuning) < seconds("cluster.gpu=v100_32", **tuning)
     assert seconds("placement.ranks=4", **tuning) < seconds(**tuning)
     assert seconds("cluster.gpu=h200_141", **answers) < seconds(**answers)
+
+
+def test_an_estimate_counts_a_phase_of_masked_pictures_by_what_the_encoder_takes() -> None:
+    def seconds(masked: float, language: float = 10.0) -> float:
+        train = TrainSpec(batch=8, epochs=1, masked_image=MaskedImageSpec(epochs=masked))
+        config = Config(task=TaskSpec(train="train"), method=MethodSpec("full", trains="all"), train=train)
+        return expected._tuning_seconds(config, {"train": 800}, language, 1.0, 100.0)
+
+    assert seconds(2) - seconds(1) == pytest.approx(seconds(1) - seconds(0)) and seconds(1) > seconds(0)
+    assert seconds(1) - seconds(0) == pytest.approx(seconds(1, 0.0) - seconds(0, 0.0))
 
 
 def test_without_shape_or_card_the_walltime_is_the_bound_and_it_says_so(tmp_path: Path) -> None:

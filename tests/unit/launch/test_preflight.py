@@ -439,6 +439,23 @@ def test_checkpoints_that_do_not_fit_are_refused_before_the_first_step(
     assert "placement.keep_checkpoints=1" in space.text
 
 
+def test_a_phase_of_masked_pictures_takes_the_room_of_its_encoder(tmp_path: Path) -> None:
+    folder = weights(tmp_path / "w", encoder__q__weight=[10**5, 1000], decoder__q__weight=[10**6, 1000])
+    words = ("model=tiny_qwen2_vl", "placement.keep_checkpoints=1", "deepspeed=none")
+
+    def needed(*more: str) -> storage.Need:
+        elements, cells = planned(*words, *more)
+        model = ModelSpec("m", "vision_encoder_decoder", str(folder))
+        cells = [PlannedCell(c.cell, dataclasses.replace(c.config, model=model)) for c in cells]
+        return storage.need(elements, cells, Store(tmp_path))
+
+    plain, phased = needed("method=full"), needed("method=full", "train.masked_image.epochs=1")
+    # The encoder's 10⁸ numbers stay in float32; its checkpoints are smaller than the tuning's, and gone before those.
+    assert phased.bytes == plain.bytes + 4 * 10**8
+    # As counted in the folder of such a cell: its own, the encoder's with four files, the attempt's with a history.
+    assert phased.each["finetune"] == plain.each["finetune"] + 9 and phased.files == plain.files + 9
+
+
 @pytest.mark.parametrize(
     ("engine", "saved_by", "times"), [("zero2", 2, 2), ("zero3", 4, 2), ("zero2", 1, 0), ("torch", 2, 0)]
 )

@@ -15,9 +15,9 @@ from PIL import Image
 
 from paceline import tasks
 from paceline.data import prepare, samples
-from paceline.errors import PacelineError
+from paceline.errors import PacelineError, UserError
 from paceline.store.files import read_json, write_json
-from paceline.sweep.cells import expand
+from paceline.sweep.cells import Sweep, expand
 from paceline.sweep.compose import compose
 from paceline.sweep.config_files import conf_folders
 from paceline.tasks.kind import Answer, Answered, Part
@@ -31,6 +31,11 @@ def silent(*progress: Any) -> None:
 
 def planned(folder: Path, rows: list[dict[str, Any]], *words: str, kind: str = "geolocation") -> list[str]:
     """The problems of a sweep over the rows of a table."""
+    return swept(folder, rows, *words, kind=kind).problems
+
+
+def swept(folder: Path, rows: list[dict[str, Any]], *words: str, kind: str = "geolocation") -> Sweep:
+    """A sweep over the rows of a table."""
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     task = "captioning" if kind == "captioning" else "geolocation_earth"
     prompt = "caption_short" if kind == "captioning" else "geo_bare"
@@ -46,7 +51,7 @@ def planned(folder: Path, rows: list[dict[str, Any]], *words: str, kind: str = "
         lambda task: samples.data_digest(root, task),
         lambda task: samples.splits(root, task),
         root=root,
-    ).problems
+    )
 
 
 def picture(path: Path, size: tuple[int, int] = (40, 30)) -> str:
@@ -166,9 +171,16 @@ def test_a_sample_too_long_to_train_on_is_refused_with_its_name_and_length(tmp_p
 
 def test_a_prompt_that_leaves_no_room_for_the_answer_is_refused(tmp_path: Path) -> None:
     table = rows(tmp_path, **PLACES)
-    (problem,) = planned(tmp_path, table, "generation.new_tokens=4096")
-    assert "generation.new_tokens=4096 come behind" in problem
+    with pytest.raises(UserError, match=r"generation\.new_tokens=4096 come behind"):
+        planned(tmp_path, table, "generation.new_tokens=4096")
     assert planned(tmp_path, table, "generation.new_tokens=4000") == []
+
+
+def test_a_model_that_can_not_be_asked_so_much_is_left_out_with_the_reason_and_others_are_asked(tmp_path: Path) -> None:
+    sweep = swept(tmp_path, rows(tmp_path, **PLACES), "generation.new_tokens=32,4096")
+    assert not sweep.problems and len(sweep.cells) == 1
+    (drop,) = sweep.dropped
+    assert "is too long for model tiny_qwen2_vl, which has 4,096 positions" in drop["reason"]
 
 
 def test_a_length_that_is_not_certain_is_left_to_the_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

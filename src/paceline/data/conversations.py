@@ -13,35 +13,54 @@ from paceline.data.images import load_image, picture_size
 from paceline.data.samples import without_images
 from paceline.errors import UserError
 from paceline.models.conversation import Conversation
-from paceline.tasks.kind import Part, digests_of, images_of, lettered
+from paceline.tasks.kind import Kind, Part, digests_of, images_of, lettered
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
-ASKED = ("question", "questions", "choices")
-"""What a prompt may name of a kind that gives parts."""
+def of_one(kind: Kind) -> tuple[str, ...]:
+    """What a prompt may name of one question; it then asks a sample's parts one by one."""
+    return ("question", *kind.get("PART_FIELDS", ())) if kind.get("parts") else ()
+
+
+def of_all(kind: Kind) -> tuple[str, ...]:
+    """What a prompt may name of all questions about a sample, which it then asks together."""
+    return tuple(f"{name}s" for name in of_one(kind))
+
+
+def of_parts(kind: Kind) -> tuple[str, ...]:
+    """What a prompt may name of a kind's parts, beside the fields that the kind shows."""
+    return (*of_one(kind), *of_all(kind), "choices") if kind.get("parts") else ()
+
+
+EARLIER = ("earlier_answer", "facts")
+"""What a prompt may name that builds on another prompt's answers."""
 
 
 def asks_together(prompt: PromptSpec, task: TaskSpec) -> bool:
     """Whether a prompt asks all parts of a sample in one conversation: it names ``{questions}``.
 
-    A field of that name that the kind shows is that field.
+    A field of that name that the kind shows is that field. What else a kind gives of its parts counts likewise.
 
     Raises:
         UserError: it names ``{question}`` too.
     """
     kind = tasks.load(task.kind)
-    if kind.get("parts") is None:
-        return False
-    own = dict.fromkeys({"question", "questions"}.difference(kind.shown))
-    named = {name for text in (prompt.text, prompt.system) for name in prompts.names(text, own)}
-    if len(named) > 1:
+    named = [
+        [name for name in names if name not in kind.shown and _names(prompt, name)]
+        for names in (of_one(kind), of_all(kind))
+    ]
+    if all(named):
         raise UserError(
-            f"prompt {prompt.name} names {{question}} and {{questions}}: the first asks a sample's parts one by one, "
-            "the second all together; name one of them"
+            f"prompt {prompt.name} names {{{named[0][0]}}} and {{{named[1][0]}}}: the first asks a sample's parts one "
+            "by one, the second all together; name one of them"
         )
-    return "questions" in named
+    return bool(named[1])
+
+
+def _names(prompt: PromptSpec, name: str) -> bool:
+    return any(prompts.names(text, {name: None}) for text in (prompt.text, prompt.system))
 
 
 def conversations_of(
@@ -85,6 +104,7 @@ def question(
     task: TaskSpec,
     shots: Sequence[Conversation] = (),
     parts: Sequence[Part] = (),
+    earlier: Mapping[str, str] | None = None,
 ) -> Conversation:
     """A sample as it is asked. The prompt sees only the fields that its task shows, so no answer leaks into it.
 
@@ -94,12 +114,15 @@ def question(
         task: names what the prompt may see.
         shots: lessons of other samples, shown before the question with their images and answers.
         parts: what is asked in this conversation: ``{question}`` becomes the text of the one part, ``{questions}``
-            those of all, a numbered line each. Without a text both stay as they are. ``{choices}`` becomes the one
-            part's choices, a lettered line each; without choices it stays as it is.
+            those of all, a numbered line each. Without a text both stay as they are. So do a part's own fields.
+            ``{choices}`` becomes the one part's choices, a lettered line each; without choices it stays as it is.
+        earlier: what another prompt's answer about the sample gives to this one, by field (``EARLIER``).
     """
     kind = tasks.load(task.kind)
     fields = kind.fields(sample, task)
-    shown = {name: fields[name] for name in kind.shown} | _asked(parts, asks_together(prompt, task))
+    shown = {name: fields[name] for name in kind.shown}
+    shown |= _asked(parts, asks_together(prompt, task), kind.shown)
+    shown |= earlier or {}
     return Conversation(
         prompt=_filled(prompt.text, shown, sample),
         images=pictures(sample),
@@ -135,12 +158,17 @@ def pictures(sample: Mapping[str, Any]) -> list[Image.Image]:
     return [load_image(path, sha256=digest) for path, digest in zip(paths, digests, strict=True)]
 
 
-def _asked(parts: Sequence[Part], together: bool) -> dict[str, str]:
-    if together:
-        return {"questions": "\n".join(f"{number}. {part.text}" for number, part in enumerate(parts, 1))}
+def _asked(parts: Sequence[Part], together: bool, shown: Sequence[str] = ()) -> dict[str, str]:
     if not parts:
         return {}
-    asked = {"question": parts[0].text, "choices": lettered(parts[0].choices)}
+    told = [{"question": part.text, **part.fields} for part in parts]
+    if together:
+        return {
+            f"{name}s": "\n".join(f"{number}. {one.get(name, '')}" for number, one in enumerate(told, 1))
+            for name in told[0]
+            if f"{name}s" not in shown
+        }
+    asked = {**told[0], "choices": lettered(parts[0].choices)}
     return {name: text for name, text in asked.items() if text}
 
 

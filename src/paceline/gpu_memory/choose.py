@@ -14,9 +14,10 @@ from typing import Any
 
 from paceline.config import conflicts
 from paceline.config.cell_kinds import kind_of
+from paceline.config.declared import Kind
 from paceline.config.gpus import CARDS, Card
 from paceline.config.identity import as_loaded
-from paceline.config.schema import Config, DeepSpeedSpec, Kind
+from paceline.config.schema import Config, DeepSpeedSpec
 from paceline.errors import UserError
 from paceline.gpu_memory import assumptions
 from paceline.gpu_memory.answering import evaluating
@@ -35,6 +36,8 @@ OFFLOADED_OPTIMISER = 2.0
 OFFLOADED_WEIGHTS = 4.0
 # What a forward pass costs whatever its size, against one sample of it.
 LAUNCHES = 0.15
+# Tokens of an entry of background facts, at most; the shipped ones have up to a hundred.
+FACT_TOKENS = 150
 
 
 @dataclass(frozen=True)
@@ -255,21 +258,37 @@ def largest(
     return None
 
 
-def sample_of(config: Config, picture: tuple[int, int] | None, images: int | None = None, shots: int = 0) -> Sample:
+def sample_of(
+    config: Config,
+    picture: tuple[int, int] | None,
+    images: int | None = None,
+    shots: int = 0,
+    earlier: int = 0,
+    letters: int = 0,
+) -> Sample:
     """What a cell's samples are assumed to be: its prompt and target, and the pictures that the task shows.
 
     Args:
         picture: the largest that is known of; None: the one that costs most.
         images: pictures of a sample; None: one where the task's file lists an image.
         shots: examples shown before the question, each taken to be as long as a sample with its target.
+        earlier: tokens of what the prompt builds on, by :func:`earlier_tokens`.
+        letters: characters that the samples' own texts, such as passages, add to the prompt.
     """
     texts = [config.prompt.system, config.prompt.text, config.task.target]
     if images is None:
         images = int("image" in config.task.needs)
     images = images if {"image", "images"} & set(config.model.inputs) else 0
     answer = config.prompt.shots.answer or config.task.target
-    text = assumptions.text_tokens(texts) + shots * assumptions.text_tokens([config.prompt.text, answer])
+    shown = shots * assumptions.text_tokens([config.prompt.text, answer])
+    text = earlier + shown + assumptions.text_tokens([*texts, " " * letters])
     return Sample(text, picture, images * (shots + 1), assumptions.text_tokens([config.task.target]))
+
+
+def earlier_tokens(config: Config) -> int:
+    """Tokens that an earlier answer, at its longest, and background facts add to a prompt; tunings have none."""
+    builds_on = config.prompt.builds_on
+    return config.generation.new_tokens + builds_on.facts * FACT_TOKENS if builds_on.prompt else 0
 
 
 def settle(
@@ -280,10 +299,12 @@ def settle(
     shape: Shape | None,
     picture: tuple[int, int] | None,
     images: int | None = None,
+    letters: int = 0,
 ) -> Config:
     """The placement that ``placement=auto`` stands for: the quickest that fits the smallest card that may be given.
 
     Without a GPU, or where model or card are not known here, it stays as it is: micro-batch and all by default.
+    Pictures and texts of its samples are as :func:`sample_of` takes them.
 
     Raises:
         UserError: nothing fits; the message names a setting that would.
@@ -291,7 +312,7 @@ def settle(
     settled = dataclasses.replace(config, placement=dataclasses.replace(config.placement, auto=False))
     if not cards or shape is None or not kind_of(kind).trains:
         return settled
-    sample = sample_of(config, picture, images)
+    sample = sample_of(config, picture, images, letters=letters)
     verdict = cheapest(settled, kind, shape, sample, cards[0], presets)
     if verdict is None:
         raise UserError(refusal(settled, kind, shape, sample, cards[0], presets))

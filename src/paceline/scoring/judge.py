@@ -38,12 +38,15 @@ def judge(
 ) -> tuple[list[Record], Record]:
     """Scores per sample, and metrics. Where several splits are evaluated, each has its own: ``test_near/parsed_share``.
 
-    Without an embedder what a kind compares by meaning is not scored.
+    Without an embedder what a kind compares by meaning is not scored. The answers of a prompt with ``scored: false``
+    have no scores and no metrics.
 
     Returns:
         The records of ``scores.jsonl`` in the order of the predictions, and the content of ``metrics.json``.
     """
     kind = tasks.load(config.task.kind)
+    if not config.prompt.scored:
+        return [], {"schema": SCHEMA, "scorer_digest": scorer_digest(kind), "samples": 0, "parsed": 0, "metrics": {}}
     by_id = {s["id"]: s for s in samples}
     scores = score_predictions(kind, config, predictions, by_id, embedder)
     metrics: dict[str, Any] = {}

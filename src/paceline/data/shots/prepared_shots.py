@@ -12,7 +12,7 @@ from paceline.config.checks import CONTENT, from_hub, in_folder, unpinned
 from paceline.config.identity import READ_OF_SHOTS, with_settled_shots
 from paceline.config.schema import ModelSpec, PromptSpec, ShotsSpec, TaskSpec
 from paceline.counted import counted
-from paceline.data import prompts, samples
+from paceline.data import preprocessing, prompts, samples
 from paceline.data.images import BadImage, decode
 from paceline.data.readers import Progress
 from paceline.data.shots import shot_file, vectors
@@ -233,8 +233,13 @@ def choice(root: Path, task: TaskSpec, prompt: PromptSpec, data: str = "") -> Ch
 
 
 def _known(root: Path, task: TaskSpec, data: str) -> Iterator[tuple[str, str]]:
-    """Pairs that were found when the task's data was prepared."""
+    """Pairs that were found when the task's data was prepared.
+
+    Of the kinds that every version finds: what a cell shows must not depend on which one prepared its data.
+    """
     for twin in files.read_jsonl(samples.dataset_folder(root, task, data) / "leakage.jsonl"):
+        if twin.get("kind") in ("turned", "words"):
+            continue
         yield str(twin.get("sample")), str(twin.get("train"))
 
 
@@ -246,10 +251,13 @@ def _examples(root: Path, task: TaskSpec, prompt: PromptSpec, data: str = "") ->
     split: dict[str, Record] = {}
     if any(row.sample for row in rows):
         split = {r["id"]: r for r in samples.read_samples(root, task, [shots.split], 0, data)}
-    return [Shot(_record(row, split, task, prompt), row.answer, row.part) for row in rows]
+    folder = samples.dataset_folder(root, task, data)
+    return [Shot(_record(row, split, task, prompt, folder), row.answer, row.part) for row in rows]
 
 
-def _record(row: shot_file.ShotRow, split: dict[str, Record], task: TaskSpec, prompt: PromptSpec) -> Record:
+def _record(
+    row: shot_file.ShotRow, split: dict[str, Record], task: TaskSpec, prompt: PromptSpec, folder: Path
+) -> Record:
     """The record of a row: the sample's, or one of its own."""
     where = f"prompt {prompt.name}: line {row.line} of its file of examples"
     if row.sample:
@@ -267,11 +275,37 @@ def _record(row: shot_file.ShotRow, split: dict[str, Record], task: TaskSpec, pr
     if complete := load_kind(task.kind).get("complete"):
         with contextlib.suppress(ValueError, KeyError, TypeError):  # an answer may stand for a list, as in a table
             record = ByHand({**dict(complete(record)), "id": row.name, "split": ""})
-    if len(row.images) == 1:
-        record |= {"image": row.images[0], "sha256": row.sha256s[0]}
-    elif row.images:
-        record |= {"images": list(row.images), "sha256s": list(row.sha256s)}
+    images, sha256s = _shown(row, task, folder, where)
+    if len(images) == 1:
+        record |= {"image": images[0], "sha256": sha256s[0]}
+    elif images:
+        record |= {"images": images, "sha256s": sha256s}
     return record
+
+
+def _shown(row: shot_file.ShotRow, task: TaskSpec, folder: Path, where: str) -> tuple[list[str], list[str]]:
+    """Paths and digests of a row's pictures as the task's pictures are shown.
+
+    Raises:
+        UserError: their illumination can't be corrected.
+    """
+    if not row.images or not preprocessing.changes(task.pictures):
+        return list(row.images), list(row.sha256s)
+    from paceline.data import shown_pictures
+
+    zeniths: list[float | None] = [None] * len(row.images)
+    if task.pictures.illumination != "none":
+        try:
+            zeniths = [*preprocessing.zeniths(row.fields, len(row.images))]
+        except preprocessing.NoZenithError as error:
+            raise UserError(
+                f"{where}: {error}; task.pictures.illumination=cosine needs it: give the column {preprocessing.ZENITH}"
+            ) from None
+    shown = [
+        shown_pictures.example(Path(image), folder, task.pictures, zenith)
+        for image, zenith in zip(row.images, zeniths, strict=True)
+    ]
+    return [str(path) for path in shown], [files.file_digest(path) for path in shown]
 
 
 class ByHand(dict[str, Any]):

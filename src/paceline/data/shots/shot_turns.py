@@ -12,7 +12,7 @@ from typing import Any
 from paceline import tasks
 from paceline.config.schema import PromptSpec, TaskSpec
 from paceline.data import prompts
-from paceline.data.conversations import ASKED, conversations_of, pictures, question
+from paceline.data.conversations import conversations_of, of_parts, pictures, question
 from paceline.data.samples import form_of, without_images
 from paceline.data.shots import prepared_shots
 from paceline.data.shots.drawn import Choice, Shot
@@ -108,7 +108,7 @@ class ShotTurns:
                 f"{where} can't be asked as kind '{task.kind}' asks: {error}; give what it needs in the file of "
                 "examples (docs/adding.md)"
             ) from None
-        if lacking := [name for name in _named(prompt) if not all(_told(name, part) for part in parts)]:
+        if lacking := [name for name in _named(prompt, task) if not all(_told(name, part) for part in parts)]:
             raise UserError(f"{where} has no {lacking[0]}, which the prompt names; add the column {lacking[0]}")
         # The system's turn stands once, before all.
         images = pictures(shot.record) if self._images else []
@@ -126,13 +126,15 @@ class ShotTurns:
         return answer
 
 
-def _named(prompt: PromptSpec) -> list[str]:
+def _named(prompt: PromptSpec, task: TaskSpec) -> list[str]:
     """What a prompt names of the questions that it asks."""
-    return prompts.names(prompt.text, dict.fromkeys(ASKED))
+    return prompts.names(prompt.text, dict.fromkeys(of_parts(tasks.load(task.kind))))
 
 
 def _told(name: str, part: Part) -> bool:
-    return bool(part.choices if name == "choices" else part.text)
+    if name in ("question", "questions"):
+        return bool(part.text)
+    return bool(part.choices if name == "choices" else part.fields.get(name) or part.fields.get(name[:-1]))
 
 
 def shot_turns(root: Path, task: TaskSpec, prompt: PromptSpec, data: str = "", images: bool = True) -> ShotTurns | None:

@@ -23,8 +23,6 @@ from paceline.tasks.kind import digests_of, images_of
 if TYPE_CHECKING:
     import numpy as np
 
-SCALE = 32767
-
 
 def embedder_of(shots: ShotsSpec) -> ModelSpec:
     """The embedder that a prompt names, in the form that the functions for models' files take."""
@@ -82,7 +80,7 @@ def make(root: Path, task: TaskSpec, prompt: PromptSpec, by: ModelSpec, path: Pa
     else:
         vectors = embedding.embed([text_of(record, prompt, task) for record in records], by, progress).vectors
     content = io.BytesIO()
-    np.save(content, np.rint(vectors.astype(np.float64) * SCALE).astype(np.int16))
+    np.save(content, embedding.in_whole_numbers(vectors))
     files.write_bytes(path, content.getvalue())
     files.write_json(path.with_suffix(".json"), {"schema": files.SCHEMA, "samples": [r["id"] for r in records]})
     return len(records)

@@ -84,4 +84,4 @@ def unscorable(config: Config) -> str | None:
     return None
 
 
-_ASKED = {"text": "free text", "boxes": "boxes"}
+_ASKED = {"text": "free text", "boxes": "boxes", "several_labels": "several labels at once"}

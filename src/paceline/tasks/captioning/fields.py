@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from paceline.tasks.kind import Asks
 from paceline.tasks.listed_texts import listed
+from paceline.tasks.picture_change import bears_by_words
 
 if TYPE_CHECKING:
     from paceline.config.schema import TaskSpec
+    from paceline.tasks.picture_change import Change
 
 ASKS = Asks(question=False)
 """A captioner needs no question; a model that takes one is asked it."""
@@ -21,6 +23,7 @@ FIELDS = {
 
 SHOWN: tuple[str, ...] = ()  # every field is the truth
 
+AUGMENTED_BY = ("flip", "rotate90", "crop")
 GROUP = "sha256"
 """Samples of the same picture are resampled together; where each picture is one sample, nothing is grouped."""
 
@@ -40,6 +43,11 @@ def references_of(sample: Mapping[str, Any]) -> list[str]:
     every = references if isinstance(references, list | tuple) else [references]
     texts = (" ".join(text.split()) for text in every if isinstance(text, str))
     return list(filter(None, texts))
+
+
+def augmented(fields: Mapping[str, Any], change: Change) -> dict[str, Any] | None:
+    """Nothing of a caption follows a changed picture; None where one names a side that is another then."""
+    return {} if bears_by_words(references_of(fields), change) else None
 
 
 def complete(fields: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 FIELDS = {"label": "the name of the sample's class: what a model is tuned to say"}
 SHOWN = ()  # the question is the prompt's; {choices} shows the labels with letters
 ASKS = Asks(answer="choice", images="one", question=False)
+AUGMENTED_BY = ("flip", "rotate90", "crop")
 GROUP = "group"
 """Samples of one group, such as variants of one drawing, are resampled together."""
 

@@ -1,4 +1,4 @@
-"""What labels are called: by their own names, by ``aliases.yaml``, and by the names that come with the data.
+"""What labels are called: by their own names, by the shipped ones of :data:`FILES`, and by those of the data.
 
 Names are compared in lower case; spaces, hyphens and underscores are alike, and so are the widths of letters.
 """
@@ -14,7 +14,8 @@ from pathlib import Path
 
 from paceline.tasks.answer_phrases import NEGATION
 
-FILE = Path(__file__).parent / "aliases.yaml"
+FILES = tuple(Path(__file__).parent / name for name in ("aliases.yaml", "land_cover.yaml"))
+"""Sports, and land cover: a word may stand in both."""
 OTHER = "\ue001"
 """Stands in a text for a thing that is none of the labels, though its name may hold one: ``association football``."""
 
@@ -126,12 +127,19 @@ def _add(meaning: dict[str, set[str]], names: Iterable[str], labels: set[str]) -
 def _shipped() -> tuple[
     tuple[tuple[str, ...], ...], dict[str, tuple[str, ...]], dict[str, str], dict[str, tuple[str, ...]]
 ]:
-    """The content of ``aliases.yaml``, folded: ``same``, ``either``, ``alone``, ``other``."""
+    """The content of :data:`FILES`, folded: ``same``, ``either``, ``alone``, ``other``."""
     import yaml
 
-    content = yaml.load(FILE.read_text(encoding="utf-8"), getattr(yaml, "CBaseLoader", yaml.BaseLoader))
-    same = tuple(tuple(map(folded, group)) for group in content["same"])
-    either, other = (
-        {folded(word): tuple(map(folded, names)) for word, names in content[key].items()} for key in ("either", "other")
-    )
-    return same, either, {folded(word): folded(name) for word, name in content["alone"].items()}, other
+    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+    same: list[tuple[str, ...]] = []
+    either: dict[str, tuple[str, ...]] = {}
+    alone: dict[str, str] = {}
+    other: dict[str, tuple[str, ...]] = {}
+    for file in FILES:
+        content = yaml.load(file.read_text(encoding="utf-8"), loader)
+        same += [tuple(map(folded, group)) for group in content["same"]]
+        for kept, key in ((either, "either"), (other, "other")):
+            for word, names in content[key].items():
+                kept[folded(word)] = (*kept.get(folded(word), ()), *map(folded, names))
+        alone |= {folded(word): folded(name) for word, name in content["alone"].items()}
+    return tuple(same), either, alone, other

@@ -29,18 +29,24 @@ METRICS = (
     Metric("wrong_share", "read and wrong", score="wrong", hits=True, lower_is_better=True, redundant=True),
     Metric("balanced_accuracy", statistic="set", redundant=True),
     Metric("macro_f1", "macro F1", statistic="set"),
+    Metric("macro_precision", "macro precision", statistic="set", redundant=True),
+    Metric("micro_f1", "micro F1", statistic="set", redundant=True),
+    Metric("micro_precision", "micro precision", statistic="set", redundant=True),
     *outcome_shares(OUTCOMES),
 )
 HEADLINE = ("accuracy", "exact_accuracy", "macro_f1", "parsed_share")
 NOTE = (
-    "Exact match: the answer is the label, in any case. Accuracy: it names the label alone, by any of its names. Macro "
-    "F1 and balanced accuracy are over the classes that the samples have; they have an interval where every class has "
-    "50 independent samples, balanced accuracy where it has 25."
+    "Exact match: the answer is the label, in any case. Accuracy: it names the label alone, by any of its names; it is "
+    "the micro recall, and micro precision is the share of read answers that is right. Macro F1, macro precision and "
+    "balanced accuracy, which is the macro recall, are over the classes that the samples have; they have an interval "
+    "where every class has 50 independent samples, balanced accuracy where it has 25."
 )
-LEAST = {"balanced_accuracy": 25, "macro_f1": 50}
+LEAST = {"balanced_accuracy": 25, "macro_f1": 50, "macro_precision": 50}
 """Groups of the rarest class, below which a statistic has no interval: with fewer, resamples lie too low (macro F1 of
 classes of 25 groups: the interval holds the truth in 92.7 % of draws), or miss classes.
 """
+LEAST_OF_ALL = 20
+"""Groups below which micro figures have none: of one group every resample is the same."""
 
 
 def read(answer: Answer, part: Part, task: TaskSpec, prompt: PromptSpec) -> Reading:
@@ -70,7 +76,7 @@ def score(answers: Sequence[Answered], task: TaskSpec, prompt: PromptSpec) -> li
 
 
 def resample(answers: Answers, often: np.ndarray) -> Mapping[str, np.ndarray]:
-    """Balanced accuracy and macro F1 over the classes that a resample has, as scikit-learn defines them by weights.
+    """Figures over the classes that a resample has, and over all answers, as scikit-learn defines them by weights.
 
     An unread answer is of no class: it lowers the recall of its own. Where a class has fewer groups than ``LEAST``
     says, resamples other than the whole have no value.
@@ -86,9 +92,15 @@ def resample(answers: Answers, often: np.ndarray) -> Mapping[str, np.ndarray]:
     with np.errstate(divide="ignore", invalid="ignore"):
         recall = np.where(there, both / of_class, 0.0).sum(axis=1) / known
         f1 = np.where(there, 2 * both / (of_class + named), 0.0).sum(axis=1) / known
-    groups = min((len(np.unique(answers.groups[column])) for column in is_class.T), default=0)
+        precision = np.where(there & (named > 0), both / named, 0.0).sum(axis=1) / known
     whole = len(often) == 1 and bool((often == 1).all())  # by chance resamples of few samples are the whole, too
-    return {
+    read, right = often @ (said != "").astype(float), both.sum(axis=1)
+    micro = {"micro_f1": 2 * right / (often.sum(axis=1) + read), "micro_precision": right / np.maximum(read, 1)}
+    groups = min((len(np.unique(answers.groups[column])) for column in is_class.T), default=0)
+    if not whole and len(np.unique(answers.groups)) < LEAST_OF_ALL:
+        micro = dict.fromkeys(micro, np.full(len(often), np.nan))
+    macro = {"balanced_accuracy": recall, "macro_f1": f1, "macro_precision": precision}
+    return micro | {
         name: values if whole or groups >= LEAST[name] else np.full(len(often), np.nan)
-        for name, values in (("balanced_accuracy", recall), ("macro_f1", f1))
+        for name, values in macro.items()
     }

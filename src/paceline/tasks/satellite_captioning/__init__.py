@@ -1,0 +1,1 @@
+"""Captions of pictures from above: captioning, and which land-cover words are found and claimed."""

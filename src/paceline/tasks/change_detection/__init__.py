@@ -1,0 +1,1 @@
+"""Change detection: what differs between two pictures of one place? Answered by a count for each class of change."""

@@ -87,11 +87,23 @@ def order(samples: int, length: int, seed: int) -> np.ndarray:
     return np.concatenate(shuffled)[:length].astype(np.int64)
 
 
+def visits(indices: np.ndarray) -> np.ndarray:
+    """How often each was met before, shape (length,), int64: in whole epochs the number of the epoch."""
+    by_index = np.argsort(indices, kind="stable")
+    ordered = indices[by_index]
+    begins = np.flatnonzero(np.diff(ordered, prepend=-1))
+    counts = np.diff(begins, append=len(ordered))
+    before = np.arange(len(ordered)) - np.repeat(begins, counts)
+    met = np.empty(len(indices), np.int64)
+    met[by_index] = before
+    return met
+
+
 class Stream(torch.utils.data.Dataset):
     """Conversations in a given order.
 
     Args:
-        samples: to take them from.
+        samples: to take them from; by ``visited(index, visit)`` where they have it.
         indices: which, in what order; shape (length,).
         together: so many consecutive ones change places, the largest first: samples of like size then share a
             micro-batch, which is padded to its longest, and ranks that wait for one another have alike to do. An
@@ -102,7 +114,10 @@ class Stream(torch.utils.data.Dataset):
         self.samples = samples
         self.indices = indices
         self.together = together
-        self._block: tuple[int, list[int]] = (-1, [])
+        self._block: tuple[int, list[tuple[int, int]]] = (-1, [])
+        # Of samples that are shown otherwise at every visit.
+        self._visited = getattr(samples, "visited", None)
+        self._visits = visits(indices) if self._visited else np.zeros(len(indices), np.int64)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -110,11 +125,13 @@ class Stream(torch.utils.data.Dataset):
     def __getitem__(self, position: int) -> Conversation:
         block, place = divmod(position, self.together)
         if block != self._block[0]:
-            members = [int(i) for i in self.indices[block * self.together : (block + 1) * self.together]]
+            taken = slice(block * self.together, (block + 1) * self.together)
+            members = list(zip(self.indices[taken].tolist(), self._visits[taken].tolist(), strict=True))
             if self.together > 1:
-                members.sort(key=lambda i: -_size(self.samples.extent(i)))  # stable: equal ones stay in their order
+                members.sort(key=lambda m: -_size(self.samples.extent(m[0])))  # stable: equal ones stay in their order
             self._block = block, members
-        return self.samples[self._block[1][place]]
+        index, visit = self._block[1][place]
+        return self._visited(index, visit) if self._visited else self.samples[index]
 
 
 def _size(extent: tuple[int, int]) -> float:

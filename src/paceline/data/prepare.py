@@ -7,7 +7,7 @@ import hashlib
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from paceline.config.build import plain
 from paceline.config.schema import TaskSpec
 from paceline.data import readers, source_files
 from paceline.data.images import BadImage, decode
-from paceline.data.readers import Complete, Progress, Sample, Skipped
+from paceline.data.readers import Complete, Embedder, Progress, Sample, Skipped
 from paceline.data.samples import (
     OWN_KEYS,
     PATH_KEYS,
@@ -161,7 +161,9 @@ def _build(folder: Path, root: Path, task: TaskSpec, progress: Progress) -> None
     seen: set[str] = set()
     narrow: dict[str, dict[str, Any]] = {}
     kind = tasks.load(task.kind)
-    complete = (Complete(kind.complete, kind.group, task.train),) if getattr(reader, "ANY_KIND", False) else ()
+    embedder = _embedder(root, progress) if getattr(reader, "EMBEDS", False) else None
+    any_kind = getattr(reader, "ANY_KIND", False)
+    complete = (Complete(kind.complete, kind.group, task.train, embedder),) if any_kind else ()
     for item in reader.read(options, folder / "images", progress, *complete):
         if isinstance(item, Sample):
             prepared = _record(item, folder, seen, pictures, kind)
@@ -174,10 +176,10 @@ def _build(folder: Path, root: Path, task: TaskSpec, progress: Progress) -> None
             skipped.append(prepared)
         else:
             skipped.append(item)
+    pictures.require_zeniths(task.name)
     reasons = dict(Counter(s.reason for s in skipped).most_common())
     if not records:
-        reason_text = "; ".join(f"{n} × {reason}" for reason, n in reasons.items()) or "the source is empty"
-        raise DataError(f"task '{task.name}': no usable sample was found ({reason_text}); check task.options")
+        raise DataError(f"task '{task.name}': no usable sample was found ({_first_of(skipped)}); check task.options")
     files.write_jsonl(folder / "samples.jsonl", records)
     files.write_jsonl(folder / "folders.jsonl", folders)
     files.write_jsonl(folder / "skipped.jsonl", ({k: _encodable(v) for k, v in plain(s).items()} for s in skipped))
@@ -201,10 +203,34 @@ def _build(folder: Path, root: Path, task: TaskSpec, progress: Progress) -> None
         manifest["images_per_sample"] = most
     if shared := leakage.shared_groups(records, kind.group or "group"):
         manifest["groups"] = shared
-    if common := kind.common(records):
+    if common := _common(kind, records, task):
         manifest["common"] = common
     manifest |= kind.data_checks(records, task.train)
     files.write_json(folder / "manifest.json", manifest)
+
+
+def _first_of(skipped: Sequence[Skipped]) -> str:
+    """Why records were skipped, how many for each reason, and the first of them."""
+    first = {s.reason: s.record for s in reversed(skipped)}
+    counts = Counter(s.reason for s in skipped).most_common()
+    told = (f"{n} × {reason}, the first: {_encodable(first[reason])[:200]}" for reason, n in counts)
+    return "; ".join(told) or "the source is empty"
+
+
+def _common(kind: Kind, records: Sequence[dict[str, Any]], task: TaskSpec) -> dict[str, Any]:
+    try:
+        return kind.common(records)
+    except DataError as error:
+        raise DataError(f"task '{task.name}': {error}") from None
+
+
+def _embedder(root: Path, progress: Progress) -> Callable[[], Embedder]:
+    def made() -> Embedder:
+        from paceline.data.text_embedder import TextEmbedder
+
+        return TextEmbedder(root, progress)
+
+    return made
 
 
 def _record(
@@ -220,9 +246,9 @@ def _record(
     shown: list[Path] = []
     images: list[Image.Image] = []
     looked_at = kind.get("pictured") is not None
-    for path in sample.pictures:
+    for path, zenith in zip(sample.pictures, pictures.zeniths(sample), strict=True):
         try:
-            file, image = pictures.take(path)
+            file, image = pictures.take(path, zenith)
             shown.append(file)
             thumbnails.append(leakage.thumbnail(image))
             images += [image] if looked_at else []
@@ -235,7 +261,10 @@ def _record(
         image_keys |= {"image": paths[0], "sha256": digests[0]}
     elif paths:
         image_keys |= {"images": paths, "sha256s": digests}
-    fields = sample.fields | kind.pictured(sample.fields, images)
+    try:
+        fields = sample.fields | kind.pictured(sample.fields, images)
+    except ValueError as error:
+        return Skipped(sample.id, str(error), name)
     record = {**{k: v for k, v in fields.items() if k not in OWN_KEYS}, **image_keys}
     try:
         files.canonical(record).encode()
@@ -286,9 +315,10 @@ def _leakage(
 ) -> dict[str, dict[str, int]]:
     """Per other split, how many of its images are trained on too, by kind; names them in ``leakage.jsonl``.
 
-    Samples without an image are compared by what a prompt may show of them, or by all that they hold.
+    Samples without an image are compared by what a prompt may show of them, or by all that they hold; long texts of a
+    truth, such as captions, by their words too.
     """
-    from paceline.data import leakage  # numpy
+    from paceline.data import leakage, text_leakage  # numpy
 
     @functools.cache
     def pixels(image: str) -> str:
@@ -303,8 +333,9 @@ def _leakage(
     texts = [r for r in records if not images_of(r)]
     twins = list(leakage.twins(shown, thumbnails, train, pixels, progress))
     twins += leakage.equal_texts(texts, kind.shown, kind.group or "group", train)
+    fields = text_leakage.Fields(list(kind.documented_fields), kind.shown, kind.group or "group")
+    twins += text_leakage.near_twins(records, lambda record: fields, train, {t.sample for t in twins})
     files.write_jsonl(folder / "leakage.jsonl", (plain(twin) for twin in twins))
     splits = {r["split"] for r in records}
     others = sorted(splits - {train}) if train in splits else []
-    compared = [*(leakage.KINDS if shown else ()), *(["text"] if texts else ())]
-    return {s: {k: sum((t.split, t.kind) == (s, k) for t in twins) for k in compared} for s in others}
+    return leakage.counts(twins, others, bool(shown), bool(texts))

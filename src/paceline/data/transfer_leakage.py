@@ -15,7 +15,7 @@ import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from paceline import tasks
 from paceline.config.build import plain
@@ -26,6 +26,9 @@ from paceline.data.samples import data_digest, dataset_folder, read_samples
 from paceline.errors import DataError, Unavailable, UserError
 from paceline.store import files
 from paceline.tasks.kind import images_of
+
+if TYPE_CHECKING:
+    from paceline.data.text_leakage import Fields
 
 Record = dict[str, Any]
 
@@ -93,7 +96,7 @@ def compare(root: Path, trained: TaskSpec, evaluated: TaskSpec, progress: Progre
     """
     if (known := read(root, trained, evaluated)) is not None:
         return known
-    from paceline.data import leakage  # numpy
+    from paceline.data import leakage, text_leakage  # numpy
 
     train = [{**r, "split": TRAINED} for r in read_samples(root, trained, [trained.train], 0)]
     test = read_samples(root, evaluated, evaluated.evaluate, 0)
@@ -105,8 +108,14 @@ def compare(root: Path, trained: TaskSpec, evaluated: TaskSpec, progress: Progre
     twins = list(leakage.twins(shown, thumbnails, TRAINED, _pixels(), progress))
     texts = [*_texts(train, trained), *_texts(test, evaluated)]
     twins += leakage.equal_texts(texts, ("text",), "", TRAINED)
-    compared = [*(leakage.KINDS if shown else ()), *(["text"] if texts else ())]
-    splits = {s: {k: sum((t.split, t.kind) == (s, k) for t in twins) for k in compared} for s in evaluated.evaluate}
+    of_trained, of_evaluated = _fields(trained), _fields(evaluated)
+    twins += text_leakage.near_twins(
+        [*train, *test],
+        lambda record: of_trained if record["split"] == TRAINED else of_evaluated,
+        TRAINED,
+        {twin.sample for twin in twins},
+    )
+    splits = leakage.counts(twins, evaluated.evaluate, bool(shown), bool(texts))
     path = place(root, trained, evaluated)
     sides = {"trained": [trained.name, trained.train], "evaluated": [evaluated.name, *evaluated.evaluate]}
     try:
@@ -142,6 +151,13 @@ def _texts(records: Sequence[Record], task: TaskSpec) -> list[Record]:
             text = sorted(map(files.canonical, values))
             bare.append({"id": record["id"], "split": record["split"], "text": text})
     return bare
+
+
+def _fields(task: TaskSpec) -> Fields:
+    from paceline.data import text_leakage  # numpy
+
+    kind = tasks.load(task.kind)
+    return text_leakage.Fields(list(kind.documented_fields), kind.shown, kind.group or "group")
 
 
 def _thumbnail(record: Mapping[str, Any]) -> bytes:

@@ -113,7 +113,7 @@ def test_prepare_counts_what_is_on_both_sides_and_names_it(leaking: tuple[Path, 
 
 
 def test_prepare_tells_the_leak_the_file_and_the_remedy(leaking: tuple[Path, TaskSpec]) -> None:
-    from paceline.cli.verbs.prepare import told_of_leakage
+    from paceline.cli.prepared_findings import told_of_leakage
 
     manifest = prepare.prepare(*leaking, silent)
     lines = list(told_of_leakage(manifest, "train", "data/x"))

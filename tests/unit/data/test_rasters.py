@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from photos import Options, fake_reader, photo, silent
 from PIL import Image
 
-from paceline.cli.verbs.prepare import told_of_pictures
+from paceline.cli.prepared_findings import told_of_pictures
+from paceline.config.build import plain
 from paceline.config.schema import PictureSpec, TaskSpec
 from paceline.data import images as data_images
 from paceline.data import prepare, rasters, readers, samples
@@ -359,7 +360,7 @@ def test_what_is_shown_later_is_the_file_made_once(tmp_path: Path, monkeypatch: 
     assert data_images.load_image(records[0]["image"]).tobytes() == rasters.shown(path, AUTO).image.tobytes()
     assert records[1]["image"] == str(tmp_path / "b.png")
     assert manifest["pictures"] == {
-        "rule": {"scale": "auto", "limits": [], "bands": []},
+        "rule": plain(PictureSpec()),
         "scaled": {"percentiles": 1},
         "one_colour": 1,
     }

@@ -13,7 +13,7 @@ from photos import photo, silent
 from PIL import Image
 
 from paceline import tasks
-from paceline.cli.verbs.prepare import shared_groups, told_of_leakage
+from paceline.cli.prepared_findings import shared_groups, told_of_leakage
 from paceline.config.schema import Config, ModelSpec, PromptSpec, TaskSpec
 from paceline.data import prepare, samples
 from paceline.data.conversations import Lessons, question

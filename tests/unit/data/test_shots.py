@@ -21,6 +21,7 @@ from paceline.data.shots import prepared_shots, shot_file, vectors
 from paceline.data.shots.drawn import Choice, Shot
 from paceline.data.shots.shot_turns import ShotTurns, shot_turns
 from paceline.errors import DataError, UserError
+from paceline.models import embedding
 from paceline.store import files
 
 TEXTS = TaskSpec(name="texts", kind="text_question", reader="table", options={"path": "x.csv"}, target="{answer}")
@@ -267,12 +268,12 @@ def test_the_nearest_are_the_same_on_every_machine_and_ties_go_by_id(tmp_path: P
     found = rng.normal(size=(50, 8))
     found /= np.linalg.norm(found, axis=1, keepdims=True)
     found[7] = found[3]
-    np.save(path, np.rint(found * vectors.SCALE).astype(np.int16))
+    np.save(path, np.rint(found * embedding.SCALE).astype(np.int16))
     names = [f"s{n:02}" for n in range(50)]
     files.write_json(path.with_suffix(".json"), {"samples": names})
     order = vectors.Vectors(path).nearest("s03", names)
     assert order[:2] == [3, 7]  # equal ones in their order
-    exact = np.rint(found * vectors.SCALE).astype(np.int64) @ np.rint(found[3] * vectors.SCALE).astype(np.int64)
+    exact = np.rint(found * embedding.SCALE).astype(np.int64) @ np.rint(found[3] * embedding.SCALE).astype(np.int64)
     assert [int(exact[k]) for k in order] == sorted(map(int, exact), reverse=True)
     with pytest.raises(DataError, match="has no vector"):
         vectors.Vectors(path).nearest("other", names)

@@ -15,6 +15,8 @@ from paceline.cli.resolve import compose_words, pins_or_not, say_json, store_of
 from paceline.config.cell_kinds import kind_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from paceline.config.gpus import Card
     from paceline.config.schema import Config, DeepSpeedSpec
     from paceline.gpu_memory.choose import Verdict
@@ -40,6 +42,7 @@ def command(words: Sequence[str], conf: str | None, gpus: str, tokens: int, imag
 
     Each field is the largest micro-batch (c: with activation checkpointing), or - where nothing fits. All in GiB, of
     the memory that a card reports. Of a GPU named by cluster.gpu a few rows are shown with every part of their memory.
+    A sample has one picture, or as many as that of a task=NAME that is named.
 
     \b
     paceline fit model=llama32_11b_vision method=lora,qlora
@@ -54,7 +57,7 @@ def command(words: Sequence[str], conf: str | None, gpus: str, tokens: int, imag
 
     composition = compose_words(words, conf)
     store = store_of(composition)
-    counts, size = _counts(gpus), _size(image)
+    counts, size, images = _counts(gpus), _size(image), _images(composition, store.root)
     pin, _ = pins_or_not(store)
     configs = [dataclasses.replace(c, model=pin(c.model)) for c in _configs(composition, words)]
     for name in {c.model.name: c for c in configs if c.model.served}:
@@ -71,7 +74,7 @@ def command(words: Sequence[str], conf: str | None, gpus: str, tokens: int, imag
     rows, cheap = [], []
     for config in configs:
         shape = _shape(config, shape_of(config.model, store.root))
-        sample = Sample(tokens, size, 1 if shape.image else 0)
+        sample = Sample(tokens, size, images if shape.image else 0)
         by = factor(took, config.model.name, config.method.name)
         presets = _presets(composition, config, words)
         rows += list(_rows(config, shape, sample, cards, presets, counts, by))
@@ -100,6 +103,15 @@ def _size(text: str | None) -> tuple[int, int] | None:
     if not (match := re.fullmatch(r"([1-9]\d*)[x×]([1-9]\d*)", text)):
         raise UserError(f"--image: '{text}' is no size; write --image 1280x720")
     return int(match[1]), int(match[2])
+
+
+def _images(composition: Composition, root: Path) -> int:
+    """Pictures of a sample of the tasks that were named, of several the most; one where none was named."""
+    from paceline.data import samples
+
+    axis = next((a.values for a in composition.axes if a.key == "task"), None)
+    named = axis or [name for name in [composition.choices.get("task")] if name]
+    return max((samples.images_per_sample(root, composition.spec("task", name, {})) for name in named), default=1)
 
 
 def _configs(composition: Composition, words: Sequence[str]) -> Iterator[Config]:

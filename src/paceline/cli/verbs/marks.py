@@ -30,6 +30,7 @@ SUFFIXES = (".csv", ".html")
 @click.option("--split", default="", help="of which split, where the task has several")
 @click.option("--cells", default="", metavar="ID,…", help="only these cells, by id or hash; all by default")
 @click.option("--references", is_flag=True, help="show the right answers too, which may bias")
+@click.option("--wrong", is_flag=True, help="only answers that are not right, where the task tells right from wrong")
 @json_option
 def command(
     words: Sequence[str],
@@ -43,6 +44,7 @@ def command(
     split: str,
     cells: str,
     references: bool,
+    wrong: bool,
     as_json: bool,
 ) -> None:
     """Have answers marked by people: a blind sheet out, read back in, and how far markers agree.
@@ -72,7 +74,7 @@ def command(
     collected = report.collect(store, folder)
     if out:
         names = [name for name in cells.split(",") if name]
-        _write(collected, Path(out), task, split, names, number, seed, references, marker)
+        _write(collected, Path(out), task, split, names, number, seed, references, wrong, marker)
     elif sheet:
         _keep(collected, Path(sheet), str(marker))
     else:
@@ -88,6 +90,7 @@ def _write(
     number: int,
     seed: int,
     references: bool,
+    wrong: bool,
     marker: str | None,
 ) -> None:
     from paceline.errors import UserError
@@ -100,9 +103,9 @@ def _write(
     if marker:
         sheet_return.check_case(collected, marker)
         marked = sheet_return.marked_keys(collected, group, rows, marker)
-    sheet = answer_sheet.build(collected, group, rows, number, seed, references, marked)
+    sheet = answer_sheet.build(collected, group, rows, number, seed, references, marked, wrong)
     if not sheet.rows:
-        click.echo(f"nothing to mark: {marker} has marked all of it")
+        click.echo(f"nothing to mark: {marker} has marked all of it" if marker else "nothing to mark: all are right")
         return
     if path.suffix.lower() == ".html":
         from paceline.report.marking import sheet_page
@@ -114,13 +117,15 @@ def _write(
         if path.exists() and path.read_bytes() != content:
             raise UserError(f"--out {path}: there is such a file, and it may be filled in; name another, or remove it")
         write_bytes(path, content)
-        how = f"fill in {', '.join(c.name for c in sheet.criteria)} with yes or no"
+        how = f"fill in {answer_sheet.how(sheet.criteria)}"
     samples = len({row.sample for row in sheet.rows})
     click.echo(
         f"{group.title}: {counted(len(sheet.rows), 'answer')} to {counted(samples, 'sample')}, "
         f"by {counted(len(rows), 'cell')}, equal ones once"
     )
-    if samples < number and not marked:
+    if wrong:
+        click.echo(f"note: only answers that count as wrong by {answer_sheet.right_by(group)}, unread ones too")
+    elif samples < number and not marked:
         click.echo(f"note: all cells answered no more than {counted(samples, 'sample')} of it")
     click.echo(f"wrote: {short(path)}; {how}")
     click.echo(f"then:  paceline marks {collected.sweep} --read FILE.csv --marker {marker or 'NAME'}")

@@ -136,7 +136,7 @@ def show(plan: dict[str, Any], root: str, takes: Expected, notes: Sequence[str],
     from rich.text import Text
 
     from paceline.cli.cell_table import Literal, mark, print_cells, short_hash
-    from paceline.sweep.cells import left_out
+    from paceline.sweep.sweep_lines import left_out
 
     console = Literal()
     starts = sum(1 for c in plan["cells"] if c["element"] is not None)

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from paceline.cli.options import overrides_argument
+from paceline.cli.prepared_findings import leaks, shared_groups, told_of_leakage, told_of_pictures
 from paceline.cli.resolve import compose_words, prepare_command, short, store_of
 from paceline.config.checks import from_hub, in_folder, locate_weights
 from paceline.config.joined_parts import is_twin, sources, with_sources
-from paceline.counted import agree, counted
-from paceline.errors import UserError
+from paceline.counted import counted
+from paceline.errors import Unavailable, UserError
 
 if TYPE_CHECKING:
     from paceline.config.schema import ModelSpec, PromptSpec, TaskSpec
@@ -59,6 +60,7 @@ def command(words: Sequence[str], conf: str | None, refresh: bool) -> None:
         )
     if named & {"task", "experiment"}:
         data_tasks = needed_tasks(composition)
+        fetch_embedder(data_tasks, store_of(composition), refresh)
         commands = {t.name: prepare_command(t.name, words, conf) for t in data_tasks}
         make_data(data_tasks, store_of(composition), commands, refresh)
         compare(transfers(composition), store_of(composition))
@@ -73,6 +75,24 @@ def command(words: Sequence[str], conf: str | None, refresh: bool) -> None:
                 read_folder(source, store_of(composition))
         if names := [m.name for m in chosen if not _there(m)]:
             click.echo(f"not fetched: paceline prepare model={','.join(dict.fromkeys(names))}")
+
+
+def fetch_embedder(tasks: Sequence[TaskSpec], store: Store, refresh: bool) -> None:
+    """Fetch all-MiniLM-L6-v2 where a task's reader embeds by it and no package holds it; pinned in the root.
+
+    Raises:
+        UserError: it is not there, and can't be fetched.
+    """
+    from paceline.data import readers
+    from paceline.models import embedding
+    from paceline.models.revision_pins import Pins
+
+    if not any(getattr(readers.load(task.reader), "EMBEDS", False) for task in tasks) or embedding.found(store.root):
+        return
+    try:
+        _fetched(pin(embedding.embedder(), Pins([store.root]), refresh), store)
+    except Unavailable as error:
+        raise Unavailable(f"{embedding.MINILM} is not here: {error}; or {embedding.REMEDY}") from error
 
 
 def make_data(tasks: Sequence[TaskSpec], store: Store, commands: Mapping[str, str], refresh: bool) -> None:
@@ -121,11 +141,13 @@ def make_shots(composition: Composition, store: Store, refresh: bool) -> None:
     """
     from paceline.cli.progress import counting
     from paceline.data.shots import prepared_shots, shot_turns
+    from paceline.sweep.built_on import chain
 
     pins = composition.pins()
     done: list[tuple[TaskSpec, PromptSpec]] = []
-    for point in composition.points(required=("task", "prompt")):
-        task, prompt = point.config.task, point.config.prompt
+    points = composition.points(required=("task", "prompt"))
+    asked = ((p.config.task, prompt) for p in points for prompt in chain(p.config.prompt, composition))
+    for task, prompt in asked:
         if not prompt.shots.count or (task, prompt) in done:
             continue
         done.append((task, prompt))
@@ -140,32 +162,6 @@ def make_shots(composition: Composition, store: Store, refresh: bool) -> None:
             raise UserError("; ".join(wrong))
 
 
-SCALED = {
-    "type": "from the range of their file's type",
-    "data": "from the least and most value of each",
-    "percentiles": "from percentiles of each one's values",
-    "range": "from one range of values",
-}
-
-
-def told_of_pictures(manifest: Mapping[str, Any], where: str) -> Iterator[str]:
-    """What models are shown that is not the whole file as it is, a line each."""
-    told, named = manifest.get("pictures", {}), f"(named in {where}/pictures.jsonl)"
-    for rule, count in told.get("scaled", {}).items():
-        scaled = f"{_pictures(count)} of more than 8 bits scaled {SCALED[rule]}"
-        yield f"{scaled} {named}; task.pictures.scale has other rules"
-    for bands, count in told.get("bands", {}).items():
-        yield f"{_pictures(count)} shown by bands {bands} {named}"
-    for form, count in told.get("first_of", {}).items():
-        yield f"{_pictures(count)} of several frames or pages ({form}): the first is shown {named}"
-    if count := told.get("one_colour"):
-        yield f"{_pictures(count)} of nearly one colour {named}: look at one before you train on it"
-
-
-def _pictures(count: int) -> str:
-    return f"{count} picture{'s' * (count != 1)}"
-
-
 def compare(pairs: Sequence[tuple[TaskSpec, TaskSpec]], store: Store) -> None:
     """Compare the test data of tasks with the training data of the tasks that their weights are tuned on, and tell."""
     from paceline.cli.progress import counting
@@ -178,64 +174,6 @@ def compare(pairs: Sequence[tuple[TaskSpec, TaskSpec]], store: Store) -> None:
         named = short(transfer_leakage.place(store.root, trained, evaluated).with_suffix(".jsonl"))
         for line in leaks(splits, f"{trained.train} of {trained.name}", named):
             click.echo(f"  {line}")
-
-
-def told_of_leakage(manifest: Mapping[str, Any], train: str, where: str) -> Iterator[str]:
-    """What the test splits share with the training split, a line each, with what to do about it."""
-    leakage = manifest.get("leakage")
-    if leakage is None:
-        yield (
-            "not searched for images that are tested and trained on: an earlier version prepared it; "
-            f"move {where} away and prepare again (cells keep their ids)"
-        )
-    yield from leaks(leakage or {}, train, f"{where}/leakage.jsonl")
-
-
-def leaks(leakage: Mapping[str, Mapping[str, int]], train: str, named: str) -> Iterator[str]:
-    """The counts of each test split, a line each.
-
-    Args:
-        leakage: split -> kind of leakage -> images or samples.
-        train: what is trained on.
-        named: the file that names them.
-    """
-    clean: dict[str, list[str]] = {}
-    for split, kinds in leakage.items():
-        texts = kinds.get("text", 0)
-        images = sum(kinds.values()) - texts
-        if images:
-            yield (
-                f"{counted(images, 'image')} of {split} {agree(images, 'is', 'are')} also in {train} or "
-                f"{agree(images, 'looks', 'look')} like one of it: "
-                f"{kinds['bytes']} byte for byte, {kinds['pixels']} pixel for pixel, {kinds['looks']} alike "
-                f"(named in {named}). To keep its figures honest, take one of each pair out of the "
-                "source, or hold out whole places"
-            )
-        elif "bytes" in kinds:
-            clean.setdefault(f"no image of %s is in {train} too, by bytes, pixels or looks", []).append(split)
-        if texts:
-            yield (
-                f"{counted(texts, 'sample')} of {split} without an image {agree(texts, 'is', 'are')} also in "
-                f"{train}, word for word (named in "
-                f"{named}). To keep its figures honest, take one of each pair out of the source"
-            )
-        elif "text" in kinds:
-            clean.setdefault(f"no sample without an image of %s is in {train} too, word for word", []).append(split)
-    for text, splits in clean.items():
-        yield text % ", ".join(splits)
-
-
-def shared_groups(manifest: Mapping[str, Any]) -> Iterator[str]:
-    """Groups of samples that stand in several splits, a line for each set of splits, with what to do about it."""
-    groups = manifest.get("groups", {})
-    for splits, count in groups.get("shared", {}).items():
-        named = ", ".join(groups["named"][:5])
-        yield (
-            f"{count} of {counted(groups['count'], 'group')} by {groups['field']} stand in several splits: "
-            f"{splits} (such as "
-            f"{named}). What is learned of a group then helps in its test samples: move each group into one split of "
-            "the source, or let task.options.shares part the table by task.options.group"
-        )
 
 
 def fetch(composition: Composition, refresh: bool) -> None:
@@ -425,12 +363,11 @@ def _room(size: int, model: ModelSpec) -> str:
 
 
 def tasks(composition: Composition) -> list[TaskSpec]:
-    """The distinct tasks of a composition: the product of its axes that concern a task.
-
-    Raises:
-        UserError: it names none.
-    """
-    return _distinct(composition, "task")
+    """The distinct tasks of the points that rules leave, else of the axes; UserError where none is named."""
+    if not composition.only and not composition.exclude:
+        return _distinct(composition, "task")
+    asked = (point.config.task for point in composition.points(required=("task",)))
+    return list({repr((t.name, t.kind, t.reader, t.options, t.pictures)): t for t in asked}.values())
 
 
 def needed_tasks(composition: Composition) -> list[TaskSpec]:
@@ -460,14 +397,21 @@ def models(composition: Composition) -> list[ModelSpec]:
 
 
 def _distinct(composition: Composition, group: str) -> list[Any]:
-    axes = [a for a in composition.axes if a.key.partition(".")[0] == group]
     specs: list[Any] = []
+    for spec in _specs(composition, group):
+        if spec not in specs:
+            specs.append(spec)
+    return specs
+
+
+def _specs(composition: Composition, group: str) -> Iterator[Any]:
+    if composition.adjust:
+        yield from (getattr(point.config, group) for point in composition.points(required=(group,)))
+        return
+    axes = [a for a in composition.axes if a.key.partition(".")[0] == group]
     for combination in itertools.product(*(a.values for a in axes)):
         values = dict(zip((a.key for a in axes), combination, strict=True))
         name = values.pop(group, composition.choices.get(group))
         if name is None:
             raise UserError(f"which {group}? give {group}=NAME; names: {', '.join(composition.tree.choices(group))}")
-        spec = composition.spec(group, name, values)
-        if spec not in specs:
-            specs.append(spec)
-    return specs
+        yield composition.spec(group, name, values)

@@ -24,7 +24,8 @@ def command(words: Sequence[str], conf: str | None, as_json: bool, mail: str | N
     import dataclasses
 
     from paceline.cli.verbs.submit import make_true
-    from paceline.sweep.cells import recorded, require_code
+    from paceline.sweep.cells import recorded
+    from paceline.sweep.named_code import require_code
 
     name, store, composition = composed_name(with_mail(words, mail), conf)
     folder = store.find_sweep(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,7 +18,10 @@ from paceline.cli.resolve import (
     store_of,
     use_code_of_cell,
 )
-from paceline.config.cell_kinds import kind_of
+
+if TYPE_CHECKING:
+    from paceline.store.cell_folder import Cell
+    from paceline.store.root import Store
 
 
 @click.command(short_help="run one cell here")
@@ -41,8 +45,7 @@ def command(words: Sequence[str], conf: str | None, retry_failed: bool) -> None:
         folder = store.find_cell(str(name))
         use_code_of_cell(folder, store)
         cell = folder.read()
-        needed = [store.cell(n).read() for n in cell.needs]
-        cells = [PlannedCell(c, composition.replaced(c.config, c.kind)) for c in (*needed, cell)]
+        cells = [PlannedCell(c, composition.replaced(c.config, c.kind)) for c in with_needs(cell, store)]
         sweep = Sweep(f"run-{cell.id.rpartition('-')[2]}", (), None, cells)
     else:
         composition = compose_words(words, conf)
@@ -55,8 +58,15 @@ def command(words: Sequence[str], conf: str | None, retry_failed: bool) -> None:
             store.root,
         )
         require_compared(sweep, store, words, conf)
-        points = sum(1 for c in sweep.cells if kind_of(c.cell.kind).answers)
-        if points > 1:
-            raise UserError(f"these overrides describe {points} cells; `paceline submit` runs a sweep")
+        if sweep.points > 1:
+            raise UserError(f"these overrides describe {sweep.points} cells; `paceline submit` runs a sweep")
         sweep.name = f"run-{sweep.cells[-1].id.rpartition('-')[2]}"
     make_true(sweep, store, composition, False, retry_failed=retry_failed, current_code=True)
+
+
+def with_needs(cell: Cell, store: Store) -> list[Cell]:
+    """A cell behind the cells that it needs, and what these need; each once."""
+    found: dict[str, Cell] = {}
+    for needed in cell.needs:
+        found |= {c.id: c for c in with_needs(store.cell(needed).read(), store)}
+    return [*found.values(), cell]

@@ -45,7 +45,8 @@ def command(
     paceline submit model=tiny_qwen2_vl task=geolocation_earth prompt=geo_bare,geo_training name=mine
     """
     from paceline.data import samples
-    from paceline.sweep.cells import expand, left_out
+    from paceline.sweep.cells import expand
+    from paceline.sweep.sweep_lines import left_out
 
     words = with_mail(words, mail)
     composition = compose_words(words, conf)

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from paceline.config.cell_kinds import kind_of
+from paceline.config.declared import Kind
 from paceline.config.joined_parts import PARTS, Part, called, setting, sources
-from paceline.config.schema import Config, GenerationSpec, Kind, ModelSpec, PictureSpec, PlacementSpec, TrainSpec
+from paceline.config.schema import Config, GenerationSpec, ModelSpec, PictureSpec, PlacementSpec, TrainSpec
 from paceline.counted import counted
 from paceline.errors import UserError, nearest
 
@@ -107,6 +108,11 @@ def check_pictures(rule: PictureSpec) -> None:
         raise UserError("task.pictures.scale=range needs task.pictures.limits: the two values, such as [0, 4095]")
     if rule.scale == "percentiles" and rule.limits and not 0 <= low < high <= 100:
         raise UserError(f"task.pictures.limits: percentiles lie between 0 and 100, got {rule.limits}")
+    if rule.illumination == "none" and rule.illumination_epsilon != PictureSpec().illumination_epsilon:
+        raise UserError(
+            f"task.pictures.illumination_epsilon={rule.illumination_epsilon} is read by "
+            "task.pictures.illumination=cosine alone; set that, or leave it out"
+        )
     if len(rule.bands) not in (0, 1, 3) or any(band < 1 for band in rule.bands):
         raise UserError(
             f"task.pictures.bands: expected one band or three (red, green, blue), counted from 1, got {rule.bands}"

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 
 from paceline.config import service_settings
 from paceline.config.cell_kinds import kind_of
+from paceline.config.declared import Kind
 from paceline.config.gpus import before_ampere
 from paceline.config.identity import as_loaded
-from paceline.config.schema import ClusterSpec, Config, Kind
+from paceline.config.schema import ClusterSpec, Config
 from paceline.errors import UserError
 
 # Families that liger-kernel 0.8.5 supports, the last in part.

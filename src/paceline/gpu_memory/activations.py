@@ -10,8 +10,9 @@ own; RMS norms keep a float32 copy of theirs; SDPA keeps queries, keys, values a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from paceline.gpu_memory.image_tokens import Seen
 from paceline.gpu_memory.roles import role
@@ -35,6 +36,7 @@ class Pass:
         adapted: names of the linear layers that have an adapter.
         rank, dropout, dora: the adapter's.
         quantised: ``none``, ``nf4`` or ``int8``.
+        held: component -> first layers in which nothing is trained.
     """
 
     width: int
@@ -50,6 +52,7 @@ class Pass:
     dropout: bool = False
     dora: bool = False
     quantised: str = "none"
+    held: Mapping[str, int] = field(default_factory=dict)
 
     def reached(self, shape: Shape, component: str) -> bool:
         """Whether gradients run through a component: something in it, or before it, is trained."""
@@ -200,7 +203,18 @@ def adapter(run: Pass, linear: Linear, vectors: int) -> float:
 
 def stacks(shape: Shape, run: Pass) -> list[Block]:
     """Stacks that gradients run through and a batch visits."""
-    return [b for b in shape.blocks if run.reached(shape, b.component) and _rows(b, run)]
+    reached = [b for b in shape.blocks if run.reached(shape, b.component) and _rows(b, run)]
+    return [b for b in (_passed(shape, run, b) for b in reached) if b.count]
+
+
+def _passed(shape: Shape, run: Pass, block: Block) -> Block:
+    """A stack without its first layers, where no gradient runs through them: nothing in them or before is trained."""
+    first = run.held.get(block.component, 0)
+    before = block.component == "language" and run.seen.patches and run.reached(shape, "connector")
+    if not first or before:
+        return block
+    left = [shape.linear(f"{block.layer}.{name}").without(first).count for name in block.linears]
+    return dataclasses.replace(block, count=min(block.count, *left))
 
 
 def total(shape: Shape, run: Pass, checkpointing: bool) -> float:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from paceline.config.frozen_layers import active
 from paceline.config.identity import as_loaded
 from paceline.config.schema import Config, MethodSpec
 from paceline.gpu_memory import activations
 from paceline.gpu_memory.activations import Pass
 from paceline.gpu_memory.image_tokens import Seen, cut, see
 from paceline.gpu_memory.parts import GIB, WIDTHS, Part, Sample
-from paceline.gpu_memory.shapes import Shape, targets
+from paceline.gpu_memory.shapes import Shape, adapted
 
 # bitsandbytes' own: a scale for 64 weights, itself 8 bits, with a float32 scale for 256 of them (Dettmers et al. 2023,
 # arXiv:2305.14314, section 3).
@@ -42,11 +43,12 @@ def step_of(config: Config, shape: Shape, sample: Sample, micro: int) -> Pass:
         seen=seen,
         padded=micro > 1,  # rows of one length are luck
         trained=trains_all,
-        adapted=frozenset(n.name for n in targets(shape, method.lora)) if adapter else frozenset(),
+        adapted=frozenset(n.name for n in adapted(shape, method)) if adapter else frozenset(),
         rank=method.lora.r if adapter else 0,
         dropout=adapter and method.lora.dropout > 0,
         dora=adapter and method.lora.dora,
         quantised=method.quantise,
+        held=active(method),
     )
 
 

@@ -13,7 +13,7 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,8 @@ from paceline.config.joined_parts import is_joined, is_twin, source_name, source
 from paceline.config.schema import ModelSpec
 from paceline.errors import PacelineError, UserError
 from paceline.gpu_memory.roles import GATES, crosses, role
-from paceline.gpu_memory.shapes import SHIPPED, Block, Linear, Shape, file_name
-from paceline.models import load_family
+from paceline.gpu_memory.shapes import SHIPPED, Block, Linear, Shape, file_name, spans
+from paceline.models import layers, load_family
 from paceline.models.family import Family
 from paceline.models.hub_files import folder_of
 from paceline.models.registry import says
@@ -60,9 +60,14 @@ def count(spec: ModelSpec) -> Shape:
     adaptable = set(family.linear_layers(list(cls.components)))
     parameters: Counter[str] = Counter()
     idle: Counter[str] = Counter()
+    frozen_at = {component: layers.depths(family, component) for component in cls.components}
+    numbers = {c: [0] * len(layers.layers_of(family, c)) for c in cls.components}
     for name, p in model.named_parameters():
-        parameters[cls.component_of(name) or ""] += p.numel()
-        idle[cls.component_of(name) or ""] += p.numel() if family.is_idle(name) else 0
+        component = cls.component_of(name) or ""
+        parameters[component] += p.numel()
+        idle[component] += p.numel() if family.is_idle(name) else 0
+        if (depth := frozen_at.get(component, {}).get(name)) and not family.is_idle(name):
+            numbers[component][depth - 1] += p.numel()
     config = model.config
     text = config.get_text_config()
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
@@ -78,8 +83,9 @@ def count(spec: ModelSpec) -> Shape:
         embedding=sum(p.numel() for p in embedding.parameters()),
         head=0 if tied else sum(p.numel() for p in head.parameters()),
         image={**cls.image_shape(config), **_token(config)} if "image" in spec.inputs else {},
-        linears=list(_linears(model, cls, quantised, adaptable)),
+        linears=list(_linears(model, cls, quantised, adaptable, frozen_at)),
         blocks=list(_blocks(model, cls)),
+        layers={component: each for component, each in numbers.items() if each},
     )
 
 
@@ -148,8 +154,11 @@ def _numberless(name: str) -> str:
     return re.sub(r"(?<=\.)\d+(?=\.|$)", "*", name)
 
 
-def _linears(model: Any, cls: type[Family], quantised: set[str], adaptable: set[str]) -> Iterator[Linear]:
+def _linears(
+    model: Any, cls: type[Family], quantised: set[str], adaptable: set[str], frozen_at: Mapping[str, Mapping[str, int]]
+) -> Iterator[Linear]:
     counts: Counter[Linear] = Counter()
+    depths: dict[Linear, list[int]] = {}
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Linear | Conv1D):
             key = Linear(
@@ -157,7 +166,9 @@ def _linears(model: Any, cls: type[Family], quantised: set[str], adaptable: set[
                 module.bias is not None, name in quantised, name in adaptable,
             )  # fmt: skip
             counts[key] += 1
-    return (dataclasses.replace(key, count=n) for key, n in counts.items())
+            if depth := frozen_at.get(key.component, {}).get(f"{name}.weight"):
+                depths.setdefault(key, []).append(depth)
+    return (dataclasses.replace(key, count=n, depths=spans(depths.get(key, ()))) for key, n in counts.items())
 
 
 def _blocks(model: Any, cls: type[Family]) -> Iterator[Block]:
@@ -244,7 +255,7 @@ def _token(config: Any) -> dict[str, int]:
 def ship(models: Sequence[ModelSpec]) -> None:
     """Write the shapes of shipped models: the twins', and those whose config is beside the planner."""
     for spec in models:
-        if load_family(spec.family).unplanned:
+        if spec.served or load_family(spec.family).unplanned:
             continue
         if is_twin(spec) or all((CONFIGS / file_name(source.weights)).exists() for source in sources(spec)):
             name = source_name(spec) or f"{spec.name}-{digest(spec.config, 8)}"

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from paceline.config.declared import Kind
 from paceline.config.identity import with_placement
-from paceline.config.schema import Config, Kind, TaskSpec
+from paceline.config.schema import Config, TaskSpec
 from paceline.errors import UserError
 from paceline.gpu_memory import choose
-from paceline.gpu_memory.choose import sample_of
+from paceline.gpu_memory.choose import earlier_tokens, sample_of
 from paceline.gpu_memory.image_tokens import Size
 from paceline.gpu_memory.shapes import Shape
 from paceline.store.cell_folder import Attempt, CellFolder
@@ -85,7 +86,8 @@ def _read(
         if shape is None:
             return None
         shots = config.prompt.shots.count
-        sample = sample_of(config, picture(config.task), images(config.task), shots)
+        earlier = earlier_tokens(config)
+        sample = sample_of(config, picture(config.task), images(config.task), shots, earlier)
         planned = choose.needs(config, cell.kind, shape, sample).allocated
     except UserError:  # frozen by code of another day
         return None

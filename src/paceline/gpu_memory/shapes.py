@@ -6,15 +6,17 @@ Shapes are counted by :mod:`paceline.gpu_memory.count_shape` on torch's meta dev
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 from paceline.config.build import build
+from paceline.config.frozen_layers import active, too_many
 from paceline.config.joined_parts import is_joined, source_name, sources
 from paceline.config.schema import LoraSpec, MethodSpec, ModelSpec
 from paceline.errors import UserError, nearest
@@ -35,6 +37,8 @@ class Linear:
         bias: whether they add a bias.
         quantised: whether 8- and 4-bit loading replaces them.
         adaptable: whether an adapter may be put on them: the output layer is left out.
+        depths: of each that ``method.frozen_layers`` may freeze, how many first layers of the component that takes, as
+            :func:`spans` writes it.
     """
 
     name: str
@@ -45,6 +49,11 @@ class Linear:
     bias: bool
     quantised: bool
     adaptable: bool
+    depths: str = ""
+
+    def without(self, first: int) -> Linear:
+        """Those that are left where so many first layers of the component are frozen."""
+        return dataclasses.replace(self, count=self.count - sum(depth <= first for depth in unfold(self.depths)))
 
     @property
     def weights(self) -> int:
@@ -112,6 +121,8 @@ class Shape:
             where the model reads text alone.
         linears: every linear layer, by name.
         blocks: every stack of layers.
+        layers: component -> numbers that freezing its first layer leaves untrained, then each one more; idle ones not
+            counted. Empty in shapes that were counted before layers could be frozen.
     """
 
     model: str
@@ -126,6 +137,7 @@ class Shape:
     image: dict[str, Any]
     linears: list[Linear]
     blocks: list[Block]
+    layers: dict[str, list[int]] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -240,9 +252,60 @@ def trainable(shape: Shape, method: MethodSpec) -> dict[str, int]:
     Raises:
         UserError: an adapter's names match nothing.
     """
+    held = frozen(shape, method)
     if method.trains == "adapter":
-        return adapter_parameters(targets(shape, method.lora), method.lora)
+        return adapter_parameters(adapted(shape, method), method.lora)
     if method.trains == "nothing":
         return {}
-    left = {c: n - shape.idle.get(c, 0) for c, n in shape.parameters.items() if c not in method.frozen}
+    left = {c: n - shape.idle.get(c, 0) - held.get(c, 0) for c, n in shape.parameters.items() if c not in method.frozen}
     return {c: n for c, n in left.items() if n}
+
+
+def adapted(shape: Shape, method: MethodSpec) -> list[Linear]:
+    """The linear layers that a method puts an adapter on: :func:`targets`, those of frozen layers left out.
+
+    Raises:
+        UserError: a name that matches nothing.
+    """
+    first = active(method)
+    left = [n.without(first.get(n.component, 0)) for n in targets(shape, method.lora)]
+    return [n for n in left if n.count]
+
+
+def frozen(shape: Shape, method: MethodSpec) -> dict[str, int]:
+    """Component -> numbers that a method's ``frozen_layers`` leave as they are; none of a component whose layers were
+    not counted.
+
+    Raises:
+        UserError: a component has fewer layers than that.
+    """
+    found: dict[str, int] = {}
+    for component, count in active(method).items() if shape.layers else ():
+        there = shape.layers.get(component, [])
+        if why := too_many(shape.model, component, count, len(there)):
+            raise UserError(why)
+        found[component] = sum(there[:count])
+    return found
+
+
+def spans(depths: Iterable[int]) -> str:
+    """Whole numbers in short: ``1-12`` for one to twelve, a number that occurs twice in two spans."""
+    left = sorted(depths)
+    found = []
+    while left:
+        first = last = left.pop(0)
+        while last + 1 in left:
+            last += 1
+            left.remove(last)
+        found.append(f"{first}-{last}" if last > first else str(first))
+    return ",".join(found)
+
+
+@cache
+def unfold(spans: str) -> tuple[int, ...]:
+    """The numbers that :func:`spans` wrote."""
+    found: list[int] = []
+    for span in spans.split(",") if spans else ():
+        first, _, last = span.partition("-")
+        found += range(int(first), int(last or first) + 1)
+    return tuple(found)

@@ -25,7 +25,7 @@ from paceline.gpu_memory.assumptions import (
     step_of,
 )
 from paceline.gpu_memory.parts import GIB, Memory, Part, Sample, total_gib
-from paceline.gpu_memory.shapes import Linear, Shape, targets, trainable
+from paceline.gpu_memory.shapes import Linear, Shape, adapted, trainable
 from paceline.gpu_memory.zero import Zero, zero_of
 
 
@@ -63,7 +63,7 @@ def training(config: Config, shape: Shape, sample: Sample) -> Memory:
     micro, accumulation = share_out(config.train, config.placement, world)
     zero = zero_of(config.deepspeed, shape.hidden)
     method = config.method
-    layers = targets(shape, method.lora) if method.trains == "adapter" else []
+    layers = adapted(shape, method) if method.trains == "adapter" else []
     run = _Run(
         config, shape, zero, world, micro, accumulation,
         step_of(config, shape, sample, micro), min(sample.answer, sample.text),
@@ -204,7 +204,7 @@ def _tower(run: _Run, gradients: Part, checkpointing: bool) -> list[Part]:
     """When the language model's backward pass is over: its gradients are there, and the tower's activations still."""
     shape, step = run.shape, run.step
     size = 0.0
-    for block in shape.blocks_of("vision"):
+    for block in (b for b in activations.stacks(shape, step) if b.component == "vision"):
         rows = step.batch * step.seen.patches
         short = activations.residual(step, block) * rows * block.width
         size += block.count * (short if checkpointing and block.checkpointed else activations.kept(shape, step, block))

@@ -48,6 +48,13 @@ class Conversation:
         return f"sample '{self.sample}'" if self.sample else "a conversation"
 
     @property
+    def shorter(self) -> str:
+        """What makes it shorter, for messages."""
+        if self.all_images:
+            return "show fewer or smaller images"
+        return "show less text: of documents fewer or shorter chunks (task.options.top, .chunks, .together)"
+
+    @property
     def all_images(self) -> list[Any]:
         """Images in the order in which their placeholders stand."""
         return [image for turn in (*self.shots, self) for image in turn.images]

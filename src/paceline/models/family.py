@@ -135,6 +135,11 @@ class Family(Tensors):
     refuses: ClassVar[tuple[str, ...]] = ()
     # Component -> prefixes of module names, as `model.named_modules()` of the bare model spells them.
     components: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    # Prefixes of modules that are registered before or among a component's layers and are no part of the way through
+    # them (:mod:`paceline.models.layers`).
+    beside_layers: ClassVar[tuple[str, ...]] = ()
+    # The network's vision encoder, where it may be a ViT, which masked pictures can pre-train; read by the login side.
+    masked_encoder: ClassVar[str] = ""
     # Attention implementations that the network has.
     attentions: ClassVar[tuple[str, ...]] = ("sdpa", "eager", "flash_attention_2")
     # Modules that 8- and 4-bit loading leaves in the model's number format (`llm_int8_skip_modules`), by their full

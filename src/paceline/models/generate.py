@@ -106,8 +106,8 @@ def generate(
         longest = conversations[int(mask.sum(dim=1).argmax())]
         raise UserError(
             f"{longest.called}: model {family.spec.name} has {family.longest} positions: a prompt of {prompt_width} "
-            f"tokens (images counted) and generation.new_tokens={spec.new_tokens} are more; show fewer or smaller "
-            "images, or lower it"
+            f"tokens (images counted) and generation.new_tokens={spec.new_tokens} are more; {longest.shorter}, or "
+            "lower it"
         )
     finite = Finite(family, conversations)
     processors = LogitsProcessorList([finite])

@@ -182,7 +182,7 @@ class Tensors(ChatText):
             longest = conversations[int(self.sequence(batch)[1].sum(dim=1).argmax())]
             raise UserError(
                 f"{longest.called}: model {self.spec.name} has {self.longest} positions, and a prompt with its answer "
-                f"takes {width} (images counted); show fewer or smaller images, or shorten task.target"
+                f"takes {width} (images counted); {longest.shorter}, or shorten task.target"
             )
         return batch | self.supervised(batch["labels"])
 

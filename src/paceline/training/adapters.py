@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
+from paceline.config.frozen_layers import NAMED
 from paceline.config.schema import LoraSpec, MethodSpec
 from paceline.errors import UserError, nearest
 from paceline.models.family import Family
+from paceline.models.layers import frozen as frozen_in
 
 # isort: split
 # After the families, which define the operators that these imports may want.
@@ -52,12 +54,12 @@ class Targets:
         return "\n".join(lines)
 
 
-def targets(family: Family, lora: LoraSpec) -> Targets:
-    """Match an adapter's names with the model's linear layers.
+def targets(family: Family, lora: LoraSpec, frozen_layers: Mapping[str, int] | None = None) -> Targets:
+    """Match an adapter's names with the model's linear layers, and leave those of frozen layers out.
 
     Raises:
-        UserError: no such component, a name that matches nothing, or most linear layers of the language model are left
-            out and ``allow_partial_targets`` does not say that they may be.
+        UserError: no such component, a name that matches nothing, most linear layers of the language model are left
+            out and ``allow_partial_targets`` does not say that they may be, or every layer is frozen.
     """
     unknown = [c for c in lora.components if c not in family.components]
     if unknown or not lora.components:
@@ -77,7 +79,7 @@ def targets(family: Family, lora: LoraSpec) -> Targets:
             f"method.lora.targets: {', '.join(missing) or 'nothing'} matches no linear layer of "
             f"{', '.join(lora.components)} in {family.spec.name}; there are: {valid}"
         )
-    found = Targets(matched, {c: _counted(family.linear_layers([c]), set(matched)) for c in family.components})
+    found = _tabled(family, matched)
     if "language" in lora.components and not lora.allow_partial_targets and found.share("language") < 0.5:
         raise UserError(
             f"method.lora.targets leaves out {1 - found.share('language'):.0%} of the linear layers of the language "
@@ -85,7 +87,17 @@ def targets(family: Family, lora: LoraSpec) -> Targets:
             "leave method.lora.targets empty to take them all, name more of them, or say that it is meant: "
             "method.lora.allow_partial_targets=true"
         )
-    return found
+    held = frozen_in(family, frozen_layers or {})
+    if not held:
+        return found
+    left = [name for name in matched if f"{name}.weight" not in held]
+    if not left:
+        raise UserError(f"{NAMED} freezes every layer that an adapter would be put on; freeze fewer")
+    return _tabled(family, left)
+
+
+def _tabled(family: Family, names: list[str]) -> Targets:
+    return Targets(names, {c: _counted(family.linear_layers([c]), set(names)) for c in family.components})
 
 
 def _matches(name: str, target: str) -> bool:
@@ -116,12 +128,13 @@ def adapt(family: Family, method: MethodSpec, seed: int) -> dict[str, int]:
         UserError: a component or target that the model does not have, or nothing is left to train.
     """
     if method.trains == "adapter":
-        _add_adapter(family, method.lora, seed)
+        _add_adapter(family, method, seed)
     else:
         if unknown := [c for c in method.frozen if c not in family.components]:
             raise UserError(f"method.frozen: no component '{unknown[0]}': {nearest(unknown[0], family.components)}")
+        trained = set(weights_trained(family, method))
         for name, parameter in family.model.named_parameters():
-            parameter.requires_grad_(family.component_of(name) not in method.frozen and not family.is_idle(name))
+            parameter.requires_grad_(name in trained)
     counts: Counter[str] = Counter()
     for name, parameter in family.bare_model().named_parameters():
         size = numbers(parameter)
@@ -134,13 +147,30 @@ def adapt(family: Family, method: MethodSpec, seed: int) -> dict[str, int]:
     return dict(counts)
 
 
-def _add_adapter(family: Family, lora: LoraSpec, seed: int) -> None:
+def weights_trained(family: Family, method: MethodSpec) -> list[str]:
+    """Names of the weights that a method trains themselves, before an adapter is put on; none where it trains one.
+
+    Raises:
+        UserError: more first layers are to be frozen than there are.
+    """
+    if method.trains != "all":
+        return []
+    held = frozen_in(family, method.frozen_layers)
+    return [
+        name
+        for name, _ in family.model.named_parameters()
+        if family.component_of(name) not in method.frozen and not family.is_idle(name) and name not in held
+    ]
+
+
+def _add_adapter(family: Family, method: MethodSpec, seed: int) -> None:
+    lora = method.lora
     set_seed(seed)
     settings = peft.LoraConfig(
         r=lora.r,
         lora_alpha=lora.alpha,  # type: ignore[arg-type]  # only ever divided by r
         lora_dropout=lora.dropout,
-        target_modules=targets(family, lora).names,
+        target_modules=targets(family, lora, method.frozen_layers).names,
         use_dora=lora.dora,
         init_lora_weights="gaussian" if lora.init == "gaussian" else True,
         modules_to_save=list(family.saved_whole) or None,

@@ -15,7 +15,7 @@ import dataclasses
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,16 @@ from paceline.attempts import checkpoints, ranks
 from paceline.attempts.run import Run
 from paceline.config import conflicts
 from paceline.config.identity import as_loaded
-from paceline.config.schema import Config, MethodSpec
+from paceline.config.schema import Config
 from paceline.counted import counted
 from paceline.errors import DataError, Interrupted, NonFiniteLoss, UserError
-from paceline.models import load_family, local_weights
+from paceline.models import layers, load_family, local_weights
 from paceline.models.family import Family
 from paceline.store.cell_folder import CellFolder
 from paceline.store.files import read_jsonl
 from paceline.training import adapters, audits, batch_probe, output_layer, vision_cache
 from paceline.training.arguments import trainer_arguments
+from paceline.training.resume_point import resume_point
 from paceline.training.save_weights import save_weights
 from paceline.training.step_loop import Curve, StepLoop
 from paceline.training.step_record import StepRecord
@@ -141,18 +142,17 @@ def train(
         raise DataError(f"task '{config.task.name}' has no samples in its split '{config.task.validation}'")
     engine = checkpoints.engine(config.deepspeed)
     _refuse_mixed_batches(run, family, {config.task.train: samples, config.task.validation: validation})
-    resume = _resume_point(run, planned)
+    resume = resume_point(run, planned)
     # Before the adapter is made: from here on the library knows whether weights are split.
     arguments = trainer_arguments(run, planned)
     # DeepSpeed keeps float32 masters of bfloat16 weights by itself. Without it they have to be the weights: updates
     # of 1e-5 vanish in bfloat16's 8 bits. The memory is the same 16 bytes per parameter either way.
     if family.spec.dtype != "float32" and engine == "torch":
-        for parameter in _to_train(family, config.method):
-            parameter.data = parameter.data.float()
-    if run.rank == 0 and family.new_weights:
-        run.note(family.new_weights)
-    if run.rank == 0 and config.method.trains == "adapter":
-        run.note(f"adapted/there of the linear layers:\n{adapters.targets(family, config.method.lora).text()}")
+        trained = set(adapters.weights_trained(family, config.method))  # PEFT makes adapters in float32 by itself
+        for name, parameter in family.model.named_parameters():
+            if name in trained:
+                parameter.data = parameter.data.float()
+    _tell_what_is_tuned(run, family)
     counts = adapters.adapt(family, config.method, config.seed)
     if run.rank == 0:
         parts = ", ".join(f"{k[10:]} {v:,}" for k, v in counts.items() if k.startswith("trainable_"))
@@ -186,6 +186,18 @@ def train(
     loop.measure()
     told = {"resumed": resume.step if resume else 0, "seconds": time.monotonic() - began, **counts}
     return {**_outcome(run, trainer, planned, len(samples)), **told}
+
+
+def _tell_what_is_tuned(run: Run, family: Family) -> None:
+    """For the log: what begins random, what stays as it is, and what an adapter is put on. All ranks look."""
+    method = run.config.method
+    lines = [family.new_weights] if family.new_weights else []
+    lines += layers.told(family, method.frozen_layers)
+    if method.trains == "adapter":
+        found = adapters.targets(family, method.lora, method.frozen_layers)
+        lines.append(f"adapted/there of the linear layers:\n{found.text()}")
+    for line in lines if run.rank == 0 else ():
+        run.note(line)
 
 
 def _recomputing_where_it_can(run: Run, family: Family) -> Config:
@@ -228,6 +240,10 @@ def _looked_at(
     run: Run, family: Family, stream: Stream, validation: Conversations, planned: Plan
 ) -> tuple[Conversations, Conversations]:
     """The train and the validation split, their pictures seen beforehand where the run meets them several times."""
+    if run.config.train.augment:
+        if run.rank == 0:
+            run.note(f"pictures are changed at every visit ({', '.join(run.config.train.augment)}): none is kept")
+        return stream.samples, validation
     met = sorted(set(stream.indices.tolist()))
     validated = range(len(validation)) if planned.validate else range(0)
     # Before its engine is there, nothing can read weights that ZeRO-3 has parted.
@@ -251,26 +267,6 @@ def _last_points(folder: CellFolder) -> dict[str, float]:
     for step in sorted(points):
         last.update(points[step])
     return last
-
-
-def _to_train(family: Family, method: MethodSpec) -> Iterator[torch.nn.Parameter]:
-    if method.trains == "all":  # adapters are made in float32 by PEFT, over a base that never changes
-        for name, parameter in family.model.named_parameters():
-            if family.component_of(name) not in method.frozen and not family.is_idle(name):
-                yield parameter
-
-
-def _resume_point(run: Run, planned: Plan) -> checkpoints.Checkpoint | None:
-    """Rank 0's choice, on every rank: a digest is read once, and all go on from the same."""
-    found = checkpoints.latest(run.folder, run.note) if run.rank == 0 else None
-    found = ranks.from_first(found)
-    if found is None:
-        return None
-    if why := checkpoints.misfit(found, run.config.deepspeed):
-        raise UserError(why)
-    if found.world != run.world or found.micro_batch != planned.micro_batch:
-        run.note("other ranks or micro-batch than at the checkpoint: same samples per step, sums in another order")
-    return found
 
 
 def _publish(run: Run, trainer: CellTrainer, output: Path) -> None:

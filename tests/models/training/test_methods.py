@@ -36,6 +36,8 @@ STUDIES = {
     "connector": ("tiny_joined", "tiny_projector"),
     # Of models that classify, which have tests of their own (test_image_classifier.py, test_learned_labels.py).
     "head": (),
+    # Of more layers than a twin has: test_frozen_layers.py freezes theirs.
+    "full_last_layers": (),
     "lora_backbone": (),
 }
 UNTUNED = {name for name in TREE.choices("method") if TREE.load("method", name).get("trains", "nothing") == "nothing"}
@@ -82,7 +84,8 @@ def test_the_methods_say_what_their_names_promise() -> None:
     assert {n for n, m in said.items() if m.quantise == "int8"} == {"lora_8bit", "dora_8bit_llama_study"}
     assert {n for n, m in said.items() if m.lora.dora} == {"dora", "dora_8bit_llama_study"}
     assert {"untuned", "untuned_nf4"} == UNTUNED
-    assert {n for n, m in said.items() if m.trains == "all"} == {"full", "full_frozen_vision", "connector", "head"}
+    whole = {"full", "full_frozen_vision", "full_last_layers", "connector", "head"}
+    assert {n for n, m in said.items() if m.trains == "all"} == whole
 
 
 def test_a_frozen_component_is_not_touched(tmp_path: Path) -> None:

@@ -504,6 +504,17 @@ def test_fit_prints_json_with_every_part(command_line: Run) -> None:
     assert sum(p["gib"] for p in card["least"]["parts"]) == pytest.approx(card["least"]["needed_gib"], abs=0.01)
 
 
+def test_fit_counts_the_pictures_of_a_task_that_is_named(command_line: Run, tmp_path: Path) -> None:
+    def tokens(*task: str) -> int:
+        words = ("fit", "model=qwen2_vl_2b", "method=lora", "--json", "--gpus", "1", f"root={tmp_path}")
+        _, out, _ = command_line(*words, *task)
+        return int(json.loads(out)["rows"][0]["cards"]["a100_80"]["least"]["assumed"]["tokens"])
+
+    one, two = tokens(), tokens("task=xview2")
+    assert tokens("task=captioning") == one == 256 + (two - one)
+    assert tokens("task=state_of_the_union") == 256
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -576,3 +587,51 @@ def test_the_page_about_memory_is_what_the_planner_says() -> None:
     page = importlib.util.module_from_spec(found)
     found.loader.exec_module(page)
     assert (docs / "memory.md").read_text() == page.text(), "docs/memory.md is stale: run `make docs`"
+
+
+def most(memory: Memory, name: str) -> float:
+    """GiB of a part at the moment at which it is largest."""
+    return max(p.gib for parts in (memory.parts, *memory.moments.values()) for p in parts if p.name == name)
+
+
+def test_frozen_first_layers_take_fewer_gradients_states_and_activations() -> None:
+    made = Config(model=model("vit_gpt2"), method=MethodSpec(trains="all"), train=TrainSpec(batch=4))
+    found = shape("vit_gpt2")
+    plans = {
+        n: tuning.training(
+            dataclasses.replace(made, method=MethodSpec(trains="all", frozen_layers={"vision": n})), found, Sample()
+        )
+        for n in (0, 6, 12)
+    }
+    for few, more in ((0, 6), (6, 12)):
+        before, after = plans[few], plans[more]
+        assert after.allocated < before.allocated
+        for name in ("gradients", "optimiser"):
+            assert most(after, name) < most(before, name)
+    # Nothing before the language model's layers is trained, so the backward pass ends at the first that is.
+    halves = [
+        tuning.training(
+            dataclasses.replace(
+                made, method=MethodSpec(trains="all", frozen=["vision"], frozen_layers={"language": n} if n else {})
+            ),
+            found,
+            Sample(),
+        )
+        for n in (0, 6)
+    ]
+    assert halves[1].allocated < halves[0].allocated
+
+
+@pytest.mark.parametrize("depths", [[], [1], [1, 2, 3], [1, 1, 2, 2, 3], [1, 3, 5], [4, 9, 14]])
+def test_depths_are_written_in_short_and_read_back(depths: list[int]) -> None:
+    assert sorted(shapes.unfold(shapes.spans(depths))) == depths
+
+
+def test_a_shape_that_was_counted_before_layers_could_be_frozen_is_still_read() -> None:
+    values = dataclasses.asdict(shape("tiny_qwen2_vl"))
+    del values["layers"]
+    for linear in values["linears"]:
+        del linear["depths"]
+    old = shapes.read_shape(values, "old.json")
+    how = MethodSpec(trains="all", frozen_layers={"vision": 1})
+    assert shapes.trainable(old, how) == shapes.trainable(old, MethodSpec(trains="all"))

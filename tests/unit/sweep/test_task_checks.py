@@ -157,6 +157,27 @@ def test_no_template_takes_long_or_crashes(template: str) -> None:
         (["method=lora", "method.lora.components=[]"], "names no part of the model"),
         (["method=lora", "method.lora.targets=[q_prj]"], "q_prj matches no linear layer"),
         (["method=full", "method.frozen=[vison]"], "has no 'vison': did you mean 'vision'?"),
+        (["method=full", "method.frozen_layers.vison=1"], "has no component 'vison': did you mean 'vision'?"),
+        (
+            ["method=full", "method.frozen_layers.vision=3"],
+            "'vision' of model tiny_qwen2_vl has 2 layers; give a smaller",
+        ),
+        (["method=full", "method.frozen_layers.vision=-1"], "expected the number of first layers"),
+        (["method=full", "method.frozen_layers.vision=half"], "expected the number of first layers"),
+        (["method=lora", "method.frozen_layers.language=2"], "leaves nothing to train; freeze fewer"),
+        (
+            ["method=full", "train=masked_image"],
+            "family 'qwen2_vl' of model 'tiny_qwen2_vl' has no ViT of Transformers",
+        ),
+        (
+            ["method=full", "train=masked_image", "task=digits", "model=tiny_resnet"],
+            "is a resnet, and only a ViT can be pre-trained so",
+        ),
+        (["method=lora", "train=masked_image", "task=digits", "model=tiny_vit_gpt2"], "publishes an adapter alone"),
+        (
+            ["method=full", "train=masked_image", "task=digits", "model=tiny_joined", "deepspeed=zero2"],
+            "give deepspeed=none",
+        ),
         (["method=connector", "model=tiny_blip_vqa"], "leaves nothing of model 'tiny_blip_vqa' to train, whose parts"),
     ],
 )

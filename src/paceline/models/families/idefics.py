@@ -50,6 +50,7 @@ class Idefics(Family):
             "lm_head",
         ),
     }
+    beside_layers = ("model.gated_cross_attn_layers",)
     attentions = ("sdpa", "eager")
     unquantised = ("lm_head", "model.embed_tokens")
     skips_without_images = False  # it then looks at an empty image, and forgets what it saw

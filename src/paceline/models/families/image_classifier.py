@@ -31,6 +31,7 @@ class ImageClassifier(Classifier):
     how = "classifies"
     auto_class: ClassVar[str] = "AutoModelForImageClassification"
     components = {"backbone": (), "head": ("classifier",)}
+    masked_encoder: ClassVar[str] = "vit"
     needs_image: ClassVar[bool] = True
     tokenized: ClassVar[bool] = False
     learns_labels: ClassVar[bool] = True

@@ -54,6 +54,8 @@ class LlamaVision(Family):
         "connector": ("model.multi_modal_projector",),
         "language": ("model.language_model", "lm_head"),
     }
+    # Read behind the first of its two stacks of layers, and registered before it.
+    beside_layers = ("model.vision_model.layernorm_post", "model.vision_model.post_tile_positional_embedding")
     attentions = ("sdpa", "eager")
     # Reported broken in 8 bit, and sound once the vision tower is left alone.
     unquantised = ("lm_head", "model.vision_model", "model.multi_modal_projector")

@@ -44,6 +44,7 @@ class VisionEncoderDecoder(OwnDecoder, Joined):
     config_names: ClassVar[dict[str, str]] = {"vision": "encoder", "language": "decoder"}
     unquantised = ("decoder.lm_head",)
     cross_attention = (r"decoder\.transformer\.h\.\d+\.crossattention",)
+    masked_encoder = "encoder"
     needs_image = True
     decoder_apart = True
 

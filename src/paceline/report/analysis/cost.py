@@ -74,15 +74,15 @@ class Tradeoff:
 
 @cache
 def of_cells(report: Report) -> dict[str, Cost]:
-    """Evaluate cell -> its cost, the tuning's included; cells without an attempt are missing."""
+    """Evaluate cell -> its cost, with that of the cells that it needs; cells without an attempt are missing."""
     tried = attempt_records.of_sweep(report)
-    with_tuning = {row.id: [*tried.get(row.tuned, ()), *tried[row.id]] for row in report.rows}
-    return {cell: total(cell_attempts) for cell, cell_attempts in with_tuning.items() if cell_attempts}
+    with_needed = {row.id: [t for one in (*row.needed, row.id) for t in tried.get(one, ())] for row in report.rows}
+    return {cell: total(cell_attempts) for cell, cell_attempts in with_needed.items() if cell_attempts}
 
 
 def of_sweep(report: Report) -> Cost:
     """The cost of all attempts of the sweep's own cells, each once."""
-    sweep_cells = {*(t.id for t in report.tunings), *(row.id for row in report.rows)}
+    sweep_cells = {*(t.id for t in (*report.tunings, *report.unscored)), *(row.id for row in report.rows)}
     return total(
         t
         for cell, cell_attempts in attempt_records.of_sweep(report).items()

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paceline import stats
+from paceline.report.analysis import contamination
 from paceline.report.marking import marked_cells
 from paceline.tasks.answers import Answers
-from paceline.tasks.metrics import PARSED, READ_SHARE, per_sample
+from paceline.tasks.metrics import PARSED, READ_SHARE, per_sample, too_few
 from paceline.tasks.panels import CellResult, Panel, Results
 
 if TYPE_CHECKING:
@@ -75,8 +76,8 @@ def measure(kind: Kind, a: Answers, b: Answers, metric: str, tested: bool = Fals
     groups, groups are drawn; then McNemar's test, which takes samples for independent, is left out.
 
     Returns:
-        None below two samples that both have a value for, or where the metric has no value per sample, or is a
-        statistic of the set without an interval.
+        None below two samples that both have a value for, or where the metric has no value per sample, or no interval
+        of so few groups.
     """
     spec = kind.metric(metric)
     if spec.statistic == "set":
@@ -87,7 +88,7 @@ def measure(kind: Kind, a: Answers, b: Answers, metric: str, tested: bool = Fals
     at_a, at_b = _common(a, b)
     both = np.isfinite(of_a.values[at_a]) & np.isfinite(of_b.values[at_b])
     x, y = of_a.values[at_a][both], of_b.values[at_b][both]
-    if len(x) < 2:
+    if len(x) < 2 or too_few(a.groups[at_a][both], spec):
         return None
     if a.grouped:
         change = stats.grouped_change(x, y, a.groups[at_a][both], of_a.statistic)
@@ -204,12 +205,12 @@ def _panels(report: Report) -> dict[tuple[str, str], list[Panel]]:
 
 
 def _of_group(report: Report, group: Group) -> list[Panel]:
-    marking = marked_cells.panel(report, group)
-    return [*group.kind.panels(_results(report, group)), *([marking] if marking else [])]
+    further = (marked_cells.panel(report, group), contamination.panel(report, group, leading(group)))
+    return [*group.kind.panels(_results(report, group)), *filter(None, further)]
 
 
 def panels(report: Report, group: Group) -> list[Panel]:
-    """What the kind shows of a group, and what people marked; worked out once."""
+    """What the kind shows of a group, what people marked, and its figures without samples that are trained on too."""
     return _panels(report)[group.task, group.split]
 
 
@@ -314,11 +315,12 @@ def _standing(report: Report, group: Group, metric: str) -> Standing:
         return Standing(None, frozenset())
     best, *others = ranked
     tied = set()
+    spec = group.kind.metric(metric)
     for row in others:
         if not _overlap(group, best, row, metric):
             continue
         change = measure(group.kind, report.chosen(best, group.split), report.chosen(row, group.split), metric)
-        if change is None and group.kind.metric(metric).statistic == "set":
+        if change is None and (spec.statistic == "set" or spec.fewest_groups):
             return Standing(None, frozenset())  # nothing tells the best from another
         if change is not None and change.low <= 0 <= change.high:
             tied.add(row.id)

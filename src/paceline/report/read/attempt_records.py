@@ -43,13 +43,14 @@ class Tried:
 
 @cache
 def of_sweep(report: Report) -> dict[str, tuple[Tried, ...]]:
-    """Cell -> its attempts, oldest first: of the sweep's cells, and of tunings elsewhere that its cells answer with.
+    """Cell -> its attempts, oldest first: of the sweep's cells, and of cells elsewhere that these need.
 
     Read once, without a query to Slurm: of a cell without a result the last cause is the one reported for it, and
     of an earlier attempt that recorded no cause, ``unknown``.
     """
     reported = {m.id: (m.cause, m.message) for m in report.missing if m.cause}
-    ids = [*(t.id for t in report.tunings), *(i for row in report.rows for i in (row.tuned, row.id) if i)]
+    ids = [t.id for t in (*report.tunings, *report.unscored)]
+    ids += [i for row in report.rows for i in (*row.needed, row.id)]
     by_cell: dict[str, tuple[Tried, ...]] = {}
     for cell in dict.fromkeys(ids):
         attempts = report.store.cell(cell).attempts()

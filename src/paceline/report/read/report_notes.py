@@ -25,6 +25,19 @@ def notes(report: Report) -> Iterator[str]:
         )
     for line in report.examples:
         yield f"P{line[1:]}; an example is never shown with a sample of its picture, look, text or group."
+    weighing = {name for row in report.rows for name in row.weighed_by}
+    for what, cells in (
+        ("other prompts build on them", [cell for cell in report.unscored if cell.id not in weighing]),
+        ("what is wrong of them weighs training samples", [cell for cell in report.unscored if cell.id in weighing]),
+    ):
+        if cells:
+            prompts = ", ".join(sorted({cell.prompt for cell in cells}))
+            lacking = {absent.id for absent in report.missing}
+            done = sum(cell.id not in lacking for cell in cells)
+            yield (
+                f"Answers to {prompts} are not scored, and stand in no table: {what} "
+                f"({done} of {counted(len(cells), 'cell')} answered, in their predictions.jsonl)."
+            )
     others = [row for row in report.done if row.other_prompt]
     if others:
         pairs = sorted({(row.trained_with, row.prompt) for row in others})
@@ -118,3 +131,12 @@ def _told(who: str, test: str, train: str, kinds: Mapping[str, int], named: str)
     if looks := kinds.get("looks", 0):
         images = f"{counted(looks, 'image')} of {test} {agree(looks, 'looks', 'look')}"
         yield f"{who}: {images} like an image of {train} ({named} names them); its figures may flatter."
+    if turned := kinds.get("turned", 0):
+        images = f"{counted(turned, 'image')} of {test} {agree(turned, 'is', 'are')}"
+        yield f"{who}: {images} also in {train}, mirrored or turned ({named} names them); its figures may flatter."
+    if near := kinds.get("words", 0):
+        samples = f"{counted(near, 'sample')} of {test} {agree(near, 'has', 'have')}"
+        yield (
+            f"{who}: {samples} a text that stands in {train} too, in nearly the same words ({named} names them); its "
+            "figures may flatter."
+        )

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 from paceline import tasks
 from paceline.config.cell_kinds import kind_of
 from paceline.config.checks import named_by_folder
-from paceline.config.schema import TaskSpec
+from paceline.config.schema import Config, TaskSpec
 from paceline.data import samples as prepared
 from paceline.errors import UserError
+from paceline.report.read import likeness
+from paceline.report.read.result_rows import Absent, Metric, Row, Tuning
 from paceline.store.cell_folder import Cell
-from paceline.store.files import canonical, read_json, read_jsonl
+from paceline.store.files import read_json, read_jsonl
 from paceline.store.root import Store, SweepFolder
 from paceline.sweep import shot_checks, status
 from paceline.sweep.cell_labels import variants
@@ -27,123 +29,6 @@ from paceline.tasks.metrics import READ_SHARE, Unit
 
 if TYPE_CHECKING:
     from paceline.tasks.answers import Answers
-
-
-# Parts of the identity that the untuned counterpart of a tuned cell shares with it.
-PAIRED = ("model", "task", "prompt", "generation", "limit", "data")
-
-
-@dataclass(frozen=True)
-class Metric:
-    """An aggregate over ``n`` samples with its 95 % interval, in ``unit``; None where it has no value."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
-    unit: str
-
-
-@dataclass(frozen=True)
-class Row:
-    """One evaluate cell of the sweep."""
-
-    id: str
-    state: str
-    """One of :data:`paceline.sweep.status.STATES`, or ``unscored``: answered, and no metrics yet."""
-    model: str
-    task: str
-    prompt: str
-    method: str
-    variant: str
-    """What tells this cell from others of the same model, task, prompt and method, such as ``lora.r=8``."""
-    trained_on: str
-    """Name of the prompt that the weights were trained on; empty for an untuned model."""
-    trained_task: str
-    """Name of the task that the weights were tuned on; empty for an untuned model."""
-    other_text: bool
-    """Whether the weights were trained on a prompt of the same name with another text."""
-    tuned: str
-    """Id of the finetune cell whose weights answer; empty for an untuned model."""
-    splits: tuple[str, ...]
-    samples: int
-    parsed: int
-    metrics: Mapping[str, Metric]
-    """By the name in ``metrics.json``: with several splits it begins with ``<split>/``."""
-    pairing: str
-    """Equal for cells that answer the same samples in the same way with other weights."""
-    recipe: str
-    """Equal for cells that answer alike with weights tuned alike, on whatever task; empty for an untuned model."""
-    form: str
-    """In what form the weights were read, such as four bits; under an adapter, that which it was tuned on."""
-
-    @property
-    def label(self) -> str:
-        """Method with its variant."""
-        return f"{self.method} ({self.variant})" if self.variant else self.method
-
-    @property
-    def other_prompt(self) -> bool:
-        """Whether the weights were trained on another prompt than the evaluated one."""
-        return self.other_text or self.trained_on not in ("", self.prompt)
-
-    @property
-    def asked(self) -> str:
-        """The prompt, marked where it is another one than that trained on."""
-        return f"{self.prompt} †" if self.other_prompt else self.prompt
-
-    @property
-    def trained_with(self) -> str:
-        """The prompt that the weights were trained on, for people."""
-        return f"{self.trained_on} with another text" if self.other_text else self.trained_on
-
-    @property
-    def transfer(self) -> bool:
-        """Whether the weights were tuned on another task than the evaluated one."""
-        return self.trained_task not in ("", self.task)
-
-    def of(self, split: str) -> dict[str, Metric]:
-        """The metrics of one split, by their plain name."""
-        if len(self.splits) == 1:
-            return dict(self.metrics)
-        start = f"{split}/"
-        return {name[len(start) :]: m for name, m in self.metrics.items() if name.startswith(start)}
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values, the metrics by their full name."""
-        inner = ("pairing", "recipe", "form")
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in inner}
-        metrics = {name: dataclasses.asdict(metric) for name, metric in self.metrics.items()}
-        return {**fields, "splits": list(self.splits), "metrics": metrics}
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """One finetune cell of the sweep, whatever its state."""
-
-    id: str
-    model: str
-    prompt: str
-    method: str
-    variant: str
-
-    @property
-    def label(self) -> str:
-        """Method with its variant."""
-        return f"{self.method} ({self.variant})" if self.variant else self.method
-
-
-@dataclass(frozen=True)
-class Absent:
-    """A cell of the sweep, of either kind, without a result."""
-
-    id: str
-    kind: str
-    state: str
-    cause: str
-    """One of :data:`paceline.store.causes.CAUSES`; empty before an attempt has ended."""
-    message: str
-    attempts: int
 
 
 @dataclass(frozen=True)
@@ -219,6 +104,8 @@ class Report:
     trained: Mapping[str, tuple[TaskSpec, str]]
     """Task that weights were tuned on -> the task, and the digest of the data that they were tuned on."""
     store: Store = dataclasses.field(repr=False, compare=False)
+    unscored: tuple[Tuning, ...] = ()
+    """Evaluate cells whose answers are not judged, because they are only what other prompts build on."""
     examples: tuple[str, ...] = ()
     """What prompts show before their questions, a line for each such prompt."""
 
@@ -330,7 +217,7 @@ def collect(store: Store, sweep: SweepFolder) -> Report:
             scored[cell_id] = _read_metrics(store.cell(cell_id).metrics)
         if no_result := _absent(cells[cell_id], state, scored.get(cell_id), sweep.name):
             absent[cell_id] = no_result
-    evaluated = [cell for cell in cells.values() if kind_of(cell.kind).answers]
+    evaluated, unscored = _answering(cells.values())
     tunings = {cell.id: _tuning(store, cells, cell) for cell in evaluated}
     configs = {cell.id: cell.config for cell in evaluated}
     trained = {cell.id: cell.config for cell in tunings.values() if cell}
@@ -344,32 +231,12 @@ def collect(store: Store, sweep: SweepFolder) -> Report:
         specs.setdefault(config.task.name, config.task)
         data.setdefault(config.task.name, cell.data)
         limits[config.task.name] = _wider(limits.get(config.task.name), config.limit)
-        lacking = absent.get(cell.id)
-        shown = lacking.state if lacking else "done"
         tuned = str(cell.identity.get("tuned", ""))
-        metrics = scored.get(cell.id) or {}
-        rows.append(
-            Row(
-                id=cell.id,
-                state=shown,
-                model=config.model.name,
-                task=config.task.name,
-                prompt=config.prompt.name,
-                method=config.method.name,
-                variant=differing[cell.id],
-                trained_on=trained[tuned].prompt.name if tuned in trained else "",
-                trained_task=trained[tuned].task.name if tuned in trained else "",
-                other_text=_other_text(tunings[cell.id], cell),
-                tuned=tuned,
-                splits=tuple(config.task.evaluate),
-                samples=metrics.get("samples", 0),
-                parsed=metrics.get("parsed", 0),
-                metrics=metrics.get("metrics", {}),
-                pairing=canonical({key: cell.identity.get(key) for key in PAIRED}),
-                recipe=_recipe(cell, tunings[cell.id]),
-                form=_form(tunings[cell.id] or cell),
-            )
-        )
+        shown = absent[cell.id].state if cell.id in absent else "done"
+        tuning = tunings[cell.id]
+        row = _row(cell, config, tuning, trained.get(tuned), shown, differing[cell.id], scored.get(cell.id) or {})
+        weighed_by = _weighed_by(cell, tuning, unscored)
+        rows.append(dataclasses.replace(row, weighed_by=weighed_by, needed=_needed(store, cells, cell)))
     kinds = {name: _kind(task, [r for r in rows if r.task == name]) for name, task in specs.items()}
     rows = [_with_decimals(row, kinds[row.task]) for row in rows]
     return Report(
@@ -388,8 +255,64 @@ def collect(store: Store, sweep: SweepFolder) -> Report:
         by_folder={c.model.name: c.model.weights for c in configs.values() if named_by_folder(c.model)},
         trained={trained[c.id].task.name: (trained[c.id].task, c.data) for c in tunings.values() if c},
         store=store,
+        unscored=_tunings(unscored),
         examples=tuple(shot_checks.told(configs.values())),
     )
+
+
+def _row(
+    cell: Cell,
+    config: Config,
+    tuning: Cell | None,
+    trained: Config | None,
+    state: str,
+    variant: str,
+    metrics: Mapping[str, Any],
+) -> Row:
+    """The row of an evaluate cell.
+
+    Args:
+        cell: the cell.
+        config: its config.
+        tuning: the cell that tuned its weights, where there is one.
+        trained: that cell's config.
+        state: as a report names it.
+        variant: what tells the cell from others.
+        metrics: what its metrics.json holds; empty without a result.
+    """
+    return Row(
+        id=cell.id,
+        state=state,
+        model=config.model.name,
+        task=config.task.name,
+        prompt=config.prompt.name,
+        method=config.method.name,
+        variant=variant,
+        trained_on=trained.prompt.name if trained else "",
+        trained_task=trained.task.name if trained else "",
+        other_text=likeness.other_text(tuning, cell),
+        tuned=str(cell.identity.get("tuned", "")),
+        built_on=cell.built_on,
+        splits=tuple(config.task.evaluate),
+        samples=metrics.get("samples", 0),
+        parsed=metrics.get("parsed", 0),
+        metrics=metrics.get("metrics", {}),
+        seed=trained.seed if trained else config.seed,
+        resampled=trained is not None and trained.train.resample != "none",
+        round=trained.train.boost if trained else 0,
+        weighed_by=(),
+        needed=(),
+        **likeness.keys(cell, tuning),
+    )
+
+
+def _answering(cells: Iterable[Cell]) -> tuple[list[Cell], list[Cell]]:
+    """The evaluate cells whose answers are judged, and those whose answers other prompts build on alone."""
+    by_scored: dict[bool, list[Cell]] = {True: [], False: []}
+    for cell in cells:
+        if kind_of(cell.kind).answers:
+            by_scored[cell.identity.get("prompt", {}).get("scored", True)].append(cell)
+    return by_scored[True], by_scored[False]
 
 
 def _tunings(cells: Iterable[Cell]) -> tuple[Tuning, ...]:
@@ -397,28 +320,6 @@ def _tunings(cells: Iterable[Cell]) -> tuple[Tuning, ...]:
     differing = variants(tuned_cells)
     named = [(cell, cell.config) for cell in tuned_cells]
     return tuple(Tuning(c.id, f.model.name, f.prompt.name, f.method.name, differing[c.id]) for c, f in named)
-
-
-def _recipe(cell: Cell, tuning: Cell | None) -> str:
-    """How a cell answers and its weights were tuned, but for the tasks and their prompts."""
-    if tuning is None:
-        return ""
-    how = {name: value for name, value in tuning.identity.items() if name not in ("task", "prompt", "data")}
-    return canonical([how, cell.identity.get("generation"), cell.identity.get("seed")])
-
-
-def _other_text(tuning: Cell | None, cell: Cell) -> bool:
-    """Whether an evaluate cell asks another text than its weights were trained on, under the same name."""
-    if tuning is None:
-        return False
-    trained, asked = tuning.identity.get("prompt", {}), cell.identity.get("prompt", {})
-    same_text = all(trained.get(key) == asked.get(key) for key in ("text", "system", "shots"))
-    return trained.get("name") == asked.get("name") and not same_text
-
-
-def _form(cell: Cell) -> str:
-    method = cell.identity.get("method", {})
-    return canonical([method.get("quantise"), method.get("dtype")])
 
 
 def _wider(before: int | None, limit: int) -> int:
@@ -471,6 +372,30 @@ def _tuning(store: Store, cells: Mapping[str, Cell], cell: Cell) -> Cell | None:
         return cells[tuned]
     folder = store.cell(tuned)
     return folder.read() if folder.cell_json.exists() else None
+
+
+def _weighed_by(cell: Cell, tuning: Cell | None, unscored: Iterable[Cell]) -> tuple[str, ...]:
+    """The cells that answered the training samples of the rounds of boosting, as far as they are in the sweep."""
+    if tuning is None or not tuning.boosted_on:
+        return ()
+    how = likeness.answered_with(cell)
+    own = [
+        one.id
+        for one in unscored
+        if likeness.answered_with(one) == how and one.config.task.evaluate == [tuning.config.task.train]
+    ]
+    return (*tuning.boosted_on, *own[:1])
+
+
+def _needed(store: Store, cells: Mapping[str, Cell], cell: Cell) -> tuple[str, ...]:
+    """All cells behind a cell, as far as they are there."""
+    found: dict[str, None] = {}
+    for name in cell.needs:
+        known = cells.get(name)
+        if known is None and store.cell(name).cell_json.exists():
+            known = store.cell(name).read()
+        found |= dict.fromkeys((*(_needed(store, cells, known) if known else ()), name))
+    return tuple(found)
 
 
 def _kind(task: TaskSpec, rows: Iterable[Row]) -> Kind:

@@ -23,11 +23,11 @@ NASTY = '=HYPERLINK("http://example.org";"A, b")\nsecond line, "quoted"; é 漢'
 """A caption that a spreadsheet program would run, with each of the separators."""
 
 
-def make_samples(root: Path, count: int = SAMPLES) -> list[dict]:
+def make_samples(root: Path, count: int = SAMPLES, task: TaskSpec = TASK) -> list[dict]:
     """Prepared captions with flat pictures."""
     from PIL import Image
 
-    folder = prepared.dataset_folder(root, TASK)
+    folder = prepared.dataset_folder(root, task)
     (folder / "images").mkdir(parents=True)
     samples = []
     for i in range(count):

@@ -22,10 +22,10 @@ from marked_sweep import NASTY, SAMPLES, again, answer, caption, make_sweep
 from paceline.errors import UserError
 from paceline.report.marking import answer_sheet, kappa, mark_files, sheet_return
 from paceline.report.marking.answer_sheet import AnswerSheet
-from paceline.report.marking.spreadsheet import csv_bytes, plain, read_lines, safe
 from paceline.report.read.sweep_results import Report
 from paceline.store.files import read_jsonl
 from paceline.store.root import Store
+from paceline.store.spreadsheet import csv_bytes, plain, read_lines, safe
 from paceline.tasks.kind import images_of
 
 Paceline = Callable[..., tuple[int, str, str]]
@@ -171,7 +171,7 @@ def test_a_filled_sheet_is_kept_beside_every_cell_that_gave_the_answer(
     returned = sheet_return.read(sweep, path)
     assert sheet_return.keep(sweep, returned, "anna") == 0
     for row in sweep.rows:
-        marks = mark_files.read(sweep.store.cell(row.id).marks / "anna.csv")
+        marks = mark_files.read(sweep.store.cell(row.id).marks / "anna.csv", sweep.groups[0].kind.marks)
         assert len(marks) == 20
         answers = answer_sheet.answers_of(sweep, row)
         for (sample, part, digest), mark in marks.items():
@@ -246,7 +246,7 @@ def test_later_marks_join_earlier_ones_and_an_empty_cell_takes_none_back(sweep: 
     later = filled(sheet_of(sweep, 6), lambda row: {"accurate": "", "style": "no"})
     later[0]["accurate"] = "no" if later[0]["key"] in {row["key"] for row in rows} else ""
     sheet_return.keep(sweep, sheet_return.read(sweep, write(tmp_path / "s.csv", later)), "anna")
-    marks = mark_files.read(sweep.store.cell(sweep.rows[0].id).marks / "anna.csv")
+    marks = mark_files.read(sweep.store.cell(sweep.rows[0].id).marks / "anna.csv", sweep.groups[0].kind.marks)
     assert len(marks) == 6 and all(mark.values["style"] is False for mark in marks.values())
     assert sum("accurate" in mark.values for mark in marks.values()) == 3
     assert {mark.note for mark in marks.values()} == {"first", ""}

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from paceline.counted import counted
 from paceline.errors import UserError, nearest
 from paceline.report.marking import mark_files
-from paceline.report.marking.spreadsheet import LONGEST, csv_bytes
 from paceline.report.read.sweep_results import Group, Report, Row
 from paceline.scoring.judge import unanswered
 from paceline.store.files import digest, read_jsonl
+from paceline.store.spreadsheet import LONGEST, csv_bytes
 from paceline.tasks.kind import Criterion, images_of
 from paceline.tasks.metrics import CONTENT_FILTER, ERROR
+from paceline.tasks.questions import Part, lettered
+from paceline.tasks.short_answers import shows_letters
 
 KEY = "key"
 BEFORE, AFTER = (KEY, "picture", "question", "answer"), (mark_files.NOTE,)
@@ -162,6 +164,7 @@ def build(
     seed: int,
     references: bool = False,
     marked: Container[str] = frozenset(),
+    wrong: bool = False,
 ) -> AnswerSheet:
     """The sheet of some cells: the same samples for each of them, all their parts, answers in a drawn order.
 
@@ -171,11 +174,12 @@ def build(
         rows: the cells.
         n: how many samples; a larger number with the same seed holds those of a smaller one.
         seed: of the samples and of the order.
-        references: whether the truth stands beside the answers.
+        references: whether the truth stands beside the answers; it does where a criterion can't be marked without.
         marked: keys of rows that are left out.
+        wrong: only answers that are not right. Samples are drawn before: those of a sheet of all answers.
 
     Raises:
-        UserError: the prepared data is gone, or no sample was answered by all cells.
+        UserError: the prepared data is gone, no sample was answered by all cells, or the task knows no right answer.
     """
     samples = report.samples[group.task]
     if not samples:
@@ -191,18 +195,47 @@ def build(
             f"{group.title}: no sample was answered by all {counted(len(rows), 'cell')}; name some by --cells"
         )
     chosen = set(sorted(common, key=lambda sample: _drawn(seed, "sample", sample))[:n])
-    asked = _questions(report, group, rows[0], chosen)
+    texts_asked = _questions(report, group, rows, chosen)
+    references = references or any(criterion.by_truth for criterion in group.kind.marks)
     truths = _truths(report, group, rows[0], chosen) if references else {}
     found: dict[str, SheetRow] = {}
-    for texts in answers:
+    for row, texts in zip(rows, answers, strict=True):
+        right = _right(report, group, row) if wrong else frozenset()
         for question, answer in texts.items():
-            if question[0] in chosen:
+            if question[0] in chosen and question not in right:
                 key = row_key(report, group.task, question, answer)
                 pictures = tuple(images_of(samples[question[0]]))
                 told = truths.get(question, "")
-                found[key] = SheetRow(key, *question, pictures, asked.get(question, ""), shown(answer), told)
+                found[key] = SheetRow(key, *question, pictures, texts_asked.get(question, ""), shown(answer), told)
     order = sorted((key for key in found if key not in marked), key=lambda key: _drawn(seed, "row", key))
     return AnswerSheet(group.title, group.kind.marks, tuple(found[key] for key in order), references)
+
+
+def how(criteria: Iterable[Criterion]) -> str:
+    """What the columns of a sheet are filled in with."""
+    return "; ".join(f"{c.name} with {', '.join(c.choices) if c.choices else 'yes or no'}" for c in criteria)
+
+
+def right_by(group: Group) -> str:
+    """The metric that tells right from wrong: the first of the headline by which an answer is a hit or a miss.
+
+    Raises:
+        UserError: the kind has none.
+    """
+    metric = group.kind.right_by
+    if metric is None:
+        raise UserError(f"--wrong: answers of {group.kind.name} are not right or wrong; mark all of them")
+    return metric.name
+
+
+def _right(report: Report, group: Group, row: Row) -> frozenset[Question]:
+    """The questions that a cell answers rightly."""
+    answers = report.chosen(row, group.split)
+    metric = group.kind.metric(right_by(group))
+    scores = answers.scores[metric.score]
+    hits = scores == 1 if metric.at_most is None else scores <= metric.at_most
+    questions = zip(answers.sample_ids, answers.samples, hits, strict=True)
+    return frozenset((sample, name[len(sample) + 1 :]) for sample, name, hit in questions if hit)
 
 
 def _drawn(seed: int, what: str, name: str) -> str:
@@ -210,15 +243,21 @@ def _drawn(seed: int, what: str, name: str) -> str:
     return hashlib.sha256(f"{seed}/{what}/{name}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _questions(report: Report, group: Group, row: Row, samples: Iterable[str]) -> dict[Question, str]:
-    """The texts of the questions, as the first cell asks them."""
-    config = report.store.cell(row.id).read().config
+def _questions(report: Report, group: Group, rows: Sequence[Row], samples: Iterable[str]) -> dict[Question, str]:
+    """The texts of the questions, as the first cell asks them; with lettered choices where any prompt shows such."""
+    configs = [report.store.cell(row.id).read().config for row in rows]
+    letters = any(shows_letters(config.prompt) for config in configs)
     records = report.samples[group.task]
     return {
-        (sample, part.name): part.text
+        (sample, part.name): asked(part, letters)
         for sample in samples
-        for part in group.kind.parts(records[sample], config.task, config.prompt)
+        for part in group.kind.parts(records[sample], configs[0].task, configs[0].prompt)
     }
+
+
+def asked(part: Part, letters: bool) -> str:
+    """A question; with its lettered choices, as nobody can tell else what an answer such as ``B`` names."""
+    return "\n".join(filter(None, (part.text, lettered(part.choices) if letters else "")))
 
 
 def _truths(report: Report, group: Group, row: Row, samples: Container[str]) -> Mapping[Question, str]:

@@ -1,4 +1,4 @@
-"""How far two people agree beyond chance: Cohen's kappa of their yes and no.
+"""How far two people agree beyond chance: Cohen's kappa of their marks, yes and no or one of several choices.
 
 Computed here, as scikit-learn's ``cohen_kappa_score`` does, which a login node should not load; a test compares both.
 """
@@ -18,7 +18,7 @@ FEWEST_GROUPS = 100
 MOST_UNDEFINED = 0.01
 """Share of resamples that may have no kappa."""
 
-Booleans = npt.NDArray[np.bool_]
+Marks = npt.NDArray[np.str_]
 
 
 @dataclass(frozen=True)
@@ -41,27 +41,29 @@ class Kappa:
         return Interval(self.value, self.low, self.high, self.n)
 
 
-def cohen_kappa(a: Booleans, b: Booleans, groups: npt.NDArray[np.int_]) -> Kappa:
+def cohen_kappa(a: Marks, b: Marks, groups: npt.NDArray[np.int_]) -> Kappa:
     """Cohen's kappa (Cohen 1960, Educational and Psychological Measurement 20) with a bootstrap interval.
 
     Args:
-        a: what one person marked, bool (n,).
+        a: what one person marked, text (n,): the same where it means the same.
         b: what the other marked of the same answers.
         groups: the sample of each answer, int (n,): samples are drawn, as answers to one sample are alike.
     """
     n, equal = len(a), int((a == b).sum())
     if not n:
         return Kappa(None, None, None, 0, 0, "no answer in common")
-    value = float(_kappa(np.ones((1, n)), a, b)[0])
+    classes = np.unique(np.concatenate([a, b]))
+    alike, ours, theirs = (a == b).astype(float), *((one[:, None] == classes).astype(float) for one in (a, b))
+    value = float(_kappa(np.ones((1, n)), alike, ours, theirs)[0])
     if not np.isfinite(value):
-        return Kappa(None, None, None, n, equal, f"undefined: both say {'yes' if a[0] else 'no'} to all")
+        return Kappa(None, None, None, n, equal, f"undefined: both say {a[0]} to all")
     _, numbers = np.unique(groups, return_inverse=True)
     size = int(numbers.max()) + 1
     if equal == n:
         return Kappa(value, None, None, n, equal, "no interval where they always agree")
     if size < FEWEST_GROUPS:
         return Kappa(value, None, None, n, equal, f"no interval below {FEWEST_GROUPS} samples")
-    drawn = np.concatenate([_kappa(often, a, b) for often in stats.draws(numbers)])
+    drawn = np.concatenate([_kappa(often, alike, ours, theirs) for often in stats.draws(numbers)])
     known = drawn[np.isfinite(drawn)]
     ends = stats.percentiles(known) if len(known) >= (1 - MOST_UNDEFINED) * len(drawn) else None
     if ends is None:
@@ -69,12 +71,17 @@ def cohen_kappa(a: Booleans, b: Booleans, groups: npt.NDArray[np.int_]) -> Kappa
     return Kappa(value, *ends, n, equal, "")
 
 
-def _kappa(often: stats.Floats, a: Booleans, b: Booleans) -> stats.Floats:
-    """Kappa of each resample, float64 (rows,); NaN where chance alone would agree always."""
+def _kappa(often: stats.Floats, alike: stats.Floats, a: stats.Floats, b: stats.Floats) -> stats.Floats:
+    """Kappa of each resample, float64 (rows,); NaN where chance alone would agree always.
+
+    Args:
+        often: how often each answer was drawn, float64 (rows, n).
+        alike: 1 where both marked the same, float64 (n,).
+        a: 1 in the column of what one person marked, float64 (n, classes); ``b`` likewise.
+    """
     total = often.sum(axis=1)
-    observed = often @ (a == b).astype(float) / total
-    yes_a, yes_b = often @ a.astype(float) / total, often @ b.astype(float) / total
-    expected = yes_a * yes_b + (1 - yes_a) * (1 - yes_b)
+    observed = often @ alike / total
+    expected = ((often @ a) * (often @ b)).sum(axis=1) / total**2
     by_chance = 1 - expected
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.where(by_chance > 1e-12, (observed - expected) / by_chance, np.nan))

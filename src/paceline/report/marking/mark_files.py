@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from paceline.errors import UserError
-from paceline.report.marking.spreadsheet import csv_bytes, plain, read_lines
 from paceline.store.cell_folder import CellFolder
 from paceline.store.files import write_bytes
+from paceline.store.spreadsheet import csv_bytes, plain, read_lines
+from paceline.tasks.kind import Criterion
 
 KEY = ("sample", "part", "answer")
 NOTE = "note"
@@ -28,14 +29,16 @@ _MARKER = re.compile(r"\w[\w.-]{0,63}")
 
 Key = tuple[str, str, str]
 """Sample, part, and digest of the answer."""
+Verdict = bool | str
+"""Yes or no; the name of a choice."""
 
 
 @dataclass(frozen=True)
 class Mark:
     """What one marker says of one answer."""
 
-    values: Mapping[str, bool]
-    """Criterion -> whether it holds; those that are not marked are not there."""
+    values: Mapping[str, Verdict]
+    """Criterion -> whether it holds, or which choice it is; those that are not marked are not there."""
     note: str = ""
 
 
@@ -58,13 +61,18 @@ def check_marker(name: str) -> str:
     return name
 
 
-def verdict(text: str) -> bool | None:
-    """A cell of a criterion's column: yes, no, or None where it is empty.
+def verdict(text: str, criterion: Criterion) -> Verdict | None:
+    """A cell of a criterion's column: yes, no, or the name of a choice; None where it is empty.
 
     Raises:
         ValueError: it is something else.
     """
     word = plain(text.strip()).strip().lower()
+    if criterion.choices:
+        names = {name.lower(): name for name in criterion.choices}
+        if word and word not in names:
+            raise ValueError(f"'{text.strip()[:40]}' is none of {', '.join(criterion.choices)}, nor empty")
+        return names.get(word)
     if word in YES or word in NO:
         return word in YES
     if word:
@@ -77,8 +85,12 @@ def path_of(folder: CellFolder, marker: str) -> Path:
     return folder.marks / f"{marker}.csv"
 
 
-def read(path: Path) -> dict[Key, Mark]:
+def read(path: Path, criteria: Sequence[Criterion]) -> dict[Key, Mark]:
     """The marks of a file; none where there is no file.
+
+    Args:
+        path: of the file.
+        criteria: those of the kind. What is marked by another, which the kind no longer has, is kept as it stands.
 
     Raises:
         UserError: it is damaged, with the row.
@@ -86,13 +98,14 @@ def read(path: Path) -> dict[Key, Mark]:
     if not path.exists():
         return {}
     header, lines = read_lines(path, KEY)
-    criteria = [name for name in header if name and name not in (*KEY, NOTE)]
+    known = {criterion.name: criterion for criterion in criteria}
+    columns = [name for name in header if name and name not in (*KEY, NOTE)]
     marks = {}
     for line in lines:
-        values = {}
-        for name in criteria:
+        values: dict[str, Verdict] = {}
+        for name in columns:
             try:
-                value = verdict(line.cells[name])
+                value = verdict(line.cells[name], known[name]) if name in known else plain(line.cells[name]) or None
             except ValueError as error:
                 raise UserError(f"{path}: row {line.number}, {name}: {error}") from None
             if value is not None:
@@ -120,9 +133,10 @@ def write(path: Path, marks: Mapping[Key, Mark], criteria: Iterable[str]) -> Non
         criteria: the criteria of the kind, in their order.
     """
     names = list(dict.fromkeys([*criteria, *(name for mark in marks.values() for name in mark.values)]))
-    rows = [[*key, *(_word(mark.values.get(name)) for name in names), mark.note] for key, mark in marks.items()]
+    rows = [[*key, *(word(mark.values.get(name)) for name in names), mark.note] for key, mark in marks.items()]
     write_bytes(path, csv_bytes([*KEY, *names, NOTE], rows))
 
 
-def _word(value: bool | None) -> str:
-    return "" if value is None else "yes" if value else "no"
+def word(value: Verdict | None) -> str:
+    """A mark as it is written; empty where there is none."""
+    return (value or "") if isinstance(value, str | None) else "yes" if value else "no"

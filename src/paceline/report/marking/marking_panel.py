@@ -13,7 +13,7 @@ class MarkedShare:
     """How many answers of a cell hold a criterion, by the marks of people."""
 
     name: str
-    """The criterion; ``acceptable`` where an answer holds all of them."""
+    """The criterion, or one of its choices; ``acceptable`` where an answer holds all criteria of yes or no."""
     metric: str
     """The same as tables of figures name it, such as ``acceptable_accuracy``."""
     hits: int
@@ -34,7 +34,7 @@ class MarkedCell:
     answers: int
     """Answers with a mark."""
     shares: tuple[MarkedShare, ...]
-    """One a criterion, and the share of acceptable answers last."""
+    """One a criterion of yes or no and one a choice, and the share of acceptable answers last."""
     outdated: int = 0
     """Marks of answers that the cell no longer gives; they do not count."""
 
@@ -81,6 +81,8 @@ class Marking(Panel):
 
     criteria: tuple[tuple[str, str], ...]
     """Names, each with its question."""
+    columns: tuple[tuple[str, str], ...]
+    """Names of the shares, each with its meaning."""
     cells: tuple[MarkedCell, ...]
     agreement: tuple[MarkersAgreement, ...]
     changes: tuple[MarkedChange, ...]

@@ -4,7 +4,7 @@
   const names = data.criteria.map((criterion) => criterion.name);
   const find = (id) => document.getElementById(id);
   const store = "paceline-marks-" + data.id;
-  let marks = {}; // key -> {criterion: "yes" | "no", note: text}
+  let marks = {}; // key -> {criterion: "yes", "no" or a choice, note: text}
   let at = 0, focus = 0;
   const ask = (event) => event.preventDefault(); // before marks go with the page
 
@@ -52,7 +52,7 @@
       return image;
     }), ...(row.left_out ? [Object.assign(document.createElement("p"), { textContent: `not in this file: ${row.picture}` })] : []));
     if (find("truth")) {
-      find("truth").open = false;
+      find("truth").open = data.by_truth;
       find("references").textContent = row.references;
     }
     drawMarks();
@@ -102,7 +102,7 @@
     keep();
   }
 
-  // As report/marking/spreadsheet.py does: no spreadsheet program may run a cell as a formula.
+  // As store/spreadsheet.py does: no spreadsheet program may run a cell as a formula.
   function safe(text) {
     const first = [...text.trimStart()][0];
     return (first && data.formula.includes(first)) || /^[\t\r\n']/.test(text) ? "'" + text : text;
@@ -134,8 +134,11 @@
       if (event.key === "Enter" || event.key === "Escape") event.target.blur();
       return;
     }
-    const does = {
-      y: () => mark(focus, "yes"), n: () => mark(focus, "no"),
+    const choice = "123456789".indexOf(event.key);
+    const values = data.criteria[focus].values;
+    const answersYes = values[0] === "yes";
+    const does = choice >= 0 && choice < values.length && !answersYes ? () => mark(focus, values[choice]) : {
+      ...(answersYes ? { y: () => mark(focus, "yes"), n: () => mark(focus, "no") } : {}),
       ArrowLeft: () => go(at - 1), ArrowRight: () => go(at + 1), o: nextOpen, s: save,
       Backspace: () => {
         const note = of(data.rows[at]).note;

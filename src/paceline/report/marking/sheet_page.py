@@ -1,4 +1,4 @@
-"""A sheet as one HTML file that needs no network: pictures inside, yes and no by keyboard, saved as the CSV file."""
+"""A sheet as one HTML file that needs no network: pictures inside, marked by keyboard, saved as the CSV file."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from paceline.report.marking.answer_sheet import AnswerSheet
-from paceline.report.marking.spreadsheet import FORMULA
 from paceline.report.page.pictures import Pictures
 from paceline.report.read.sweep_results import Group, Report
 from paceline.store.files import digest
+from paceline.store.spreadsheet import FORMULA
 
 HERE = Path(__file__).parent
 SIDE = 448  # pixels of the longest side of a picture: more of them fit, and a sport or a scene can still be seen
@@ -50,10 +50,11 @@ def html(report: Report, group: Group, sheet: AnswerSheet, name: str) -> str:
         "id": digest([row.key for row in sheet.rows], 16),
         "name": name,
         "columns": sheet.columns,
-        "criteria": [{"name": c.name, "question": c.question} for c in sheet.criteria],
+        "criteria": [{"name": c.name, "values": list(c.choices) or ["yes", "no"]} for c in sheet.criteria],
         "rows": rows,
         "images": images,
         "formula": FORMULA,
+        "by_truth": any(c.by_truth for c in sheet.criteria),
     }
     script = (HERE / "sheet.js").read_text(encoding="utf-8")
     environment = jinja2.Environment(
@@ -64,6 +65,9 @@ def html(report: Report, group: Group, sheet: AnswerSheet, name: str) -> str:
         n=len(rows),
         criteria=sheet.criteria,
         references=sheet.references,
+        by_truth=any(c.by_truth for c in sheet.criteria),
+        choices=any(c.choices for c in sheet.criteria),
+        yes_or_no=any(not c.choices for c in sheet.criteria),
         style=_trusted((HERE / "sheet.css").read_text(encoding="utf-8")),
         script=_trusted(script),
         # Only this script runs, whatever a model's answer holds.

@@ -12,8 +12,8 @@ from paceline.errors import UserError
 from paceline.report.marking import mark_files
 from paceline.report.marking.answer_sheet import KEY, answers_of, question_key, row_key, shown
 from paceline.report.marking.mark_files import Key, Mark
-from paceline.report.marking.spreadsheet import LONGEST, Line, plain, read_lines
 from paceline.report.read.sweep_results import Group, Report, Row
+from paceline.store.spreadsheet import LONGEST, Line, plain, read_lines
 from paceline.tasks.kind import Criterion
 
 MOST_TOLD = 8  # problems that one message names
@@ -95,7 +95,7 @@ def keep(report: Report, returned: Returned, marker: str) -> int:
     """
     check_case(report, marker)
     with report.store.mutex():
-        before = {cell: mark_files.read(mark_files.path_of(report.store.cell(cell), marker)) for cell in returned.marks}
+        before = {cell: _kept(report, returned, cell, marker) for cell in returned.marks}
         changed: set[Key] = set()
         for cell, new in returned.marks.items():
             together = mark_files.merged(before[cell], new)
@@ -130,21 +130,25 @@ def marked_alike(report: Report, returned: Returned, marker: str) -> str:
     names = {name for cell in returned.marks for name in report.store.cell(cell).markers()} - {marker}
     for name in sorted(names):
         with contextlib.suppress(UserError):  # a damaged file of another's is told by the report
-            others = {
-                cell: mark_files.read(mark_files.path_of(report.store.cell(cell), name)) for cell in returned.marks
-            }
+            others = {cell: _kept(report, returned, cell, name) for cell in returned.marks}
             if all(others[cell].get(key) == mark for cell, new in returned.marks.items() for key, mark in new.items()):
                 return name
     return ""
 
 
+def _kept(report: Report, returned: Returned, cell: str, marker: str) -> dict[Key, Mark]:
+    """What a marker marked of a cell before."""
+    return mark_files.read(mark_files.path_of(report.store.cell(cell), marker), returned.criteria[cell])
+
+
 def marked_keys(report: Report, group: Group, rows: Sequence[Row], marker: str) -> set[str]:
     """Keys of the answers that a marker has marked by all criteria in every one of some cells that gives them."""
-    names = [criterion.name for criterion in group.kind.marks]
+    criteria = group.kind.marks
+    names = [criterion.name for criterion in criteria]
     whole: set[str] = set()
     lacking: set[str] = set()
     for row in rows:
-        marks = mark_files.read(mark_files.path_of(report.store.cell(row.id), marker))
+        marks = mark_files.read(mark_files.path_of(report.store.cell(row.id), marker), criteria)
         for question, answer in answers_of(report, row).items():
             mark = marks.get((*question, mark_files.answer_digest(answer)), Mark({}))
             of = whole if all(name in mark.values for name in names) else lacking
@@ -187,10 +191,10 @@ class _Sheet:
 
 
 def _mark(line: Line, criteria: Sequence[Criterion]) -> Mark:
-    values = {}
+    values: dict[str, mark_files.Verdict] = {}
     for criterion in criteria:
         try:
-            value = mark_files.verdict(line.cells.get(criterion.name, ""))
+            value = mark_files.verdict(line.cells.get(criterion.name, ""), criterion)
         except ValueError as error:
             raise ValueError(f"{criterion.name}: {error}") from None
         if value is not None:

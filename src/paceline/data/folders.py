@@ -13,7 +13,7 @@ USUAL_SUFFIX = re.compile(r"\.(?=\d*[a-z])[a-z0-9]{1,8}")
 HIDDEN = "hidden file"
 
 
-def files_below(folder: Path, suffixes: Collection[str]) -> tuple[list[Path], list[Skipped]]:
+def files_below(folder: Path, suffixes: Collection[str], what: str = "picture") -> tuple[list[Path], list[Skipped]]:
     """The files of some suffixes below a folder, and all else that lies there.
 
     Linked files are read; linked folders are not followed, because they may lead around in a circle.
@@ -21,6 +21,7 @@ def files_below(folder: Path, suffixes: Collection[str]) -> tuple[list[Path], li
     Args:
         folder: searched with its subfolders.
         suffixes: of the files to give, in lower case; a file's own may be in any case.
+        what: what those files are, for the reason why another is passed over.
 
     Returns:
         Files, and what was passed over, both in the order of their names.
@@ -35,14 +36,14 @@ def files_below(folder: Path, suffixes: Collection[str]) -> tuple[list[Path], li
         linked = [Path(place) / name for name in folders if (Path(place) / name).is_symlink()]
         passed += [(path, "linked folder, which is not followed") for path in linked]
         for path in (Path(place) / name for name in names):
-            if reason := _reason(path, path.relative_to(folder), suffixes):
+            if reason := _reason(path, path.relative_to(folder), suffixes, what):
                 passed.append((path, reason))
             else:
                 chosen.append(path)
     return sorted(chosen), [Skipped(path.relative_to(folder).as_posix(), reason) for path, reason in sorted(passed)]
 
 
-def _reason(path: Path, below: Path, suffixes: Collection[str]) -> str:
+def _reason(path: Path, below: Path, suffixes: Collection[str], what: str) -> str:
     """Why a file is passed over; empty where it is not."""
     suffix = path.suffix.lower()
     known = suffix in suffixes
@@ -55,4 +56,4 @@ def _reason(path: Path, below: Path, suffixes: Collection[str]) -> str:
     if known:
         return ""
     shown = suffix if USUAL_SUFFIX.fullmatch(suffix) else "unusual" if suffix else "none"
-    return f"suffix of no picture ({shown})"
+    return f"suffix of no {what} ({shown})"

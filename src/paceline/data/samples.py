@@ -8,7 +8,7 @@
         pictures.jsonl   pictures that are not shown whole, or not as their file has them; not there without any
         sources.jsonl    the files elsewhere that were used, with sizes and times; folders.jsonl the folders searched
         images/          what the reader made
-        scaled/          pictures of more than 8 bits or chosen bands, as they are shown
+        scaled/          pictures as they are shown: of more than 8 bits, chosen bands, or changed light or contrast
 
 A sample is ``{id, split, image, sha256}`` and the reader's fields. ``image`` is relative to the folder, or
 absolute where the image lies in a folder of the user's. A sample of several images has ``images`` and ``sha256s``

@@ -17,6 +17,10 @@ A reader is one module in this folder, named by ``reader:`` in ``conf/task/NAME.
     one is taken from the folder in which the command is given, and made absolute before anything is recorded;
     ``~`` and ``$VARIABLES`` are expanded with it.
 
+``PACKAGED`` (optional)
+    true where a package can hold the data: then a path that is one ``$VARIABLE`` which is not set is empty, and the
+    reader looks for the package.
+
 ``READS`` (optional)
     option -> suffixes, in lower case, of the files that it reads below that folder beside pictures, such as tables.
     Where one is edited later, that is told.
@@ -27,6 +31,10 @@ A reader is one module in this folder, named by ``reader:`` in ``conf/task/NAME.
 
     It is a :class:`Complete`, which also names the field by which that kind ties samples together, and the task's
     training split.
+
+``EMBEDS`` (optional)
+    true where it embeds texts by all-MiniLM-L6-v2, by ``complete.embedder()``; it is then ``ANY_KIND`` too. ``paceline
+    prepare`` fetches the model where no package holds it.
 
 A sample shows no image, one, or several, in the order in which they are asked about. A bad record is yielded as
 :class:`Skipped` and never raises; a wrong option, a missing folder or an unreachable source raises. Reasons are few
@@ -43,16 +51,42 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from paceline import plugins
 from paceline.errors import DataError, UserError, nearest
 
+if TYPE_CHECKING:
+    import numpy as np
+
 Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class TextVectors:
+    """Vectors of some texts, in their order."""
+
+    rows: np.ndarray
+    """int16 [texts, width], in whole numbers: products of two are the same on every machine."""
+    cut: int
+    """How many texts were longer than the embedder reads, 256 tokens."""
+    scale: int
+    """Their length: a product of two rows, by its square, is their cosine."""
+
+
+class Embedder(Protocol):
+    """What embeds texts for a reader."""
+
+    @property
+    def source(self) -> str:
+        """Which files embed: part of what the data is known by."""
+
+    def vectors(self, lists: Sequence[Sequence[str]]) -> list[TextVectors]:
+        """The vectors of several lists of texts, each kept as a whole."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +99,8 @@ class Complete:
     """The field that ties samples together; empty where none does."""
     train: str = "train"
     """The split that the task trains on."""
+    embedder: Callable[[], Embedder] | None = None
+    """Of a reader with ``EMBEDS``: what embeds its texts; a UserError where all-MiniLM-L6-v2 is not here."""
 
     def __call__(self, fields: dict[str, Any]) -> dict[str, Any]:
         """The fields, checked and completed."""
@@ -139,6 +175,17 @@ def sampled(names: Iterable[str], most: int, seed: int) -> frozenset[str] | None
     if not most:
         return None
     return frozenset(sorted(set(names), key=lambda name: (fraction(seed, name), name))[:most])
+
+
+def below(folder: Path, name: str) -> Path:
+    """A file that data names, below the folder of its pictures.
+
+    Raises:
+        ValueError: the name leads elsewhere; its text is a countable reason.
+    """
+    if not name or "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise ValueError("picture's name leads out of its folder")
+    return folder / name
 
 
 def split_of(seed: int, place: str, shares: dict[str, float]) -> str:
@@ -216,15 +263,20 @@ def require_variables(paths: Mapping[str, Any]) -> None:
 
 def with_absolute_paths(reader: str, options: dict[str, Any]) -> dict[str, Any]:
     """The reader's options with its ``PATHS`` made absolute; what is empty or no text stays as it is."""
+    module = load(reader)
 
     def mend(value: Any) -> Any:
         if isinstance(value, list | tuple):
             return [mend(v) for v in value]
         if isinstance(value, dict):
             return {k: mend(v) for k, v in value.items()}
-        return str(absolute(value)) if isinstance(value, str) and value else value
+        if not isinstance(value, str) or not value:
+            return value
+        if getattr(module, "PACKAGED", False) and re.fullmatch(r"\$\w+", os.path.expandvars(value)):
+            return ""
+        return str(absolute(value))
 
-    paths = getattr(load(reader), "PATHS", ())
+    paths = getattr(module, "PATHS", ())
     return {name: mend(value) if name in paths else value for name, value in options.items()}
 
 

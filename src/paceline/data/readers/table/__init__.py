@@ -42,6 +42,7 @@ import functools
 import hashlib
 import heapq
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -73,6 +74,10 @@ ANY_KIND = True
 SPECIAL = ("id", "image", "images", "split")
 RESERVED = ("sha256", "sha256s")
 NO_VALUE = "a field is no finite JSON value"  # as prepare says it
+DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+"""Begin of a path of Windows that only its own machine knows."""
+LACKS = re.compile(r"no (\w+)")
+"""Reason of a row without a field."""
 
 
 @dataclass(frozen=True)
@@ -263,7 +268,8 @@ class _Table:
             except UnicodeError:
                 yield Skipped(f"{place.source.name}, row {place.n + 1}", NO_VALUE)
             except ValueError as error:
-                yield Skipped(f"{place.source.name}, row {place.n + 1}", str(error))
+                reason = str(error) if self.options.columns else _other_case(str(error), place.columns)
+                yield Skipped(f"{place.source.name}, row {place.n + 1}", reason)
 
     def _item(self, place: _Place, row: Row, fields: dict[str, Any], ids: Counter[str]) -> Item:
         pictures = self._pictures(place, row)
@@ -381,6 +387,16 @@ def _mapping(options: Options, source: Source) -> dict[str, Any]:
     return columns
 
 
+def _other_case(reason: str, columns: Mapping[str, Any]) -> str:
+    """A reason such as ``no label``, and how a column is told that differs from the field in its letters' case."""
+    if lacks := LACKS.fullmatch(reason):
+        field_name = lacks[1]
+        for column in columns:
+            if column != field_name and column.lower() == field_name.lower():
+                return f"{reason} (a column is called '{column}': task.options.columns.{field_name}={column})"
+    return reason
+
+
 def _fields(columns: Mapping[str, Any], row: Row) -> dict[str, Any]:
     return {name: _field(column, row) for name, column in columns.items() if name not in SPECIAL}
 
@@ -406,9 +422,16 @@ def _picture(value: Any, folder: Path | None) -> Path | bytes:
         raise ValueError("no image")
     if LINK.match(text):
         raise ValueError("image is a link, which is not fetched")
+    if DRIVE.match(text):
+        raise ValueError(
+            "image is a path of Windows with a drive, which is not here; write paths relative to the table, or to the "
+            "folder that task.options.images names"
+        )
     path = Path(text)
     if folder is None and not path.is_absolute():
         raise ValueError("image is missing")
+    if "\\" in text and not (folder / path if folder else path).exists():
+        path = Path(text.replace("\\", "/"))  # as Windows parts folders; a backslash may be part of a name here
     # Without its `..`, so that one file has one name; links are left as they are.
     return Path(os.path.normpath(folder / path if folder else path))
 

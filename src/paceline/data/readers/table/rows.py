@@ -88,8 +88,14 @@ def _text(path: Path, encoding: str) -> IO[str]:
     """The file as text; bytes that are invalid in the encoding become lone surrogates, so that a row alone is lost."""
     if not encoding:
         with path.open("rb") as stream:
-            mark = stream.read(2)
-        encoding = "utf-16" if mark in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+            begin = stream.read(LOOKED_AT)
+        encoding = "utf-16" if begin[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+        if encoding != "utf-16" and 3 * begin.count(0) > len(begin):
+            guess = "utf-16-be" if begin[:1] == b"\0" else "utf-16-le"
+            raise DataError(
+                f"task.options.path: {path} holds zero bytes: UTF-16 without its mark, or no text; if it is UTF-16, "
+                f"give task.options.encoding={guess}"
+            )
     return path.open(encoding=encoding, errors="surrogateescape", newline="")
 
 

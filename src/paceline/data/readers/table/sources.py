@@ -193,8 +193,21 @@ def _classes(folder: Path, options: Options) -> list[Source]:
     if not any(source.total for source in class_sources):
         raise DataError(
             f"task.options.path: {folder} holds no table ({', '.join(FORMATS)}), and no image in a folder of a class"
+            + _tables_below(below)
         )
     return class_sources
+
+
+def _tables_below(folders: Sequence[Path]) -> str:
+    """Which tables the folders hold, and how they are named: such as ``train/metadata.csv``."""
+    tables = [p for place in folders for p in sorted(place.iterdir()) if p.is_file() and format_of(p)]
+    if not tables:
+        return ""
+    place = tables[0].parent
+    if all(p.parent == place for p in tables):
+        return f"; its folder '{place.name}' holds tables: task.options.path={place}"
+    named = ", ".join(f"{canonical_split(p.parent.name)}: {p.parent.name}/{p.name}" for p in tables[:3])
+    return f"; its folders hold tables: splits: {{{named}}}"
 
 
 def _class_source(root: Path, folder: Path, split: str, seed: int) -> Source:

@@ -16,6 +16,17 @@ Span = tuple[int, int]
 
 _AROUND = " \t\r\n*_`\"“”„«»「」『』'‘’‹›"
 _THOUGHT = re.compile(r"</\s?(?:think|thinking|thought|reasoning|scratchpad)\s?>", re.IGNORECASE)
+_THINKS = re.compile(r"\s*<(?:think|thinking|thought|reasoning|scratchpad)\s?>", re.IGNORECASE)
+_TURN = re.compile(
+    r"\n[\s*_#>]{0,8}(?:(?:next |new |another |follow-?up )?(?:question|instruction|prompt|q)[ ]?\d{0,3}"
+    r"|user|human)\s?[*_]{0,3}:|<\|(?:user|im_start|start_header_id|begin_of_text|human)\|?>",
+    re.IGNORECASE,
+)
+_PREFACE = re.compile(
+    r"(?:let(?:'s|’s| me| us)|here(?:'s|’s| is| are)|sure|ok(?:ay)?|certainly|of course|first|to answer"
+    r"|i(?:'ll| will))\b",
+    re.IGNORECASE,
+)
 _END_TOKEN = re.compile(r"(?:<\|[^<>|]{0,40}\|>|</s>|<eos>|<end_of_turn>|<\|?endoftext\|?>)[\s*_`]*$", re.IGNORECASE)
 _TAGGED = re.compile(
     r"<\s?(answer|final_answer|final|ans|response|output|choice)\s?>([^<>]*)(?:<\s?/\s?\1\s?>|$)", re.IGNORECASE
@@ -41,9 +52,9 @@ def said(text: str) -> Span:
     """Where the answer itself stands in what a model wrote, as a half-open range.
 
     Thoughts before it are left away, and what stands around it: quotes and Markdown, a fence, tags, LaTeX's box, JSON
-    with one answer in it, a token that ends a turn, and a label such as ``Final answer:`` or ``So the answer is`` with
-    all that stands before it. Where two labels or two boxes name different things, or a hedge stands before the label,
-    all of the text stays.
+    with one answer in it, a token that ends a turn, further questions that the model asks itself, and a label such as
+    ``Final answer:`` or ``So the answer is`` with all that stands before it. Of a thought without an end nothing stays.
+    Where two labels or two boxes name different things, or a hedge stands before the label, all of the text stays.
     """
     span = _stripped(text, 0, min(len(text), MAX_CHARACTERS))
     for _ in range(8):
@@ -64,7 +75,22 @@ def _stripped(text: str, start: int, end: int) -> Span:
 
 def _behind_thought(text: str, span: Span) -> Span | None:
     last = max((m.end() for m in _THOUGHT.finditer(text, *span)), default=None)
-    return None if last is None else (last, span[1])
+    if last is not None:
+        return last, span[1]
+    if not _THINKS.match(text, *span) or _TAGGED.search(text, *span) or _BOXED.search(text, *span):
+        return None
+    return span[1], span[1]  # a thought that never came to an end
+
+
+def _before_next_turn(text: str, span: Span) -> Span | None:
+    """An answer before a further question that the model asks itself, as one that was never tuned to stop does."""
+    turn = _TURN.search(text, span[0] + 1, span[1])
+    if turn is None:
+        return None
+    before = text[span[0] : turn.start()].strip(_AROUND)
+    if not any(c.isalnum() for c in before) or before.endswith(":") or _PREFACE.match(before):
+        return None
+    return span[0], turn.start()
 
 
 def _before_end_token(text: str, span: Span) -> Span | None:
@@ -150,7 +176,7 @@ def _behind_label(text: str, span: Span) -> Span | None:
 
 
 _NARROWING = (
-    _behind_thought, _before_end_token, _in_tags, _in_fence, _in_box, _in_json, _behind_label,
+    _behind_thought, _before_end_token, _in_tags, _before_next_turn, _in_fence, _in_box, _in_json, _behind_label,
 )  # fmt: skip
 
 # -- no answer
@@ -176,6 +202,7 @@ REFUSAL = re.compile(
     r"(?:determined?|answer|see|identify|tell|say|help|assist|know)\b"
     r"|(?:the|this) (?:image|picture|photo|text|question) (?:does not|doesn't|is not|isn't|cannot|can't)\b"
     r"|(?:not enough|insufficient) (?:information|context|detail)"
+    r"|(?:很)?抱歉|对不起|我?(?:不知道|不清楚|不确定|不能确定)|我?无法|作为(?:一个)?(?:AI|人工智能)"
     rf"|(?:{_BARE})\W*$)",
     re.IGNORECASE,
 )
@@ -185,7 +212,8 @@ _UNSURE = (
 )
 HEDGE = re.compile(
     r"\b(?:maybe|perhaps|possibly|probably|presumably|likely|likelier|might|could be|may be|seems?|appears?|apparently"
-    r"|supposedly|potentially|(?:at|on) first (?:glance|sight|look)|assuming|if (?:it|this|that|there|the|i|we|you)"
+    r"|supposedly|potentially|similar to|resembl(?:es?|ing)|reminiscent of"
+    r"|(?:at|on) first (?:glance|sight|look)|assuming|if (?:it|this|that|there|the|i|we|you)"
     rf"|not clear|unclear|i (?:think|believe|suppose|suspect|assume)|{_UNSURE})\b",
     re.IGNORECASE,
 )
@@ -202,6 +230,14 @@ UNABLE = re.compile(
 ALTERNATIVE = re.compile(r"\b(?:either|or)\b|[^\W\d_]\s*/\s*[^\W\d_]", re.IGNORECASE)
 """What stands between two answers that are given together."""
 NEGATION = re.compile(r"\b(?:not|never|neither|nor|cannot|except)\b|n't\b", re.IGNORECASE)
+
+
+DENIES_ITS_YES = re.compile(
+    r"\W{0,10}yes\b[^.!?;\n]{0,80}?\b(?:there(?:'s| is| are| was| were) (?:no\b(?! doubt| question)|not\b)"
+    r"|no (?!doubt\b|question\b)\w+ (?:is|are|was|were|has|have)\b|nothing (?:is|has|was)\b)",
+    re.IGNORECASE,
+)
+"""How ``Yes, there is no road`` begins, of which it is not known what it means."""
 
 
 def plain_marks(text: str) -> str:

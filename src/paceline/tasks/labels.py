@@ -42,15 +42,20 @@ def votes(ensembles: Sequence[Sequence[Answers]]) -> list[Answers]:
     return [vote(members) for members in ensembles]
 
 
-def vote(members: Sequence[Answers]) -> Answers:
+def vote(members: Sequence[Answers], weights: Sequence[float] = ()) -> Answers:
     """The answer that most members gave to each sample; of equally many the one whose first giver stands first.
+
+    With weights of the members, the answer whose givers weigh most; who weighs nothing has no voice.
 
     Equal answers to one sample have equal scores, so the ensemble's are those of a member that gave the answer.
     """
     labels = [member.columns["label"] for member in members]
     givers = np.zeros(len(members[0].samples), dtype=int)
     for i, ballot in enumerate(zip(*labels, strict=True)):
-        counts = Counter(label for label in ballot if label)
+        counts: Counter[str] = Counter()
+        for label, weight in zip(ballot, weights or [1] * len(ballot), strict=True):
+            if label and weight > 0:
+                counts[label] += weight  # type: ignore[assignment]
         if counts:
             givers[i] = ballot.index(counts.most_common(1)[0][0])
     at = np.arange(len(givers))

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 from paceline.tasks import short_answers
 from paceline.tasks.kind import Answer, Answered, Asks, Part, letter
 from paceline.tasks.metrics import Judged, Reading
+from paceline.tasks.picture_change import bears_by_words
 
 if TYPE_CHECKING:
     from paceline.config.schema import PromptSpec, TaskSpec
     from paceline.tasks.panels import Panel, Results
+    from paceline.tasks.picture_change import Change
 
 FIELDS = {
     "question": "the question; a prompt names it too",
@@ -26,12 +28,14 @@ FIELDS = {
 }
 SHOWN = ()  # {question} and {choices} are those of the sample's one part
 ASKS = Asks(answer="choice", images="one")
+AUGMENTED_BY = ("flip", "rotate90")  # a crop may cut off what is asked for
 GROUP = "sha256"
 """Questions about one picture are resampled together."""
 OUTCOMES = short_answers.OUTCOMES
 METRICS = short_answers.METRICS
 HEADLINE = ("accuracy", "parsed_share")
 combine = short_answers.combine
+weighted = short_answers.weighted
 
 
 def ordered(sample: Mapping[str, Any]) -> tuple[str, ...]:
@@ -44,6 +48,11 @@ def fields(sample: Mapping[str, Any], task: TaskSpec) -> dict[str, Any]:
     """The fields of a sample for templates."""
     at = ordered(sample).index(sample["answer"])
     return {"question": sample["question"], "answer": sample["answer"], "letter": letter(at)}
+
+
+def augmented(fields: Mapping[str, Any], change: Change) -> dict[str, Any] | None:
+    """Nothing of a question follows a changed picture; None where it or a choice names a side that is another then."""
+    return {} if bears_by_words([fields["question"], *fields["choices"]], change) else None
 
 
 def complete(fields: dict[str, Any]) -> dict[str, Any]:

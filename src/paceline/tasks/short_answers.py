@@ -144,6 +144,13 @@ def combine(ensembles: Sequence[Sequence[Answers]]) -> list[Answers]:
     return votes(ensembles)
 
 
+def weighted(members: Sequence[Answers], weights: Sequence[float]) -> Answers:
+    """What members whose voices have weights answer together: by a vote."""
+    from paceline.tasks.labels import vote  # likewise
+
+    return vote(members, weights)
+
+
 # -- reading
 
 _LED = re.compile(r"(?:yes|no)\s*[,.;:!–—-]", re.IGNORECASE)

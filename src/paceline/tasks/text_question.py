@@ -25,6 +25,7 @@ METRICS = short_answers.METRICS
 HEADLINE = ("accuracy", "parsed_share")
 NOTE = vqa.NOTE
 combine = short_answers.combine
+weighted = short_answers.weighted
 
 
 def fields(sample: Mapping[str, Any], task: TaskSpec) -> dict[str, Any]:

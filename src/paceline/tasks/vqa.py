@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 from paceline.tasks import short_answers
 from paceline.tasks.kind import Answer, Answered, Asks, Part
 from paceline.tasks.metrics import Judged, Metric, Reading
+from paceline.tasks.picture_change import bears_by_words
 
 if TYPE_CHECKING:
     from paceline.config.schema import PromptSpec, TaskSpec
     from paceline.tasks.panels import Panel, Results
+    from paceline.tasks.picture_change import Change
 
 FIELDS = {
     "question": "the question; a prompt names it too",
@@ -25,6 +27,7 @@ FIELDS = {
 }
 SHOWN = ()  # {question} is the text of the sample's one part
 ASKS = Asks(answer="words", images="one")
+AUGMENTED_BY = ("flip", "rotate90")  # a crop may cut off what is asked for
 GROUP = "sha256"
 """Questions about one picture are resampled together."""
 OUTCOMES = short_answers.OUTCOMES
@@ -35,12 +38,18 @@ METRICS = (*short_answers.METRICS, CONSISTENCY)
 HEADLINE = ("accuracy", "consistency", "parsed_share")
 NOTE = "Words are compared in lower case, without articles and punctuation, numbers as digits, as VQA v2 does it."
 combine = short_answers.combine
+weighted = short_answers.weighted
 
 
 def fields(sample: Mapping[str, Any], task: TaskSpec) -> dict[str, Any]:
     """The fields of a sample for templates."""
     answers = list(sample["answers"])
     return {"question": sample["question"], "answer": answers[0], "answers": "\n".join(answers)}
+
+
+def augmented(fields: Mapping[str, Any], change: Change) -> dict[str, Any] | None:
+    """Nothing of a question follows a changed picture; None where it or an answer names a side that is another then."""
+    return {} if bears_by_words([fields["question"], *fields["answers"]], change) else None
 
 
 def complete(fields: dict[str, Any]) -> dict[str, Any]:

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 from paceline.tasks import consensus, short_answers
 from paceline.tasks.kind import Answer, Answered, Asks, Part
 from paceline.tasks.metrics import PARSED, Judged, Metric, Reading, outcome_shares
+from paceline.tasks.picture_change import bears_by_words
 
 if TYPE_CHECKING:
     from paceline.config.schema import PromptSpec, TaskSpec
     from paceline.tasks.panels import Panel, Results
+    from paceline.tasks.picture_change import Change
 
 FIELDS = {
     "question": "the question; a prompt names it too",
@@ -27,6 +29,7 @@ FIELDS = {
 }
 SHOWN = ()
 ASKS = Asks(answer="words", images="one")
+AUGMENTED_BY = ("flip", "rotate90")  # a crop may cut off what is asked for
 GROUP = "sha256"
 """Questions about one picture are resampled together."""
 OUTCOMES = short_answers.OUTCOMES
@@ -48,11 +51,17 @@ NOTE = (
 FEWEST = 4
 """People; with fewer no answer could have full credit."""
 combine = short_answers.combine
+weighted = short_answers.weighted
 
 
 def fields(sample: Mapping[str, Any], task: TaskSpec) -> dict[str, Any]:
     """The fields of a sample for templates."""
     return {"question": sample["question"], "answer": sample["answer"], "answers": "\n".join(sample["answers"])}
+
+
+def augmented(fields: Mapping[str, Any], change: Change) -> dict[str, Any] | None:
+    """Nothing of a question follows a changed picture; None where it or an answer names a side that is another then."""
+    return {} if bears_by_words([fields["question"], fields["answer"], *fields["answers"]], change) else None
 
 
 def complete(fields: dict[str, Any]) -> dict[str, Any]:

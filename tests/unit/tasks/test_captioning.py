@@ -283,6 +283,8 @@ def test_people_mark_a_caption_by_what_it_says_and_how_it_says_it() -> None:
 def test_what_a_report_says_of_differences_names_no_error_that_only_read_answers_have() -> None:
     assert "both read" not in wording.paired(KIND)
     assert "a distance is compared over samples that both read" in wording.paired(tasks.load("geolocation"))
+    for kind in ("classification", "multi_label", "counting"):  # an unread answer has a value in each of their figures
+        assert "both read" not in wording.paired(tasks.load(kind))
 
 
 def sweep(root: Path) -> Report:

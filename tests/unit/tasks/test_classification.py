@@ -163,8 +163,8 @@ def test_refused_unread_wrong_and_right_are_all(pairs: list[tuple[str, str]]) ->
 
 @given(st.data())
 @settings(max_examples=60, deadline=None)
-def test_macro_f1_and_balanced_accuracy_are_scikit_learns_on_every_resample(data: st.DataObject) -> None:
-    from sklearn.metrics import balanced_accuracy_score, f1_score
+def test_figures_over_classes_are_scikit_learns_on_every_resample(data: st.DataObject) -> None:
+    from sklearn.metrics import balanced_accuracy_score, f1_score, precision_score
 
     n = data.draw(st.integers(1, 30))
     names = st.sampled_from(["a", "b", "c", "d"])
@@ -174,6 +174,7 @@ def test_macro_f1_and_balanced_accuracy_are_scikit_learns_on_every_resample(data
     answers = Answers(tuple(map(str, range(n))), ("parsed",) * n, {}, {"class": truths, "label": said})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(score, "LEAST", dict.fromkeys(score.LEAST, 0))
+        patch.setattr(score, "LEAST_OF_ALL", 0)
         found = score.resample(answers, often)
     for row, weights in enumerate(often):
         here = weights > 0
@@ -182,8 +183,16 @@ def test_macro_f1_and_balanced_accuracy_are_scikit_learns_on_every_resample(data
             warnings.simplefilter("ignore")  # it warns of answers that are no class
             balanced = balanced_accuracy_score(y, z, sample_weight=weights[here])
             f1 = f1_score(y, z, labels=np.unique(y), average="macro", zero_division=0, sample_weight=weights[here])
+            more = {"zero_division": 0, "sample_weight": weights[here]}
+            precision = precision_score(y, z, labels=np.unique(y), average="macro", **more)
+            classes = sorted({*y, *z} - {""})
+            micro_f1 = f1_score(y, z, labels=classes, average="micro", **more)
+            micro_precision = precision_score(y, z, labels=classes, average="micro", **more)
         assert found["balanced_accuracy"][row] == pytest.approx(balanced)
         assert found["macro_f1"][row] == pytest.approx(f1)
+        assert found["macro_precision"][row] == pytest.approx(precision)
+        assert found["micro_f1"][row] == pytest.approx(micro_f1)
+        assert found["micro_precision"][row] == pytest.approx(micro_precision)
 
 
 def test_statistics_of_classes_have_no_interval_where_a_class_is_rare() -> None:

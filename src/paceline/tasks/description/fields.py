@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from paceline.tasks.kind import Asks, Part
 from paceline.tasks.listed_texts import listed
+from paceline.tasks.picture_change import bears_by_words
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from paceline.config.schema import PromptSpec, TaskSpec
+    from paceline.tasks.picture_change import Change
 
 ASKS = Asks(question=False)
 """A captioner describes without a question, and names colours where it can be led to."""
@@ -32,6 +34,7 @@ FIELDS = {
 
 SHOWN: tuple[str, ...] = ()  # every field is the truth
 
+AUGMENTED_BY = ("flip", "rotate90")  # the colours are those of the whole picture
 GROUP = "sha256"
 """The questions about one picture are resampled together."""
 
@@ -113,6 +116,11 @@ def texts(sample: Mapping[str, Any], name: str) -> list[str]:
     value = sample.get(name)
     every = value if isinstance(value, list | tuple) else [value]
     return list(dict.fromkeys(" ".join(text.split()) for text in every if isinstance(text, str) and text.strip()))
+
+
+def augmented(fields: Mapping[str, Any], change: Change) -> dict[str, Any] | None:
+    """Nothing of a description follows a changed picture; None where a reference names a side that is another then."""
+    return {} if bears_by_words(texts(fields, "references"), change) else None
 
 
 def complete(fields: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from paceline.counted import counted
@@ -36,26 +36,56 @@ STATE_NAMES = {**status.STATE_NAMES, "unscored": "not scored"}
 
 def paired(kind: Kind) -> str:
     """How differences are tested."""
-    # A share has every sample in its denominator, an unread one as a miss.
+    # A share has every sample in its denominator, an unread one as a miss; a share of what was read is optional.
     means = [m for m in kind.metrics if m.score and m.statistic in ("mean", "median") and not m.tested]
-    over_read = [m for m in means if m.unit != "share"]
     clause = ""
-    if kind.order is None or any(m.score == kind.order.score for m in over_read):
+    if kind.order is None:
+        over_read = any(m.optional or m.unit != "share" for m in means)
+    else:
+        # Not where unread answers have a value in the metric, as the median has in counting's MAE.
+        of_order = [m for m in means if m.unit != "share" and m.name == kind.order.metric]
+        over_read = any(m.score == kind.order.score for m in of_order)
+    if over_read:
         value = kind.order.name if kind.order else "value"
-        clause = f"; a {value} is compared over samples that both read"
+        clause = f"; {'an' if value[0] in 'aeiou' else 'a'} {value} is compared over samples that both read"
     return (
         f"Both cells answered the same samples: paired bootstrap, 95 %{clause}. p: McNemar's exact test on hits, "
         "Holm-corrected over the sweep."
     )
 
 
-def ensembles(kind: Kind) -> str:
-    """How cells are put together."""
-    return (
-        f"Three cells or more that answered the same samples: {kind.combined_note}; who was not read has no voice. "
-        "Paired bootstrap, 95 %, of one comparison each. The best member was chosen on these samples, which flatters "
-        "it: gains are understated."
+def ensembles(kind: Kind, group_ensembles: Ensembles) -> str:
+    """How cells are put together, and what the best member was chosen by."""
+    by: dict[str, set[str]] = {}
+    for ensemble in group_ensembles.found:
+        for gain in ensemble.gains:
+            by.setdefault(gain.chosen_on, set()).add(ensemble.over)
+    told = []
+    for chosen_on, overs in sorted(by.items()):
+        which = f" over {' and '.join(sorted(overs))}" if len(by) > 1 else ""
+        if not chosen_on:
+            how = "on these samples, which flatters it: gains are understated"
+        else:
+            how = "by its tuning's validation loss" if chosen_on == "validation loss" else f"on split '{chosen_on}'"
+        told.append(f"The best member{which} was chosen {how}.")
+    return " ".join(
+        [
+            f"Three cells or more that answered the same samples: {kind.combined_note}; who was not read has no voice.",
+            *_of_rounds(group_ensembles),
+            "Paired bootstrap, 95 %, of one comparison each.",
+            *told,
+        ]
     )
+
+
+def _of_rounds(group_ensembles: Ensembles) -> Iterator[str]:
+    """How voices of rounds of boosting count."""
+    rules = {ensemble.rule.startswith("weighted ") for ensemble in group_ensembles.found if ensemble.over == "rounds"}
+    if True in rules:
+        yield "Rounds of boosting have the say that their errors on the training samples give them."
+    if False in rules:
+        which = "Other rounds" if True in rules else "Rounds"
+        yield f"{which} of boosting have equal voices, without the weights of AdaBoost."
 
 
 def one_line(text: str) -> str:
@@ -292,5 +322,6 @@ def absent(cell: Absent) -> str:
     if cell.cause:
         line += f": {cell.cause}"
     if cell.message:
-        line += f" ({cell.message.splitlines()[0][:160]})"
+        first = cell.message.splitlines()[0]
+        line += f" ({first if len(first) <= 160 else first[:159] + '…'})"
     return line

@@ -52,6 +52,7 @@ from paceline.tasks import panels as p
 from paceline.tasks.kind import images_of
 
 FIELDS = {"count": "true number of ships"}
+IMAGES = ("before", "after")
 METRICS = (
     Metric("mean_error", score="error", unit="count", lower_is_better=True, leads=True),
     Metric("exact", score="exact", hits=True, leads=True),
@@ -572,4 +573,19 @@ def test_the_case_browser_shows_all_images_of_a_sample(tab: chromium.Chromium, s
     tab.open(sweep.store.sweep("ships").path / "report.html", "#cases?task=harbour&split=test&sample=tile_001")
     tab.until("document.querySelector('#browser').dataset.shown === 'case 1'")
     assert tab.run("document.querySelectorAll('.case-pictures img').length") == 2
+    captions = tab.run("[...document.querySelectorAll('.case-pictures figcaption')].map(e => e.textContent)")
+    assert [caption.partition(" · ")[0] for caption in captions] == ["before", "after"]
     assert tab.problems == []
+
+
+def test_a_tracker_s_picture_of_a_case_names_its_images(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for n in range(2):
+        Image.new("RGB", (60, 40), (90, 90, 90)).save(tmp_path / f"{n}.png")
+    paths = [tmp_path / "0.png", tmp_path / "1.png"]
+    bare = drawings.marked(paths, [panels.MarkedImage((), "", at) for at in range(2)])
+    named = drawings.marked(paths, [panels.MarkedImage((), name, at) for at, name in enumerate(("before", "after"))])
+    assert bare is not None and named is not None and bare.size == named.size
+    differs = np.asarray(bare) != np.asarray(named)
+    assert not differs[:15].any() and differs[:, :60].any() and differs[:, -60:].any()

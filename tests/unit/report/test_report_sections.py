@@ -45,7 +45,16 @@ from paceline.store.root import Store
 from paceline.tasks import labels
 from paceline.tasks.calibration_error import calibration_error
 from paceline.tasks.geolocation import by_region, gazetteer
-from paceline.tasks.panels import Calibration, CellResult, Matrix, PerClass
+from paceline.tasks.panels import (
+    Calibration,
+    CellClasses,
+    CellResult,
+    ClassFigures,
+    Interval,
+    Matrix,
+    Measure,
+    PerClass,
+)
 
 
 @pytest.fixture(scope="module")
@@ -294,6 +303,20 @@ def test_error_by_region_counts_each_image_once_and_an_unread_answer_as_a_miss(s
             low, high = side["ends"]
             marks = [line["marks"][i] for line in chart["lines"] if len(line["marks"]) > i]
             assert all(low <= m["low"] <= m["x"] <= m["high"] <= high for m in marks)
+
+
+def test_figures_by_class_without_an_interval_are_drawn_on_an_axis_that_has_a_length() -> None:
+    def line(name: str, *values: float | None) -> ClassFigures:
+        return ClassFigures(name, False, 11, tuple(Interval(v, None, None, 11) for v in values))
+
+    classes = (line("a.pdf", 0.45, 0.0), line("b.pdf", 0.64, None))
+    measures = (Measure("answered", "answered", "share"), Measure("carried", "carried", "share"))
+    cells = (CellClasses("x", "x", classes),)
+    panel = PerClass("d", "D", "D", about="", noun="", counted="", measures=measures, cells=cells, caption="")
+    (chart,) = by_class.charts(panel)
+    assert [len(line["marks"]) for line in chart["lines"]] == [2, 1]
+    assert all(mark["low"] == mark["x"] == mark["high"] for line in chart["lines"] for mark in line["marks"])
+    assert [tick["text"] for tick in chart["panels"][1]["ticks"]][-1] == "100"
 
 
 def test_a_table_of_outcomes_has_a_column_for_what_its_kind_knows_and_what_was_found(small: Report) -> None:

@@ -6,6 +6,8 @@ import io
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from builders import MODELS, PROMPTS, TASK, again, finish, freeze, make_samples, make_sweep, printed
@@ -17,11 +19,12 @@ from rich.text import Text
 from paceline import report
 from paceline.config.schema import Config, GenerationSpec, MethodSpec, ModelSpec, PromptSpec
 from paceline.report.read import report_notes
-from paceline.report.read.sweep_results import Report
-from paceline.report.text import export
+from paceline.report.read.sweep_results import Group, Report
+from paceline.report.text import export, terminal_sections
 from paceline.report.text.fitted import ruled
 from paceline.store.files import write_json
 from paceline.store.root import Store
+from paceline.tasks.panels import CellText, TextCase, Texts
 
 WORDS = st.text("abc_()=†.", min_size=1, max_size=40)
 
@@ -141,3 +144,16 @@ def test_another_text_under_the_name_of_the_prompt_trained_on_is_marked(tmp_path
         f"trained on {PROMPTS[0]} with another text, asked {PROMPTS[0]}" in note for note in report_notes.notes(after)
     )
     assert f"{PROMPTS[0]} †" in export.markdown_text(after)
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_words_beside_an_answer_are_wrapped_and_numbers_stay_whole(width: int) -> None:
+    missed = "; ".join(f"land cover class number {n}" for n in range(6))
+    answers = (CellText("a", "cell a", "a forest", ("0.25", missed, "–")),)
+    cases = (TextCase("s", "", ("x",), answers),)
+    shown = Texts("claims", "Claims", "Claims", ("Jaccard", "missed", "not there"), cases, caption="")
+    group = cast(Group, SimpleNamespace(title="task · test"))
+    lines = rendered(terminal_sections.texts(group, shown, lambda name: ruled("", name)), width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert any("0.25" in line for line in lines)
+    assert sum(line.count("number") for line in lines) == 6

@@ -320,7 +320,7 @@ const caseLink = filters => {
     const turn = (href, name, rel) => href ? el("a", {href, rel}, name) : null;
     told.textContent = "";
     const images = group.images[s];
-    const figure = (path, at) => el("figure", {}, picture(group, s, at) ? el("img", {src: picture(group, s, at), alt: `image ${group.samples[s]}`}) : el("div", {class: "no-picture"}, `This picture is not in the page. It is at ${path}`), el("figcaption", {}, path));
+    const figure = (path, at) => el("figure", {}, picture(group, s, at) ? el("img", {src: picture(group, s, at), alt: `image ${group.samples[s]}`}) : el("div", {class: "no-picture"}, `This picture is not in the page. It is at ${path}`), el("figcaption", {}, group.image_names[at] ? `${group.image_names[at]} · ${path}` : path));
     const overlay = pictures[`${opened.id}/${group.samples[s]}`];
     const left = el("div", {class: "case-pictures"},
       ...(images.length ? images.map(figure) : [el("figure", {}, el("div", {class: "no-picture"}, "No picture: the sample has none, or the prepared data is gone."))]),

@@ -344,6 +344,7 @@ def _group(
         "truth": [group.kind.brief(truths[s]) if truths.get(s) is not None else "" for s in kept.samples],
         "at": _places(kept.samples, chosen, on_map) if on_map else [],
         "images": [_shown_paths(report, records.get(ids.get(s, s))) for s in kept.samples],
+        "image_names": list(group.kind.image_names),
         "ids": [ids.get(s, s) for s in kept.samples] if ids else [],
         "labels": list(labels),
         "cells": cells,
@@ -439,8 +440,7 @@ def _truths(report: Report, kept: _Kept) -> dict[str, Any]:
 def _shown_paths(report: Report, record: Mapping[str, Any] | None) -> list[str]:
     """Where a sample's images lie: under the root where they do, so that the page holds no path of the machine."""
     root = report.store.root
-    paths = map(Path, images_of(record or {}))
-    return [str(path.relative_to(root) if path.is_relative_to(root) else path) for path in paths]
+    return [str(p.relative_to(root) if p.is_relative_to(root) else p) for p in map(Path, images_of(record or {}))]
 
 
 def _prompt_text(report: Report, row: Row) -> str:
@@ -493,8 +493,7 @@ def _coverage(report: Report, kept: Sequence[_Kept], texts: _Texts, pictures: Pi
     if shown < len(picture_keys):
         yield (
             f"Pictures of {shown:,} of {counted(len(picture_keys), 'image')} are here ({pictures.budget_mb:.0f} "
-            "MB at most), "
-            "those first that a number leads to; the others are named by their file."
+            "MB at most), those first that a number leads to; the others are named by their file."
         )
     if gone := sum(not pictures.known(task, sample) for task, sample in held):
         yield f"Of {counted(gone, 'image')} the prepared data is gone."

@@ -206,7 +206,7 @@ def _not_shown(report: Report, sections: Sequence[Mapping[str, Any]], curves: bo
     if not any(s["cases"] for s in sections):
         yield "Easy, medium and hard images", "No read answer can be ordered by how far off it is."
     for s in sections:
-        if s["group"].kind.marks and not any(isinstance(one["panel"], Marking) for one in s["panels"]):
+        if s["group"].kind.get("MARKS") and not any(isinstance(one["panel"], Marking) for one in s["panels"]):
             command = marked_cells.command(report, s["group"])
             yield f"Marked by hand: {s['group'].title}", f"No answer is marked yet; a sheet: {command}"
     if not any(s["cost"] for s in sections):

@@ -112,7 +112,7 @@ def _text(panel: data.Texts, case: data.TextCase, group: Group, pictures: Pictur
             "name": a.name,
             "href": _link(group, case.sample, a.id),
             "text": cut(a.text),
-            "scores": a.scores,
+            "scores": [cut(score) for score in a.scores],
             "outcome": a.outcome,
         }
         for a in case.answers[:MOST_ANSWERS]

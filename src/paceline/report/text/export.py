@@ -244,7 +244,7 @@ def _ensembles(report: Report, group: Group) -> Iterator[str]:
             names = [one.over, one.name, str(len(one.members)), gain.best_name]
             lines.append(_line([*names, change, f"{number} {interval}", gain.verdict]))
         more = f" {wording.fewer_ensembles(group_ensembles)}" if group_ensembles.left_out else ""
-        yield "\n".join([*lines, "", _escape(wording.ensembles(group.kind) + more)])
+        yield "\n".join([*lines, "", _escape(wording.ensembles(group.kind, group_ensembles) + more)])
 
 
 def _cost_table(report: Report) -> Iterator[str]:

@@ -23,7 +23,6 @@ FIGURES, AGREEMENT, CHANGES = "model · prompt · method", "markers", "acceptabl
 
 def figures(shown: Marking, joint: str) -> tuple[list[str], list[list[str]]]:
     """Headings and rows of the shares; ``joint`` stands between a count and its share."""
-    names = [name for name, _ in shown.criteria]
     rows = []
     previous = ""
     for cell in shown.cells:
@@ -32,7 +31,7 @@ def figures(shown: Marking, joint: str) -> tuple[list[str], list[list[str]]]:
         previous = cell.id
         figures = [wording.marked(one, joint) for one in cell.shares]
         rows.append([name, f"{cell.marker or AGREED}{joint}{cell.answers} marked{outdated}", *figures])
-    return [FIGURES, "marked by", *names, "acceptable"], rows
+    return [FIGURES, "marked by", *(name for name, _ in shown.columns)], rows
 
 
 def agreement(shown: Marking) -> tuple[list[str], list[list[str]]]:

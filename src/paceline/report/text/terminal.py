@@ -360,7 +360,9 @@ def _ensembles(report: Report, group: sweep_results.Group, extent: Extent) -> It
     more = f" {TIED} can't be told apart from the best member."
     more += f" {wording.fewer_ensembles(group_ensembles)}" if group_ensembles.left_out else ""
     yield Group(
-        Text(heading, style="bold"), table, Padding(Text(wording.ensembles(group.kind) + more, style="dim"), (0, 1))
+        Text(heading, style="bold"),
+        table,
+        Padding(Text(wording.ensembles(group.kind, group_ensembles) + more, style="dim"), (0, 1)),
     )
 
 

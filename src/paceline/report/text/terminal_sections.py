@@ -24,6 +24,7 @@ MOST_LINES = 12
 MOST_CASES, MOST_ANSWERS = 4, 3  # samples of a panel of texts, and answers to each
 MOST_SCORES = 3  # beside an answer
 MOST_LETTERS = 200
+MOST_OF_A_NUMBER = 24  # letters of a score that is not wrapped, with its interval
 
 
 def panel(group: sweep_results.Group, shown: Panel, ruled: Callable[[str], Table]) -> RenderableType | None:
@@ -126,8 +127,12 @@ def texts(group: sweep_results.Group, shown: data.Texts, ruled: Callable[[str], 
         return None
     rich_table = ruled("sample, answered by")
     rich_table.add_column("text", overflow="fold", ratio=1)
-    for heading in shown.headings[:MOST_SCORES]:
-        rich_table.add_column(Text(heading), justify="right", no_wrap=True)
+    for n, heading in enumerate(shown.headings[:MOST_SCORES]):
+        longest = max((len(one.scores[n]) for case in shown.cases for one in case.answers), default=0)
+        if longest > MOST_OF_A_NUMBER:  # words, such as names
+            rich_table.add_column(Text(heading), overflow="fold", ratio=1)
+        else:
+            rich_table.add_column(Text(heading), justify="right", no_wrap=True)
     for case in shown.cases[:MOST_CASES]:
         rich_table.add_row(
             Text(f"{case.sample}, {case.label}" if case.label else case.sample, style="bold"), Text(_cut(case.question))
@@ -137,7 +142,9 @@ def texts(group: sweep_results.Group, shown: data.Texts, ruled: Callable[[str], 
             rich_table.add_row(Text(f"  reference{more}"), Text(_cut(text)))
         for one in case.answers[:MOST_ANSWERS]:
             answer_text = Text(wording.answered(one.outcome, _cut(one.text)))
-            rich_table.add_row(Text(f"  {one.name}"), answer_text, *(Text(score) for score in one.scores[:MOST_SCORES]))
+            rich_table.add_row(
+                Text(f"  {one.name}"), answer_text, *(Text(_cut(score)) for score in one.scores[:MOST_SCORES])
+            )
         if len(case.answers) > MOST_ANSWERS:
             rich_table.add_row(f"  and {len(case.answers) - MOST_ANSWERS:,} more")
     if len(shown.cases) > MOST_CASES:

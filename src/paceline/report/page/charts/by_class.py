@@ -28,9 +28,10 @@ def _chart(panel: PerClass, cell: CellClasses) -> dict[str, Any]:
         y += HEAD if not one.part and lines else 0
         lines.append({"y": y + ROW / 2, "name": one.name, "whole": not one.part, "n": f"{one.n:,}", "marks": []})
         for scale, interval, measure in zip(scales, one.figures, panel.measures, strict=True):
-            if interval.value is not None and interval.low is not None and interval.high is not None:
+            if interval.value is not None:
+                low, high = (end if end is not None else interval.value for end in (interval.low, interval.high))
                 shown = f"{wording.with_interval_of(interval, measure.unit)} {wording.unit_name(measure.unit)}"
-                place = {"x": scale(interval.value), "low": scale(interval.low), "high": scale(interval.high)}
+                place = {"x": scale(interval.value), "low": scale(low), "high": scale(high)}
                 lines[-1]["marks"].append({**place, "told": f"{one.name}: {shown}, n = {interval.n:,}"})
         y += ROW
     return {

@@ -63,7 +63,7 @@ def scale(values: Sequence[float], unit: str, left: float, right: float, log: bo
     """A scale that holds the values: logarithmic where that is asked for and none is 0, for shares from 0."""
     if log and min(values) > 0:
         return log_scale(values, left, right)
-    top = max(*values, 1e-9)
+    top = max(*values, 1e-9) if any(values) else 1.0  # an axis from 0 to 0 tells nothing
     step = round_step(top / 5)
     high = step * math.ceil(top / step * 1.0001)
     return Scale(min(0.0, *values), min(high, 1.0) if unit == "share" else high, False, left, right)

@@ -23,9 +23,10 @@ from paceline.scoring.digest import scorer_digest, scorer_sources
 from paceline.store import code as snapshot
 from paceline.store.files import write_json
 from paceline.store.root import Store
-from paceline.sweep.cells import expand, record, require_code
+from paceline.sweep.cells import expand, record
 from paceline.sweep.compose import compose
 from paceline.sweep.config_files import conf_folders
+from paceline.sweep.named_code import require_code
 
 SOURCE = str(Path(str(plugins.__file__)).parents[1])
 KIND = CODE["tasks/one_word.py"]

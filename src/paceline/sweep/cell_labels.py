@@ -16,6 +16,9 @@ NAMED = ("model", "task", "prompt", "method")
 DIGEST_LENGTH = 6
 MOST_LETTERS = 32  # of a value; a longer one is told by its digest
 ABBREVIATED = {"generation.temperature": "T", "train.learning_rate": "lr"}
+# Numbers of mappings whose keys are free, and mean this where they are not given.
+BELOW_FREE_KEYS = {f"method.frozen_layers.{part}": 0 for part in ("vision", "language", "backbone")}
+ABBREVIATED |= {key: key.removeprefix("method.") for key in BELOW_FREE_KEYS}
 TRAINED_ON = "trained_on"
 
 Settings = Mapping[str, Any]
@@ -131,20 +134,31 @@ def _token(value: Any) -> str:
     return f"{type(value).__name__} {value}" if isinstance(value, str | int) else canonical(value)
 
 
+OPAQUE = 3
+"""Rank of a setting whose value says nothing to a person."""
+
+
 def _telling(
     alike: Sequence[Sequence[str]], tokens: Mapping[str, Mapping[str, str]], differing: Sequence[str]
 ) -> list[str]:
-    """Few settings that tell cells of the same names apart: always the one that tells the most of those left."""
+    """Few settings that tell cells of the same names apart: always the one that tells the most of those left.
+
+    The digest of the data is none where settings tell as much, however many it takes: a reader knows what they say.
+    """
+    if "data" in differing and _told_apart(alike, tokens, stated := [k for k in differing if k != "data"]):
+        differing = stated
     preference = {k: _preference(k, tokens, differing) for k in differing}
     chosen: list[str] = []
     classes = [list(members) for members in alike if len(members) > 1]
-    while classes:
-        left = {k: sum(map(_pairs, _split(classes, tokens, k))) for k in differing}
-        best = min(left, key=lambda k: (left[k], preference[k]), default=None)
-        if best is None or left[best] == sum(map(_pairs, classes)):
-            break
-        chosen.append(best)
-        classes = _split(classes, tokens, best)
+    # What is opaque, such as a digest, comes in where nothing else tells cells apart.
+    for among in ([k for k in differing if preference[k][0] < OPAQUE], differing):
+        while classes:
+            left = {k: sum(map(_pairs, _split(classes, tokens, k))) for k in among}
+            best = min(left, key=lambda k: (left[k], preference[k]), default=None)
+            if best is None or left[best] == sum(map(_pairs, classes)):
+                break
+            chosen.append(best)
+            classes = _split(classes, tokens, best)
     for k in list(chosen):
         rest = [list(members) for members in alike]
         for other in chosen:
@@ -165,6 +179,11 @@ def _split(classes: Sequence[Sequence[str]], tokens: Mapping[str, Mapping[str, s
     return split
 
 
+def _told_apart(alike: Sequence[Sequence[str]], tokens: Mapping[str, Mapping[str, str]], keys: Sequence[str]) -> bool:
+    """Whether no two cells of the same names have the same values of some settings."""
+    return all(len({tuple(tokens[i][k] for k in keys) for i in members}) == len(members) for members in alike)
+
+
 def _pairs(members: Sequence[str]) -> int:
     return len(members) * (len(members) - 1) // 2
 
@@ -176,7 +195,8 @@ def _preference(key: str, tokens: Mapping[str, Mapping[str, str]], differing: Se
         follows = [k for k in differing if k != key and k.startswith(group) and _follows(tokens, key, k)]
         rank = 0 if len(follows) > 1 else 2
     else:
-        rank = 3 if key == "data" or key.endswith(".text") else 1
+        # Of two that tell as much, which split is answered says more than whether that is a result.
+        rank = OPAQUE if key == "data" or key.endswith(".text") else 2 if key == "prompt.scored" else 1
     return rank, len(ABBREVIATED.get(key, key.rpartition(".")[2])), key
 
 
@@ -199,7 +219,7 @@ def _settings(cell: Cell, laid: dict[str, dict[str, Any]], tuning: Cell | None) 
     settings: dict[str, Any] = {}
     for part in (tuning, cell):
         for key, value in part.identity.items() if part else ():
-            if part is cell and key == "tuned":
+            if key in ("tuned", "built_on", "boosted_on"):
                 continue
             start = TRAINED_ON if part is tuning and key == "prompt" else key
             text = canonical({start: value})
@@ -259,4 +279,4 @@ def flat(value: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, Any]]
 
 
 # An identity leaves defaults out.
-DEFAULTS = dict(flat(plain(Config())))
+DEFAULTS = dict(flat(plain(Config()))) | BELOW_FREE_KEYS

@@ -23,20 +23,13 @@ from paceline.config import conflicts
 from paceline.config.build import build, plain
 from paceline.config.cell_kinds import kind_of
 from paceline.config.checks import share_out, unpinned
+from paceline.config.declared import Kind
 from paceline.config.gpus import cards_of
 from paceline.config.identity import FOLDERS, model_placement, with_placement
 from paceline.config.joined_parts import sources, with_sources
-from paceline.config.schema import (
-    GROUPS,
-    PLACEMENT_GROUPS,
-    SCALARS,
-    Config,
-    DeepSpeedSpec,
-    Kind,
-    PlacementSpec,
-    TaskSpec,
-)
+from paceline.config.schema import GROUPS, PLACEMENT_GROUPS, SCALARS, Config, DeepSpeedSpec, PlacementSpec, TaskSpec
 from paceline.data import readers, samples
+from paceline.data.text_lengths import own_letters
 from paceline.errors import UserError, nearest
 from paceline.gpu_memory import choose
 from paceline.gpu_memory.shapes import shape_of
@@ -56,7 +49,7 @@ from paceline.sweep.overrides import (
     parse_overrides,
     remove_key,
 )
-from paceline.sweep.rules import adjust_rules, filter_rules, matches, place_rules
+from paceline.sweep.rules import adjust_rules, filter_rules, matches, named, place_rules
 
 
 @dataclass(frozen=True)
@@ -219,6 +212,9 @@ class Composition:
                     choices[axis.key] = value
                 else:
                     values[axis.key] = value
+            # By names alone first: most of a large product is none of the sweep, and each point costs a config.
+            if self.only and not any(named(rule, choices) for rule in self.only):
+                continue
             point = Point(choices, values, self.config(choices, values))
             if self.only and not any(matches(rule, choices, point.config) for rule in self.only):
                 continue
@@ -333,22 +329,25 @@ class Composition:
             return config
         root = Path(resolve_root(self.root, config.cluster.root))
         parts = (config.model, config.method, config.task, config.train, config.placement, config.deepspeed)
-        key = ("settled", kind, *map(repr, parts), repr(config.cluster), len(config.prompt.text))
+        letters = self._own_letters(config, kind, root)
+        key = ("settled", kind, *map(repr, parts), repr(config.cluster), len(config.prompt.text), letters)
         if key not in self._specs:
             picture = ("picture", config.task.name, repr(config.task.options))
             if picture not in self._specs:
                 shown = samples.largest_picture(root, config.task), samples.images_per_sample(root, config.task)
                 self._specs[picture] = shown
-            self._specs[key] = choose.settle(
-                config,
-                kind,
-                self.tree.presets(),
-                cards_of(config.cluster),
-                shape_of(config.model, root),
-                *self._specs[picture],
-            )
+            size, images = self._specs[picture]
+            cards, shape = cards_of(config.cluster), shape_of(config.model, root)
+            self._specs[key] = choose.settle(config, kind, self.tree.presets(), cards, shape, size, images, letters)
         chosen: Config = self._specs[key]
         return dataclasses.replace(config, placement=chosen.placement, deepspeed=chosen.deepspeed)
+
+    def _own_letters(self, config: Config, kind: Kind, root: Path) -> int:
+        key = ("letters", kind, repr(config.task), config.prompt.text, config.prompt.system)
+        if key not in self._specs:
+            self._specs[key] = own_letters(config, kind, root)
+        letters: int = self._specs[key]
+        return letters
 
 
 _WITHOUT_DEEPSPEED = DeepSpeedSpec(name="none")

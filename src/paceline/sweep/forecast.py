@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from paceline.config.cell_kinds import kind_of
+from paceline.config.declared import Kind
 from paceline.config.identity import clear_inactive, identity_of
-from paceline.config.schema import Config, Kind
+from paceline.config.schema import Config
 from paceline.errors import PacelineError
 from paceline.store.cell_folder import Attempt, CellFolder
 from paceline.store.files import digest
@@ -135,6 +136,8 @@ def _kin(kind: Kind, config: Config) -> str:
     parts = [identity_of(getattr(config, group), kind) for group in groups]
     train = config.train
     trained = [train.batch, train.max_steps, train.epochs, train.validations] if kind_of(kind).trains else []
+    if kind_of(kind).trains:  # augmented pictures are looked at anew at every visit
+        trained += [train.masked_image.epochs, bool(train.augment)]
     return digest([kind, parts, trained, config.limit])
 
 

@@ -38,10 +38,20 @@ def matches(rule: Mapping[str, Any], choices: Mapping[str, str], config: Config)
                         f"can't filter by {key}, which {group} '{getattr(config, group).name}' does not say ({known}); "
                         f"mend the key, or name in the same rule the {group} that has it"
                     )
-        options = expected if isinstance(expected, list) else [expected]
-        if not any(fnmatch.fnmatchcase(str(actual), str(o)) or _same_number(actual, o) for o in options):
+        if not _fits(actual, expected):
             return False
     return True
+
+
+def named(rule: Mapping[str, Any], choices: Mapping[str, str]) -> bool:
+    """Whether the names that a rule gives of groups match, whatever else it says."""
+    return all(_fits(choices.get(key), expected) for key, expected in rule.items() if key in GROUPS)
+
+
+def _fits(actual: Any, expected: Any) -> bool:
+    """Whether a value is one of those expected: by pattern, or as a number."""
+    options = expected if isinstance(expected, list) else [expected]
+    return any(fnmatch.fnmatchcase(str(actual), str(o)) or _same_number(actual, o) for o in options)
 
 
 def _same_number(actual: Any, stated: Any) -> bool:

@@ -25,13 +25,16 @@ DOT = "#0072B2"
 def marked(
     paths: Sequence[str | Path], images: Sequence[MarkedImage], digests: Sequence[str] = ()
 ) -> Image.Image | None:
-    """The images of a sample side by side, with their boxes; None where none of them is there as it was prepared."""
+    """The images of a sample side by side, with their boxes and names; None where none is there as it was prepared."""
     drawn = []
     for one in images:
         digest = digests[one.at] if one.at < len(digests) else ""
         opened = read(paths[one.at], SIDE, digest) if one.at < len(paths) else None
         if opened is not None:
-            drawn.append(_boxed(opened, one.marks))
+            boxed = _boxed(opened, one.marks)
+            if one.name:
+                text(ImageDraw.Draw(boxed), (4, boxed.height - 19), one.name, "white", outlined=True)
+            drawn.append(boxed)
     return side_by_side(drawn)
 
 

@@ -101,7 +101,8 @@ def pending(folder: CellFolder) -> Pending:
         return unsent
     if not unsent.pieces and _scored_anew(last, unsent.metrics):
         unsent.pieces.append(last)
-    for need in folder.read().needs if folder.cell_json.exists() else ():
+    tuned = folder.read().tuned if folder.cell_json.exists() else ""
+    for need in filter(None, [tuned]):
         other = CellFolder(folder.path.parent / need).tracking
         if need not in kept.get("used", []) and other.exists():
             unsent.uses.append({"cell": need, **_run(read_json(other))})

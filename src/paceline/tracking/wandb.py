@@ -188,7 +188,7 @@ def _use_online(run: Run, wandb_run: Any) -> None:
 
     api = wandb.Api(timeout=int(START_SECONDS))
     reading_run = {"run_id": wandb_run.id, "project": wandb_run.project, "entity": wandb_run.entity}
-    for need in run.cell.needs:
+    for need in filter(None, [run.cell.tuned]):  # only weights are an artifact
         kept = read_json(CellFolder(run.folder.path.parent / need).tracking)
         use(
             api,

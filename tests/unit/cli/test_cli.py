@@ -209,7 +209,7 @@ def test_clean_without_a_terminal_names_yes_and_removes_nothing(
         (["plan", "-model=tiny_pixtral"], "write model=tiny_pixtral"),
         (["--model=tiny_pixtral", "plan"], "write model=tiny_pixtral"),
         (["submit", "--experiment", "demo"], "write experiment=demo"),
-        (["plan", "--learning-rate", "1e-3"], "write train.learning_rate=1e-3"),
+        (["plan", "--warmup", "0.1"], "write train.warmup=0.1"),
         (["plan", "--batch=4"], "write train.batch=4 or generation.batch=4"),
         (["plan", "--cluster.account", "gts-lab"], "write cluster.account=gts-lab"),
         (["plan", "--task.options.path=/my photos"], "write 'task.options.path=/my photos'"),

@@ -6,13 +6,14 @@ import random
 import re
 from collections import defaultdict
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from recorded_sweeps import cell_of
 
-from paceline.config.schema import GenerationSpec, MethodSpec, ModelSpec, PromptSpec, TrainSpec
+from paceline.config.schema import GenerationSpec, MethodSpec, ModelSpec, PictureSpec, PromptSpec, TaskSpec, TrainSpec
 from paceline.store.cell_folder import Cell
 from paceline.store.files import canonical
 from paceline.sweep.cell_labels import variants
@@ -36,6 +37,19 @@ def test_crossed_settings_are_all_told() -> None:
     presets = [replace(GREEDY, beams=b, temperature=t) for b in (1, 4) for t in (0.0, 0.7)]
     expected = ["beams=1 T=0", "beams=1 T=0.7", "beams=4 T=0", "beams=4 T=0.7"]
     assert labels(*(cell_of(generation=g) for g in presets)) == expected
+
+
+def test_crossed_settings_of_the_data_are_told_and_not_its_digest() -> None:
+    cells = []
+    for n, (equalise, illumination) in enumerate(product(("none", "channels"), ("none", "cosine"))):
+        cell = cell_of(task=TaskSpec(name="t", pictures=PictureSpec(equalise=equalise, illumination=illumination)))
+        cells.append(replace(cell, identity={**cell.identity, "data": f"{n}" * 64}))
+    assert labels(*cells) == [
+        "equalise=none illumination=none",
+        "equalise=none illumination=cosine",
+        "equalise=channels illumination=none",
+        "equalise=channels illumination=cosine",
+    ]
 
 
 def test_a_presets_name_stands_for_several_settings_that_come_with_it() -> None:

@@ -25,6 +25,7 @@ from paceline.config.schema import (
     Config,
     DeepSpeedSpec,
     LoraSpec,
+    MaskedImageSpec,
     MethodSpec,
     ModelSpec,
     PlacementSpec,
@@ -38,7 +39,7 @@ from paceline.models.family import Family
 from paceline.store.cell_folder import Attempt, Cell, CellFolder
 from paceline.store.files import read_jsonl
 from paceline.sweep.config_files import ConfTree
-from paceline.training import finetune
+from paceline.training import finetune, masked_pictures
 
 MODEL: dict[str, Any] = {
     "name": "tiny",
@@ -168,6 +169,8 @@ def config(
 
     def pick(cls: type, **values: Any) -> Any:
         names = {f.name for f in dataclasses.fields(cls)}
+        if isinstance(changes.get("masked_image"), dict):  # as the jobs of a group have it
+            changes["masked_image"] = MaskedImageSpec(**changes["masked_image"])
         return cls(**{**values, **{k: v for k, v in changes.items() if k in names}})
 
     return Config(
@@ -228,6 +231,7 @@ def tune(run: ToyRun, samples: type[Squares] = Squares, room: int = 0, **options
     family = finetune.load(run, 10)
     if room:
         simulated_card(family, room)
+    masked_pictures.pretrain(run, family, samples(10))  # type: ignore[arg-type]
     run.peaks["read"] = sum(p.nbytes for p in family.model.parameters())
     return finetune.train(run, family, samples(10), samples(5, first=3), output=output, **options)
 
@@ -258,9 +262,10 @@ def group(world: int, deepspeed: dict[str, Any], jobs: list[dict[str, Any]], log
     Args:
         jobs: each ``{cell: folder, stop_after: steps or 0, changes: fields of the config}``, and, where it is not
             full tuning of the toy under ``deepspeed``, ``method``, ``model`` and ``deepspeed`` by their names in
-            conf/, ``lora`` and ``zero`` where adapter or sharding are told more; ``unseen`` without images;
-            ``unchecked`` runs what would be refused; ``room`` is that of the last rank's simulated card. One that does
-            not end well has ``dies`` (a place of :func:`deaths.dying`) or ``raises`` (part of the error's text).
+            conf/, ``lora`` and ``zero`` where adapter or sharding are told more, and ``frozen_layers``; ``unseen``
+            without images; ``unchecked`` runs what would be refused; ``room`` is that of the last rank's simulated
+            card. One that does not end well has ``dies`` (a place of :func:`deaths.dying`) or ``raises`` (part of the
+            error's text).
         log: folder for what the ranks print.
     """
     for job in jobs:
@@ -307,8 +312,9 @@ def _measured(publish: Any, run: ToyRun, trainer: Any, output: Path) -> None:
 
 def _do(job: dict[str, Any], rank: int, world: int, deepspeed: dict[str, Any]) -> None:
     """One job of a group, on one rank."""
+    how = method(job["method"], **job.get("lora", {})) if "method" in job else FULL
     made = config(
-        method(job["method"], **job.get("lora", {})) if "method" in job else FULL,
+        dataclasses.replace(how, frozen_layers=job.get("frozen_layers", {})),
         model=twin(job["model"]) if "model" in job else None,
         deepspeed=sharding(job["deepspeed"], **job.get("zero", {})) if "deepspeed" in job else deepspeed,
         **job["changes"],

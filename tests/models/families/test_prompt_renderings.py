@@ -26,8 +26,8 @@ from paceline import tasks
 from paceline.config.build import build
 from paceline.config.identity import asked_of
 from paceline.config.schema import Config, ModelSpec, PromptSpec, ShotsSpec, TaskSpec
-from paceline.data import prompts
-from paceline.data.conversations import ASKED, conversations_of, question
+from paceline.data import background_facts, prompts
+from paceline.data.conversations import EARLIER, conversations_of, of_parts, question
 from paceline.data.shots import prepared_shots
 from paceline.data.shots.shot_turns import ShotTurns, shot_turns
 from paceline.models import load_family
@@ -59,12 +59,32 @@ SAMPLE: Mapping[str, Any] = {
     "choices": ["red", "green", "blue"],
     "answer": "red",
     "answers": ["red", "dark red"],
+    "asked": "What colour is the bus?",
+    "judged": "blue",
+    "class": "red",
+    "count": 3,
+    "name": "red",
+    "category": "urban infrastructure",
+    "landmarks": {"red": "urban infrastructure", "green": "tombs", "blue": "tombs"},
     "label": "archery",
     "labels": ["archery", "judo", "rowing"],
     "sport": "archery",
     "categories": ["street"],
     "objects": ["bus"],
     "colours": {"red": 0.6, "grey": 0.4},
+    "counts": {"built": 2, "removed": 0, "damaged": 1},
+    "document": "buses.pdf",
+    "questions": [
+        {"name": "topic", "topic": "Topic", "question": "What is this document about?"},
+        {"name": "use", "topic": "Use", "question": "For what can this be used, and by whom?"},
+    ],
+    "nearest": {"topic": [[0, 0.7], [3, 0.4]], "use": [[3, 0.6], [0, 0.5]]},
+    "top": 2,
+    "chunks": [{"index": 0, "text": "Buses go to the airport."}, {"index": 3, "text": "Travellers may use them."}],
+    "phrase": "the striped red patch",
+    "boxes": [[64, 48, 320, 240]],
+    "width": 640,
+    "height": 480,
 }
 """One sample with the fields of every kind of task."""
 
@@ -74,12 +94,17 @@ POOL: Mapping[str, Any] = {
     "question": [f"What colour is the {thing}?" for thing in ("dog", "chair", "roof", "boat", "door")],
     "answer": ["blue", "red", "blue", "red", "green"],
     "answers": [["blue"], ["red"], ["blue"], ["red"], ["green"]],
+    "class": ["blue", "red", "blue", "red", "green"],
+    "count": [0, 1, 2, 12, 40],
     "label": ["judo", "rowing", "archery", "judo", "rowing"],
     "latitude": [46.9, 48.2, 52.5, 55.7, 59.3],
     "longitude": [7.4, 16.4, 13.4, 12.6, 18.1],
     "country": ["CH", "AT", "DE", "DK", "SE"],
 }
 """Fields of five samples that a prompt may show as examples; what is not here is as in SAMPLE."""
+
+SAID = "A narrow street with overhead wires and vending machines. Writing in katakana and kanji."
+"""What a model said of the picture, for a prompt that builds on such an answer."""
 
 WAYS: Mapping[str, tuple[str, Callable[[ModelSpec, Conversation], str]]] = {}
 """Name of a way -> the model that stands for it, and how it writes a conversation."""
@@ -140,12 +165,16 @@ def _task_for(prompt: PromptSpec) -> TaskSpec:
     """The task that a prompt is written for: of those that fill in all of its braces the one that names it, or whose
     own prompt has the most like name.
     """
+    if builders := [p for p in map(_prompt, PROMPTS) if p.builds_on.prompt == prompt.name]:
+        return _task_for(builders[0])
     called = prompt.name.removeprefix("four_shots_")
     found: list[tuple[int, str, TaskSpec]] = []
     for name in TREE.choices("task"):
         task = build(TaskSpec, {"name": name, **TREE.load("task", name)}, f"task/{name}")
         kind = tasks.load(task.kind)
-        fields = [*kind.shown, *(ASKED if kind.get("parts") else ())]
+        if prompt.builds_on.facts and background_facts.facts_of(task.kind) is None:
+            continue
+        fields = [*kind.shown, *of_parts(kind), *(EARLIER if prompt.builds_on.prompt else ())]
         if not any(list(prompts.unfilled(text, fields)) for text in (prompt.text, prompt.system, prompt.prefix)):
             pairs = zip(task.prompt, called, strict=False)
             alike = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
@@ -191,6 +220,15 @@ def _shots(prompt: PromptSpec, task: TaskSpec, root: Path) -> tuple[ShotTurns | 
     return shot_turns(root, task, pinned), {k: v for k, v in records[-1].items() if k != "image"}
 
 
+def _earlier(prompt: PromptSpec, task: TaskSpec) -> dict[str, str]:
+    """What an earlier answer gives to a prompt that builds on one."""
+    if not prompt.builds_on.prompt:
+        return {}
+    facts = background_facts.facts_of(task.kind)
+    found = facts.nearest(SAID, prompt.builds_on.facts) if facts else []
+    return {"earlier_answer": SAID, "facts": background_facts.shown(found)}
+
+
 def _renderings(prompt: PromptSpec, task: TaskSpec, root: Path) -> Iterator[tuple[str, str]]:
     turns, sample = _shots(prompt, task, root)
     for way, (model, write) in WAYS.items():
@@ -199,11 +237,12 @@ def _renderings(prompt: PromptSpec, task: TaskSpec, root: Path) -> Iterator[tupl
             yield way, f"(not asked: {why})"
             continue
         asked = asked_of(prompt, spec.inputs)
-        # As the kind is asked, with the picture made here; a task about text shows none.
-        shown = [PICTURE] if {"image", "images"} & set(tasks.needs(task)) else []
+        # As the kind is asked, with the picture made here, twice where it shows several; a task about text shows none.
+        needs = tasks.needs(task)
+        shown = [PICTURE] * (2 if "images" in needs else 1 if "image" in needs else 0)
         for parts in conversations_of(sample, asked, task, spec.inputs):
             shots = turns.turns(sample, parts) if turns else ()
-            conversation = question(sample, asked, task, shots, parts=parts)
+            conversation = question(sample, asked, task, shots, parts, _earlier(asked, task))
             conversation.images.extend(shown)
             name = " · ".join(filter(None, (way, *(part.name for part in parts))))
             yield name, write(spec, conversation)

@@ -13,7 +13,7 @@ from activation_cases import CASES, GOLDEN, Case, planned
 from conftest import CONF, model_spec
 from published import images_only
 
-from paceline.config.schema import MethodSpec, ModelSpec
+from paceline.config.schema import LoraSpec, MethodSpec, ModelSpec
 from paceline.errors import UserError
 from paceline.gpu_memory import count_shape
 from paceline.gpu_memory.image_tokens import see
@@ -60,8 +60,14 @@ def test_pixels_are_counted_as_the_processor_makes_them(name: str, size: tuple[i
 )
 @pytest.mark.parametrize(
     "method",
-    [MethodSpec(trains="all"), MethodSpec(trains="all", frozen=["vision"]), MethodSpec(trains="adapter")],
-    ids=["full", "frozen", "lora"],
+    [
+        MethodSpec(trains="all"),
+        MethodSpec(trains="all", frozen=["vision"]),
+        MethodSpec(trains="adapter"),
+        MethodSpec(trains="all", frozen_layers={"vision": 1, "language": 1}),
+        MethodSpec(trains="adapter", lora=LoraSpec(components=["vision", "language"]), frozen_layers={"language": 1}),
+    ],
+    ids=["full", "frozen", "lora", "frozen_layers", "lora_frozen_layers"],
 )
 def test_what_is_planned_to_be_trained_is_what_is_trained(name: str, method: MethodSpec) -> None:
     found = shape_of(model_spec(name))

@@ -35,7 +35,7 @@ def test_references_find_descriptions_by_meaning_alike_each_time(tmp_path: Path)
     ]
     _, first = judge(config, given, samples, Embedder(tmp_path, tmp_path))
     assert first["metrics"]["found_at_1"]["value"] == 1
-    assert first["embedded"] == {"embedder": embedding.MINILM}
+    assert first["embedded"]["embedder"] == embedding.MINILM and first["embedded"]["source"]
     _, kept = judge(config, given, samples, Embedder(tmp_path, tmp_path))
     _, anew = judge(config, given, samples, Embedder(None, tmp_path))
     assert first == kept == anew

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from paceline.cli.app import ORDER, VERBS
-from paceline.config import build, schema
+from paceline.config import build, declared, schema
 from paceline.data import readers
 from paceline.store.code import shipped
 from paceline.store.files import canonical
@@ -81,7 +81,7 @@ def keys(cls: type, prefix: str) -> Iterator[str]:
         if dataclasses.is_dataclass(types[f.name]):
             yield from keys(types[f.name], f"{prefix}{f.name}.")
             continue
-        takes = " ".join(filter(None, (values(types[f.name]), schema.allowed(f.metadata))))
+        takes = " ".join(filter(None, (values(types[f.name]), declared.allowed(f.metadata))))
         kind = f" ({f.metadata['only']} cells)" if f.metadata["only"] else ""
         text = f.metadata["doc"].replace("|", "\\|")
         yield f"| `{prefix}{f.name}` | `{canonical(defaults[f.name])}` | {takes} | {text}{kind} |"
@@ -95,7 +95,7 @@ def reader_options() -> Iterator[str]:
         yield from ("| `task.options.…` | default | takes | what it says |", "|---|---|---|---|")
         types, defaults = build.field_types(module.Options), build.defaults(module.Options)
         for f in dataclasses.fields(module.Options):
-            takes = " ".join(filter(None, (values(types[f.name]), schema.allowed(f.metadata))))
+            takes = " ".join(filter(None, (values(types[f.name]), declared.allowed(f.metadata))))
             takes += "; a path" if f.name in getattr(module, "PATHS", ()) else ""
             doc = f.metadata["doc"].replace("|", "\\|")
             yield f"| `{f.name}` | `{canonical(defaults[f.name])}` | {takes} | {doc} |"
@@ -140,7 +140,7 @@ def text() -> str:
     for f in dataclasses.fields(schema.Config):
         if f.name in schema.SCALARS:
             lines.append(
-                f"| `{f.name}` | `{f.default}` | whole number {schema.allowed(f.metadata)} | {f.metadata['doc']} |"
+                f"| `{f.name}` | `{f.default}` | whole number {declared.allowed(f.metadata)} | {f.metadata['doc']} |"
             )
     lines += shape()
     for group, cls in schema.GROUPS.items():

@@ -53,6 +53,7 @@ class SampleChecks:
         self._seen: set[tuple[Any, ...]] = set()
         self._turns: dict[tuple[int, int], ShotTurns | None] = {}
         self._longest: dict[tuple[Any, ...], str] = {}
+        self._complaints: dict[tuple[Any, ...], list[str]] = {}
 
     def problems(self, config: Config, prompt: PromptSpec, kind: Kind) -> Iterator[str]:
         """What stands in the way of a cell, as far as another has not been asked the same; nothing where its data is
@@ -77,7 +78,7 @@ class SampleChecks:
         self._seen |= {asked, for_model}
         shape = _shape(config.model, self._root)
         for split, records in split_records.items():
-            lacking = list(_lacking(config, prompt, kind, split, records)) if first else []
+            lacking = [*self._lacking(config, prompt, kind, split, records)] if first else []
             if first and (unseen := _unseen(config.task, split, records)):
                 lacking.append(unseen)
             if kind_of(kind).answers and config.generation.answer == "likelihood":
@@ -104,10 +105,18 @@ class SampleChecks:
             return
         shape = _shape(config.model, self._root)
         for split, records in split_records.items():
-            lacking = shape is None or any(_lacking(config, prompt, "evaluate", split, records))
-            if shape is not None and records and not lacking:
+            if shape is not None and records and not self._lacking(config, prompt, "evaluate", split, records):
                 shots = self._shots(config.task, prompt, "evaluate")
                 yield from _too_long(config, prompt, "evaluate", shape, split, records, shots)
+
+    def _lacking(
+        self, config: Config, prompt: PromptSpec, kind: Kind, split: str, records: Sequence[Record]
+    ) -> list[str]:
+        """What samples of a split lack for a prompt, found once for all models that are asked it."""
+        key = (kind, id(config.task), id(prompt), config.limit, split)
+        if key not in self._complaints:
+            self._complaints[key] = list(_lacking(config, prompt, kind, split, records))
+        return self._complaints[key]
 
     def _shots(self, task: TaskSpec, prompt: PromptSpec, kind: Kind) -> ShotTurns | None:
         """The examples shown before questions; None too where what they need is not there, which is told elsewhere."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_cover_answers import CLASSES as COVER
 
 from paceline import tasks
 from paceline.config.schema import PromptSpec, TaskSpec
@@ -30,27 +31,6 @@ LABELS = {
     "uc_merced": "agricultural airplane baseballdiamond beach buildings chaparral denseresidential forest freeway "
     "golfcourse harbor intersection mediumresidential mobilehomepark overpass parkinglot river runway "
     "sparseresidential storagetanks tenniscourt",
-}
-COVER = {
-    "U": "Urban fabric",
-    "I": "Industrial or commercial units",
-    "A": "Arable land",
-    "P": "Permanent crops",
-    "Pa": "Pastures",
-    "C": "Complex cultivation patterns",
-    "L": "Land principally occupied by agriculture, with significant areas of natural vegetation",
-    "Ag": "Agro-forestry areas",
-    "B": "Broad-leaved forest",
-    "Co": "Coniferous forest",
-    "M": "Mixed forest",
-    "N": "Natural grassland and sparsely vegetated areas",
-    "H": "Moors, heathland and sclerophyllous vegetation",
-    "T": "Transitional woodland, shrub",
-    "Be": "Beaches, dunes, sands",
-    "IW": "Inland wetlands",
-    "CW": "Coastal wetlands",
-    "W": "Inland waters",
-    "S": "Marine waters",
 }
 DAMAGE = ["no-damage", "minor-damage", "major-damage", "destroyed"]
 ANSWERS = {"presence": "yes", "comp": "yes", "rural_urban": "rural", "count": "3", "area": "10m2"}
